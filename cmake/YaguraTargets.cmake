@@ -1,0 +1,125 @@
+# The five ways a target comes to be: yagura_proto_library, yagura_library, yagura_program,
+# yagura_test, yagura_bench. They keep flags, include paths and output folders in one place.
+
+set(YAGURA_GEN_DIR "${CMAKE_BINARY_DIR}/gen")
+
+# Adds every folder below the given ones that has a CMakeLists.txt, in the order given.
+function(yagura_add_rooms)
+  foreach(room ${ARGN})
+    file(GLOB_RECURSE lists CONFIGURE_DEPENDS RELATIVE "${CMAKE_SOURCE_DIR}"
+         "${CMAKE_SOURCE_DIR}/${room}/CMakeLists.txt")
+    list(SORT lists)
+    foreach(list ${lists})
+      get_filename_component(folder "${list}" DIRECTORY)
+      add_subdirectory("${folder}")
+    endforeach()
+  endforeach()
+endfunction()
+
+# yagura_proto_library(NAME proto_event FILES yagura/event/v1/event.proto ... [DEPS proto_x ...])
+# Messages go to target NAME; services in files named *_service.proto also get client stubs in the
+# target NAME_grpc. FILES are relative to protos/ or protos/third_party/.
+function(yagura_proto_library)
+  cmake_parse_arguments(ARG "" "NAME" "FILES;DEPS" ${ARGN})
+  set(message_sources)
+  set(grpc_sources)
+  foreach(file ${ARG_FILES})
+    set(root "${CMAKE_SOURCE_DIR}/protos")
+    if(NOT EXISTS "${root}/${file}")
+      set(root "${CMAKE_SOURCE_DIR}/protos/third_party")
+    endif()
+    string(REGEX REPLACE "\\.proto$" "" stem "${file}")
+    set(outputs "${YAGURA_GEN_DIR}/${stem}.pb.cc" "${YAGURA_GEN_DIR}/${stem}.pb.h")
+    set(plugin)
+    if(stem MATCHES "_service$" AND NOT YAGURA_WITHOUT_GRPC)
+      set(grpc_outputs "${YAGURA_GEN_DIR}/${stem}.grpc.pb.cc" "${YAGURA_GEN_DIR}/${stem}.grpc.pb.h")
+      list(APPEND outputs ${grpc_outputs})
+      list(APPEND grpc_sources ${grpc_outputs})
+      set(plugin --grpc_out=${YAGURA_GEN_DIR}
+                 --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN_PROGRAM})
+    endif()
+    list(APPEND message_sources "${YAGURA_GEN_DIR}/${stem}.pb.cc" "${YAGURA_GEN_DIR}/${stem}.pb.h")
+    add_custom_command(
+      OUTPUT ${outputs}
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${YAGURA_GEN_DIR}"
+      COMMAND "${PROTOC_PROGRAM}" --cpp_out=${YAGURA_GEN_DIR} ${plugin}
+              -I "${CMAKE_SOURCE_DIR}/protos/third_party" -I "${CMAKE_SOURCE_DIR}/protos"
+              "${root}/${file}"
+      DEPENDS "${root}/${file}"
+      VERBATIM)
+  endforeach()
+  add_library(${ARG_NAME} STATIC ${message_sources})
+  target_include_directories(${ARG_NAME} SYSTEM PUBLIC "${YAGURA_GEN_DIR}")
+  target_compile_options(${ARG_NAME} PRIVATE -w)
+  target_link_libraries(${ARG_NAME} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
+  # Generated headers of what we import must exist before we compile.
+  if(ARG_DEPS)
+    add_dependencies(${ARG_NAME} ${ARG_DEPS})
+  endif()
+  if(grpc_sources)
+    add_library(${ARG_NAME}_grpc STATIC ${grpc_sources})
+    target_compile_options(${ARG_NAME}_grpc PRIVATE -w)
+    target_link_libraries(${ARG_NAME}_grpc PUBLIC ${ARG_NAME} gRPC::grpc++)
+  endif()
+endfunction()
+
+# yagura_library(NAME common_redis SRCS a.cc ... [DEPS ...] [HOT])
+# HOT: on the path of every event, built with -O3. A header-only library leaves SRCS empty.
+function(yagura_library)
+  cmake_parse_arguments(ARG "HOT" "NAME" "SRCS;DEPS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(${ARG_NAME} STATIC ${ARG_SRCS})
+    target_include_directories(${ARG_NAME} PUBLIC "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${ARG_NAME} PUBLIC ${ARG_DEPS} Threads::Threads PRIVATE yagura_warnings)
+    if(ARG_HOT AND CMAKE_BUILD_TYPE STREQUAL "Release")
+      target_compile_options(${ARG_NAME} PRIVATE -O3)
+    endif()
+  else()
+    add_library(${ARG_NAME} INTERFACE)
+    target_include_directories(${ARG_NAME} INTERFACE "${CMAKE_SOURCE_DIR}")
+    target_link_libraries(${ARG_NAME} INTERFACE ${ARG_DEPS})
+  endif()
+endfunction()
+
+# yagura_program(NAME yagura-store SRCS main.cc DEPS ...): lands in build/<preset>/bin/.
+function(yagura_program)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} yagura_warnings)
+endfunction()
+
+# yagura_test(NAME common_redis_test SRCS ... DEPS ... [TIMEOUT seconds] [LABELS ...] [SERIAL])
+# One program an area, one ctest entry a program (GoogleTest prints the cases). Tests find programs
+# built beside them in $YAGURA_BIN_DIR and the source tree in $YAGURA_SOURCE_DIR. SERIAL: runs alone.
+function(yagura_test)
+  cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS;PROGRAMS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
+  target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gmock_main yagura_warnings)
+  if(ARG_PROGRAMS)
+    add_dependencies(${ARG_NAME} ${ARG_PROGRAMS})
+  endif()
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  set_tests_properties(${ARG_NAME} PROPERTIES
+    TIMEOUT ${ARG_TIMEOUT}
+    LABELS "${ARG_LABELS}"
+    ENVIRONMENT "YAGURA_BIN_DIR=${CMAKE_RUNTIME_OUTPUT_DIRECTORY};YAGURA_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+  if(ARG_SERIAL)
+    set_tests_properties(${ARG_NAME} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
+
+# yagura_bench(NAME event_codec_bench SRCS ... DEPS ...): Google Benchmark, run by `make bench` only.
+function(yagura_bench)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} EXCLUDE_FROM_ALL ${ARG_SRCS})
+  set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
+  target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} benchmark::benchmark yagura_warnings)
+  set_property(GLOBAL APPEND PROPERTY YAGURA_BENCHES ${ARG_NAME})
+endfunction()
