@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace yagura::store {
+
+// A declared index: equality on the first fields, then an order. Field paths are those of the
+// message ("state", "create_time", "assignee"); a repeated field gives one entry a value.
+struct Index {
+  std::string name;                   // "by_state"
+  std::vector<std::string> equality;  // may be empty
+  std::string order;                  // Timestamp, integer, enum or string field; empty: by id
+};
+
+// What a service keeps: one kind of resource. The message has string fields `name` and `etag` and
+// may have Timestamps `create_time` and `update_time`, which the store sets.
+struct Kind {
+  std::string area;     // "ticketing"
+  std::string kind;     // "ticket": keys are y:{<tenant>}:ticketing:ticket:<id path>
+  std::string pattern;  // "tenants/{tenant}/tickets/{ticket}"
+  std::vector<Index> indexes;
+  int index_version = 1;  // raise when `indexes` changes: a reindex job then runs at start
+  // Records nothing in the change feed and so in no Watch, for what is rewritten many times a
+  // second.
+  bool silent = false;
+};
+
+}  // namespace yagura::store
