@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace yagura::filter {
+
+// What a column's SQL expression yields. Columns are not Nullable; default values are the types'.
+enum class ColumnType {
+  kString,       // String, also LowCardinality: for string and bytes fields
+  kInteger,      // any integer type: for integer and enum fields (the enum's number)
+  kFloat,        // Float64
+  kBool,         // Bool or UInt8
+  kTime,         // DateTime64; keeps the field's precision, or equality differs below it
+  kDuration,     // Int64 nanoseconds
+  kIp,           // IPv6, IPv4 addresses mapped (::ffff:a.b.c.d), missing is ::
+  kStringArray,  // Array(String), for repeated string fields
+  kIntegerArray  // Array of an integer type, for repeated integer and enum fields
+};
+
+struct Column {
+  std::string expression;  // trusted SQL of ours, "src_ip"
+  ColumnType type;
+};
+
+// How the paths of a schema are spelled in a table.
+struct ColumnMap {
+  // Core path to column: {"src.ip", {"src_ip", ColumnType::kIp}}.
+  std::map<std::string, Column, std::less<>> columns;
+  // Keyed field to a String expression in which "$name" stands for the (bound) name:
+  // {"fields", "fields_map[$name]"}. Yields '' where there is none of that name.
+  std::map<std::string, std::string, std::less<>> keyed;
+  // Lower-cased expressions that bare words are looked for in: {"lower(raw)"}.
+  std::vector<std::string> search;
+  // Parameters are called {prefix}0, {prefix}1, ...
+  std::string parameter_prefix = "p";
+};
+
+// A WHERE expression with ClickHouse parameters, "(src_port = {p0:UInt64})". Values are raw text,
+// not yet escaped for the HTTP interface.
+struct Sql {
+  std::string where;
+  std::map<std::string, std::string> parameters;
+};
+
+}  // namespace yagura::filter
