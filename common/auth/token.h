@@ -1,0 +1,63 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+#include "common/auth/principal.h"
+
+namespace yagura::auth {
+
+// An Ed25519 key pair and its id, the first 16 hex digits of the SHA-256 of the public key.
+class SigningKey {
+ public:
+  // Reads the seed from a file; makes the file (mode 0600) where it does not exist.
+  static absl::StatusOr<SigningKey> LoadOrCreate(const std::filesystem::path& file);
+  static SigningKey Generate();
+  std::string Sign(std::string_view message) const;              // 64 bytes
+  const std::string& public_key() const { return public_key_; }  // 32 bytes
+  const std::string& key_id() const { return key_id_; }
+
+ private:
+  std::string secret_key_;
+  std::string public_key_;
+  std::string key_id_;
+};
+
+bool VerifySignature(std::string_view public_key, std::string_view message,
+                     std::string_view signature);
+
+// Issues and checks JWTs (RFC 7519, alg EdDSA). Thread-safe.
+class TokenIssuer {
+ public:
+  TokenIssuer(SigningKey key, std::string issuer, std::shared_ptr<const Clock> clock);
+  std::string Issue(const Principal& principal, std::chrono::seconds lifetime) const;
+  const SigningKey& key() const { return key_; }
+
+ private:
+  SigningKey key_;
+  std::string issuer_;
+  std::shared_ptr<const Clock> clock_;
+};
+
+// Checks tokens of several issuers: people's and machines' tokens come from the directory
+// ("yagura"), calls between services from "yagura-internal", whose tokens live 60 s.
+class TokenVerifier {
+ public:
+  explicit TokenVerifier(std::shared_ptr<const Clock> clock);
+  // `public_key`: 32 bytes. Keys of one issuer may overlap while they rotate. Thread-safe.
+  void Trust(std::string_view issuer, std::string_view public_key);
+  // UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED); never says which part was wrong.
+  absl::StatusOr<Principal> Verify(std::string_view jwt) const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace yagura::auth

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+#include "common/auth/token.h"
+#include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/service_registry.h"
+
+namespace yagura::redis {
+class Pool;
+}
+namespace yagura::store {
+class FeedFollower;
+}
+
+namespace yagura::rpc {
+
+class Channels;
+
+// What every App is given: shared parts of the process. All members are set.
+struct Platform {
+  std::shared_ptr<redis::Pool> state;  // the small, precious Redis
+  std::shared_ptr<redis::Pool> flow;   // the streams' Redis
+  std::shared_ptr<store::FeedFollower> feed;
+  std::shared_ptr<const Clock> clock;
+  std::shared_ptr<MetricsRegistry> metrics;
+  std::shared_ptr<Channels> channels;  // to the other services
+  // What callers' tokens are checked with; the directory adds its key, others fetch it from there.
+  std::shared_ptr<auth::TokenVerifier> verifier;
+  std::filesystem::path data_dir;  // for spools, keys and blobs of this process
+  Logger logger;
+};
+
+// One service as a library. Life: made, Register, Start, (serving), Stop, destroyed.
+class App {
+ public:
+  virtual ~App() = default;
+  virtual std::string_view name() const = 0;  // "ticketing"
+  virtual void Register(ServiceRegistry& registry) = 0;
+  // Starts workers and listeners. An error ends the process with its message.
+  virtual absl::Status Start() = 0;
+  // Stops taking work, finishes what is in hand. Called after the gRPC server has stopped.
+  virtual void Stop() = 0;
+  // Health of named parts ("redis-flow", "store"): OK, or why not. Asked every second.
+  virtual std::map<std::string, absl::Status> Health() const { return {}; }
+  // Where its own listeners are ("syslog_udp" -> "127.0.0.1:5514"), for endpoints.json.
+  virtual std::map<std::string, std::string> Listeners() const { return {}; }
+};
+
+}  // namespace yagura::rpc
