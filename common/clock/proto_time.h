@@ -4,9 +4,10 @@
 #include <string_view>
 
 #include "absl/status/statusor.h"
-#include "common/clock/clock.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/timestamp.pb.h"
+
+#include "common/clock/clock.h"
 
 // Between std::chrono, protobuf's Timestamp and Duration, and RFC 3339 text.
 namespace yagura {

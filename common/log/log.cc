@@ -43,7 +43,6 @@ std::string_view Name(LogLevel level) {
   return "error";
 }
 
-
 }  // namespace
 
 struct Logger::Sink {

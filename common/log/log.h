@@ -8,7 +8,8 @@
 
 #include "fmt/format.h"
 
-// One JSON object a line on standard error (or a file): {"time":…,"level":…,"part":…,"msg":…,fields}.
+// One JSON object a line on standard error (or a file):
+// {"time":…,"level":…,"part":…,"msg":…,fields}.
 namespace yagura {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };

@@ -12,7 +12,8 @@ namespace {
 char LowerChar(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 char UpperChar(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - ('a' - 'A')) : c; }
 
-// Length in bytes of the well-formed UTF-8 sequence at `text[at]`, 0 where there is none (RFC 3629).
+// Length in bytes of the well-formed UTF-8 sequence at `text[at]`, 0 where there is none (RFC
+// 3629).
 size_t SequenceLength(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const auto continuation = [&](size_t i, unsigned low = 0x80, unsigned high = 0xbf) {

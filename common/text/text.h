@@ -13,8 +13,9 @@
 
 #include "absl/strings/string_view.h"
 
-// Text helpers that the standard library lacks. Debian builds abseil with its own string_view, which
-// std::string_view does not convert to: texts are joined with fmt::format and the functions here.
+// Text helpers that the standard library lacks. Debian builds abseil with its own string_view,
+// which std::string_view does not convert to: texts are joined with fmt::format and the functions
+// here.
 namespace yagura {
 
 inline std::string_view Std(absl::string_view text) { return {text.data(), text.size()}; }

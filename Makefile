@@ -1,0 +1,53 @@
+# The commands of the house. `make help` lists them; `make run` and `make test` are all that most need.
+
+PRESET ?= release
+BUILD := build/$(PRESET)
+JOBS ?= $(shell nproc)
+DATA_DIR ?= data
+
+.PHONY: help deps build run test bench lint format tidy clean sanitize tsan
+
+help: ## List these commands
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+deps: ## Install missing Debian packages and fetch libchdb into the user's cache
+	@sh cmake/install-packages.sh build
+	@sh cmake/install-libchdb.sh
+
+build: deps ## Build everything into build/release/bin
+	@mkdir -p build
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build $(BUILD) -j $(JOBS)
+
+run: build ## Start everything, play sample logs, say where to look
+	@$(BUILD)/bin/yagura up --demo --data-dir $(DATA_DIR)
+
+test: ## Install, build and run every test
+	@sh cmake/install-packages.sh test
+	@$(MAKE) --no-print-directory build
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+bench: ## Build and run the benches, print the table
+	@sh cmake/install-packages.sh bench
+	@$(MAKE) --no-print-directory build
+	@sh tests/bench/run.sh $(BUILD)
+
+lint: ## clang-format, clang-tidy on changed files, buf lint, dependency rule
+	@sh cmake/install-packages.sh build lint
+	@sh cmake/lint.sh $(BUILD)
+
+format: ## Format all sources in place
+	@git ls-files '*.cc' '*.h' | xargs clang-format -i
+
+sanitize: ## Build with ASan and UBSan and run every test
+	@sh cmake/install-packages.sh test
+	@$(MAKE) --no-print-directory build PRESET=sanitize
+	@ctest --test-dir build/sanitize --output-on-failure -j $(JOBS)
+
+tsan: ## Build the libraries without gRPC with TSan and run their tests
+	@sh cmake/install-packages.sh test
+	@$(MAKE) --no-print-directory build PRESET=tsan
+	@ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
+
+clean: ## Remove what was built
+	@rm -rf build

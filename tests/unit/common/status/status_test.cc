@@ -1,0 +1,56 @@
+#include "common/status/status.h"
+
+#include "absl/strings/cord.h"
+#include "google/rpc/error_details.pb.h"
+#include "gtest/gtest.h"
+
+namespace yagura {
+namespace {
+
+TEST(MakeError, CarriesReasonAndMetadata) {
+  const Status status =
+      MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH", "changed meanwhile", {{"etag", "7"}});
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(ErrorReason(status), "ETAG_MISMATCH");
+  EXPECT_EQ(GetErrorMetadata(status).at("etag"), "7");
+}
+
+TEST(Annotate, PrefixesTheMessageAndKeepsTheDetails) {
+  const Status status = Annotate(Unavailable("REDIS_UNREACHABLE", "refused"), "reading the cursor");
+  EXPECT_EQ(Message(status), "reading the cursor: refused");
+  EXPECT_EQ(ErrorReason(status), "REDIS_UNREACHABLE");
+  EXPECT_TRUE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  EXPECT_TRUE(Annotate(absl::OkStatus(), "anything").ok());
+}
+
+TEST(FieldErrors, NamesEveryFieldInOneAnswer) {
+  FieldErrors errors;
+  EXPECT_TRUE(errors.ToStatus().ok());
+  errors.Add("ticket.title", "must not be empty");
+  errors.Add("page_size", "must not be negative");
+  const Status status = errors.ToStatus();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  google::rpc::BadRequest bad_request;
+  ASSERT_TRUE(bad_request.ParseFromString(
+      std::string(*status.GetPayload("type.googleapis.com/google.rpc.BadRequest"))));
+  ASSERT_EQ(bad_request.field_violations_size(), 2);
+  EXPECT_EQ(bad_request.field_violations(1).field(), "page_size");
+}
+
+Status Twice(StatusOr<int> value, int& out) {
+  YAGURA_ASSIGN_OR_RETURN(const int number, std::move(value));
+  YAGURA_RETURN_IF_ERROR(number < 0 ? InvalidField("value", "is negative") : absl::OkStatus());
+  out = number * 2;
+  return absl::OkStatus();
+}
+
+TEST(Macros, PassValuesOnAndErrorsUp) {
+  int out = 0;
+  EXPECT_TRUE(Twice(21, out).ok());
+  EXPECT_EQ(out, 42);
+  EXPECT_EQ(Twice(NotFound("tenants/x"), out).code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Twice(-1, out).code(), absl::StatusCode::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace yagura

@@ -1,0 +1,72 @@
+#include "common/text/text.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace yagura {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::Eq;
+using ::testing::Optional;
+
+TEST(Split, KeepsEmptyParts) {
+  EXPECT_THAT(Split("a,,b", ','), ElementsAre("a", "", "b"));
+  EXPECT_THAT(Split("", ','), ElementsAre(""));
+  EXPECT_THAT(Split(",", ','), ElementsAre("", ""));
+}
+
+TEST(Trim, RemovesWhiteSpaceAtBothEndsOnly) {
+  EXPECT_EQ(Trim(" \ta b\r\n"), "a b");
+  EXPECT_EQ(Trim(" \t"), "");
+}
+
+TEST(ParseNumber, WantsTheWholeTextToBeANumberThatFits) {
+  EXPECT_THAT(ParseNumber<int>("-12"), Optional(Eq(-12)));
+  EXPECT_EQ(ParseNumber<int>("12x"), std::nullopt);
+  EXPECT_EQ(ParseNumber<int>(""), std::nullopt);
+  EXPECT_EQ(ParseNumber<uint8_t>("256"), std::nullopt);
+}
+
+TEST(Hex, RoundTripsEveryByteAndRefusesTheRest) {
+  std::string all;
+  for (int i = 0; i < 256; ++i) all += static_cast<char>(i);
+  EXPECT_THAT(HexDecode(HexEncode(all)), Optional(Eq(all)));
+  EXPECT_EQ(HexDecode("0"), std::nullopt);
+  EXPECT_EQ(HexDecode("zz"), std::nullopt);
+}
+
+TEST(Base64, RoundTripsAndMatchesTheRfc) {
+  EXPECT_EQ(Base64Encode("foob"), "Zm9vYg==");
+  EXPECT_EQ(Base64UrlEncode("\xfb\xff"), "-_8");
+  EXPECT_THAT(Base64Decode("Zm9vYg=="), Optional(Eq("foob")));
+  EXPECT_THAT(Base64UrlDecode("-_8"), Optional(Eq("\xfb\xff")));
+  EXPECT_EQ(Base64Decode("Zm9v!g=="), std::nullopt);
+}
+
+TEST(Utf8, RefusesOverlongSurrogatesAndBeyondTheEnd) {
+  EXPECT_TRUE(IsValidUtf8("櫓 é 😀"));
+  EXPECT_FALSE(IsValidUtf8("\xc0\x80"));
+  EXPECT_FALSE(IsValidUtf8("\xed\xa0\x80"));
+  EXPECT_FALSE(IsValidUtf8("\xf4\x90\x80\x80"));
+  EXPECT_FALSE(IsValidUtf8("\xe6\xab"));
+  EXPECT_EQ(ToValidUtf8("a\xff"
+                        "b"),
+            "a\xef\xbf\xbd"
+            "b");
+}
+
+TEST(Escape, MakesHostileTextHarmless) {
+  EXPECT_EQ(EscapeHtml("<script>'\"&"), "&lt;script&gt;&#39;&quot;&amp;");
+  EXPECT_EQ(QuoteJson("a\"b\\\n\x01\xff"), "\"a\\\"b\\\\\\n\\u0001\xef\xbf\xbd\"");
+  EXPECT_EQ(EscapeForTerminal("\x1b[2J櫓\xc2\x9b"), "\\x1b[2J櫓\\xc2\\x9b");
+}
+
+TEST(EqualsIgnoreCase, FoldsAsciiAlone) {
+  EXPECT_TRUE(EqualsIgnoreCase("TCP", "tcp"));
+  EXPECT_FALSE(EqualsIgnoreCase("tcp", "tcp6"));
+  EXPECT_EQ(ToLower("É"), "É");
+}
+
+}  // namespace
+}  // namespace yagura
