@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/event/batch_format.h"
+
+// Distinct texts of one column; private to common/event.
+namespace yagura::event {
+
+inline bool IsAscii(std::string_view text) {
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    if (Load64(text.data() + i) & 0x8080808080808080ull) return false;
+  }
+  for (; i < text.size(); ++i) {
+    if (text[i] & 0x80) return false;
+  }
+  return true;
+}
+
+// At most 65,535 texts. Cleared, it keeps its memory.
+class Dictionary {
+ public:
+  // 1-based, in order of insertion; 0 where the text is not there.
+  uint16_t Find(std::string_view text, uint64_t hash) const {
+    if (last_ != 0 && At(last_) == text) return last_;
+    if (slots_.empty()) return 0;
+    for (size_t slot = hash & mask();; slot = (slot + 1) & mask()) {
+      const uint16_t found = slots_[slot];
+      if (found == 0) return 0;
+      if (entries_[found - 1].tag == static_cast<uint32_t>(hash >> 32) && At(found) == text) {
+        last_ = found;
+        return found;
+      }
+    }
+  }
+  // The text must not be there yet.
+  uint16_t Insert(std::string_view text, uint64_t hash) {
+    if ((entries_.size() + 1) * 2 > slots_.size()) Grow();
+    heap_ += text;
+    entries_.push_back({heap_.size(), hash, static_cast<uint32_t>(hash >> 32)});
+    last_ = static_cast<uint16_t>(entries_.size());
+    Place(last_, hash);
+    return last_;
+  }
+  size_t size() const { return entries_.size(); }
+  void Clear() {
+    heap_.clear();
+    entries_.clear();
+    slots_.clear();
+    last_ = 0;
+  }
+  void Write(std::string& out) const {
+    PutVarint(out, entries_.size());
+    size_t start = 0;
+    for (const Entry& entry : entries_) {
+      PutVarint(out, entry.end - start);
+      start = entry.end;
+    }
+    out += heap_;
+  }
+
+ private:
+  struct Entry {
+    size_t end;  // in heap_
+    uint64_t hash;
+    uint32_t tag;  // upper half of the hash
+  };
+  std::string_view At(uint16_t index) const {
+    const size_t start = index == 1 ? 0 : entries_[index - 2].end;
+    return std::string_view(heap_).substr(start, entries_[index - 1].end - start);
+  }
+  size_t mask() const { return slots_.size() - 1; }
+  void Place(uint16_t index, uint64_t hash) {
+    size_t slot = hash & mask();
+    while (slots_[slot] != 0) slot = (slot + 1) & mask();
+    slots_[slot] = index;
+  }
+  void Grow() {
+    const size_t size = slots_.empty() ? 16 : slots_.size() * 2;
+    slots_.assign(size, 0);
+    for (size_t i = 0; i < entries_.size(); ++i) {
+      Place(static_cast<uint16_t>(i + 1), entries_[i].hash);
+    }
+  }
+
+  std::string heap_;
+  std::vector<Entry> entries_;
+  std::vector<uint16_t> slots_;  // power of two, 0 is free
+  mutable uint16_t last_ = 0;    // found last: values come in runs
+};
+
+}  // namespace yagura::event
