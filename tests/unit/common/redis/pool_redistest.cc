@@ -1,5 +1,3 @@
-#include "common/redis/pool.h"
-
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -10,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/redis/pool.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 

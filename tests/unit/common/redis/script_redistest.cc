@@ -1,10 +1,9 @@
-#include "common/redis/script.h"
-
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/redis/script.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 

@@ -1,11 +1,6 @@
-#include "common/redis/sentinel.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 
@@ -14,33 +9,19 @@
 #include "gtest/gtest.h"
 
 #include "common/redis/pool.h"
+#include "common/redis/sentinel.h"
+#include "common/testing/process.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::redis {
 namespace {
 
+using testing::FreePort;
 using testing::IsOk;
+using testing::Process;
 using testing::RedisServer;
 using testing::StatusIs;
-
-int FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-Endpoint Tcp(int port) {
-  Endpoint endpoint;
-  endpoint.address = fmt::format("tcp:127.0.0.1:{}", port);
-  return endpoint;
-}
 
 // Two servers on ports of their own and a real Sentinel that watches the first.
 class SentinelTest : public ::testing::Test {
@@ -50,8 +31,11 @@ class SentinelTest : public ::testing::Test {
     OpenPort(second_, second_port_);
     auto second = Connection::Connect(second_.endpoint());
     ASSERT_THAT(second, IsOk());
-    ASSERT_THAT(second->Command({"REPLICAOF", "127.0.0.1", fmt::format("{}", first_port_)}), IsOk());
+    ASSERT_THAT(second->Command({"REPLICAOF", "127.0.0.1", fmt::format("{}", first_port_)}),
+                IsOk());
   }
+
+  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   static void OpenPort(const RedisServer& server, int port) {
     auto connection = Connection::Connect(server.endpoint());
@@ -59,6 +43,7 @@ class SentinelTest : public ::testing::Test {
     ASSERT_THAT(connection->Command({"CONFIG", "SET", "port", fmt::format("{}", port)}), IsOk());
   }
 
+  const std::filesystem::path folder_ = testing::MakeTemporaryFolder();
   RedisServer first_;
   RedisServer second_;
   const int first_port_ = FreePort();
@@ -66,30 +51,41 @@ class SentinelTest : public ::testing::Test {
 };
 
 TEST_F(SentinelTest, AsksAtEveryConnectAndFollowsAFailover) {
-  const testing::RedisSentinel sentinel("mymaster", first_port_);
+  const int port = FreePort();
+  {
+    std::ofstream config(folder_ / "sentinel.conf");
+    config << "port " << port << "\nbind 127.0.0.1\nsentinel monitor mymaster 127.0.0.1 "
+           << first_port_ << " 1\n";
+  }
+  const Process sentinel({"redis-server", folder_ / "sentinel.conf", "--sentinel"},
+                         folder_ / "log");
   Endpoint endpoint;
-  endpoint.address = fmt::format("sentinel:mymaster@127.0.0.1:1,127.0.0.1:{}", sentinel.port());
+  endpoint.address = fmt::format("sentinel:mymaster@127.0.0.1:1,127.0.0.1:{}", port);
   Pool pool(endpoint, 2);
-  ASSERT_THAT(pool.Command({"SET", "where", "first"}), IsOk());
-  ASSERT_OK_AND_ASSIGN(const std::string before, FindMaster(endpoint));
-  EXPECT_EQ(before, Tcp(first_port_).address);
-
-  // The Sentinel finds the replica through the master's INFO; then a fail-over is asked for.
-  ASSERT_OK_AND_ASSIGN(Connection observer, Connection::ConnectAny(Tcp(sentinel.port())));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  const auto until = [deadline](const auto& condition) {
+    while (!condition() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  };
+  until([&] { return FindMaster(endpoint).ok(); });
+  ASSERT_OK_AND_ASSIGN(const std::string before, FindMaster(endpoint));
+  ASSERT_EQ(before, fmt::format("tcp:127.0.0.1:{}", first_port_));
+  ASSERT_THAT(pool.Command({"SET", "where", "first"}), IsOk());
+
+  // Refused until the Sentinel has found the replica in its master's INFO.
   std::string now = before;
-  while (now == before && std::chrono::steady_clock::now() < deadline) {
-    (void)observer.Command({"SENTINEL", "FAILOVER", "mymaster"});
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  until([&] {
+    Process({"redis-cli", "-p", fmt::format("{}", port), "SENTINEL", "FAILOVER", "mymaster"},
+            folder_ / "log")
+        .Wait();
     const auto found = FindMaster(endpoint);
     if (found.ok()) now = *found;
-  }
-  ASSERT_EQ(now, Tcp(second_port_).address);
+    return now != before;
+  });
+  ASSERT_EQ(now, fmt::format("tcp:127.0.0.1:{}", second_port_));
   // The old master is a replica by now or soon; whatever the pool hands out then takes writes.
-  while (!pool.Command({"SET", "where", "second"}).ok() &&
-         std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
+  until([&] { return pool.Command({"SET", "where", "second"}).ok(); });
   EXPECT_THAT(pool.Command({"SET", "where", "second"}), IsOk());
 }
 
