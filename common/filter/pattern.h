@@ -1,0 +1,32 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace yagura::filter {
+
+// Text with wildcards, as literal parts between the `*`. "a*b" is {"a", "b"}.
+class Pattern {
+ public:
+  Pattern() = default;
+  // `text` with the filter grammar's escapes (\* \\ \" \'). Anchored: the whole value must fit,
+  // else any place in it. Ignoring case is for ASCII letters only.
+  static Pattern Parse(std::string_view text, bool anchored, bool ignore_case);
+
+  bool Matches(std::string_view value) const;
+  bool has_wildcards() const { return parts_.size() > 1; }
+  bool anchored() const { return anchored_; }
+  bool ignore_case() const { return ignore_case_; }
+  // The text where there are no wildcards; lower case where case is ignored.
+  const std::string& literal() const { return parts_.front(); }
+  // For SQL LIKE, over a lower-cased value where case is ignored.
+  std::string ToLike() const;
+
+ private:
+  std::vector<std::string> parts_{""};
+  bool anchored_ = true;
+  bool ignore_case_ = false;
+};
+
+}  // namespace yagura::filter

@@ -1,0 +1,251 @@
+#include "common/filter/to_sql.h"
+
+#include <arpa/inet.h>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+
+namespace yagura::filter {
+namespace {
+
+std::string_view Symbol(Operator op) {
+  switch (op) {
+    case Operator::kLess:
+      return "<";
+    case Operator::kLessEqual:
+      return "<=";
+    case Operator::kGreater:
+      return ">";
+    case Operator::kGreaterEqual:
+      return ">=";
+    default:
+      return "=";
+  }
+}
+
+// As IPv6 text, mapped where it is IPv4.
+std::string Ipv6Text(const IpBytes& ip) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(AF_INET6, ip.data(), text.data(), text.size());
+  return text.data();
+}
+
+bool Fits(const Predicate& predicate, ColumnType type) {
+  if (predicate.repeated) {
+    switch (predicate.kind) {
+      case ValueKind::kString:
+        return type == ColumnType::kStringArray;
+      case ValueKind::kSigned:
+      case ValueKind::kUnsigned:
+      case ValueKind::kEnum:
+        return type == ColumnType::kIntegerArray;
+      case ValueKind::kOtherType:
+        return type == ColumnType::kStringArray || type == ColumnType::kIntegerArray;
+      default:
+        return false;
+    }
+  }
+  switch (predicate.kind) {
+    case ValueKind::kString:
+      return type == ColumnType::kString;
+    case ValueKind::kSigned:
+    case ValueKind::kUnsigned:
+    case ValueKind::kEnum:
+      return type == ColumnType::kInteger;
+    case ValueKind::kFloat:
+      return type == ColumnType::kFloat;
+    case ValueKind::kBool:
+      return type == ColumnType::kBool;
+    case ValueKind::kTime:
+      return type == ColumnType::kTime;
+    case ValueKind::kDuration:
+      return type == ColumnType::kDuration;
+    case ValueKind::kIp:
+      return type == ColumnType::kIp;
+    case ValueKind::kOtherType:
+      return false;
+  }
+  return false;
+}
+
+class Compiler {
+ public:
+  explicit Compiler(const ColumnMap& columns) : columns_(columns) {}
+
+  absl::StatusOr<Sql> Run(const Node& root) {
+    YAGURA_ASSIGN_OR_RETURN(std::string where, Compile(root));
+    return Sql{std::move(where), std::move(parameters_)};
+  }
+
+ private:
+  absl::StatusOr<std::string> Compile(const Node& node) {
+    switch (node.type) {
+      case Node::Type::kAnd:
+        return Combined(node, " AND ");
+      case Node::Type::kOr:
+        return Combined(node, " OR ");
+      case Node::Type::kNot: {
+        YAGURA_ASSIGN_OR_RETURN(const std::string child, Compile(*node.children.front()));
+        return fmt::format("(NOT {})", child);
+      }
+      case Node::Type::kPredicate:
+        return One(node.predicate);
+      case Node::Type::kSearch:
+        return Search(node.search);
+    }
+    return Internal("unknown filter node");
+  }
+
+  absl::StatusOr<std::string> Combined(const Node& node, std::string_view joint) {
+    std::vector<std::string> parts;
+    for (const auto& child : node.children) {
+      YAGURA_ASSIGN_OR_RETURN(std::string part, Compile(*child));
+      parts.push_back(std::move(part));
+    }
+    return fmt::format("({})", Join(parts, joint));
+  }
+
+  absl::StatusOr<std::string> Search(const SearchTerm& search) {
+    if (columns_.search.empty()) return NotSearchable("a bare word");
+    std::vector<std::string> parts;
+    const std::string parameter = Bind(search.pattern.ToLike(), "String");
+    for (const auto& expression : columns_.search) {
+      parts.push_back(fmt::format("({} LIKE {})", expression, parameter));
+    }
+    return fmt::format("({})", Join(parts, " OR "));
+  }
+
+  absl::StatusOr<std::string> One(const Predicate& predicate) {
+    if (predicate.keyed) return Keyed(predicate);
+    const auto found = columns_.columns.find(predicate.path);
+    if (found == columns_.columns.end() || !Fits(predicate, found->second.type)) {
+      return NotSearchable(predicate.path);
+    }
+    const std::string& column = found->second.expression;
+    return predicate.repeated ? Repeated(predicate, column) : Singular(predicate, column);
+  }
+
+  absl::StatusOr<std::string> Keyed(const Predicate& predicate) {
+    const auto found = columns_.keyed.find(predicate.path);
+    if (found == columns_.keyed.end()) return NotSearchable(predicate.path);
+    std::string expression = found->second;
+    const std::string name = Bind(predicate.key, "String");
+    for (size_t at = expression.find("$name"); at != std::string::npos;
+         at = expression.find("$name", at + name.size())) {
+      expression.replace(at, 5, name);
+    }
+    const bool as_number = predicate.op != Operator::kEqual &&
+                           predicate.op != Operator::kContains &&
+                           predicate.op != Operator::kPresent;
+    if (!as_number) return Text(predicate, expression);
+    return fmt::format("(match({0}, '^-?[0-9]{{1,18}}$') AND toInt64OrZero({0}) {1} {2})",
+                       expression, Symbol(predicate.op),
+                       Bind(fmt::format("{}", predicate.integer), "Int64"));
+  }
+
+  std::string Singular(const Predicate& predicate, const std::string& column) {
+    switch (predicate.kind) {
+      case ValueKind::kString:
+        return Text(predicate, column);
+      case ValueKind::kIp:
+        return Ip(predicate, column);
+      case ValueKind::kTime:
+        return Time(predicate, column);
+      case ValueKind::kUnsigned:
+        return Number(predicate, column, fmt::format("{}", predicate.unsigned_integer), "UInt64");
+      case ValueKind::kFloat:
+        return Number(predicate, column, fmt::format("{}", predicate.number), "Float64");
+      case ValueKind::kBool:
+        return Number(predicate, column, fmt::format("{}", predicate.integer), "UInt8");
+      default:
+        return Number(predicate, column, fmt::format("{}", predicate.integer), "Int64");
+    }
+  }
+
+  std::string Text(const Predicate& predicate, const std::string& column) {
+    switch (predicate.op) {
+      case Operator::kPresent:
+        return fmt::format("({} != '')", column);
+      case Operator::kContains:
+        return fmt::format("(lower({}) LIKE {})", column,
+                           Bind(predicate.pattern.ToLike(), "String"));
+      case Operator::kEqual:
+        if (predicate.pattern.has_wildcards()) {
+          return fmt::format("({} LIKE {})", column, Bind(predicate.pattern.ToLike(), "String"));
+        }
+        return fmt::format("({} = {})", column, Bind(predicate.pattern.literal(), "String"));
+      default:
+        return fmt::format("({} {} {})", column, Symbol(predicate.op),
+                           Bind(predicate.text, "String"));
+    }
+  }
+
+  std::string Ip(const Predicate& predicate, const std::string& column) {
+    const std::string missing = "toIPv6('::')";
+    if (predicate.op == Operator::kPresent) return fmt::format("({} != {})", column, missing);
+    const std::string low = Bind(Ipv6Text(predicate.low), "IPv6");
+    if (predicate.op != Operator::kEqual) {
+      return fmt::format("({0} != {1} AND {0} {2} {3})", column, missing, Symbol(predicate.op),
+                         low);
+    }
+    if (predicate.low == predicate.high) {
+      return fmt::format("({0} != {1} AND {0} = {2})", column, missing, low);
+    }
+    return fmt::format("({0} != {1} AND {0} >= {2} AND {0} <= {3})", column, missing, low,
+                       Bind(Ipv6Text(predicate.high), "IPv6"));
+  }
+
+  std::string Time(const Predicate& predicate, const std::string& column) {
+    const std::string present = fmt::format("{} != fromUnixTimestamp64Nano(toInt64(0))", column);
+    if (predicate.op == Operator::kPresent) return fmt::format("({})", present);
+    return fmt::format("({} AND {} {} fromUnixTimestamp64Nano({}))", present, column,
+                       Symbol(predicate.op), Bind(fmt::format("{}", predicate.integer), "Int64"));
+  }
+
+  std::string Number(const Predicate& predicate, const std::string& column, std::string value,
+                     std::string_view type) {
+    if (predicate.op == Operator::kPresent) return fmt::format("({} != 0)", column);
+    return fmt::format("({} {} {})", column, Symbol(predicate.op), Bind(std::move(value), type));
+  }
+
+  std::string Repeated(const Predicate& predicate, const std::string& column) {
+    if (predicate.op == Operator::kPresent) return fmt::format("(notEmpty({}))", column);
+    if (predicate.kind == ValueKind::kString) {
+      const bool wild = predicate.pattern.has_wildcards();
+      return fmt::format(
+          "(arrayExists(x -> x {} {}, {}))", wild ? "LIKE" : "=",
+          Bind(wild ? predicate.pattern.ToLike() : predicate.pattern.literal(), "String"), column);
+    }
+    const bool is_unsigned = predicate.kind == ValueKind::kUnsigned;
+    return fmt::format("(has({}, {}))", column,
+                       is_unsigned ? Bind(fmt::format("{}", predicate.unsigned_integer), "UInt64")
+                                   : Bind(fmt::format("{}", predicate.integer), "Int64"));
+  }
+
+  // "{p0:String}", bound to `value`.
+  std::string Bind(std::string value, std::string_view type) {
+    std::string name = fmt::format("{}{}", columns_.parameter_prefix, parameters_.size());
+    std::string reference = fmt::format("{{{}:{}}}", name, type);
+    parameters_.emplace(std::move(name), std::move(value));
+    return reference;
+  }
+
+  static Status NotSearchable(std::string_view what) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "FILTER_NOT_SEARCHABLE",
+                     fmt::format("filter: {} cannot be searched by here", what),
+                     {{"field", std::string(what)}});
+  }
+
+  const ColumnMap& columns_;
+  std::map<std::string, std::string> parameters_;
+};
+
+}  // namespace
+
+absl::StatusOr<Sql> CompileToSql(const Node& root, const ColumnMap& columns) {
+  return Compiler(columns).Run(root);
+}
+
+}  // namespace yagura::filter
