@@ -34,7 +34,8 @@ endif()
 
 add_library(yagura_warnings INTERFACE)
 target_compile_options(yagura_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-                                                 -Woverloaded-virtual -Wimplicit-fallthrough)
+                                                 -Woverloaded-virtual -Wimplicit-fallthrough
+                                                 -Wno-missing-field-initializers)
 if(YAGURA_WERROR)
   target_compile_options(yagura_warnings INTERFACE -Werror)
 endif()

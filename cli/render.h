@@ -1,0 +1,57 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace google::protobuf {
+class Message;
+}
+
+// Protobuf messages as text for people and for scripts.
+namespace yagura::cli {
+
+enum class Format { kTable, kJson, kJsonLines };
+
+// A column of a table: its heading and where the value is ("src.ip", "create_time").
+struct TableColumn {
+  std::string heading;
+  std::string path;
+  size_t max_width = 60;  // in characters; longer values end in "…"
+};
+
+// One JSON object with proto field names. Addresses (`ip` fields of 4 or 16 bytes) are text, other
+// bytes are text too (what is not UTF-8 becomes U+FFFD), enums are names, times RFC 3339, 64-bit
+// numbers stay numbers, `fields` lists of name and value become an object. Unset fields are left
+// out.
+std::string ToJson(const google::protobuf::Message& message);
+
+// One value as a table shows it: control characters made visible, times without fractions, the
+// value of "fields.NAME" from an event's original fields; empty where unset.
+std::string Cell(const google::protobuf::Message& message, std::string_view path);
+
+// Collects rows and writes them to a string in one of the formats.
+class Renderer {
+ public:
+  Renderer(Format format, std::vector<TableColumn> columns)
+      : format_(format), columns_(std::move(columns)) {}
+  void Add(const google::protobuf::Message& message);
+  // What has been collected since the last Flush: JSON lines come out at once, a table in blocks
+  // whose widths fit the block; JSON only in Finish.
+  std::string Flush();
+  // The rest, with "(none)" for an empty table.
+  std::string Finish();
+  size_t rows() const { return rows_; }
+
+ private:
+  std::string Table();
+
+  Format format_;
+  std::vector<TableColumn> columns_;
+  std::vector<std::vector<std::string>> cells_;
+  std::string pending_;
+  size_t rows_ = 0;
+  bool heading_written_ = false;
+};
+
+}  // namespace yagura::cli
