@@ -46,5 +46,7 @@ struct Principal {
 const std::vector<std::string>& Roles();
 // Whether a role grants a permission ("ticketing.tickets.update"). Unknown roles grant nothing.
 bool RoleGrants(std::string_view role, std::string_view permission);
+// Whether a service may use a right of the caller on whose behalf it acts.
+bool ServiceMayPassOn(std::string_view permission);
 
 }  // namespace yagura::auth

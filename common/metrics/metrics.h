@@ -5,6 +5,10 @@
 #include <string>
 #include <vector>
 
+namespace prometheus {
+class Collectable;
+}
+
 // Prometheus metrics as a part that is passed in. Names follow the conventions:
 // yagura_<area>_<what>_<unit>, counters end in _total, times are seconds, sizes bytes.
 namespace yagura {
@@ -43,6 +47,8 @@ class MetricsRegistry {
                           const std::vector<double>& bounds, const Labels& labels = {});
   // The text exposition format.
   std::string Render() const;
+  // For MetricsServer.
+  std::shared_ptr<prometheus::Collectable> collectable() const;
 
  private:
   struct Impl;
