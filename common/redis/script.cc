@@ -38,4 +38,24 @@ StatusOr<Reply> Script::Run(Connection& connection, const Args& keys, const Args
   return connection.Command(command);
 }
 
+std::vector<StatusOr<Reply>> Script::RunAll(Connection& connection,
+                                            std::span<const Call> calls) const {
+  std::vector<std::string> key_counts;
+  key_counts.reserve(calls.size());
+  std::vector<Args> commands;
+  commands.reserve(calls.size());
+  for (const Call& call : calls) {
+    key_counts.push_back(fmt::format("{}", call.keys.size()));
+    Args& command = commands.emplace_back(Args{"EVALSHA", sha1_, key_counts.back()});
+    command.insert(command.end(), call.keys.begin(), call.keys.end());
+    command.insert(command.end(), call.args.begin(), call.args.end());
+  }
+  auto replies = connection.Pipeline(commands);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    if (replies[i].ok() || ErrorReason(replies[i].status()) != "REDIS_NOSCRIPT") continue;
+    replies[i] = Run(connection, calls[i].keys, calls[i].args);
+  }
+  return replies;
+}
+
 }  // namespace yagura::redis

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/redis/connection.h"
 
@@ -14,6 +16,19 @@ class Script {
  public:
   explicit Script(std::string_view source);
   absl::StatusOr<Reply> Run(Connection& connection, const Args& keys, const Args& args) const;
+
+  struct Call {
+    Args keys;
+    Args args;
+  };
+  // Several calls in one round trip, answers in order. Where the server did not know the script,
+  // the calls are made again one by one, so calls that must keep an order among themselves
+  // do not belong into one RunAll.
+  std::vector<absl::StatusOr<Reply>> RunAll(Connection& connection,
+                                            std::span<const Call> calls) const;
+
+  // For pipelines of the caller's own; REDIS_NOSCRIPT tells that Run is needed first.
+  const std::string& sha1() const { return sha1_; }
 
  private:
   std::string source_;

@@ -1,0 +1,76 @@
+#include "common/stream/readers.h"
+
+#include <vector>
+
+#include "common/redis/pool.h"
+#include "common/redis/script.h"
+#include "common/status/status.h"
+#include "common/stream/scripts.h"
+#include "common/stream/worker.h"
+
+namespace yagura::stream {
+namespace {
+
+// The value after `name` in an XINFO answer of names and values.
+const redis::Reply* Field(const redis::Reply& flat, std::string_view name) {
+  for (size_t i = 0; i + 1 < flat.items.size(); i += 2) {
+    if (flat.items[i].text == name) return &flat.items[i + 1];
+  }
+  return nullptr;
+}
+
+const redis::Reply* Group(const redis::Reply& groups, std::string_view reader) {
+  for (const redis::Reply& group : groups.items) {
+    const redis::Reply* name = Field(group, "name");
+    if (name != nullptr && name->text == reader) return &group;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader) {
+  std::vector<std::string> keys;
+  for (int shard = 0; shard < topic.shards; ++shard) keys.push_back(StreamKey(topic.name, shard));
+  std::vector<redis::Args> commands;
+  for (const std::string& key : keys) {
+    commands.push_back({"XLEN", key});
+    commands.push_back({"XINFO", "GROUPS", key});
+  }
+  const auto replies = flow.Pipeline(commands);
+  uint64_t sum = 0;
+  for (size_t i = 0; i + 1 < replies.size(); i += 2) {
+    YAGURA_RETURN_IF_ERROR(replies[i].status());
+    const auto length = static_cast<uint64_t>(replies[i]->integer);
+    if (length == 0) continue;  // also where there is no such stream
+    YAGURA_RETURN_IF_ERROR(replies[i + 1].status());
+    const redis::Reply* group = Group(*replies[i + 1], reader);
+    const redis::Reply* lag = group == nullptr ? nullptr : Field(*group, "lag");
+    sum += lag == nullptr || lag->is_nil() ? length : static_cast<uint64_t>(lag->integer);
+  }
+  return sum;
+}
+
+Status DeclareReaders(redis::Pool& flow, const Topic& topic) {
+  const redis::Script script = DeclareScript();
+  YAGURA_ASSIGN_OR_RETURN(auto connection, flow.Acquire());
+  const redis::Args readers(topic.readers.begin(), topic.readers.end());
+  for (int shard = 0; shard < topic.shards; ++shard) {
+    YAGURA_RETURN_IF_ERROR(
+        script.Run(*connection, {StreamKey(topic.name, shard)}, readers).status());
+  }
+  return absl::OkStatus();
+}
+
+Status RemoveReader(redis::Pool& flow, const Topic& topic, std::string_view reader) {
+  YAGURA_ASSIGN_OR_RETURN(auto connection, flow.Acquire());
+  for (int shard = 0; shard < topic.shards; ++shard) {
+    const std::string key = StreamKey(topic.name, shard);
+    YAGURA_ASSIGN_OR_RETURN(const redis::Reply exists, connection->Command({"EXISTS", key}));
+    if (exists.integer == 0) continue;
+    YAGURA_RETURN_IF_ERROR(connection->Command({"XGROUP", "DESTROY", key, reader}).status());
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace yagura::stream

@@ -1,0 +1,240 @@
+#include "common/stream/scripts.h"
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+
+namespace yagura::stream {
+namespace {
+
+// What drains the streams must work while Redis is at its memory limit, or it would stay there.
+constexpr std::string_view kAllowOom = "#!lua flags=allow-oom\n";
+
+constexpr std::string_view kNow = R"lua(
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+local function ms(n) return string.format('%.0f', n) end
+)lua";
+
+// The lease is a holder and an epoch: both must be the caller's. Who still has them may go on
+// even when the lease has run out, as nobody else has read meanwhile.
+constexpr std::string_view kFence = R"lua(
+local function fence(key, holder, epoch, lease)
+  local held = redis.call('HMGET', key, 'holder', 'epoch', 'until')
+  if held[1] ~= holder or held[2] ~= epoch then
+    return redis.error_reply('YAGURA_LEASE_LOST the epoch is ' .. (held[2] or 'none') ..
+                             ', not ' .. epoch)
+  end
+  local t = now()
+  if tonumber(held[3]) - t < lease * 0.75 then
+    redis.call('HSET', key, 'until', ms(t + lease))
+  end
+  return nil
+end
+)lua";
+
+constexpr std::string_view kGroups = R"lua(
+local function fields(flat)
+  local map = {}
+  for i = 1, #flat, 2 do map[flat[i]] = flat[i + 1] end
+  return map
+end
+local function groups(stream)
+  local reply = redis.pcall('XINFO', 'GROUPS', stream)
+  local found = {}
+  if reply.err then return found end
+  for _, flat in ipairs(reply) do
+    local group = fields(flat)
+    found[group['name']] = group
+  end
+  return found
+end
+)lua";
+
+// A new group starts before the first entry that is still there; told how many ever came before
+// that one, Redis can say how far the group lags behind.
+constexpr std::string_view kDeclare = R"lua(
+local function declare(stream, reader)
+  local info = redis.pcall('XINFO', 'STREAM', stream)
+  local gone = 0
+  if not info.err then
+    info = fields(info)
+    gone = info['entries-added'] - info['length']
+  end
+  redis.call('XGROUP', 'CREATE', stream, reader, '0', 'MKSTREAM', 'ENTRIESREAD', gone)
+end
+)lua";
+
+constexpr std::string_view kAdvance = R"lua(
+local function check(group, reader)
+  if not group then
+    return redis.error_reply('YAGURA_NO_READER ' .. reader .. ' is not declared any more')
+  end
+  return nil
+end
+local function advance(stream, group, reader, id, count)
+  local read = tonumber(group['entries-read'])
+  if read then
+    redis.call('XGROUP', 'SETID', stream, reader, id, 'ENTRIESREAD', ms(read + count))
+  else
+    redis.call('XGROUP', 'SETID', stream, reader, id)
+  end
+end
+)lua";
+
+template <typename... Parts>
+redis::Script Assemble(const Parts&... parts) {
+  std::string source;
+  (source.append(parts), ...);
+  return redis::Script(source);
+}
+
+}  // namespace
+
+std::string LeaseKey(std::string_view topic, int shard, std::string_view reader) {
+  return fmt::format("y:{{s{}}}:lease:{}:{}", shard, topic, reader);
+}
+
+std::string DedupKey(std::string_view topic, int shard, std::string_view key) {
+  return fmt::format("y:{{s{}}}:dedup:{}:{}", shard, topic, key);
+}
+
+std::string MembersKey(std::string_view topic, std::string_view reader) {
+  return fmt::format("y:{{s0}}:members:{}:{}", topic, reader);
+}
+
+redis::Script AppendScript() {
+  return redis::Script(R"lua(
+local ids = {}
+for i = 1, #KEYS - 1 do
+  local id = redis.call('GET', KEYS[i + 1])
+  if not id then
+    id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2 * i], 'p', ARGV[2 * i + 1])
+    redis.call('SET', KEYS[i + 1], id, 'EX', ARGV[1])
+  end
+  ids[i] = id
+end
+return ids
+)lua");
+}
+
+redis::Script AcquireScript() {
+  return Assemble(kAllowOom, kNow, kGroups, kDeclare, R"lua(
+local held = redis.call('HMGET', KEYS[1], 'holder', 'until')
+local t = now()
+if held[1] and held[1] ~= ARGV[2] and tonumber(held[2]) > t then
+  return redis.error_reply('YAGURA_LEASE_HELD by another for ' .. ms(held[2] - t) .. ' ms')
+end
+if not groups(KEYS[2])[ARGV[1]] then declare(KEYS[2], ARGV[1]) end
+local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
+redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'until', ms(t + tonumber(ARGV[3])))
+return {epoch, groups(KEYS[2])[ARGV[1]]['last-delivered-id']}
+)lua");
+}
+
+redis::Script RenewScript() {
+  return Assemble(kAllowOom, kNow, kFence, R"lua(
+return fence(KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3])) or 1
+)lua");
+}
+
+// The epoch stays, as it must never go back; without a holder nobody can renew it by mistake.
+redis::Script ReleaseScript() {
+  return Assemble(kAllowOom, kNow, kFence, R"lua(
+local lost = fence(KEYS[1], ARGV[1], ARGV[2], 0)
+if not lost then redis.call('HSET', KEYS[1], 'holder', '', 'until', '0') end
+return 1
+)lua");
+}
+
+redis::Script CommitScript() {
+  return Assemble(kAllowOom, kNow, kFence, kGroups, kAdvance, R"lua(
+local lost = fence(KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]))
+if lost then return lost end
+local group = groups(KEYS[2])[ARGV[4]]
+local missing = check(group, ARGV[4])
+if missing then return missing end
+if group['last-delivered-id'] ~= ARGV[5] then return group['last-delivered-id'] end
+advance(KEYS[2], group, ARGV[4], ARGV[6], tonumber(ARGV[7]))
+return ARGV[6]
+)lua");
+}
+
+redis::Script DeadLetterScript() {
+  return Assemble(kAllowOom, kNow, kFence, kGroups, kAdvance, R"lua(
+local lost = fence(KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]))
+if lost then return lost end
+local group = groups(KEYS[2])[ARGV[4]]
+local missing = check(group, ARGV[4])
+if missing then return missing end
+if group['last-delivered-id'] ~= ARGV[5] then return group['last-delivered-id'] end
+local entry = redis.call('XRANGE', KEYS[2], ARGV[6], ARGV[6])[1]
+if entry then
+  redis.call('XADD', KEYS[3], '*', 'id', ARGV[6], 'reader', ARGV[4], 'error', ARGV[8],
+             unpack(entry[2]))
+end
+advance(KEYS[2], group, ARGV[4], ARGV[6], tonumber(ARGV[7]))
+return ARGV[6]
+)lua");
+}
+
+redis::Script DeclareScript() {
+  return Assemble(kGroups, kDeclare, R"lua(
+local known = groups(KEYS[1])
+for _, reader in ipairs(ARGV) do
+  if not known[reader] then declare(KEYS[1], reader) end
+end
+return 1
+)lua");
+}
+
+// Every group counts, not only those that the caller knows of: another process may run with
+// settings that declare one more.
+redis::Script TrimScript() {
+  return Assemble(kAllowOom, kGroups, R"lua(
+local known = groups(KEYS[1])
+for i = 2, #ARGV do
+  if not known[ARGV[i]] then return -1 end
+end
+local lowest_ms, lowest_seq
+for _, group in pairs(known) do
+  local ms, seq = string.match(group['last-delivered-id'], '^(%d+)-(%d+)$')
+  ms, seq = tonumber(ms), tonumber(seq)
+  if not lowest_ms or ms < lowest_ms or (ms == lowest_ms and seq < lowest_seq) then
+    lowest_ms, lowest_seq = ms, seq
+  end
+end
+if not lowest_ms then return -1 end
+local first_kept = string.format('%.0f-%.0f', lowest_ms, lowest_seq + 1)
+if ARGV[1] == '~' then
+  return redis.call('XTRIM', KEYS[1], 'MINID', '~', first_kept, 'LIMIT', 10000)
+end
+return redis.call('XTRIM', KEYS[1], 'MINID', '=', first_kept)
+)lua");
+}
+
+redis::Script MemberScript() {
+  return Assemble(kAllowOom, kNow, R"lua(
+local t = now()
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms(t))
+redis.call('ZADD', KEYS[1], ms(t + tonumber(ARGV[2])), ARGV[1])
+return redis.call('ZCARD', KEYS[1])
+)lua");
+}
+
+Status FromScript(const Status& status) {
+  if (status.code() != absl::StatusCode::kAborted) return status;
+  const std::string reason = ErrorReason(status);
+  if (reason == "YAGURA_LEASE_LOST") {
+    return MakeError(absl::StatusCode::kAborted, "LEASE_LOST", Message(status));
+  }
+  if (reason == "YAGURA_LEASE_HELD") return Unavailable("LEASE_HELD", Message(status));
+  if (reason == "YAGURA_NO_READER") {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_READER", Message(status));
+  }
+  return status;
+}
+
+}  // namespace yagura::stream

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+#include "common/redis/script.h"
+
+// The Lua scripts of this folder and the keys that they work on. All keys of one shard share the
+// braces {s<k>}, so that one script may change them together.
+namespace yagura::stream {
+
+// Hash {holder, epoch, until}: who reads the shard for `reader`, until when (Redis's own clock,
+// ms).
+std::string LeaseKey(std::string_view topic, int shard, std::string_view reader);
+// String: the id under which the entry of this key was appended.
+std::string DedupKey(std::string_view topic, int shard, std::string_view key);
+// Sorted set of a reader's members by the time (ms) until when they count as alive.
+std::string MembersKey(std::string_view topic, std::string_view reader);
+
+// KEYS stream, dedup...; ARGV window in seconds, (key, payload)... -> the ids.
+redis::Script AppendScript();
+// KEYS lease, stream; ARGV reader, holder, lease ms -> {epoch, committed id}, or YAGURA_LEASE_HELD.
+redis::Script AcquireScript();
+// KEYS lease; ARGV holder, epoch, lease ms -> 1, or YAGURA_LEASE_LOST.
+redis::Script RenewScript();
+// KEYS lease; ARGV holder, epoch -> 1.
+redis::Script ReleaseScript();
+// KEYS lease, stream; ARGV holder, epoch, lease ms, reader, committed id as the caller knows it,
+// new id, entries between the two -> the committed id now: the new one, or another where the
+// caller's knowledge was old and nothing was done. YAGURA_LEASE_LOST, YAGURA_NO_READER.
+redis::Script CommitScript();
+// KEYS as Commit's and the dead-letter stream; ARGV as Commit's and the error text: copies the
+// entry of the new id to the dead letters, then commits it.
+redis::Script DeadLetterScript();
+// KEYS stream; ARGV reader... : makes the groups that do not exist.
+redis::Script DeclareScript();
+// KEYS stream; ARGV "~" or "=", reader... -> entries trimmed; -1 where a reader is not declared.
+redis::Script TrimScript();
+// KEYS members; ARGV member, time to live ms -> how many members are alive.
+redis::Script MemberScript();
+
+// A script's refusal as this library's callers know it: LEASE_LOST (ABORTED), LEASE_HELD
+// (UNAVAILABLE), NO_READER (FAILED_PRECONDITION). Other errors stay as they are.
+absl::Status FromScript(const absl::Status& status);
+
+}  // namespace yagura::stream

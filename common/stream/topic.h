@@ -1,0 +1,43 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace yagura::stream {
+
+// A named work stream in the flow Redis, cut into shards. Within a shard order is kept.
+struct Topic {
+  std::string name;  // lower-case letters, "events"
+  int shards = 4;    // 1..256; a shard is one Redis stream "y:{s<k>}:stream:<name>"
+  // Everybody who must have committed an entry before it may be trimmed: ["archive", "detection"].
+  std::vector<std::string> readers;
+};
+
+// Id of one entry within its shard, as Redis gives it.
+struct EntryId {
+  uint64_t milliseconds = 0;
+  uint64_t sequence = 0;
+
+  auto operator<=>(const EntryId&) const = default;
+  std::string ToString() const;  // "1700000000000-3"
+  static std::optional<EntryId> Parse(std::string_view text);
+};
+
+struct Entry {
+  EntryId id;
+  std::string key;      // what the producer deduplicates by; never empty
+  std::string payload;  // opaque
+};
+
+// Key of a shard's stream, "y:{s3}:stream:events".
+std::string StreamKey(std::string_view topic, int shard);
+// Key of a shard's dead letters, "y:{s3}:dead:events": a stream of {id, reader, error, k, p}.
+std::string DeadLetterKey(std::string_view topic, int shard);
+// The shard of a partition value such as "tenant/source": stable over releases.
+int ShardOf(std::string_view partition, int shards);
+
+}  // namespace yagura::stream

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/log/log.h"
+#include "common/stream/topic.h"
+
+namespace yagura::redis {
+class Pool;
+}
+
+namespace yagura::stream {
+
+// Reads all shards of a topic under leases and hands entries to a handler, each shard in order, on
+// threads of its own. At least once: the handler's effect must be idempotent by Entry::key. The
+// pool needs a connection for each thread and two more. Outages of the flow Redis are waited out.
+class Worker {
+ public:
+  struct Options {
+    std::string reader;
+    std::string holder;  // empty: made from host, process id and a random number
+    // After a kill another holder goes on within this time. Renewed in the background as long as
+    // the process lives, however long a handler takes.
+    std::chrono::milliseconds lease{8'000};
+    size_t max_entries = 64;
+    size_t max_bytes = 4 << 20;
+    int threads = 1;  // shards are spread over them, and over all processes that run this reader
+    // How often one batch may fail before it is bisected down to the entry at fault, which then
+    // goes to the dead-letter stream "y:{s<k>}:dead:<topic>" with the error. UNAVAILABLE never
+    // counts.
+    int max_attempts = 5;
+  };
+  struct Context {
+    int shard;
+    uint64_t epoch;
+  };
+  // OK: done with all of them, the cursor moves past. UNAVAILABLE: tried again after a pause. Any
+  // other error counts as an attempt.
+  using Handler = std::function<absl::Status(const Context&, const std::vector<Entry>&)>;
+  // Told about each entry that goes to the dead letters, before it does (may raise a finding).
+  // After a kill in between it is told again.
+  using DeadLetterHook = std::function<void(const Context&, const Entry&, const absl::Status&)>;
+
+  Worker(std::shared_ptr<redis::Pool> flow, Topic topic, Options options, Handler handler,
+         DeadLetterHook on_dead_letter, Logger logger);
+  ~Worker();  // stops
+  void Start();
+  // Lets the handler in progress finish, commits it, releases the leases.
+  void Stop();
+
+  // Entries not yet committed by this reader, over all shards (XINFO GROUPS lag).
+  absl::StatusOr<uint64_t> Lag() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Removes from every shard what all declared readers have committed, every `interval`; one per
+// process is enough, several do no harm. Declared are those of the topic and every other that has a
+// group in Redis. While one of the topic's has none, nothing is removed. Also asks for BGREWRITEAOF
+// when the AOF is more than four times the memory in use.
+class Trimmer {
+ public:
+  Trimmer(std::shared_ptr<redis::Pool> flow, std::vector<Topic> topics,
+          std::chrono::milliseconds interval, Logger logger);
+  ~Trimmer();
+  void Start();
+  void Stop();
+  // One pass now; how many entries went.
+  absl::StatusOr<uint64_t> TrimOnce();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Removes a reader for good: what it has not committed no longer keeps anything from being trimmed.
+// Its workers must have been stopped before.
+absl::Status RemoveReader(redis::Pool& flow, const Topic& topic, std::string_view reader);
+
+// Makes the reader groups of the topic where they do not exist, at the beginning of the stream: a
+// reader declared later starts with what is still there. Called by App before producing.
+absl::Status DeclareReaders(redis::Pool& flow, const Topic& topic);
+
+}  // namespace yagura::stream
