@@ -1,0 +1,104 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/eventstore/value.h"
+
+// A client of ClickHouse's HTTP interface: of a ClickHouse server, or of yagura-store.
+namespace yagura::eventstore {
+
+struct ClientOptions {
+  // "http://host:8123", "https://host:8443" or "unix:/path/of/socket"; tried in order, beginning
+  // with the one that answered last. At least one.
+  std::vector<std::string> addresses;
+  std::string user;      // empty: the server's default user
+  std::string password;  // never logged, never part of an error
+  std::string ca_file;   // PEM of who may sign the server's certificate; empty: the system's
+  std::chrono::milliseconds connect_timeout{2'000};
+  // For requests that name none. The server is told to give up by then too.
+  std::chrono::milliseconds timeout{30'000};
+  size_t max_idle_connections = 16;
+};
+
+// Settings of the store for one request, {"max_threads", "2"}.
+using Settings = std::map<std::string, std::string>;
+
+// The text of a query never holds values from outside: those are parameters, {name:Type} in the
+// text and bound by the server.
+struct Query {
+  std::string sql;
+  // Raw values of scalar types, escaped here.
+  std::map<std::string, std::string> parameters;
+  // Values of Array types, made by ArrayParameter.
+  std::map<std::string, std::string> array_parameters;
+  Settings settings;
+  std::chrono::milliseconds timeout{0};  // 0: that of the client
+};
+
+// "['a','b\'c']": the value of a parameter of type Array(String).
+std::string ArrayParameter(const std::vector<std::string>& values);
+
+struct InsertRequest {
+  // "INSERT INTO db.table (a, b) FORMAT RowBinary".
+  std::string sql;
+  // {"insert_deduplication_token", "..."} and the like.
+  Settings settings;
+  std::chrono::milliseconds timeout{0};
+};
+
+struct Table {
+  std::vector<ColumnInfo> columns;
+  std::vector<Row> rows;
+};
+
+// Thread-safe; connections are reused.
+//
+// Errors: UNAVAILABLE (EVENT_STORE_DOWN: no address answers; STORE_OVERLOADED), DEADLINE_EXCEEDED
+// (QUERY_TIMEOUT), RESOURCE_EXHAUSTED (QUERY_TOO_LARGE), CANCELLED, PERMISSION_DENIED
+// (STORE_ACCESS_DENIED), FAILED_PRECONDITION (STORE_SCHEMA: unknown table or database), INTERNAL
+// (STORE_ERROR, STORE_PROTOCOL). Where the server gave an exception its number is in the error's
+// metadata as "clickhouse_code", also when it came in the middle of a result.
+class Client {
+ public:
+  explicit Client(ClientOptions options);
+  ~Client();
+
+  // Rows of a result, one by one; the row is reused afterwards. A visitor's error ends the query
+  // and is returned. A requested stop ends it within about a second with CANCELLED.
+  using RowVisitor = std::function<absl::Status(const Row&)>;
+  absl::Status Stream(const Query& query, const RowVisitor& visit, std::stop_token stop = {});
+
+  // The whole result, at most `max_rows` rows; more are RESOURCE_EXHAUSTED (QUERY_TOO_LARGE).
+  absl::StatusOr<Table> Select(const Query& query, size_t max_rows = 100'000,
+                               std::stop_token stop = {});
+
+  // A statement without a result (CREATE, ALTER, OPTIMIZE...).
+  absl::Status Execute(const Query& query);
+
+  // Where an insert's data come from: called again and again with room for `capacity` bytes; the
+  // number of bytes given, 0 at the end.
+  using BodySource = std::function<absl::StatusOr<size_t>(char* buffer, size_t capacity)>;
+  // Rows written, where the server tells. After UNAVAILABLE or DEADLINE_EXCEEDED the rows may or
+  // may not be there: repeat the same insert with the same deduplication token.
+  absl::StatusOr<uint64_t> Insert(const InsertRequest& request, const BodySource& source);
+  absl::StatusOr<uint64_t> Insert(const InsertRequest& request, std::string_view body);
+
+  // OK where a server answers.
+  absl::Status Ping(std::chrono::milliseconds timeout = std::chrono::seconds(2));
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace yagura::eventstore

@@ -1,0 +1,242 @@
+#include "common/eventstore/http.h"
+
+#include <curl/curl.h>
+
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+
+namespace yagura::eventstore {
+namespace {
+
+constexpr size_t kMaxHeaderBytes = 64 << 10;
+
+Status Down(std::string_view what) { return Unavailable("EVENT_STORE_DOWN", what); }
+
+struct SlistDeleter {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+using HeaderList = std::unique_ptr<curl_slist, SlistDeleter>;
+
+HeaderList MakeHeaders(const HttpRequest& request) {
+  HeaderList list(curl_slist_append(nullptr, "Expect:"));
+  const auto add = [&list](const std::string& line) {
+    curl_slist* longer = curl_slist_append(list.get(), line.c_str());
+    static_cast<void>(list.release());
+    list.reset(longer);
+  };
+  if (request.source) add("Transfer-Encoding: chunked");
+  for (const auto& [name, value] : request.headers) add(fmt::format("{}: {}", name, value));
+  return list;
+}
+
+std::string PercentEncode(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+bool IsUnix(std::string_view address) { return address.starts_with("unix:"); }
+
+std::string MakeUrl(std::string_view address, const HttpRequest& request) {
+  std::string url(IsUnix(address) ? std::string_view("http://store") : address);
+  while (!url.empty() && url.back() == '/') url.pop_back();
+  url += request.path;
+  char separator = '?';
+  for (const auto& [name, value] : request.parameters) {
+    url += fmt::format("{}{}={}", separator, PercentEncode(name), PercentEncode(value));
+    separator = '&';
+  }
+  return url;
+}
+
+}  // namespace
+
+// What the callbacks of one transfer share.
+struct HttpTransport::Exchange {
+  const HttpRequest& request;
+  const BodySink& sink;
+  const std::stop_token& stop;
+  HttpResponse response;
+  Status status;  // the first error of sink or source
+  size_t header_bytes = 0;
+  size_t body_sent = 0;
+  bool source_asked = false;
+
+  static size_t OnHeader(char* data, size_t size, size_t count, void* self_pointer) {
+    auto& self = *static_cast<Exchange*>(self_pointer);
+    const std::string_view line = Trim({data, size * count});
+    self.header_bytes += size * count;
+    if (self.header_bytes > kMaxHeaderBytes) return 0;
+    if (line.starts_with("HTTP/")) {
+      self.response.headers.clear();
+      const auto parts = Split(line, ' ');
+      self.response.status = parts.size() > 1 ? ParseNumber<long>(parts[1]).value_or(0) : 0;
+    } else if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
+      self.response.headers[ToLower(Trim(line.substr(0, colon)))] = Trim(line.substr(colon + 1));
+    }
+    return size * count;
+  }
+
+  static size_t OnBody(char* data, size_t size, size_t count, void* self_pointer) {
+    auto& self = *static_cast<Exchange*>(self_pointer);
+    self.status = self.sink(self.response, {data, size * count});
+    return self.status.ok() ? size * count : 0;
+  }
+
+  static size_t OnRead(char* buffer, size_t size, size_t count, void* self_pointer) {
+    auto& self = *static_cast<Exchange*>(self_pointer);
+    self.source_asked = true;
+    auto given = self.request.source(buffer, size * count);
+    if (!given.ok()) {
+      self.status = given.status();
+      return CURL_READFUNC_ABORT;
+    }
+    return *given;
+  }
+
+  static int OnProgress(void* self_pointer, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
+    return static_cast<Exchange*>(self_pointer)->stop.stop_requested() ? 1 : 0;
+  }
+
+  Status FromCurl(CURLcode code) const {
+    if (!status.ok()) return status;
+    switch (code) {
+      case CURLE_ABORTED_BY_CALLBACK:
+        return MakeError(absl::StatusCode::kCancelled, "QUERY_CANCELLED",
+                         "the query was cancelled");
+      case CURLE_OPERATION_TIMEDOUT:
+        return MakeError(
+            absl::StatusCode::kDeadlineExceeded, "QUERY_TIMEOUT",
+            fmt::format("event store did not answer within {} ms", request.timeout.count()));
+      default:
+        return Down(fmt::format("event store cannot be reached: {}", curl_easy_strerror(code)));
+    }
+  }
+};
+
+void HttpTransport::FreeHandle::operator()(void* handle) const { curl_easy_cleanup(handle); }
+
+HttpTransport::HttpTransport(Options options) : options_(std::move(options)) {}
+HttpTransport::~HttpTransport() = default;
+
+HttpTransport::Handle HttpTransport::TakeHandle(size_t address) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = std::find_if(idle_.begin(), idle_.end(),
+                                 [address](const auto& entry) { return entry.first == address; });
+    if (it != idle_.end()) {
+      Handle handle = std::move(it->second);
+      idle_.erase(it);
+      curl_easy_reset(handle.get());
+      return handle;
+    }
+  }
+  return Handle(curl_easy_init());
+}
+
+void HttpTransport::ReturnHandle(size_t address, Handle handle) {
+  const std::lock_guard lock(mutex_);
+  if (idle_.size() < options_.max_idle) idle_.emplace_back(address, std::move(handle));
+}
+
+StatusOr<HttpResponse> HttpTransport::PerformAt(size_t address, const HttpRequest& request,
+                                                const BodySink& sink, const std::stop_token& stop,
+                                                bool* reached) {
+  const std::string& target = options_.addresses[address];
+  Handle handle = TakeHandle(address);
+  CURL* curl = handle.get();
+  if (curl == nullptr) return Internal("cannot make an HTTP handle");
+  Exchange exchange{request, sink, stop, {}, {}};
+  const HeaderList headers = MakeHeaders(request);
+  const std::string url = MakeUrl(target, request);
+
+  curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+  if (IsUnix(target)) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, target.c_str() + 5);
+  if (!options_.ca_file.empty()) {
+    curl_easy_setopt(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
+  }
+  curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(curl, CURLOPT_PROXY, "");
+  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L << 10);
+  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS,
+                   static_cast<long>(options_.connect_timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.count()));
+  curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
+  curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, &Exchange::OnHeader);
+  curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
+  curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Exchange::OnBody);
+  curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, &Exchange::OnProgress);
+  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &exchange);
+  if (request.method == "POST") {
+    curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    if (request.source) {
+      // A source cannot be rewound, so the connection must not be one that the peer just closed.
+      curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
+      curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, 1L << 20);
+      curl_easy_setopt(curl, CURLOPT_READFUNCTION, &Exchange::OnRead);
+      curl_easy_setopt(curl, CURLOPT_READDATA, &exchange);
+    } else {
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request.body.data());
+      curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                       static_cast<curl_off_t>(request.body.size()));
+    }
+  }
+
+  const CURLcode code = curl_easy_perform(curl);
+  // Not reached: the connection was never made, so another address may be tried.
+  *reached = !(code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+               code == CURLE_SSL_CONNECT_ERROR) ||
+             exchange.source_asked;
+  const bool cut_off = code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR;
+  if (code == CURLE_OK || (cut_off && exchange.status.ok() && exchange.response.status != 0)) {
+    exchange.response.truncated = code != CURLE_OK;
+    if (code == CURLE_OK) ReturnHandle(address, std::move(handle));
+    return std::move(exchange.response);
+  }
+  // A server that refuses an insert answers before it has read all of the body.
+  if (code == CURLE_SEND_ERROR && exchange.status.ok() && exchange.response.status >= 400) {
+    return std::move(exchange.response);
+  }
+  return exchange.FromCurl(code);
+}
+
+StatusOr<HttpResponse> HttpTransport::Perform(const HttpRequest& request, const BodySink& sink,
+                                              const std::stop_token& stop) {
+  const size_t count = options_.addresses.size();
+  size_t first = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    first = preferred_;
+  }
+  Status last = Down("no event store is configured");
+  for (size_t i = 0; i < count; ++i) {
+    const size_t address = (first + i) % count;
+    bool reached = false;
+    auto response = PerformAt(address, request, sink, stop, &reached);
+    if (response.ok() || reached) {
+      const std::lock_guard lock(mutex_);
+      if (response.ok()) preferred_ = address;
+      return response;
+    }
+    last = response.status();
+  }
+  return last;
+}
+
+}  // namespace yagura::eventstore

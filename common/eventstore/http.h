@@ -1,0 +1,75 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace yagura::eventstore {
+
+// One HTTP exchange with one of several addresses; no knowledge of what is said.
+
+struct HttpRequest {
+  std::string method;                                           // "GET" or "POST"
+  std::string path;                                             // "/" or "/ping"
+  std::vector<std::pair<std::string, std::string>> parameters;  // of the URL, not yet encoded
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::chrono::milliseconds timeout{30'000};
+  // The body: `body` itself, or where `source` is set, what it gives until it gives 0.
+  std::string_view body;
+  std::function<absl::StatusOr<size_t>(char* buffer, size_t capacity)> source;
+};
+
+struct HttpResponse {
+  long status = 0;
+  std::map<std::string, std::string> headers;  // names in lower case
+  // The body was cut off by the peer, or did not end as announced.
+  bool truncated = false;
+};
+
+class HttpTransport {
+ public:
+  struct Options {
+    std::vector<std::string> addresses;
+    std::string ca_file;
+    std::chrono::milliseconds connect_timeout{2'000};
+    size_t max_idle = 16;
+  };
+  explicit HttpTransport(Options options);
+  ~HttpTransport();
+
+  // Told the response's headers before the first piece of its body. An error ends the exchange.
+  using BodySink = std::function<absl::Status(const HttpResponse&, std::string_view piece)>;
+  // UNAVAILABLE (EVENT_STORE_DOWN), DEADLINE_EXCEEDED (QUERY_TIMEOUT), CANCELLED, or the sink's or
+  // source's own error. Another address is tried only while nothing has been sent.
+  absl::StatusOr<HttpResponse> Perform(const HttpRequest& request, const BodySink& sink,
+                                       const std::stop_token& stop);
+
+ private:
+  struct Exchange;
+  struct FreeHandle {
+    void operator()(void* handle) const;
+  };
+  using Handle = std::unique_ptr<void, FreeHandle>;
+
+  Handle TakeHandle(size_t address);
+  void ReturnHandle(size_t address, Handle handle);
+  absl::StatusOr<HttpResponse> PerformAt(size_t address, const HttpRequest& request,
+                                         const BodySink& sink, const std::stop_token& stop,
+                                         bool* reached);
+
+  const Options options_;
+  std::mutex mutex_;
+  size_t preferred_ = 0;  // the address that answered last
+  std::vector<std::pair<size_t, Handle>> idle_;
+};
+
+}  // namespace yagura::eventstore

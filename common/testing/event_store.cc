@@ -1,0 +1,76 @@
+#include "common/testing/event_store.h"
+
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "common/status/status.h"
+#include "common/testing/process.h"
+
+namespace yagura::testing {
+namespace {
+
+[[noreturn]] void Abort(std::string_view why) {
+  std::fprintf(stderr, "event store fixture: %.*s\n", static_cast<int>(why.size()), why.data());
+  std::abort();
+}
+
+}  // namespace
+
+std::filesystem::path ProgramPath(const std::string& name) {
+  const char* folder = std::getenv("YAGURA_BIN_DIR");
+  if (folder == nullptr) Abort("YAGURA_BIN_DIR is not set");
+  return std::filesystem::path(folder) / name;
+}
+
+EventStore::EventStore() : EventStore(Options{}) {}
+
+EventStore::EventStore(const Options& options) : options_(options), folder_(MakeTemporaryFolder()) {
+  Start();
+}
+
+EventStore::~EventStore() {
+  Stop();
+  std::error_code ignored;
+  std::filesystem::remove_all(folder_, ignored);
+}
+
+void EventStore::Start() {
+  eventstore::StoreProcess::Options options;
+  options.program = ProgramPath("yagura-store");
+  options.data_dir = folder_ / "data";
+  options.socket = folder_ / "store.sock";
+  options.log_file = folder_ / "store.log";
+  options.memory_limit_bytes = options_.memory_limit_bytes;
+  auto process = eventstore::StoreProcess::Start(options, Logger::Null());
+  if (!process.ok()) Abort(Message(process.status()));
+  process_ = *std::move(process);
+  eventstore::ClientOptions client;
+  client.addresses = {process_->address()};
+  client_ = std::make_unique<eventstore::Client>(client);
+}
+
+void EventStore::Stop() { process_.reset(); }
+
+std::string EventStore::address() const { return "unix:" + (folder_ / "store.sock").string(); }
+
+void EventStore::KillHard() const {
+  const pid_t pid = process_->pid();
+  if (pid > 0) kill(pid, SIGKILL);
+}
+
+void EventStore::Pause() const { kill(process_->pid(), SIGSTOP); }
+void EventStore::Resume() const { kill(process_->pid(), SIGCONT); }
+
+void EventStore::AwaitUp() const {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!process_->Health().ok()) {
+    if (std::chrono::steady_clock::now() > deadline) Abort("the store does not come back");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+}  // namespace yagura::testing
