@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -42,7 +44,8 @@ class FeedFollower {
   ~FeedFollower();
   void Start();
   void Stop();
-  // Weak: a subscriber that is gone is dropped. Called on the follower's thread: never block there.
+  // Weak: a subscriber that is gone is dropped. Hears OnReset for every tenant that is followed
+  // already, before this returns. Afterwards called on the follower's thread: never block there.
   void Subscribe(std::weak_ptr<Subscriber> subscriber);
   // Returns once everything that was in the feeds when called has been delivered.
   absl::Status CatchUp(std::chrono::milliseconds timeout = std::chrono::seconds(2));

@@ -24,6 +24,10 @@ struct Kind {
   // Records nothing in the change feed and so in no Watch, for what is rewritten many times a
   // second.
   bool silent = false;
+  // Fields that a bare word of a filter is looked for in; empty: all string fields at the top.
+  std::vector<std::string> search;
+  // Bytes fields that hold an IP address, for filters.
+  std::vector<std::string> addresses;
 };
 
 }  // namespace yagura::store

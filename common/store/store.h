@@ -27,7 +27,10 @@ struct WriteContext {
   std::string on_behalf_of;
   std::string method;
   // AIP-155. Same id, principal, method and tenant within 24 h: same body, first answer; other
-  // body, INVALID_ARGUMENT (REQUEST_ID_REUSED). Empty: not deduplicated.
+  // body, INVALID_ARGUMENT (REQUEST_ID_REUSED). Empty: not deduplicated. A repeat is recognised by
+  // kind for Create (whose ids the server may make anew) and by name for the rest: a handler that
+  // creates several resources of one kind in a call, or writes one twice, makes the ids differ
+  // ("<id>/2").
   std::string request_id;
   // SHA-256 of the request with that id; set by rpc::WriteContextOf.
   std::string request_digest;
@@ -66,10 +69,19 @@ class ResourceStore {
   // Every resource of a tenant, in no order, in pages of 1,000; for projections and jobs.
   absl::Status ForEach(std::string_view tenant,
                        const std::function<absl::Status(const Message&)>& visit) const;
+  // In the order of `names`; null for those that do not exist.
+  absl::StatusOr<std::vector<std::unique_ptr<Message>>> GetMany(
+      const std::vector<std::string>& names) const;
+  // Brings the indexes of every tenant to this kind's index_version. Resumable; does nothing where
+  // they are there already. Lists do the same for their tenant, so this only spares the first one
+  // the wait.
+  absl::Status Reindex() const;
 
   const Kind& kind() const;
+  const Message& prototype() const;
 
  private:
+  friend class RawProjection;
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -124,6 +136,25 @@ class Store {
     page.next_page_token = std::move(raw->next_page_token);
     for (auto& item : raw->items) page.items.push_back(std::move(static_cast<M&>(*item)));
     return page;
+  }
+
+  // In the order of `names`; nothing for those that do not exist.
+  absl::StatusOr<std::vector<std::optional<M>>> GetMany(
+      const std::vector<std::string>& names) const {
+    auto raw = raw_->GetMany(names);
+    if (!raw.ok()) return raw.status();
+    std::vector<std::optional<M>> found(raw->size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      if ((*raw)[i]) found[i] = std::move(static_cast<M&>(*(*raw)[i]));
+    }
+    return found;
+  }
+  // Every resource of a tenant, in no order.
+  absl::Status ForEach(std::string_view tenant,
+                       const std::function<absl::Status(const M&)>& visit) const {
+    return raw_->ForEach(tenant, [&visit](const google::protobuf::Message& message) {
+      return visit(static_cast<const M&>(message));
+    });
   }
 
   const std::shared_ptr<ResourceStore>& raw() const { return raw_; }

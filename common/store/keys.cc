@@ -1,0 +1,45 @@
+#include "common/store/keys.h"
+
+#include <sodium.h>
+
+#include "fmt/format.h"
+
+namespace yagura::store {
+
+std::string DataKey(const Kind& kind, std::string_view tenant, std::string_view id_path) {
+  return fmt::format("y:{{{}}}:{}:{}:{}", tenant, kind.area, kind.kind, id_path);
+}
+
+std::string AllIdsKey(const Kind& kind, std::string_view tenant) {
+  return fmt::format("y:{{{}}}:{}:{}#all", tenant, kind.area, kind.kind);
+}
+
+std::string IndexMarkerKey(const Kind& kind, std::string_view tenant) {
+  return fmt::format("y:{{{}}}:{}:{}#version", tenant, kind.area, kind.kind);
+}
+
+std::string ReindexCursorKey(const Kind& kind, std::string_view tenant) {
+  return fmt::format("y:{{{}}}:{}:{}#reindex", tenant, kind.area, kind.kind);
+}
+
+std::string IndexKey(const Kind& kind, std::string_view tenant, std::string_view index,
+                     int version) {
+  return fmt::format("y:{{{}}}:{}:{}#{}@{}", tenant, kind.area, kind.kind, index, version);
+}
+
+std::string SequenceKey(std::string_view tenant) { return fmt::format("y:{{{}}}:seq", tenant); }
+
+std::string FeedKey(std::string_view tenant) { return fmt::format("y:{{{}}}:changes", tenant); }
+
+std::string RequestKey(std::string_view tenant, std::string_view hash) {
+  return fmt::format("y:{{{}}}:requests:{}", tenant, hash);
+}
+
+std::string Sha256(std::string_view bytes) {
+  std::string digest(crypto_hash_sha256_BYTES, '\0');
+  crypto_hash_sha256(reinterpret_cast<unsigned char*>(digest.data()),
+                     reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  return digest;
+}
+
+}  // namespace yagura::store

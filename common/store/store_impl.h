@@ -1,0 +1,72 @@
+#pragma once
+
+#include <mutex>
+#include <set>
+
+#include "google/protobuf/message.h"
+
+#include "common/filter/filter.h"
+#include "common/redis/pool.h"
+#include "common/store/compiled_kind.h"
+#include "common/store/store.h"
+#include "common/store/write.h"
+
+namespace yagura::store {
+
+// A resource as read: parsed, with what its header says.
+struct Loaded {
+  std::unique_ptr<google::protobuf::Message> message;
+  std::string etag;
+  int index_version = 0;
+};
+
+struct ResourceStore::Impl {
+  Impl(std::shared_ptr<redis::Pool> pool, Kind declared, const Message& prototype,
+       std::shared_ptr<const Clock> time)
+      : state(std::move(pool)), kind(std::move(declared), prototype), clock(std::move(time)) {}
+
+  const std::shared_ptr<redis::Pool> state;
+  const CompiledKind kind;
+  const std::shared_ptr<const Clock> clock;
+
+  // store.cc
+  absl::StatusOr<Loaded> Parse(std::string_view bytes) const;
+  // Null where there is none.
+  absl::StatusOr<Loaded> Load(const Location& location) const;
+  absl::StatusOr<std::vector<Loaded>> LoadMany(const std::string& tenant,
+                                               const std::vector<std::string>& id_paths) const;
+  std::vector<Write::IndexEntry> Entries(const Location& location, const Message& message) const;
+  Write MakeWrite(WriteKind what, const WriteContext& context, const Location& location,
+                  const Message* before, Message* after) const;
+  // The first answer of a repeated request, if this is one.
+  absl::StatusOr<std::optional<std::string>> Replay(const RequestIdentity& request) const;
+  absl::Status Register(const std::string& tenant);
+  // Reads, lets `prepare` make the next state (null: delete), writes; again after a lost race.
+  enum class Next { kWrite, kNothing };
+  using Prepare = std::function<absl::StatusOr<Next>(const Loaded& before, Message& next)>;
+  absl::Status ReadAndWrite(WriteKind what, const WriteContext& context, std::string_view name,
+                            bool retry, const Prepare& prepare, Message* out);
+
+  // list.cc
+  absl::StatusOr<Page<std::unique_ptr<Message>>> List(const ListQuery& query) const;
+
+  // reindex.cc
+  // What the marker of the tenant says: whether its indexes can be read as they are.
+  bool IsCurrent(const redis::Reply& marker) const;
+  absl::Status Reindex(const std::string& tenant) const;
+
+  std::mutex mutex;
+  std::set<std::string> registered;  // tenants that this process has registered
+};
+
+// INVALID_ARGUMENT where negative; otherwise within 1 to 1,000.
+absl::StatusOr<size_t> EffectivePageSize(int page_size);
+
+// "create_time desc" taken apart; field "" for by name.
+struct OrderBy {
+  std::string field;
+  bool descending = false;
+};
+absl::StatusOr<OrderBy> ParseOrderBy(std::string_view text);
+
+}  // namespace yagura::store
