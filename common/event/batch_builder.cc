@@ -376,7 +376,7 @@ struct BatchBuilder::Impl {
     PutLittle(out, 12, stored_a, 4);
     PutLittle(out, 16, section_b.size(), 4);
     PutLittle(out, 20, stored_b, 4);
-    PutLittle(out, 24, HashBytes(std::string_view(out).substr(kEnvelopeSize), 0), 8);
+    PutLittle(out, kHashOffset, HashOfBatch(out), 8);
     return out;
   }
 };

@@ -9,7 +9,7 @@
 //
 //   envelope  "YGB1", compression u8, 3 zero bytes, plain and stored size of section A and of
 //   section B
-//             (4 x u32 little-endian), hash of everything after it (u64), section A, section B
+//             (4 x u32 little-endian), hash of all bytes but itself (u64), section A, section B
 //   section A varint events; text tenant, batch id; zigzag receive time (ns)
 //             varint core columns, each: u8 Core, varint length
 //             varint field columns, each: text name, varint occurrence, varint length
@@ -26,6 +26,7 @@ namespace yagura::event {
 
 inline constexpr std::string_view kBatchMagic = "YGB1";
 inline constexpr size_t kEnvelopeSize = 32;
+inline constexpr size_t kHashOffset = 24;
 inline constexpr size_t kMaxSectionBytes = 64u << 20;
 inline constexpr size_t kMaxFieldColumns = 8192;
 inline constexpr size_t kMaxCells = 64u << 20;  // events x columns: what decoding may cost
@@ -135,6 +136,11 @@ inline uint64_t HashBytes(std::string_view text, uint64_t seed) {
           static_cast<uint8_t>(data[left - 1]);
   }
   return MixHash(kB ^ text.size(), MixHash(low ^ kB, high ^ state));
+}
+
+// The hash that the envelope of `batch` must hold.
+inline uint64_t HashOfBatch(std::string_view batch) {
+  return HashBytes(batch.substr(kEnvelopeSize), HashBytes(batch.substr(0, kHashOffset), 0));
 }
 
 }  // namespace yagura::event

@@ -192,7 +192,7 @@ struct BatchReader::Impl {
         body.size() != size_a + size_b) {
       return Bad("the sizes in the head of the batch are wrong");
     }
-    if (HashBytes(body, 0) != Little(bytes, 24, 8)) {
+    if (HashOfBatch(bytes) != Little(bytes, kHashOffset, 8)) {
       return Bad("the batch is damaged: its hash does not match");
     }
     stored_b = body.substr(size_a);
