@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "common/clock/clock.h"
+#include "services/ingestion/domain/parsers/parser.h"
+#include "services/ingestion/domain/parsers/registry.h"
+#include "services/ingestion/domain/source_zone.h"
+
+namespace yagura::ingestion {
+
+// What is known of a line before it is read.
+struct LineContext {
+  TimePoint receive_time;
+  SourceZone zone;            // of its source
+  std::string_view origin;    // who sent it: "192.0.2.1", "key:..."
+  std::string_view parser;    // fixed by the source; empty or "auto": recognised
+  bool truncated = false;     // the framing cut it
+  Parser** likely = nullptr;  // remembers the format of this sender; may be null
+};
+
+// From one line to one event: header, parser, typed core, flaws. Nothing is ever dropped: a line
+// that no parser knows becomes an event with its raw text. One object serves one thread.
+class LinePipeline {
+ public:
+  // The event points into the line, the context and this object; it is valid until the next call.
+  const ParsedLine& Process(std::string_view line, const LineContext& context);
+
+ private:
+  void Check(const LineContext& context);
+
+  ParserRegistry parsers_;
+  TextArena arena_;
+  SyslogHeader header_;
+  ParsedLine parsed_;
+};
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "services/ingestion/domain/parsers/parser.h"
+
+namespace yagura::ingestion {
+
+// The parsers in the order in which they are asked: the most particular first, generic ones last.
+class ParserRegistry {
+ public:
+  ParserRegistry();  // all parsers there are
+
+  // By the name of a source's setting; nullptr where there is none.
+  Parser* Find(std::string_view name) const;
+  // The first that recognises the line; nullptr where none does. `likely` (may be null) is asked
+  // first: most senders speak one format.
+  Parser* Recognise(const LineInput& input, Parser* likely) const;
+  // Whether a setting may name it: a parser, "auto" or nothing.
+  static bool IsKnownSetting(std::string_view name);
+
+ private:
+  std::vector<std::unique_ptr<Parser>> parsers_;
+};
+
+}  // namespace yagura::ingestion

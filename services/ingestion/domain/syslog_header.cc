@@ -1,0 +1,269 @@
+#include "services/ingestion/domain/syslog_header.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "services/ingestion/domain/time_text.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr size_t kMaxStructuredFields = 1024;
+
+bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+
+// "<134>"; -1 and nothing taken where it is not there.
+int TakePriority(std::string_view& text) {
+  if (text.size() < 3 || text[0] != '<') return -1;
+  int value = 0;
+  size_t at = 1;
+  while (at < text.size() && at < 4 && IsDigit(text[at])) value = value * 10 + (text[at++] - '0');
+  if (at == 1 || at >= text.size() || text[at] != '>' || value > 191) return -1;
+  text.remove_prefix(at + 1);
+  return value;
+}
+
+void SkipSpaces(std::string_view& text) {
+  const size_t start = text.find_first_not_of(' ');
+  text.remove_prefix(std::min(start, text.size()));
+}
+
+std::string_view TakeToken(std::string_view& text) {
+  const size_t end = std::min(text.find(' '), text.size());
+  const std::string_view token = text.substr(0, end);
+  text.remove_prefix(std::min(end + 1, text.size()));
+  return token;
+}
+
+std::string_view NilAsEmpty(std::string_view token) { return token == "-" ? "" : token; }
+
+// A parameter's value after its opening quote, unescaped (\" \\ \]); takes the closing quote.
+bool TakeParamValue(std::string_view& text, TextArena& arena, std::string_view* value) {
+  size_t end = 0;
+  bool escaped = false;
+  while (end < text.size() && text[end] != '"') {
+    if (text[end] == '\\') {
+      escaped = true;
+      ++end;
+    }
+    ++end;
+  }
+  if (end >= text.size()) return false;
+  *value = text.substr(0, end);
+  text.remove_prefix(end + 1);
+  if (!escaped) return true;
+  char* const start = arena.Reserve(value->size());
+  char* out = start;
+  for (size_t i = 0; i < value->size(); ++i) {
+    const char next = i + 1 < value->size() ? (*value)[i + 1] : '\0';
+    if ((*value)[i] == '\\' && (next == '"' || next == '\\' || next == ']')) ++i;
+    *out++ = (*value)[i];
+  }
+  arena.Shrink(value->size(), static_cast<size_t>(out - start));
+  *value = {start, static_cast<size_t>(out - start)};
+  return true;
+}
+
+// One "[id name="value" ...]".
+bool TakeElement(std::string_view& text, TextArena& arena, SyslogHeader* header) {
+  std::string_view rest = text.substr(1);
+  const size_t id_end = rest.find_first_of(" ]=\"");
+  if (id_end == rest.npos || id_end == 0 || rest[id_end] == '=' || rest[id_end] == '"') {
+    return false;
+  }
+  const std::string_view id = rest.substr(0, id_end);
+  rest.remove_prefix(id_end);
+  const size_t before = header->structured_data.size();
+  for (;;) {
+    SkipSpaces(rest);
+    if (rest.empty()) return false;
+    if (rest.front() == ']') break;
+    const size_t equals = rest.find('=');
+    if (equals == rest.npos || equals == 0 || equals + 1 >= rest.size()) return false;
+    const std::string_view name = rest.substr(0, equals);
+    if (rest[equals + 1] != '"' || name.find_first_of(" ]\"") != name.npos) return false;
+    rest.remove_prefix(equals + 2);
+    std::string_view value;
+    if (!TakeParamValue(rest, arena, &value)) return false;
+    if (header->structured_data.size() >= kMaxStructuredFields) return false;
+    header->structured_data.push_back({arena.Join(id, ".", name), value});
+  }
+  if (header->structured_data.size() == before) header->structured_data.push_back({id, {}});
+  text = rest.substr(1);
+  return true;
+}
+
+void TakeStructuredData(std::string_view& text, TextArena& arena, SyslogHeader* header) {
+  if (text.starts_with('-') && (text.size() == 1 || text[1] == ' ')) {
+    text.remove_prefix(1);
+    return;
+  }
+  while (text.starts_with('[')) {
+    const size_t before = header->structured_data.size();
+    if (!TakeElement(text, arena, header)) {
+      header->structured_data.resize(before);  // it stays part of the body
+      header->broken_structured_data = true;
+      return;
+    }
+  }
+}
+
+void SkipBom(std::string_view& text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+}
+
+// "HOST APP PROCID MSGID SD MSG" after the time of an RFC 5424 line.
+void ReadRfc5424Rest(std::string_view text, TextArena& arena, SyslogHeader* header) {
+  header->rfc5424 = true;
+  header->host = NilAsEmpty(TakeToken(text));
+  header->program = NilAsEmpty(TakeToken(text));
+  header->process_id = NilAsEmpty(TakeToken(text));
+  header->message_id = NilAsEmpty(TakeToken(text));
+  TakeStructuredData(text, arena, header);
+  if (text.starts_with(' ')) text.remove_prefix(1);
+  SkipBom(text);
+  header->body = text;
+}
+
+bool ReadRfc5424(std::string_view text, const SourceZone& zone, TextArena& arena,
+                 SyslogHeader* header) {
+  // VERSION SP TIMESTAMP SP; the only version is 1.
+  if (!text.starts_with("1 ")) return false;
+  text.remove_prefix(2);
+  if (text.starts_with("- ")) {
+    text.remove_prefix(2);
+  } else {
+    std::string_view rest = text;
+    header->time = TakeIsoTime(rest, zone, &header->zone_used);
+    if (!header->time || !rest.starts_with(' ')) {
+      header->time.reset();
+      header->zone_used = false;
+      return false;
+    }
+    header->time_text = text.substr(0, text.size() - rest.size());
+    text = rest.substr(1);
+  }
+  ReadRfc5424Rest(text, arena, header);
+  return true;
+}
+
+// Senders exist that leave the version out: "TIME HOST APP PROCID MSGID [...".
+bool LooksLikeRfc5424Rest(std::string_view text) {
+  for (int i = 0; i < 4; ++i) {
+    const std::string_view token = TakeToken(text);
+    if (token.empty() || token.find_first_of("=[\":") != token.npos) return false;
+  }
+  return text.starts_with("[") && text.find("=\"") != text.npos;
+}
+
+bool IsTagChar(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || IsDigit(c) || c == '_' || c == '-' ||
+         c == '.' || c == '/' || c == '(' || c == ')' || c == '%' || c == '*' || c == '@';
+}
+
+// "sshd[123]: " or "kernel: "; nothing taken where it is not there.
+bool TakeTag(std::string_view& text, SyslogHeader* header) {
+  size_t end = 0;
+  while (end < text.size() && end < 64 && IsTagChar(text[end])) ++end;
+  if (end == 0 || end == text.size()) return false;
+  std::string_view rest = text.substr(end);
+  std::string_view process_id;
+  if (rest.front() == '[') {
+    const size_t close = rest.substr(0, 64).find(']');
+    if (close == rest.npos) return false;
+    process_id = rest.substr(1, close - 1);
+    if (process_id.find_first_of(" =\"") != process_id.npos) return false;
+    rest.remove_prefix(close + 1);
+    if (rest.starts_with(':')) rest.remove_prefix(1);
+  } else if (rest.front() == ':') {
+    rest.remove_prefix(1);
+    if (!rest.empty() && rest.front() != ' ') return false;
+  } else {
+    return false;
+  }
+  header->program = text.substr(0, end);
+  header->process_id = process_id;
+  SkipSpaces(rest);
+  text = rest;
+  return true;
+}
+
+bool IsHostToken(std::string_view token) {
+  if (token.empty() || token.size() > 255 || token.back() == ':') return false;
+  return std::all_of(token.begin(), token.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || IsDigit(c) || c == '.' || c == '-' ||
+           c == '_' || c == ':' || (c & 0x80) != 0;
+  });
+}
+
+void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone& zone,
+                 TextArena& arena, SyslogHeader* header) {
+  SkipSpaces(text);
+  const std::string_view start = text;
+  std::string_view rest = text;
+  if (!rest.empty() && (rest.front() == '*' || rest.front() == '.')) rest.remove_prefix(1);
+  header->time = TakeBsdTime(rest, receive_time, zone);
+  if (header->time) {
+    header->zone_used = true;
+  } else {
+    header->time = TakeIsoTime(rest, zone, &header->zone_used);
+  }
+  if (header->time && !rest.empty() && rest.front() != ' ' && rest.front() != ':') {
+    header->time.reset();  // a number that only began like a time
+    header->zone_used = false;
+  }
+  if (!header->time) {
+    // Without a time there is no host either, but there may be a tag.
+    if (header->priority >= 0) TakeTag(text, header);
+    header->body = text;
+    return;
+  }
+  header->time_text = start.substr(0, start.size() - rest.size());
+  if (rest.starts_with(':')) rest.remove_prefix(1);
+  SkipSpaces(rest);
+  if (LooksLikeRfc5424Rest(rest)) {
+    ReadRfc5424Rest(rest, arena, header);
+    return;
+  }
+  if (!TakeTag(rest, header)) {
+    std::string_view after = rest;
+    const std::string_view host = TakeToken(after);
+    if (IsHostToken(host) && !after.empty()) {
+      header->host = host;
+      SkipSpaces(after);
+      rest = after;
+      TakeTag(rest, header);
+    }
+  }
+  SkipBom(rest);
+  header->body = rest;
+}
+
+}  // namespace
+
+void SyslogHeader::Clear() {
+  auto kept = std::move(structured_data);
+  kept.clear();
+  *this = SyslogHeader{};
+  structured_data = std::move(kept);
+}
+
+void ReadSyslogHeader(std::string_view line, TimePoint receive_time, const SourceZone& zone,
+                      TextArena& arena, SyslogHeader* header) {
+  header->Clear();
+  std::string_view text = line;
+  SkipBom(text);
+  header->priority = TakePriority(text);
+  if (header->priority >= 0 && ReadRfc5424(text, zone, arena, header)) return;
+  if (header->priority < 0) {
+    // Lines of a file have no priority; only a time tells a header then.
+    const char first = text.empty() ? '\0' : text.front();
+    if (!IsDigit(first) && std::strchr("JFMASOND", first) == nullptr) {
+      header->body = text;
+      return;
+    }
+  }
+  ReadRfc3164(text, receive_time, zone, arena, header);
+}
+
+}  // namespace yagura::ingestion

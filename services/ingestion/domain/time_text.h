@@ -1,0 +1,33 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include "common/clock/clock.h"
+#include "services/ingestion/domain/source_zone.h"
+
+// Times as devices write them.
+namespace yagura::ingestion {
+
+// "2026-11-21" and "09:15:42" or "09:15:42.123", as one local time in nanoseconds since 1970.
+std::optional<std::chrono::nanoseconds> ReadDate(std::string_view text);
+std::optional<std::chrono::nanoseconds> ReadTimeOfDay(std::string_view text);
+// "+0900", "+09:00", "-0330", "Z".
+std::optional<std::chrono::seconds> ReadOffset(std::string_view text);
+
+// At the front of `text`: RFC 3339 with "T" or a space, fraction and offset optional (without one,
+// in `zone`; `used_zone` then becomes true). Takes what it read off `text`.
+std::optional<TimePoint> TakeIsoTime(std::string_view& text, const SourceZone& zone,
+                                     bool* used_zone);
+// At the front: "Nov 21 09:15:42", with milliseconds or a year ("Nov 21 2026 09:15:42") optional.
+// The year is the one that puts the time closest to `receive_time`.
+std::optional<TimePoint> TakeBsdTime(std::string_view& text, TimePoint receive_time,
+                                     const SourceZone& zone);
+// A number since 1970 in seconds (with fraction), milliseconds, microseconds or nanoseconds, told
+// apart by its size.
+std::optional<TimePoint> ReadEpoch(std::string_view text);
+
+// A wall-clock time in a zone; whole seconds go through the zone, the fraction is kept.
+TimePoint LocalToUtc(std::chrono::nanoseconds local, const SourceZone& zone);
+
+}  // namespace yagura::ingestion
