@@ -1,0 +1,250 @@
+#include "services/detection/domain/engine/matcher.h"
+
+#include <arpa/inet.h>
+
+#include <cstring>
+#include <optional>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "re2/re2.h"
+
+namespace yagura::detection {
+namespace {
+
+constexpr int64_t kMaxRegexMemory = 4 << 20;
+
+using AddressBytes = std::array<uint8_t, 16>;
+
+struct Address {
+  AddressBytes bytes{};
+  bool v4 = false;
+};
+
+// IPv4 addresses are mapped into IPv6.
+std::optional<Address> ParseAddress(std::string_view text) {
+  if (text.size() < 2 || text.size() > 45) return std::nullopt;
+  std::array<char, 46> buffer{};
+  std::memcpy(buffer.data(), text.data(), text.size());
+  Address address;
+  if (inet_pton(AF_INET, buffer.data(), address.bytes.data() + 12) == 1) {
+    address.bytes[10] = address.bytes[11] = 0xff;
+    address.v4 = true;
+    return address;
+  }
+  if (inet_pton(AF_INET6, buffer.data(), address.bytes.data()) == 1) return address;
+  return std::nullopt;
+}
+
+}  // namespace
+
+Matcher Matcher::Text(std::string_view text, Placement placement, bool cased) {
+  Matcher matcher;
+  matcher.cased_ = cased;
+  std::vector<uint16_t> glob;
+  if (placement == Placement::kEnd || placement == Placement::kAnywhere) glob.push_back(kStar);
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    if (c == '\\' && (next == '*' || next == '?' || next == '\\')) {
+      glob.push_back(static_cast<uint8_t>(text[++i]));
+    } else if (c == '*') {
+      if (glob.empty() || glob.back() != kStar) glob.push_back(kStar);
+    } else if (c == '?') {
+      glob.push_back(kOne);
+    } else {
+      glob.push_back(static_cast<uint8_t>(cased || c < 'A' || c > 'Z' ? c : c - 'A' + 'a'));
+    }
+  }
+  const bool open_end = placement == Placement::kStart || placement == Placement::kAnywhere;
+  if (open_end && (glob.empty() || glob.back() != kStar)) glob.push_back(kStar);
+
+  // Wildcards at the ends alone need no glob.
+  const bool front = !glob.empty() && glob.front() == kStar;
+  const bool back = glob.size() > 1 && glob.back() == kStar;
+  const size_t begin = front ? 1 : 0;
+  const size_t end = glob.size() - (back ? 1 : 0);
+  bool inner = false;
+  for (size_t i = begin; i < end; ++i) {
+    inner = inner || glob[i] > 255;
+    matcher.text_ += static_cast<char>(glob[i]);
+  }
+  if (inner) {
+    matcher.kind_ = Kind::kGlob;
+    matcher.text_.clear();
+    matcher.glob_ = std::move(glob);
+  } else if (front && (back || glob.size() == 1)) {
+    matcher.kind_ = Kind::kContains;
+  } else if (front) {
+    matcher.kind_ = Kind::kEndsWith;
+  } else if (back) {
+    matcher.kind_ = Kind::kStartsWith;
+  }
+  return matcher;
+}
+
+absl::StatusOr<Matcher> Matcher::Regex(std::string_view expression, std::string_view flags) {
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(kMaxRegexMemory);
+  const std::string text =
+      flags.empty() ? std::string(expression) : fmt::format("(?{}){}", flags, expression);
+  auto regex = std::make_shared<const re2::RE2>(text, options);
+  if (!regex->ok()) {
+    return absl::InvalidArgumentError(
+        fmt::format("not a regular expression that RE2 takes: {}", regex->error()));
+  }
+  Matcher matcher;
+  matcher.kind_ = Kind::kRegex;
+  matcher.text_ = text;
+  matcher.regex_ = std::move(regex);
+  return matcher;
+}
+
+absl::StatusOr<Matcher> Matcher::Cidr(std::string_view block) {
+  const size_t slash = block.find('/');
+  const auto address = ParseAddress(block.substr(0, slash));
+  unsigned prefix = 128;
+  if (address && slash != std::string_view::npos) {
+    const auto bits = ParseNumber<unsigned>(block.substr(slash + 1));
+    prefix = bits && *bits <= (address->v4 ? 32U : 128U) ? *bits + (address->v4 ? 96U : 0U) : 129;
+  }
+  if (!address || prefix > 128) {
+    return absl::InvalidArgumentError(fmt::format("\"{}\" is not a CIDR block", block));
+  }
+  Matcher matcher;
+  matcher.kind_ = Kind::kCidr;
+  matcher.text_ = block;
+  matcher.low_ = matcher.high_ = address->bytes;
+  for (unsigned bit = prefix; bit < 128; ++bit) {
+    const auto mask = static_cast<uint8_t>(0x80U >> (bit % 8));
+    matcher.low_[bit / 8] = static_cast<uint8_t>(matcher.low_[bit / 8] & ~mask);
+    matcher.high_[bit / 8] = static_cast<uint8_t>(matcher.high_[bit / 8] | mask);
+  }
+  return matcher;
+}
+
+absl::StatusOr<Matcher> Matcher::Compare(Kind kind, std::string_view number) {
+  const auto value = ParseNumber<double>(number);
+  if (!value) return absl::InvalidArgumentError(fmt::format("\"{}\" is not a number", number));
+  Matcher matcher;
+  matcher.kind_ = kind;
+  matcher.text_ = number;
+  matcher.number_ = *value;
+  return matcher;
+}
+
+bool Matcher::Matches(const MatchValue& value) const {
+  const std::string_view text = cased_ ? value.text : value.lower;
+  switch (kind_) {
+    case Kind::kEquals:
+      return text == text_;
+    case Kind::kStartsWith:
+      return text.starts_with(text_);
+    case Kind::kEndsWith:
+      return text.ends_with(text_);
+    case Kind::kContains:
+      return text_.size() <= text.size() &&
+             (text_.empty() ||
+              memmem(text.data(), text.size(), text_.data(), text_.size()) != nullptr);
+    case Kind::kGlob:
+      return MatchesGlob(text);
+    case Kind::kRegex:
+      return re2::RE2::PartialMatch(re2::StringPiece(value.text.data(), value.text.size()),
+                                    *regex_);
+    case Kind::kCidr:
+      return MatchesCidr(value.text);
+    case Kind::kLess:
+    case Kind::kLessEqual:
+    case Kind::kGreater:
+    case Kind::kGreaterEqual:
+      return MatchesNumber(value.text);
+  }
+  return false;
+}
+
+bool Matcher::MatchesGlob(std::string_view value) const {
+  size_t at = 0;
+  size_t element = 0;
+  size_t star = glob_.size();  // the last star seen
+  size_t star_at = 0;          // where what follows it was tried last
+  const auto after_character = [&value](size_t from) {
+    ++from;
+    while (from < value.size() && (static_cast<uint8_t>(value[from]) & 0xC0U) == 0x80U) ++from;
+    return from;
+  };
+  while (at < value.size()) {
+    if (element < glob_.size() && glob_[element] == kStar) {
+      star = element++;
+      star_at = at;
+    } else if (element < glob_.size() && glob_[element] == kOne) {
+      ++element;
+      at = after_character(at);
+    } else if (element < glob_.size() && glob_[element] == static_cast<uint8_t>(value[at])) {
+      ++element;
+      ++at;
+    } else if (star < glob_.size()) {
+      element = star + 1;
+      at = ++star_at;
+    } else {
+      return false;
+    }
+  }
+  while (element < glob_.size() && glob_[element] == kStar) ++element;
+  return element == glob_.size();
+}
+
+bool Matcher::MatchesCidr(std::string_view value) const {
+  const auto address = ParseAddress(value);
+  return address && low_ <= address->bytes && address->bytes <= high_;
+}
+
+bool Matcher::MatchesNumber(std::string_view value) const {
+  const auto number = ParseNumber<double>(value);
+  if (!number) return false;
+  switch (kind_) {
+    case Kind::kLess:
+      return *number < number_;
+    case Kind::kLessEqual:
+      return *number <= number_;
+    case Kind::kGreater:
+      return *number > number_;
+    default:
+      return *number >= number_;
+  }
+}
+
+std::string Matcher::Key() const {
+  std::string key = fmt::format("{}{}:", static_cast<int>(kind_), cased_ ? 'c' : 'i');
+  key += text_;
+  for (const uint16_t element : glob_) {
+    key += static_cast<char>(element & 0xFFU);
+    key += static_cast<char>(element >> 8U);
+  }
+  return key;
+}
+
+int Matcher::cost() const {
+  switch (kind_) {
+    case Kind::kEquals:
+    case Kind::kStartsWith:
+    case Kind::kEndsWith:
+      return 1;
+    case Kind::kContains:
+      return 4;
+    case Kind::kGlob:
+    case Kind::kCidr:
+    case Kind::kLess:
+    case Kind::kLessEqual:
+    case Kind::kGreater:
+    case Kind::kGreaterEqual:
+      return 6;
+    case Kind::kRegex:
+      return 40;
+  }
+  return 1;
+}
+
+}  // namespace yagura::detection

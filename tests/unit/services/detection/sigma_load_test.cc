@@ -1,0 +1,131 @@
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/status/status.h"
+#include "tests/unit/services/detection/engine_fixture.h"
+
+namespace yagura::detection {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::RuleWith;
+
+std::string Refusal(const std::string& text) {
+  const auto parsed = ParseSigma(text);
+  EXPECT_FALSE(parsed.ok()) << text;
+  EXPECT_EQ(ErrorReason(parsed.status()), "RULE_REFUSED");
+  return std::string(Message(parsed.status()));
+}
+
+std::string RefusalOf(const std::string& detection) { return Refusal(RuleWith(detection)); }
+
+constexpr std::string_view kBase =
+    "title: Failed login\nname: failed\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\n"
+    "logsource:\n  product: acme\ndetection:\n  s:\n    a: 1\n  condition: s\n";
+
+std::string Correlated(const std::string& body) {
+  return std::string(kBase) +
+         "---\ntitle: Many\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlevel: high\ncorrelation:\n" +
+         body;
+}
+
+TEST(SigmaLoad, ReadsWhatAFindingTells) {
+  const auto parsed = ParseSigma(
+      "title: T\nid: 4B4AA1E8-6a3f-4c6b-9d6e-0a86b7f3c001\ndescription: D\n"
+      "tags: [attack.T1110]\nfalsepositives:\n  - Admins\nlevel: critical\n"
+      "logsource:\n  product: acme\ndetection:\n  s:\n    a: 1\n  condition: s\n");
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->info().id, "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  EXPECT_EQ(parsed->info().severity, 5);
+  EXPECT_THAT(parsed->info().tags, ElementsAre("attack.t1110"));
+  EXPECT_THAT(parsed->info().false_positives, ElementsAre("Admins"));
+  EXPECT_EQ(parsed->version.size(), 12U);
+}
+
+TEST(SigmaLoad, NeverIgnoresWhatItDoesNotKnow) {
+  EXPECT_EQ(RefusalOf("  s:\n    a|base64offset|contains: x\n  condition: s"),
+            "line 7: modifier \"base64offset\" is not supported");
+  EXPECT_THAT(RefusalOf("  s:\n    a|fieldref: b\n  condition: s"), HasSubstr("fieldref"));
+  EXPECT_THAT(RefusalOf("  s:\n    a|re: '(?<!x)y'\n  condition: s"),
+              HasSubstr("line 7: not a regular expression that RE2 takes"));
+  EXPECT_THAT(RefusalOf("  s:\n    a|cidr: 10.0.0.0/40\n  condition: s"), HasSubstr("CIDR"));
+  EXPECT_THAT(RefusalOf("  s:\n    a|gt: ten\n  condition: s"), HasSubstr("not a number"));
+  EXPECT_THAT(RefusalOf("  s:\n    a|contains|startswith: x\n  condition: s"),
+              HasSubstr("do not go together"));
+  EXPECT_THAT(RefusalOf("  s:\n    a|exists: maybe\n  condition: s"), HasSubstr("true or false"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  timeframe: 5m\n  condition: s"), HasSubstr("line 8"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: s | count() > 5"), HasSubstr("correlation"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: t"), HasSubstr("no selection \"t\""));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: 1 of t*"), HasSubstr("no selection fits"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: 2 of s*"), HasSubstr("not supported"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: (s"), HasSubstr("not closed"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1\n  condition: s s"), HasSubstr("unexpected \"s\""));
+  EXPECT_THAT(RefusalOf("  s: {}\n  condition: s"), HasSubstr("without fields"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: {b: c}\n  condition: s"), HasSubstr("neither text"));
+  EXPECT_THAT(RefusalOf("  s:\n    a: 1"), HasSubstr("condition is missing"));
+}
+
+TEST(SigmaLoad, WantsTitleIdAndLogsource) {
+  EXPECT_THAT(Refusal("id: x"), HasSubstr("title"));
+  EXPECT_THAT(Refusal("title: T\nid: 12"), HasSubstr("UUID"));
+  EXPECT_THAT(Refusal("title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001"),
+              HasSubstr("logsource"));
+  EXPECT_THAT(Refusal("title: [unclosed"), HasSubstr("not YAML"));
+  EXPECT_THAT(Refusal(""), HasSubstr("no rule"));
+  EXPECT_THAT(Refusal("title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\n"
+                      "logsource:\n  product: windows\n  service: nonsense\n"
+                      "detection:\n  s:\n    a: 1\n  condition: s\n"),
+              HasSubstr("line 4: logsource: Windows service \"nonsense\" is not known"));
+}
+
+TEST(SigmaLoad, ReadsEventCountCorrelations) {
+  const auto parsed = ParseSigma(Correlated(
+      "  type: event_count\n  rules: [failed]\n  group-by: [user, src_ip]\n  timespan: 5m\n"
+      "  condition:\n    gte: 10\n"));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  ASSERT_TRUE(parsed->correlation.has_value());
+  EXPECT_EQ(parsed->info().title, "Many");
+  EXPECT_EQ(parsed->correlation->threshold, 10U);
+  EXPECT_EQ(parsed->correlation->timespan, std::chrono::minutes(5));
+  EXPECT_THAT(parsed->correlation->group_by, ElementsAre("user", "src_ip"));
+  EXPECT_THAT(parsed->correlation->rules, ElementsAre(0));
+}
+
+TEST(SigmaLoad, RefusesCorrelationsThatItCannotKeep) {
+  const std::string head = "  rules: [failed]\n  timespan: 5m\n";
+  EXPECT_THAT(Refusal(Correlated(head + "  type: value_count\n  condition:\n    gte: 1\n")),
+              HasSubstr("value_count"));
+  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  condition:\n    lte: 1\n")),
+              HasSubstr("lte"));
+  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  condition:\n    gte: 0\n")),
+              HasSubstr("number from 1"));
+  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  aliases: {}\n  condition:\n"
+                                        "    gte: 2\n")),
+              HasSubstr("aliases"));
+  EXPECT_THAT(Refusal(Correlated("  type: event_count\n  rules: [other]\n  timespan: 5m\n"
+                                 "  condition:\n    gte: 2\n")),
+              HasSubstr("no rule \"other\""));
+  EXPECT_THAT(Refusal(Correlated("  type: event_count\n  rules: [failed]\n  timespan: soon\n"
+                                 "  condition:\n    gte: 2\n")),
+              HasSubstr("timespan"));
+}
+
+TEST(SigmaLoad, IsBounded) {
+  EXPECT_THAT(Refusal(std::string(kMaxRuleText + 1, ' ')), HasSubstr("longer"));
+  std::string many = "  s:\n    a: 1\n  condition: ";
+  EXPECT_THAT(RefusalOf(many + std::string(100, '(') + "s" + std::string(100, ')')),
+              HasSubstr("nested"));
+  std::string bomb = "  a: &a [1, 2, 3, 4, 5, 6, 7, 8, 9]\n";
+  for (char c = 'b'; c < 'k'; ++c) {
+    bomb += std::string("  ") + c + ": &" + c + " [";
+    for (int i = 0; i < 9; ++i) bomb += std::string(i > 0 ? "," : "") + "*" + char(c - 1);
+    bomb += "]\n";
+  }
+  EXPECT_FALSE(ParseSigma(RuleWith(bomb + "  condition: 1 of them")).ok());
+}
+
+}  // namespace
+}  // namespace yagura::detection
