@@ -6,6 +6,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "grpcpp/channel.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/support/sync_stream.h"
 
@@ -50,11 +51,10 @@ class Client {
 
   // A server stream, message by message, until it ends or `visit` returns false. No deadline where
   // `endless`.
-  template <typename Stub, typename Request, typename Response>
+  template <typename Stub, typename Request, typename Response, typename Visit>
   absl::Status ReadStream(std::unique_ptr<grpc::ClientReader<Response>> (Stub::*method)(
                               grpc::ClientContext*, const Request&),
-                          const Request& request, bool endless,
-                          const std::function<bool(const Response&)>& visit) {
+                          const Request& request, bool endless, const Visit& visit) {
     YAGURA_RETURN_IF_ERROR(RefreshToken());
     Stub stub(channel_);
     grpc::ClientContext context;

@@ -35,7 +35,9 @@ endif()
 add_library(yagura_warnings INTERFACE)
 target_compile_options(yagura_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor
                                                  -Woverloaded-virtual -Wimplicit-fallthrough
-                                                 -Wno-missing-field-initializers)
+                                                 -Wno-missing-field-initializers
+                                                 # GCC 12 sees overlaps that are not (PR 105651).
+                                                 -Wno-restrict)
 if(YAGURA_WERROR)
   target_compile_options(yagura_warnings INTERFACE -Werror)
 endif()

@@ -1,0 +1,211 @@
+#include <filesystem>
+#include <iostream>
+
+#include "cli/commands/command.h"
+#include "fmt/format.h"
+
+#include "common/text/text.h"
+#include "simdjson.h"
+#include "yagura/detection/v1/detection_service.grpc.pb.h"
+
+namespace yagura::cli {
+namespace {
+
+using detection::v1::DetectionService;
+
+constexpr size_t kMaxRuleBytes = 256 * 1024;
+constexpr int kMaxRulesPerCall = 500;
+constexpr size_t kMaxBytesPerCall = 2 << 20;
+
+// Rule files below a folder, or the file itself, in order of name.
+std::vector<std::filesystem::path> RuleFiles(const std::filesystem::path& path) {
+  if (!std::filesystem::is_directory(path)) return {path};
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+    const auto extension = entry.path().extension();
+    if (entry.is_regular_file() && (extension == ".yml" || extension == ".yaml")) {
+      files.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+void AddImport(Program& program, CLI::App& group) {
+  struct Options {
+    std::string tenant = "provider";
+    std::vector<std::string> paths;
+    bool dry_run = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& command = *group.add_subcommand("import", "Load Sigma rules from files and folders");
+  command.add_option("path", options->paths, "Files, or folders with *.yml")->required();
+  command.add_option("--tenant", options->tenant, "Tenant id; \"provider\" is for all tenants")
+      ->capture_default_str();
+  command.add_flag("--dry-run", options->dry_run, "Tell what would happen and keep nothing");
+  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
+    std::vector<std::filesystem::path> files;
+    for (const auto& path : options->paths) {
+      for (auto& file : RuleFiles(path)) files.push_back(std::move(file));
+    }
+    Renderer renderer(program.format(), {{"FILE", "source", 70},
+                                         {"RULE", "rule", 80},
+                                         {"LINE", "line"},
+                                         {"REFUSED BECAUSE", "reason", 100}});
+    int loaded = 0;
+    int refused = 0;
+    for (size_t next = 0; next < files.size();) {
+      detection::v1::ImportRulesRequest request;
+      request.set_parent(TenantParent(options->tenant));
+      request.set_validate_only(options->dry_run);
+      SetRequestId(request);
+      for (size_t bytes = 0; next < files.size() && request.rules_size() < kMaxRulesPerCall &&
+                             bytes < kMaxBytesPerCall;
+           ++next) {
+        YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(files[next].string(), kMaxRuleBytes));
+        bytes += text.size();
+        auto& rule = *request.add_rules();
+        rule.set_source(files[next].string());
+        rule.set_text(std::move(text));
+      }
+      YAGURA_ASSIGN_OR_RETURN(const auto response,
+                              client.Call(&DetectionService::Stub::ImportRules, request));
+      loaded += response.loaded();
+      refused += response.refused();
+      for (const auto& result : response.results()) {
+        if (!result.reason().empty() || program.format() != Format::kTable) renderer.Add(result);
+      }
+      if (isatty(STDERR_FILENO) != 0) {
+        std::cerr << fmt::format("\r{}/{} files", next, files.size()) << std::flush;
+      }
+    }
+    if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
+    if (renderer.rows() > 0) Write(renderer.Finish());
+    if (program.format() == Format::kTable) {
+      Write(fmt::format("{} rules {}, {} refused\n", loaded,
+                        options->dry_run ? "would be loaded" : "loaded", refused));
+    }
+    return absl::OkStatus();
+  });
+}
+
+// {"name": value, ...} as original fields, nested names joined by dots.
+void AddFields(event::v1::Event& event, const std::string& prefix, simdjson::dom::element value) {
+  simdjson::dom::object object;
+  if (value.get(object) == simdjson::SUCCESS) {
+    for (const auto& [key, inner] : object) {
+      AddFields(event, prefix.empty() ? std::string(key) : fmt::format("{}.{}", prefix, key),
+                inner);
+    }
+    return;
+  }
+  auto& field = *event.add_fields();
+  field.set_name(prefix);
+  std::string_view text;
+  field.set_value(value.get(text) == simdjson::SUCCESS ? std::string(text)
+                                                       : std::string(simdjson::minify(value)));
+}
+
+void AddTest(Program& program, CLI::App& group) {
+  struct Options {
+    std::string tenant = "provider";
+    std::string rule;
+    std::string events = "-";
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& command =
+      *group.add_subcommand("test", "Try a rule on events, one JSON object a line; keeps nothing");
+  command.add_option("rule", options->rule, "File with the Sigma rule")->required();
+  command.add_option("events", options->events, "File with the events; - is standard input")
+      ->capture_default_str();
+  command.add_option("--tenant", options->tenant, "On whose behalf")->capture_default_str();
+  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
+    constexpr size_t kMaxEventBytes = 12 << 20;
+    detection::v1::TestRuleRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_text(), ReadInput(options->rule, kMaxRuleBytes));
+    YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadInput(options->events, kMaxEventBytes));
+    simdjson::dom::parser parser;
+    int number = 0;
+    for (const auto line : Split(lines, '\n')) {
+      ++number;
+      if (Trim(line).empty()) continue;
+      simdjson::dom::element element;
+      if (parser.parse(line.data(), line.size(), true).get(element) != simdjson::SUCCESS ||
+          !element.is_object()) {
+        return InvalidField("events", fmt::format("line {} is not a JSON object", number));
+      }
+      auto& event = *request.add_events();
+      event.set_raw(std::string(line));
+      AddFields(event, "", element);
+    }
+    YAGURA_ASSIGN_OR_RETURN(const auto response,
+                            client.Call(&DetectionService::Stub::TestRule, request));
+    Renderer renderer(program.format(), {{"TITLE", "title"},
+                                         {"SEVERITY", "severity"},
+                                         {"EVENTS", "event_count"},
+                                         {"MATCHED", "matched_fields", 100}});
+    for (const auto& finding : response.findings()) renderer.Add(finding);
+    Write(renderer.Finish());
+    if (program.format() == Format::kTable) {
+      Write(fmt::format("{} of {} events matched, {} findings\n", response.matches_size(),
+                        request.events_size(), response.findings_size()));
+    }
+    return absl::OkStatus();
+  });
+}
+
+void AddSwitch(Program& program, CLI::App& group, const std::string& verb, bool enabled,
+               const std::string& help) {
+  CLI::App& command = *group.add_subcommand(verb, help);
+  auto options = AddNamedOptions(command, "rules", {}, true);
+  program.DoConnected(command, [&program, options, enabled](Client& client) -> absl::Status {
+    detection::v1::UpdateRuleRequest request;
+    request.mutable_rule()->set_name(ResourceName(options->tenant, "rules", options->resource));
+    request.mutable_rule()->set_etag(options->etag);
+    request.mutable_rule()->set_enabled(enabled);
+    request.mutable_update_mask()->add_paths("enabled");
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto rule,
+                            client.Call(&DetectionService::Stub::UpdateRule, request));
+    program.Print(rule);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace
+
+void AddDetectionCommands(Program& program) {
+  CLI::App& finding = program.Group("finding", "What the rules found");
+  AddList(program, finding, "Findings, the latest first",
+          {{"TIME", "create_time"},
+           {"SEVERITY", "severity"},
+           {"TITLE", "title"},
+           {"EVENTS", "event_count"},
+           {"DEVICE", "device"},
+           {"ENTITIES", "entities.value", 50},
+           {"NAME", "name", 80}},
+          &DetectionService::Stub::ListFindings);
+  AddNamed(program, finding, "get", "One finding with its evidence", "findings", {},
+           &DetectionService::Stub::GetFinding);
+
+  CLI::App& rule = program.Group("rule", "Sigma rules");
+  AddList(program, rule, "Rules",
+          {{"TITLE", "title"},
+           {"SEVERITY", "severity"},
+           {"KIND", "kind"},
+           {"ENABLED", "enabled"},
+           {"VERSION", "version"},
+           {"NAME", "name", 80}},
+          &DetectionService::Stub::ListRules);
+  AddNamed(program, rule, "get", "One rule with its text", "rules", {},
+           &DetectionService::Stub::GetRule);
+  AddNamed(program, rule, "delete", "Remove a rule; what it has found stays", "rules", {},
+           &DetectionService::Stub::DeleteRule);
+  AddSwitch(program, rule, "enable", true, "Match events against a rule again");
+  AddSwitch(program, rule, "disable", false, "Stop matching events against a rule");
+  AddImport(program, rule);
+  AddTest(program, rule);
+}
+
+}  // namespace yagura::cli

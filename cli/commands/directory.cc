@@ -1,0 +1,465 @@
+#include <sys/stat.h>
+
+#include <fstream>
+#include <iostream>
+
+#include "cli/commands/command.h"
+#include "fmt/format.h"
+#include "google/protobuf/util/json_util.h"
+
+#include "common/text/text.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
+#include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
+
+namespace yagura::cli {
+namespace {
+
+using directory::v1::DirectoryService;
+using Stub = DirectoryService::Stub;
+
+constexpr size_t kMaxImportBytes = 64 << 20;
+
+// "ROLE" in the own tenant, "ROLE@acme,globex", "ROLE@*".
+directory::v1::RoleGrant ParseGrant(const std::string& text) {
+  directory::v1::RoleGrant grant;
+  const size_t at = text.find('@');
+  grant.set_role(text.substr(0, at));
+  if (at != std::string::npos) {
+    for (const auto tenant : Split(std::string_view(text).substr(at + 1), ',')) {
+      grant.add_tenants(std::string(tenant));
+    }
+  }
+  return grant;
+}
+
+constexpr char kRoleHelp[] = "ROLE in the own tenant, ROLE@TENANT,TENANT or ROLE@*; may come again";
+
+// `group import FILE`: one create request as JSON a line, {"site_id": "tokyo", "site": {...}}; the
+// parent comes from --tenant. Goes on after a refused line and tells of it.
+template <typename Request, typename Response>
+void AddImport(Program& program, CLI::App& group, const std::string& example,
+               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
+  struct Options {
+    std::string tenant;
+    std::string file;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& command =
+      *group.add_subcommand("import", "Create many, one JSON object a line: " + example);
+  command.add_option("file", options->file, "JSON lines; - is standard input")->required();
+  command.add_option("--tenant", options->tenant, "Tenant id");
+  program.DoConnected(command, [options, method](Client& client) -> absl::Status {
+    YAGURA_ASSIGN_OR_RETURN(const auto text, ReadInput(options->file, kMaxImportBytes));
+    int number = 0;
+    int created = 0;
+    int refused = 0;
+    for (const auto line : Split(text, '\n')) {
+      ++number;
+      if (Trim(line).empty()) continue;
+      Request request;
+      const auto parsed = google::protobuf::util::JsonStringToMessage(std::string(line), &request);
+      if (!options->tenant.empty()) SetField(request, "parent", TenantParent(options->tenant));
+      SetRequestId(request);
+      absl::Status status =
+          parsed.ok()
+              ? client.Call(method, request).status()
+              : InvalidField("line", std::string(parsed.message().data(), parsed.message().size()));
+      if (status.ok()) {
+        ++created;
+      } else {
+        ++refused;
+        std::cerr << fmt::format("line {}: {}\n", number, EscapeForTerminal(Message(status)));
+      }
+    }
+    Write(fmt::format("{} created, {} refused\n", created, refused));
+    return refused == 0 ? absl::OkStatus()
+                        : MakeError(absl::StatusCode::kAborted, "IMPORT_INCOMPLETE",
+                                    fmt::format("{} lines were refused", refused));
+  });
+}
+
+void AddTenantCommands(Program& program) {
+  struct Options {
+    std::string id;
+    std::string display_name;
+    std::string time_zone;
+    std::string language;
+    int retention_days = 0;
+  };
+  CLI::App& group = program.Group("tenant", "Customers");
+  AddList(program, group, "Tenants",
+          {{"NAME", "name"},
+           {"DISPLAY NAME", "display_name"},
+           {"STATE", "state"},
+           {"TIME ZONE", "time_zone"},
+           {"LANGUAGE", "language"},
+           {"RETENTION DAYS", "retention_days"}},
+          &Stub::ListTenants);
+  CLI::App& create = *group.add_subcommand("create", "Add a customer");
+  auto options = std::make_shared<Options>();
+  create.add_option("id", options->id, "Tenant id")->required();
+  create.add_option("--display-name", options->display_name, "Name for people")->required();
+  create.add_option("--time-zone", options->time_zone, "IANA time zone; Asia/Tokyo if not given");
+  create.add_option("--language", options->language, "ja or en; ja if not given");
+  create.add_option("--retention-days", options->retention_days, "How long events are kept");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateTenantRequest request;
+    request.set_tenant_id(options->id);
+    auto& tenant = *request.mutable_tenant();
+    tenant.set_display_name(options->display_name);
+    tenant.set_time_zone(options->time_zone);
+    tenant.set_language(options->language);
+    tenant.set_retention_days(options->retention_days);
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateTenant, request));
+    program.Print(created);
+    return absl::OkStatus();
+  });
+  AddImport(program, group, R"({"tenant_id": "acme", "tenant": {"display_name": "Acme"}})",
+            &Stub::CreateTenant);
+}
+
+void AddSiteCommands(Program& program) {
+  struct Options {
+    std::string tenant;
+    std::string id;
+    std::string display_name;
+    std::string time_zone;
+    std::vector<std::string> networks;
+  };
+  CLI::App& group =
+      program.Group("site", "Places of a customer; each has private networks of its own");
+  AddList(program, group, "Sites",
+          {{"NAME", "name", 80},
+           {"DISPLAY NAME", "display_name"},
+           {"TIME ZONE", "time_zone"},
+           {"NETWORKS", "networks"}},
+          &Stub::ListSites);
+  CLI::App& create = *group.add_subcommand("create", "Add a site");
+  auto options = std::make_shared<Options>();
+  create.add_option("id", options->id, "Site id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--display-name", options->display_name, "Name for people")->required();
+  create.add_option("--time-zone", options->time_zone, "IANA time zone; the tenant's if not given");
+  create.add_option("--network", options->networks, "CIDR of a network there; may come again");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateSiteRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_site_id(options->id);
+    auto& site = *request.mutable_site();
+    site.set_display_name(options->display_name);
+    site.set_time_zone(options->time_zone);
+    for (const auto& network : options->networks) site.add_networks(network);
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateSite, request));
+    program.Print(created);
+    return absl::OkStatus();
+  });
+  AddImport(program, group, R"({"site_id": "tokyo", "site": {"display_name": "Tokyo"}})",
+            &Stub::CreateSite);
+}
+
+void AddUserCommands(Program& program) {
+  struct Options {
+    std::string tenant;
+    std::string id;
+    std::string email;
+    std::string display_name;
+    std::vector<std::string> roles;
+    std::string password_file;
+  };
+  CLI::App& group = program.Group("user", "People; staff live in the tenant \"provider\"");
+  AddList(program, group, "Users",
+          {{"NAME", "name", 80},
+           {"EMAIL", "email"},
+           {"DISPLAY NAME", "display_name"},
+           {"STATE", "state"},
+           {"ROLES", "roles.role"}},
+          &Stub::ListUsers);
+  CLI::App& create = *group.add_subcommand("create", "Add a person");
+  auto options = std::make_shared<Options>();
+  create.add_option("id", options->id, "User id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--email", options->email, "Mail address")->required();
+  create.add_option("--display-name", options->display_name, "Name for people");
+  create.add_option("--role", options->roles, kRoleHelp);
+  create.add_option("--password-file", options->password_file,
+                    "File with the first password; - is standard input");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateUserRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_user_id(options->id);
+    auto& user = *request.mutable_user();
+    user.set_email(options->email);
+    user.set_display_name(options->display_name);
+    for (const auto& role : options->roles) *user.add_roles() = ParseGrant(role);
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateUser, request));
+    if (!options->password_file.empty()) {
+      directory::v1::SetPasswordRequest password;
+      password.set_name(created.name());
+      YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(options->password_file, 4096));
+      while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+      password.set_password(text);
+      YAGURA_RETURN_IF_ERROR(client.Call(&Stub::SetPassword, password).status());
+    }
+    program.Print(created);
+    return absl::OkStatus();
+  });
+  AddNamed(program, group, "disable", "Keep a person from logging in", "users", {},
+           &Stub::DisableUser);
+  AddNamed(program, group, "enable", "Let a person log in again", "users", {}, &Stub::EnableUser);
+  AddImport(
+      program, group,
+      R"({"user_id": "aki", "user": {"email": "aki@example.jp", "roles": [{"role": "analyst"}]}})",
+      &Stub::CreateUser);
+}
+
+void AddKeyCommands(Program& program) {
+  struct Options {
+    std::string tenant;
+    std::string id;
+    std::string display_name;
+    std::vector<std::string> roles;
+    std::string secret_file;
+  };
+  CLI::App& group = program.Group("key", "API keys of machines");
+  AddList(program, group, "API keys, without their secrets",
+          {{"NAME", "name", 80},
+           {"DISPLAY NAME", "display_name"},
+           {"ROLES", "roles.role"},
+           {"EXPIRES", "expire_time"},
+           {"DISABLED", "disabled"}},
+          &Stub::ListApiKeys);
+  CLI::App& create = *group.add_subcommand("create", "Make a key; its secret is shown once");
+  auto options = std::make_shared<Options>();
+  create.add_option("id", options->id, "Key id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--display-name", options->display_name, "What it is for");
+  create.add_option("--role", options->roles, kRoleHelp)->required();
+  create.add_option("--secret-file", options->secret_file,
+                    "Write the secret to this file (mode 0600) instead of showing it");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateApiKeyRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_api_key_id(options->id);
+    request.mutable_api_key()->set_display_name(options->display_name);
+    for (const auto& role : options->roles) {
+      *request.mutable_api_key()->add_roles() = ParseGrant(role);
+    }
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::CreateApiKey, request));
+    if (!options->secret_file.empty()) {
+      const mode_t before = umask(077);
+      std::ofstream file(options->secret_file, std::ios::trunc);
+      umask(before);
+      if (!(file << response.secret() << "\n") || !file.flush()) {
+        return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
+                         fmt::format("cannot write {}: the key {} exists, delete it",
+                                     options->secret_file, response.api_key().name()));
+      }
+      response.clear_secret();
+    }
+    program.Print(response);
+    return absl::OkStatus();
+  });
+  AddNamed(program, group, "delete", "Remove a key", "apiKeys", {}, &Stub::DeleteApiKey);
+  // A secret that nobody sees is of no use, so keys are not imported.
+}
+
+void AddAssetCommands(Program& program) {
+  CLI::App& group = program.Group("asset", "What customers own and where it can be reached from");
+  AddList(program, group, "Assets",
+          {{"NAME", "name", 80},
+           {"HOST", "host_name"},
+           {"ADDRESSES", "addresses.address"},
+           {"PRODUCTS", "products"},
+           {"EXPOSURE", "exposure"},
+           {"CRITICALITY", "criticality"}},
+          &Stub::ListAssets);
+  struct CreateOptions {
+    std::string tenant;
+    std::string id;
+    std::string host_name;
+    std::string site;
+    std::vector<std::string> addresses;
+    std::vector<std::string> products;
+    std::string exposure;
+  };
+  auto options = std::make_shared<CreateOptions>();
+  CLI::App& create = *group.add_subcommand("create", "Add an asset");
+  create.add_option("id", options->id, "Asset id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--host-name", options->host_name, "Host name");
+  create.add_option("--site", options->site, "Site id of its addresses");
+  create.add_option("--address", options->addresses, "IP address; may come again");
+  create.add_option("--product", options->products, "Product, CPE-like; may come again");
+  create.add_option("--exposure", options->exposure, "internal, partner or internet");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateAssetRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_asset_id(options->id);
+    auto& asset = *request.mutable_asset();
+    asset.set_host_name(options->host_name);
+    for (const auto& text : options->addresses) {
+      auto& address = *asset.add_addresses();
+      address.set_site(options->site);
+      address.set_address(text);
+    }
+    for (const auto& product : options->products) asset.add_products(product);
+    if (!options->exposure.empty()) {
+      directory::v1::Exposure exposure{};
+      if (!directory::v1::Exposure_Parse("EXPOSURE_" + ToUpper(options->exposure), &exposure)) {
+        return InvalidField("exposure", "is not one of internal, partner, internet");
+      }
+      asset.set_exposure(exposure);
+    }
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateAsset, request));
+    program.Print(created);
+    return absl::OkStatus();
+  });
+
+  struct ImportOptions {
+    std::string tenant;
+    std::string file;
+    bool dry_run = false;
+  };
+  auto import_options = std::make_shared<ImportOptions>();
+  CLI::App& import = *group.add_subcommand(
+      "import",
+      "Create and update assets from CSV: asset_id, host_name, site, addresses, products, ...");
+  import.add_option("file", import_options->file, "CSV file; - is standard input")->required();
+  import.add_option("--tenant", import_options->tenant, "Tenant id")->required();
+  import.add_flag("--dry-run", import_options->dry_run, "Tell what would be done and do nothing");
+  program.DoConnected(import, [&program, import_options](Client& client) -> absl::Status {
+    directory::v1::ImportAssetsRequest request;
+    request.set_parent(TenantParent(import_options->tenant));
+    request.set_dry_run(import_options->dry_run);
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_csv(), ReadInput(import_options->file, 8 << 20));
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto response, client.Call(&Stub::ImportAssets, request));
+    Renderer renderer(program.format(), {{"LINE", "line"},
+                                         {"ACTION", "action"},
+                                         {"ASSET", "asset", 80},
+                                         {"CHANGES", "changed_fields"},
+                                         {"ERROR", "error", 120}});
+    for (const auto& row : response.rows()) renderer.Add(row);
+    Write(renderer.Finish());
+    if (program.format() == Format::kTable) {
+      Write(fmt::format("{} created, {} updated, {} unchanged, {} failed{}\n", response.created(),
+                        response.updated(), response.unchanged(), response.failed(),
+                        import_options->dry_run ? " (dry run: nothing was done)" : ""));
+    }
+    return response.failed() == 0 ? absl::OkStatus()
+                                  : MakeError(absl::StatusCode::kAborted, "IMPORT_INCOMPLETE",
+                                              "some rows were refused");
+  });
+}
+
+void AddSourceCommands(Program& program) {
+  CLI::App& group = program.Group("source", "Whose the log lines of a sender are");
+  AddList(program, group, "Sources",
+          {{"NAME", "name", 80},
+           {"LISTENER", "match.listener"},
+           {"CIDR", "match.cidr"},
+           {"CREDENTIAL", "match.credential"},
+           {"SERIAL", "match.device_serial"},
+           {"CONTEXT", "match.virtual_context"},
+           {"SITE", "site"},
+           {"DEVICE", "device"}},
+          &Stub::ListSources);
+  struct Options {
+    std::string tenant;
+    std::string id;
+    directory::v1::SourceMatch match;
+    std::string listener;
+    std::string cidr;
+    std::string credential;
+    std::string serial;
+    std::string context;
+    std::string site;
+    std::string device;
+    std::string time_zone;
+    std::string parser;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& create =
+      *group.add_subcommand("create", "Assign a sender to a tenant; all given criteria must hold");
+  create.add_option("id", options->id, "Source id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp or grpc");
+  create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
+  create.add_option("--credential", options->credential, "Principal that pushes the lines");
+  create.add_option("--serial", options->serial, "Serial number in the lines (FortiGate devid)");
+  create.add_option("--virtual-context", options->context, "VDOM or vsys in the lines");
+  create.add_option("--site", options->site, "Site id");
+  create.add_option("--device", options->device, "Device id");
+  create.add_option("--time-zone", options->time_zone, "IANA time zone of times without an offset");
+  create.add_option("--parser", options->parser, "fortigate, syslog, json or auto");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    directory::v1::CreateSourceRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_source_id(options->id);
+    auto& source = *request.mutable_source();
+    auto& match = *source.mutable_match();
+    match.set_listener(options->listener);
+    match.set_cidr(options->cidr);
+    match.set_credential(options->credential);
+    match.set_device_serial(options->serial);
+    match.set_virtual_context(options->context);
+    source.set_site(options->site);
+    source.set_device(options->device);
+    source.set_time_zone(options->time_zone);
+    source.set_parser(options->parser);
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateSource, request));
+    program.Print(created);
+    return absl::OkStatus();
+  });
+  AddNamed(program, group, "delete", "Assign a sender to nobody again", "sources", {},
+           &Stub::DeleteSource);
+
+  CLI::App& unknown =
+      *group.add_subcommand("unknown", "Senders whose lines wait in the quarantine tenant");
+  auto list = std::make_shared<ListOptions>();
+  unknown.add_option("--limit", list->limit, "Most to print, 0 for all")->capture_default_str();
+  program.DoConnected(unknown, [&program, list](Client& client) {
+    list->parent = "tenants/quarantine";
+    return PrintList(client, *list, program.format(),
+                     {{"LISTENER", "listener"},
+                      {"ADDRESS", "address"},
+                      {"HOST", "host"},
+                      {"PRODUCT", "product"},
+                      {"SERIAL", "device_serial"},
+                      {"CONTEXT", "virtual_context"},
+                      {"LINES", "line_count"},
+                      {"LAST", "last_time"},
+                      {"SAMPLE", "samples", 60}},
+                     &ingestion::v1::IngestionService::Stub::ListQuarantinedSources);
+  });
+}
+
+void AddWhoAmI(Program& program) {
+  CLI::App& command = *program.app().add_subcommand("whoami", "Who you are to the suite");
+  program.DoConnected(command, [&program](Client& client) -> absl::Status {
+    YAGURA_ASSIGN_OR_RETURN(const auto response,
+                            client.Call(&Stub::WhoAmI, directory::v1::WhoAmIRequest()));
+    program.Print(response);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace
+
+void AddDirectoryCommands(Program& program) {
+  AddTenantCommands(program);
+  AddSiteCommands(program);
+  AddUserCommands(program);
+  AddKeyCommands(program);
+  AddAssetCommands(program);
+  AddSourceCommands(program);
+  AddWhoAmI(program);
+}
+
+}  // namespace yagura::cli

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "cli/client.h"
+
+#include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
+
+namespace yagura::cli {
+
+// Sends batches over IngestionService.Push and keeps each until it is acknowledged; what was not is
+// sent again under its id, over a new stream where the old one broke. For one thread.
+class Pusher {
+ public:
+  struct Options {
+    size_t window = 32;                  // batches that may wait for their acknowledgement
+    std::chrono::seconds patience{120};  // how long nothing may be acknowledged before we give up
+  };
+  // `on_ack` is told lines and bytes of each acknowledged batch.
+  Pusher(Client& client, Options options, std::function<void(uint64_t, uint64_t)> on_ack);
+  ~Pusher();
+
+  // Waits for room in the window. An error is final: refused, or out of patience.
+  absl::Status Send(ingestion::v1::PushRequest batch);
+  // Waits until everything is acknowledged.
+  absl::Status Finish();
+  int reconnects() const { return reconnects_; }
+
+ private:
+  using Stream = grpc::ClientReaderWriter<ingestion::v1::PushRequest, ingestion::v1::PushResponse>;
+  struct Connection;
+
+  absl::Status WaitUntilPending(size_t at_most);
+  // A stream that works, with everything pending sent again; or why there is none.
+  absl::Status Reconnect();
+  void Disconnect();
+  void ReadAnswers(Stream& stream);
+
+  Client& client_;
+  const Options options_;
+  const std::function<void(uint64_t, uint64_t)> on_ack_;
+  std::unique_ptr<Connection> connection_;
+  int reconnects_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<ingestion::v1::PushRequest> pending_;
+  bool broken_ = true;
+  bool retry_ = false;  // some batch was answered "later"
+  absl::Status refused_;
+  std::chrono::steady_clock::time_point last_ack_;
+};
+
+}  // namespace yagura::cli
