@@ -162,14 +162,13 @@ using Values = std::array<std::string_view, kKeyCount>;
 
 // Where the value's closing quote is; npos where there is none. `text` begins after the opening
 // one.
-size_t FindClosingQuote(std::string_view text, bool* escaped) {
+size_t FindClosingQuote(std::string_view text) {
   size_t at = 0;
   for (;;) {
     at = text.find('"', at);
     if (at == text.npos || at == 0 || text[at - 1] != '\\') return at;
     size_t backslashes = 1;
     while (backslashes < at && text[at - 1 - backslashes] == '\\') ++backslashes;
-    *escaped = true;
     if (backslashes % 2 == 0) return at;
     ++at;
   }
@@ -336,8 +335,8 @@ class FortigateParser final : public Parser {
       return text.data() + size;
     }
     text.remove_prefix(1);
-    bool escaped = false;
-    size_t end = FindClosingQuote(text, &escaped);
+    size_t end = FindClosingQuote(text);
+    bool escaped = true;
     if (end == text.npos) {
       end = FindQuoteBeforeSeparator(text, separator);
       escaped = false;
@@ -348,7 +347,7 @@ class FortigateParser final : public Parser {
       return text.data() + text.size();
     }
     *value = text.substr(0, end);
-    if (escaped) *value = Unescape(*value, arena);
+    if (escaped && value->find('\\') != value->npos) *value = Unescape(*value, arena);
     return text.data() + end + 1;
   }
 

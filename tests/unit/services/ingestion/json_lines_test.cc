@@ -1,0 +1,87 @@
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "services/ingestion/domain/time_text.h"
+#include "tests/unit/services/ingestion/parse_line.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace v1 = event::v1;
+
+TEST(JsonLinesTest, NestedNamesAreJoinedByDots) {
+  const v1::Event event = ParseLine(
+      R"({"a":{"b":{"c":"x\u00e9\n"}},"n":[1,-2.50,true,null,{"k":"v"}],"e":{},"l":[],"big":123456789012345678901234567890})");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"a.b.c", "x\xc3\xa9\n"},
+                                    {"n", "1"},
+                                    {"n", "-2.50"},
+                                    {"n", "true"},
+                                    {"n", "null"},
+                                    {"n.k", "v"},
+                                    {"e", "{}"},
+                                    {"l", "[]"},
+                                    {"big", "123456789012345678901234567890"}}));
+  EXPECT_EQ(event.product(), "generic.json");
+  EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED)) << event.parse_error();
+}
+
+TEST(JsonLinesTest, WindowsEventsBecomeTheTypedCore) {
+  const v1::Event event = ParseLine(
+      R"({"SourceName":"Microsoft-Windows-Security-Auditing","Channel":"Security","Hostname":"pc1","@timestamp":"2026-11-21T00:15:40.500Z","EventID":4625,"TargetUserName":"alice","IpAddress":"192.0.2.7","IpPort":"50000","Message":"An account failed to log on."})");
+  EXPECT_EQ(event.product(), "microsoft.windows");
+  EXPECT_EQ(event.category(), "security");
+  EXPECT_EQ(event.action(), v1::LOGON_FAILED);
+  EXPECT_EQ(event.vendor_event_id(), "4625");
+  EXPECT_EQ(event.user(), "alice");
+  EXPECT_EQ(Ip(event.src().ip()), "192.0.2.7");
+  EXPECT_EQ(event.src().port(), 50000u);
+  EXPECT_EQ(event.host(), "pc1");
+  EXPECT_EQ(event.message(), "An account failed to log on.");
+  EXPECT_EQ(EventTime(event), "2026-11-21T00:15:40.5Z");
+  EXPECT_EQ(FieldOf(event, "EventID"), "4625");
+}
+
+TEST(JsonLinesTest, ASyslogHeaderMayStandBefore) {
+  const v1::Event event = ParseLine(
+      R"(<134>Nov 21 09:15:42 sensor suricata[7]: {"event_type":"alert","flow_id":1,"src_ip":"2001:db8::5","alert":{"signature":"ET SCAN","signature_id":2001}})");
+  EXPECT_EQ(event.product(), "oisf.suricata");
+  EXPECT_EQ(event.category(), "alert");
+  EXPECT_EQ(event.program(), "suricata");
+  EXPECT_EQ(event.host(), "sensor");
+  EXPECT_EQ(event.signature(), "ET SCAN");
+  EXPECT_EQ(event.signature_id(), "2001");
+  EXPECT_EQ(Ip(event.src().ip()), "2001:db8::5");
+  EXPECT_EQ(EventTime(event), "2026-11-21T00:15:42Z");
+}
+
+TEST(JsonLinesTest, ZeekIsRecognised) {
+  const v1::Event event = ParseLine(
+      R"({"_path":"conn","ts":1795220142.5,"uid":"C1","id.orig_h":"10.1.0.5","id.orig_p":1234,"id.resp_h":"198.51.100.1","id.resp_p":53,"proto":"udp","orig_bytes":39,"resp_bytes":55})");
+  EXPECT_EQ(event.product(), "zeek.zeek");
+  EXPECT_EQ(event.category(), "conn");
+  EXPECT_EQ(event.dst().port(), 53u);
+  EXPECT_EQ(event.bytes_out(), 39u);
+  EXPECT_EQ(event.bytes_in(), 55u);
+  EXPECT_EQ(FromProto(event.event_time()), *ReadEpoch("1795220142.5"));
+}
+
+TEST(JsonLinesTest, BadJsonKeepsWhatCameBeforeAndTheRawLine) {
+  for (const char* line : {R"({"a":"1","b":)", R"({"a":"1"} trailing)", R"({"a":"1","b":tru})",
+                           R"({"a":"1","b":"\ud800"})", "{\"a\":\"1\",\"b\":\"\xff\"}"}) {
+    const v1::Event event = ParseLine(line);
+    EXPECT_TRUE(HasFlaw(event, v1::PARTLY_PARSED)) << line;
+    EXPECT_FALSE(event.parse_error().empty());
+    EXPECT_EQ(event.raw(), line);
+  }
+}
+
+TEST(JsonLinesTest, DeepNestingIsKeptAsText) {
+  std::string line = "1";
+  for (int i = 0; i < 200; ++i) line = "{\"k\":" + line + "}";
+  const v1::Event event = ParseLine(line);
+  ASSERT_EQ(event.fields_size(), 1);
+  EXPECT_NE(event.fields(0).value().find("{\"k\":"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace yagura::ingestion

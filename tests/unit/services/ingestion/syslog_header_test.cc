@@ -1,0 +1,91 @@
+#include "services/ingestion/domain/syslog_header.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "tests/unit/services/ingestion/parse_line.h"
+
+namespace yagura::ingestion {
+namespace {
+
+class SyslogHeaderTest : public ::testing::Test {
+ protected:
+  const SyslogHeader& Read(std::string_view line) {
+    ReadSyslogHeader(line, At("2026-11-21T09:20:00Z"), SourceZone(), arena_, &header_);
+    return header_;
+  }
+  std::string Summary(std::string_view line) {
+    const SyslogHeader& header = Read(line);
+    std::string text = std::to_string(header.priority);
+    for (const std::string_view part :
+         {header.host, header.program, header.process_id, header.message_id, header.body}) {
+      text += "|" + std::string(part);
+    }
+    return text;
+  }
+  std::string Time(std::string_view line) {
+    const auto& time = Read(line).time;
+    return time ? FormatTime(*time) : "none";
+  }
+
+  TextArena arena_;
+  SyslogHeader header_;
+};
+
+TEST_F(SyslogHeaderTest, Rfc3164InItsDialects) {
+  EXPECT_EQ(Summary("<34>Nov 21 09:15:42 mymachine su: 'su root' failed for lonvick"),
+            "34|mymachine|su|||'su root' failed for lonvick");
+  EXPECT_EQ(Summary("<13> Nov  1 09:15:42 host sshd[42]: hello"), "13|host|sshd|42||hello");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 sshd[42]: no host"), "13||sshd|42||no host");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 host no tag here"), "13|host||||no tag here");
+  EXPECT_EQ(Summary("<13>kernel: no time"), "13||kernel|||no time");
+  EXPECT_EQ(Summary("<13>just text"), "13|||||just text");
+  EXPECT_EQ(Summary("<13>*Nov 21 09:15:42.123: %SYS-5-CONFIG_I: text"),
+            "13||%SYS-5-CONFIG_I|||text");
+  EXPECT_EQ(Summary("<13>2026-11-21T09:15:42+09:00 fw1 /usr/sbin/cron[7]: job"),
+            "13|fw1|/usr/sbin/cron|7||job");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 2001:db8::1 prog: x"), "13|2001:db8::1|prog|||x");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 fw date=2026-11-21 time=09:15:42"),
+            "13|fw||||date=2026-11-21 time=09:15:42");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 date=2026-11-21 time=09:15:42"),
+            "13|||||date=2026-11-21 time=09:15:42");
+}
+
+TEST_F(SyslogHeaderTest, Rfc5424) {
+  EXPECT_EQ(Summary("<165>1 2003-10-11T22:14:15.003Z mymachine.example.com evntslog - ID47 "
+                    "[exampleSDID@32473 iut=\"3\" eventSource=\"App\\\"l\\]\\\\\"][b@1] "
+                    "\xef\xbb\xbf"
+                    "An event"),
+            "165|mymachine.example.com|evntslog||ID47|An event");
+  ASSERT_EQ(header_.structured_data.size(), 3u);
+  EXPECT_EQ(header_.structured_data[0].name, "exampleSDID@32473.iut");
+  EXPECT_EQ(header_.structured_data[1].value, "App\"l]\\");
+  EXPECT_EQ(header_.structured_data[2].name, "b@1");
+  EXPECT_TRUE(header_.rfc5424);
+  EXPECT_EQ(Time("<165>1 2003-10-11T22:14:15.003Z h a - - - m"), "2003-10-11T22:14:15.003Z");
+  EXPECT_EQ(Summary("<165>1 - - - - - -"), "165|||||");
+  EXPECT_EQ(Summary("<14>1 2026-11-21T09:15:42Z h app 1 m - text"), "14|h|app|1|m|text");
+}
+
+TEST_F(SyslogHeaderTest, BrokenStructuredDataStaysInTheBody) {
+  EXPECT_EQ(Summary("<14>1 2026-11-21T09:15:42Z h app 1 m [id a=\"unfinished text"),
+            "14|h|app|1|m|[id a=\"unfinished text");
+  EXPECT_TRUE(header_.broken_structured_data);
+  EXPECT_TRUE(header_.structured_data.empty());
+}
+
+TEST_F(SyslogHeaderTest, WhatIsNoHeaderIsTheBody) {
+  EXPECT_EQ(Summary("date=2026-11-21 time=09:15:42"), "-1|||||date=2026-11-21 time=09:15:42");
+  EXPECT_EQ(Summary("<192>text"), "-1|||||<192>text");
+  EXPECT_EQ(Summary("<1x>text"), "-1|||||<1x>text");
+  EXPECT_EQ(Summary(""), "-1|||||");
+  EXPECT_EQ(Summary("{\"a\":1}"), "-1|||||{\"a\":1}");
+}
+
+TEST_F(SyslogHeaderTest, LinesOfAFileHaveATimeButNoPriority) {
+  EXPECT_EQ(Summary("Nov 21 09:15:42 host app[1]: text"), "-1|host|app|1||text");
+  EXPECT_EQ(Summary("2026-11-21T09:15:42Z host app: text"), "-1|host|app|||text");
+}
+
+}  // namespace
+}  // namespace yagura::ingestion

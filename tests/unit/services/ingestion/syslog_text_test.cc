@@ -1,0 +1,65 @@
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "tests/unit/services/ingestion/parse_line.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace v1 = event::v1;
+
+TEST(SyslogTextTest, HeaderAndPairsBecomeFields) {
+  const v1::Event event = ParseLine(
+      "<38>Nov 21 09:15:42 srv1 sshd[4242]: session for=alice src=192.0.2.7, note=\"two words\" "
+      "list=a,b;next=1");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"facility", "auth"},
+                                    {"severity", "info"},
+                                    {"timestamp", "Nov 21 09:15:42"},
+                                    {"hostname", "srv1"},
+                                    {"appname", "sshd"},
+                                    {"procid", "4242"},
+                                    {"for", "alice"},
+                                    {"src", "192.0.2.7"},
+                                    {"note", "two words"},
+                                    {"list", "a,b"},
+                                    {"next", "1"}}));
+  EXPECT_EQ(event.product(), "generic.syslog");
+  EXPECT_EQ(event.category(), "auth");
+  EXPECT_EQ(event.severity(), v1::INFORMATIONAL);
+  EXPECT_EQ(event.host(), "srv1");
+  EXPECT_EQ(event.program(), "sshd");
+  EXPECT_EQ(EventTime(event), "2026-11-21T00:15:42Z");
+  EXPECT_EQ(event.origin(), "192.0.2.1");
+}
+
+TEST(SyslogTextTest, StructuredDataBecomesFields) {
+  const v1::Event event =
+      ParseLine("<11>1 2026-11-21T09:15:42+09:00 h app 7 ID1 [x@1 k=\"v\"] text");
+  EXPECT_EQ(FieldOf(event, "x@1.k"), "v");
+  EXPECT_EQ(event.message(), "text");
+  EXPECT_EQ(event.severity(), v1::HIGH);
+  EXPECT_EQ(event.vendor_event_id(), "ID1");
+}
+
+TEST(SyslogTextTest, WhatNobodyKnowsIsKeptAsItIs) {
+  const v1::Event event = ParseLine(std::string("what \0 is \xff this", 16));
+  EXPECT_TRUE(HasFlaw(event, v1::UNPARSED));
+  EXPECT_TRUE(HasFlaw(event, v1::NO_EVENT_TIME));
+  EXPECT_EQ(event.product(), "unknown");
+  EXPECT_EQ(event.raw(), std::string("what \0 is \xff this", 16));
+  EXPECT_FALSE(event.parse_error().empty());
+}
+
+TEST(SyslogTextTest, AFixedParserIsNotSecondGuessed) {
+  const v1::Event event = ParseLine("a=1 b=\"2 3\"", "2026-11-21T00:15:45Z", "", "fortigate");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"a", "1"}, {"b", "2 3"}}));
+}
+
+TEST(SyslogTextTest, OversizedLinesAreCutAndMarked) {
+  const v1::Event event = ParseLine("<13>x: " + std::string(100'000, 'a'));
+  EXPECT_EQ(event.raw().size(), 64u * 1024);
+  EXPECT_TRUE(HasFlaw(event, v1::TRUNCATED));
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
