@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace yagura::cli {
+
+// The folder in which one suite lives: who holds the object holds the folder. Everything is below
+// it but the sockets, where its path is too long for one.
+class DataFolder {
+ public:
+  // Makes it (mode 0700) where it does not exist. FAILED_PRECONDITION (ALREADY_RUNNING, with the
+  // process id) where another suite has it.
+  static absl::StatusOr<DataFolder> Take(const std::filesystem::path& root);
+  DataFolder(DataFolder&& other) noexcept;
+  DataFolder& operator=(DataFolder&&) = delete;
+  ~DataFolder();  // gives it back and removes endpoints.json
+
+  const std::filesystem::path& root() const { return root_; }
+  // A subfolder, made where it does not exist.
+  std::filesystem::path Folder(const std::string& name) const;
+  std::filesystem::path Log(const std::string& part) const {
+    return Folder("logs") / (part + ".log");
+  }
+  // Path of a Unix socket, short enough for one.
+  std::filesystem::path Socket(const std::string& name) const;
+
+ private:
+  DataFolder(std::filesystem::path root, int lock) : root_(std::move(root)), lock_(lock) {}
+  std::filesystem::path root_;
+  std::filesystem::path sockets_;
+  int lock_;
+};
+
+// Process id of the suite that runs in the folder; NOT_RUNNING where there is none.
+absl::StatusOr<int> RunningProcess(const std::filesystem::path& root);
+
+}  // namespace yagura::cli
