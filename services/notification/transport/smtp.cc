@@ -1,5 +1,7 @@
 #include "services/notification/transport/smtp.h"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -38,6 +40,14 @@ size_t KeepReply(char* data, size_t size, size_t count, void* user) {
   return size * count;
 }
 
+// The result is known; libcurl still says QUIT when the handle goes, and would wait up to 120 s for
+// the answer.
+void StopListening(CURL* handle) {
+  curl_socket_t socket = CURL_SOCKET_BAD;
+  curl_easy_getinfo(handle, CURLINFO_ACTIVESOCKET, &socket);
+  if (socket != CURL_SOCKET_BAD) ::shutdown(socket, SHUT_RD);
+}
+
 class SmtpTransport : public MailTransport {
  public:
   explicit SmtpTransport(SmtpOptions options) : options_(std::move(options)) {}
@@ -61,6 +71,7 @@ class SmtpTransport : public MailTransport {
     const TransferLimit limit{stop, std::chrono::steady_clock::now() + options_.timeout};
     SetLimit(handle.get(), limit);
     const CURLcode result = curl_easy_perform(handle.get());
+    StopListening(handle.get());
     long code = 0;
     curl_easy_getinfo(handle.get(), CURLINFO_RESPONSE_CODE, &code);
     return Classify(result, code, source.all_taken, CurlErrorText(result, error.data()), reply);
