@@ -1,0 +1,127 @@
+#include "services/detection/domain/findings.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/event/batch_codec.h"
+#include "common/text/text.h"
+#include "services/detection/domain/hits.h"
+
+namespace yagura::detection {
+namespace {
+
+constexpr int64_t kHour = 3600LL * 1'000'000'000;
+// Rule ids of findings about ourselves.
+constexpr std::string_view kOverflowRule = "00000000-0000-4000-8000-000000000001";
+constexpr std::string_view kDeadLetterRule = "00000000-0000-4000-8000-000000000002";
+
+google::protobuf::Timestamp Time(int64_t nanos) {
+  return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
+}
+
+bool HasEvidence(const v1::Finding& finding, const std::string& event_id) {
+  return std::any_of(finding.evidence().begin(), finding.evidence().end(),
+                     [&event_id](const auto& evidence) { return evidence.event_id() == event_id; });
+}
+
+}  // namespace
+
+std::string ShortDigest(const std::vector<std::string_view>& parts) {
+  return event::BatchIdOf(parts);
+}
+
+std::string GroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
+                     const internal::v1::Hit& hit) {
+  std::vector<std::string_view> parts = {tenant, rule.id(), rule.version()};
+  for (const auto& field : hit.group()) {
+    parts.push_back(field.name());
+    parts.push_back(field.value());
+  }
+  return ShortDigest(parts);
+}
+
+v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id,
+                            const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit) {
+  v1::Finding finding;
+  finding.set_name(fmt::format("tenants/{}/findings/{}", tenant, finding_id));
+  finding.set_title(rule.title());
+  finding.set_severity(rule.severity());
+  finding.set_rule_id(rule.id());
+  finding.set_rule_version(rule.version());
+  finding.set_description(rule.description());
+  *finding.mutable_tags() = rule.tags();
+  *finding.mutable_false_positives() = rule.false_positives();
+  finding.set_device(hit.device());
+  finding.set_site(hit.site());
+  finding.set_action(hit.action());
+  *finding.mutable_entities() = hit.entities();
+  *finding.mutable_matched_fields() = rule.threshold() > 1 ? hit.group() : hit.matched_fields();
+  finding.set_dedup_key(GroupKey(tenant, rule, hit));
+  return finding;
+}
+
+bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
+  bool changed = false;
+  if (update.event_count() > kept.event_count()) {
+    kept.set_event_count(update.event_count());
+    changed = true;
+  }
+  if (FromProto(update.last_event_time()) > FromProto(kept.last_event_time())) {
+    *kept.mutable_last_event_time() = update.last_event_time();
+    changed = true;
+  }
+  if (FromProto(update.first_event_time()) < FromProto(kept.first_event_time())) {
+    *kept.mutable_first_event_time() = update.first_event_time();
+    changed = true;
+  }
+  for (const auto& evidence : update.evidence()) {
+    if (kept.evidence_size() >= kMaxEvidence) break;
+    if (HasEvidence(kept, evidence.event_id())) continue;
+    *kept.add_evidence() = evidence;
+    changed = true;
+  }
+  return changed;
+}
+
+v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSummary& rule,
+                            const internal::v1::Hit& hit, size_t cap) {
+  const int64_t hour = hit.times(0) / kHour;
+  v1::Finding finding;
+  finding.set_name(fmt::format(
+      "tenants/{}/findings/{}", tenant,
+      ShortDigest({"overflow", tenant, rule.id(), rule.version(), fmt::format("{}", hour)})));
+  finding.set_title("A rule has more groups than can be counted");
+  finding.set_description(
+      fmt::format("Rule \"{}\" ({}) has {} groups open; events of further groups are not counted "
+                  "until some have ended. Its group-by fields may be too fine.",
+                  rule.title(), rule.id(), cap));
+  finding.set_severity(event::v1::MEDIUM);
+  finding.set_rule_id(std::string(kOverflowRule));
+  finding.set_rule_version(rule.version());
+  finding.set_event_count(1);
+  *finding.mutable_first_event_time() = Time(hit.times(0));
+  *finding.mutable_last_event_time() = Time(hit.times(0));
+  finding.set_dedup_key(ShortDigest({"overflow", tenant, rule.id()}));
+  return finding;
+}
+
+v1::Finding DeadLetterFinding(std::string_view tenant, std::string_view batch_id,
+                              std::string_view reason, int64_t nanos) {
+  v1::Finding finding;
+  finding.set_name(fmt::format("tenants/{}/findings/{}", tenant,
+                               ShortDigest({"dead-letter", tenant, batch_id})));
+  finding.set_title("Events could not be looked at");
+  finding.set_description(fmt::format(
+      "Batch {} went to the dead letters of the detection service: {}", batch_id, reason));
+  finding.set_severity(event::v1::MEDIUM);
+  finding.set_rule_id(std::string(kDeadLetterRule));
+  finding.set_event_count(1);
+  *finding.mutable_first_event_time() = Time(nanos);
+  *finding.mutable_last_event_time() = Time(nanos);
+  finding.set_dedup_key(ShortDigest({"dead-letter", tenant}));
+  return finding;
+}
+
+}  // namespace yagura::detection

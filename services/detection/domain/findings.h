@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "yagura/detection/internal/v1/hits.pb.h"
+#include "yagura/detection/v1/finding.pb.h"
+
+namespace yagura::detection {
+
+// 26 characters of [0-9a-v] from what makes a thing unique.
+std::string ShortDigest(const std::vector<std::string_view>& parts);
+
+// What findings of one rule and group have in common: the group's key and the findings' dedup_key.
+std::string GroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
+                     const internal::v1::Hit& hit);
+
+// A finding without times, count and evidence.
+v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id,
+                            const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit);
+
+// Brings a kept finding up to what `update` tells; in any order, any number of times, with the same
+// result. False where nothing changed.
+bool MergeFinding(const v1::Finding& update, v1::Finding& kept);
+
+// "More groups than can be counted" for a rule of a tenant; one an hour of event time.
+v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSummary& rule,
+                            const internal::v1::Hit& hit, size_t cap);
+
+// Events that could not be looked at: one finding an entry of the stream.
+v1::Finding DeadLetterFinding(std::string_view tenant, std::string_view batch_id,
+                              std::string_view reason, int64_t nanos);
+
+}  // namespace yagura::detection

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "services/detection/domain/engine/batch_matcher.h"
+#include "yagura/detection/internal/v1/hits.pb.h"
+
+namespace yagura::detection {
+
+inline constexpr int kMaxEvidence = 20;
+inline constexpr size_t kMaxEvidenceRaw = 2048;
+
+// Where a batch of events stood in the stream.
+struct HitSource {
+  int shard = 0;
+  std::string id;
+  uint64_t epoch = 0;
+};
+
+// The matches of one batch as hits, one HitBatch for each of `shards` shards that gets any: a rule
+// of a tenant always goes to the same shard. `matches` are those of `matcher`'s last run over
+// `batch`. `fold`: how long matches of a single-event rule fold into one finding.
+absl::StatusOr<std::vector<std::pair<int, internal::v1::HitBatch>>> MakeHits(
+    BatchMatcher& matcher, event::BatchReader& batch, const std::vector<Match>& matches,
+    const HitSource& source, int shards, std::chrono::nanoseconds fold);
+
+}  // namespace yagura::detection

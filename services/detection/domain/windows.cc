@@ -1,0 +1,242 @@
+#include "services/detection/domain/windows.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/stream/topic.h"
+#include "services/detection/domain/findings.h"
+#include "services/detection/domain/hits.h"
+
+namespace yagura::detection {
+namespace {
+
+using internal::v1::Group;
+using internal::v1::Hit;
+using internal::v1::HitBatch;
+using internal::v1::RuleSummary;
+
+constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
+
+google::protobuf::Timestamp Time(int64_t nanos) {
+  return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
+}
+
+std::string RuleKey(std::string_view tenant, std::string_view rule_id) {
+  return fmt::format("{}\n{}", tenant, rule_id);
+}
+
+// Hostile times must not overflow.
+int64_t Plus(int64_t time, int64_t span) {
+  int64_t sum = 0;
+  return __builtin_add_overflow(time, span, &sum) ? INT64_MAX : sum;
+}
+
+int64_t EvidenceTime(const v1::Evidence& evidence) {
+  const auto time = std::min(FromProto(evidence.event_time()), FromProto(evidence.receive_time()));
+  return time.time_since_epoch().count();
+}
+
+// Where `threshold` pending times lie within the span around position `at`: the first of them.
+// They are then the window: all times from there within a span.
+int WindowAround(const google::protobuf::RepeatedField<int64_t>& times, int at, int threshold,
+                 int64_t span) {
+  for (int first = std::max(0, at - threshold + 1); first <= at; ++first) {
+    const int last = first + threshold - 1;
+    if (last < times.size() && times[last] <= Plus(times[first], span)) return first;
+  }
+  return -1;
+}
+
+void DropBefore(Group& group, int64_t time) {
+  auto& pending = *group.mutable_pending();
+  pending.erase(pending.begin(), std::lower_bound(pending.begin(), pending.end(), time));
+  auto& evidence = *group.mutable_evidence();
+  const auto old = std::remove_if(evidence.begin(), evidence.end(),
+                                  [time](const auto& one) { return EvidenceTime(one) < time; });
+  evidence.erase(old, evidence.end());
+}
+
+// Keeps the evidence in order of time, and the latest where there is too much.
+void AddEvidence(Group& group, const v1::Evidence& evidence) {
+  auto& all = *group.mutable_evidence();
+  *all.Add() = evidence;
+  for (int i = all.size() - 1; i > 0 && EvidenceTime(all[i]) < EvidenceTime(all[i - 1]); --i) {
+    all.SwapElements(i, i - 1);
+  }
+  if (all.size() > kMaxEvidence) all.DeleteSubrange(0, all.size() - kMaxEvidence);
+}
+
+// Begins the group's finding with the earliest pending event and all that follow without a gap of
+// more than a time span.
+void OpenFinding(Group& group, const std::string& key, int64_t span) {
+  const auto& pending = group.pending();
+  group.set_first(pending[0]);
+  group.set_last(pending[0]);
+  uint64_t count = 0;
+  for (const int64_t time : pending) {
+    if (time > Plus(group.last(), span)) break;
+    group.set_last(time);
+    ++count;
+  }
+  group.set_count(count);
+  group.set_finding_id(ShortDigest({"finding", key, fmt::format("{}", group.first())}));
+  group.clear_pending();
+}
+
+void CloseFinding(Group& group) {
+  group.clear_finding_id();
+  group.set_count(0);
+  group.set_first(0);
+  group.set_last(0);
+}
+
+}  // namespace
+
+void Windows::LoadGroup(const std::string& key, Group group) {
+  by_expiry_.insert({group.expires(), key});
+  ++per_rule_[RuleKey(group.tenant(), group.rule_id())];
+  groups_[key] = std::move(group);
+}
+
+void Windows::LoadCheckpoint(uint32_t source_shard, const std::string& source_id) {
+  checkpoints_[source_shard] = source_id;
+}
+
+bool Windows::IsNew(const HitBatch& batch) {
+  const auto id = stream::EntryId::Parse(batch.source_id());
+  std::string& checkpoint = checkpoints_[batch.source_shard()];
+  const auto seen = stream::EntryId::Parse(checkpoint);
+  if (!id || (seen && *id <= *seen)) return false;
+  checkpoint = batch.source_id();
+  dirty_checkpoints_[batch.source_shard()] = checkpoint;
+  return true;
+}
+
+void Windows::Forget(int64_t watermark) {
+  watermark_ = std::max(watermark_, watermark);
+  while (!by_expiry_.empty() && by_expiry_.begin()->expires < watermark_) {
+    const std::string key = by_expiry_.begin()->key;
+    by_expiry_.erase(by_expiry_.begin());
+    const auto found = groups_.find(key);
+    const auto count = per_rule_.find(RuleKey(found->second.tenant(), found->second.rule_id()));
+    if (--count->second == 0) per_rule_.erase(count);
+    groups_.erase(found);
+    dirty_[key] = nullptr;
+  }
+}
+
+Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSummary& rule) {
+  if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
+  size_t& count = per_rule_[RuleKey(batch.tenant(), rule.id())];
+  if (count >= limits_.groups_per_rule) return nullptr;
+  ++count;
+  Group& group = groups_[key];
+  group.set_tenant(batch.tenant());
+  group.set_rule_id(rule.id());
+  group.set_expires(INT64_MIN);
+  by_expiry_.insert({INT64_MIN, key});
+  return &group;
+}
+
+void Windows::Touch(const std::string& key, Group& group, int64_t expires) {
+  if (expires > group.expires()) {
+    by_expiry_.erase({group.expires(), key});
+    group.set_expires(expires);
+    by_expiry_.insert({expires, key});
+  }
+  dirty_[key] = &group;
+}
+
+// Counts the events of a hit; true where the group's finding began or grew.
+bool Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule, const Hit& hit,
+                    std::vector<v1::Finding>& findings) {
+  const std::string key = GroupKey(batch.tenant(), rule, hit);
+  const int64_t span = rule.timespan_nanos();
+  const int64_t lateness = limits_.lateness.count();
+  const int threshold = static_cast<int>(std::max<uint64_t>(rule.threshold(), 1));
+  std::vector<const v1::Evidence*> fresh;  // of events that joined the open finding
+  const auto tell = [&] {
+    if (group.finding_id().empty()) return;
+    v1::Finding finding = DescribeFinding(batch.tenant(), group.finding_id(), rule, hit);
+    finding.set_event_count(group.count());
+    *finding.mutable_first_event_time() = Time(group.first());
+    *finding.mutable_last_event_time() = Time(group.last());
+    *finding.mutable_evidence() = group.evidence();
+    for (const auto* evidence : fresh) *finding.add_evidence() = *evidence;
+    findings.push_back(std::move(finding));
+    group.clear_evidence();
+    fresh.clear();
+  };
+
+  std::multimap<int64_t, const v1::Evidence*> by_time;
+  for (const auto& evidence : hit.evidence()) by_time.emplace(EvidenceTime(evidence), &evidence);
+  bool grew = false;
+  for (const int64_t time : hit.times()) {
+    const auto found = by_time.find(time);
+    const v1::Evidence* evidence = found == by_time.end() ? nullptr : found->second;
+    if (found != by_time.end()) by_time.erase(found);
+    if (!group.finding_id().empty()) {
+      if (Plus(time, span) < group.first()) {
+        ++late_;
+        continue;
+      }
+      if (time <= Plus(group.last(), span) && time - group.first() < kLongestFinding) {
+        group.set_first(std::min(group.first(), time));
+        group.set_last(std::max(group.last(), time));
+        group.set_count(group.count() + 1);
+        if (evidence != nullptr) fresh.push_back(evidence);
+        grew = true;
+        continue;
+      }
+      if (grew) tell();
+      grew = false;
+      CloseFinding(group);
+    }
+    auto& pending = *group.mutable_pending();
+    const auto place = std::upper_bound(pending.begin(), pending.end(), time);
+    const auto at = static_cast<int>(place - pending.begin());
+    pending.Add(time);
+    std::rotate(pending.begin() + at, pending.end() - 1, pending.end());
+    if (evidence != nullptr) AddEvidence(group, *evidence);
+    const int first = WindowAround(pending, at, threshold, span);
+    if (first >= 0) {
+      DropBefore(group, pending[first]);
+      OpenFinding(group, key, span);
+      grew = true;
+    } else {
+      DropBefore(group, Plus(pending[pending.size() - 1], -span - lateness));
+    }
+  }
+  if (grew) tell();
+  return grew;
+}
+
+std::vector<v1::Finding> Windows::Apply(const HitBatch& batch) {
+  std::vector<v1::Finding> findings;
+  if (!IsNew(batch)) return findings;
+  for (const Hit& hit : batch.hits()) {
+    if (hit.rule() >= static_cast<uint32_t>(batch.rules_size()) || hit.times().empty()) continue;
+    const RuleSummary& rule = batch.rules(static_cast<int>(hit.rule()));
+    const std::string key = GroupKey(batch.tenant(), rule, hit);
+    Group* group = Find(key, batch, rule);
+    if (group == nullptr) {
+      ++overflowed_;
+      findings.push_back(OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule));
+      continue;
+    }
+    Count(*group, batch, rule, hit, findings);
+    Touch(key, *group,
+          Plus(Plus(batch.received(), rule.timespan_nanos()), limits_.lateness.count()));
+  }
+  Forget(batch.received());
+  return findings;
+}
+
+void Windows::Clean() {
+  dirty_.clear();
+  dirty_checkpoints_.clear();
+}
+
+}  // namespace yagura::detection

@@ -1,0 +1,176 @@
+#include "services/detection/domain/windows.h"
+
+#include <string>
+#include <vector>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+
+namespace yagura::detection {
+namespace {
+
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr int64_t kSecond = 1'000'000'000;
+constexpr int64_t kStart = 1'700'000'000 * kSecond;
+
+// Batches of hits of one rule, "threshold within 60 s", in order.
+class WindowsTest : public ::testing::Test {
+ protected:
+  internal::v1::HitBatch Batch(std::vector<int64_t> seconds, const std::string& group = "g") {
+    internal::v1::HitBatch batch;
+    batch.set_tenant("acme");
+    batch.set_source_shard(1);
+    batch.set_source_id(fmt::format("1000-{}", ++sequence_));
+    auto* rule = batch.add_rules();
+    rule->set_id("4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+    rule->set_version("v1");
+    rule->set_title("Many");
+    rule->set_threshold(threshold_);
+    rule->set_timespan_nanos(60 * kSecond);
+    auto* hit = batch.add_hits();
+    auto* field = hit->add_group();
+    field->set_name("user");
+    field->set_value(group);
+    int64_t received = 0;
+    for (const int64_t second : seconds) {
+      const int64_t time = kStart + second * kSecond;
+      hit->add_times(time);
+      received = std::max(received, time);
+      auto* evidence = hit->add_evidence();
+      evidence->set_event_id(fmt::format("{}-{}", group, second));
+      *evidence->mutable_event_time() = ToProto(TimePoint(std::chrono::nanoseconds(time)));
+      *evidence->mutable_receive_time() = evidence->event_time();
+    }
+    batch.set_received(received);
+    return batch;
+  }
+
+  uint64_t threshold_ = 3;
+  int sequence_ = 0;
+  Windows windows_{Windows::Limits{std::chrono::seconds(30), 2}};
+};
+
+TEST_F(WindowsTest, EnoughEventsWithinTheSpanMakeOneFinding) {
+  EXPECT_THAT(windows_.Apply(Batch({0})), IsEmpty());
+  EXPECT_THAT(windows_.Apply(Batch({20})), IsEmpty());
+  const auto findings = windows_.Apply(Batch({60}));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].event_count(), 3U);
+  EXPECT_THAT(findings[0].evidence(), SizeIs(3));
+  EXPECT_EQ(findings[0].evidence(0).event_id(), "g-0");
+  EXPECT_EQ(findings[0].matched_fields(0).value(), "g");
+  EXPECT_EQ(FromProto(findings[0].last_event_time()) - FromProto(findings[0].first_event_time()),
+            std::chrono::seconds(60));
+}
+
+TEST_F(WindowsTest, EventsApartMakeNone) {
+  EXPECT_THAT(windows_.Apply(Batch({0, 31})), IsEmpty());
+  EXPECT_THAT(windows_.Apply(Batch({61})), IsEmpty());
+  EXPECT_THAT(windows_.Apply(Batch({122})), IsEmpty());
+}
+
+TEST_F(WindowsTest, TheWindowSlides) {
+  EXPECT_THAT(windows_.Apply(Batch({0, 50})), IsEmpty());
+  const auto findings = windows_.Apply(Batch({70, 100}));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].event_count(), 3U);
+  EXPECT_EQ(findings[0].evidence(0).event_id(), "g-50");
+}
+
+TEST_F(WindowsTest, WhatFollowsFoldsIntoTheFinding) {
+  const auto first = windows_.Apply(Batch({0, 1, 2}));
+  const auto second = windows_.Apply(Batch({40, 90}));
+  ASSERT_THAT(first, SizeIs(1));
+  ASSERT_THAT(second, SizeIs(1));
+  EXPECT_EQ(second[0].name(), first[0].name());
+  EXPECT_EQ(second[0].event_count(), 5U);
+  EXPECT_THAT(second[0].evidence(), SizeIs(2));
+  // A gap of more than the span begins another.
+  EXPECT_THAT(windows_.Apply(Batch({151})), IsEmpty());
+  const auto third = windows_.Apply(Batch({152, 153}));
+  ASSERT_THAT(third, SizeIs(1));
+  EXPECT_NE(third[0].name(), first[0].name());
+  EXPECT_EQ(third[0].dedup_key(), first[0].dedup_key());
+}
+
+TEST_F(WindowsTest, GroupsAreApart) {
+  EXPECT_THAT(windows_.Apply(Batch({0, 1}, "a")), IsEmpty());
+  EXPECT_THAT(windows_.Apply(Batch({2, 3}, "b")), IsEmpty());
+  EXPECT_THAT(windows_.Apply(Batch({4}, "a")), SizeIs(1));
+}
+
+TEST_F(WindowsTest, LateEventsCountUpToTheBound) {
+  EXPECT_THAT(windows_.Apply(Batch({20, 100})), IsEmpty());
+  // The window 20..70 is complete although 100 has been seen.
+  EXPECT_THAT(windows_.Apply(Batch({50, 70})), SizeIs(1));
+}
+
+TEST_F(WindowsTest, ThresholdOneFoldsRepeats) {
+  threshold_ = 1;
+  const auto first = windows_.Apply(Batch({0}));
+  const auto second = windows_.Apply(Batch({30}));
+  ASSERT_THAT(first, SizeIs(1));
+  ASSERT_THAT(second, SizeIs(1));
+  EXPECT_EQ(second[0].name(), first[0].name());
+  EXPECT_EQ(second[0].event_count(), 2U);
+}
+
+TEST_F(WindowsTest, IgnoresWhatItHasSeen) {
+  threshold_ = 1;
+  const auto batch = Batch({0});
+  EXPECT_THAT(windows_.Apply(batch), SizeIs(1));
+  EXPECT_THAT(windows_.Apply(batch), IsEmpty());
+  Windows reborn(Windows::Limits{});
+  reborn.LoadCheckpoint(1, batch.source_id());
+  EXPECT_THAT(reborn.Apply(batch), IsEmpty());
+}
+
+TEST_F(WindowsTest, GoesOnFromWhatWasKept) {
+  windows_.Apply(Batch({0, 1}));
+  Windows reborn(Windows::Limits{});
+  for (const auto& [key, group] : windows_.dirty_groups()) reborn.LoadGroup(key, *group);
+  for (const auto& [shard, id] : windows_.dirty_checkpoints()) reborn.LoadCheckpoint(shard, id);
+  const auto next = Batch({2});
+  const auto expected = windows_.Apply(next);
+  const auto actual = reborn.Apply(next);
+  ASSERT_THAT(actual, SizeIs(1));
+  EXPECT_EQ(actual[0].SerializeAsString(), expected[0].SerializeAsString());
+}
+
+TEST_F(WindowsTest, OverflowIsAFindingOfItsOwn) {
+  windows_.Apply(Batch({0}, "a"));
+  windows_.Apply(Batch({0}, "b"));
+  const auto findings = windows_.Apply(Batch({0}, "c"));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].title(), "A rule has more groups than can be counted");
+  EXPECT_EQ(windows_.overflowed(), 1U);
+  EXPECT_EQ(windows_.size(), 2U);
+}
+
+TEST_F(WindowsTest, ForgetsGroupsThatAreOver) {
+  windows_.Apply(Batch({0}, "a"));
+  windows_.Clean();
+  windows_.Apply(Batch({91}, "b"));
+  EXPECT_EQ(windows_.size(), 1U);
+  size_t removed = 0;
+  for (const auto& [key, group] : windows_.dirty_groups()) removed += group == nullptr ? 1 : 0;
+  EXPECT_EQ(removed, 1U);
+}
+
+TEST_F(WindowsTest, KeepsAtMostTwentyPiecesOfEvidence) {
+  threshold_ = 30;
+  std::vector<int64_t> seconds;
+  for (int i = 0; i < 30; ++i) seconds.push_back(i);
+  const auto findings = windows_.Apply(Batch(seconds));
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].event_count(), 30U);
+  EXPECT_THAT(findings[0].evidence(), SizeIs(20));
+}
+
+}  // namespace
+}  // namespace yagura::detection
