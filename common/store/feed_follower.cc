@@ -73,6 +73,7 @@ struct FeedFollower::Impl {
   std::mutex delivery;
   std::vector<std::weak_ptr<Subscriber>> subscribers;
   std::string tenants_position = "$";
+  bool started = false;  // the first refresh is done; on the follower's thread
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -142,11 +143,12 @@ absl::Status FeedFollower::Impl::Refresh(redis::Connection& connection, bool rec
   {
     const std::lock_guard lock(mutex);
     for (const auto& [tenant, sequence] : sequences) {
-      const auto [position, added] = positions.try_emplace(tenant, sequence);
+      // A tenant that came while we followed is followed from its first record: watchers hear all.
+      const auto [position, added] = positions.try_emplace(tenant, started ? 0 : sequence);
       const bool went_back = reconnected && position->second > sequence;
       if (went_back) position->second = sequence;
       if (added || went_back) reset.push_back(tenant);
-      if (position->second < sequence) behind.emplace_back(tenant, position->second);
+      if (!added && position->second < sequence) behind.emplace_back(tenant, position->second);
     }
   }
   // Behind with nothing left to read: all of it was trimmed.
@@ -159,6 +161,7 @@ absl::Status FeedFollower::Impl::Refresh(redis::Connection& connection, bool rec
     positions[tenant] = sequences.at(tenant);
     reset.push_back(tenant);
   }
+  started = true;
   for (const auto& tenant : reset) Reset(tenant);
   if (!reset.empty()) changed.notify_all();
   return absl::OkStatus();

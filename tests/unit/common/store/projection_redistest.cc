@@ -1,0 +1,217 @@
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "common/store/projection.h"
+#include "tests/unit/common/store/fixture.h"
+
+namespace yagura::store {
+namespace {
+
+using absl::StatusCode;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using ::testing::SizeIs;
+using testing::StatusIs;
+
+constexpr auto kWait = std::chrono::seconds(5);
+
+class ProjectionTest : public StoreTest {
+ protected:
+  void SetUp() override { feed_->Start(); }
+
+  static std::vector<std::string> Hosts(const absl::StatusOr<Page<Asset>>& page) {
+    EXPECT_THAT(page, IsOk());
+    std::vector<std::string> hosts;
+    if (page.ok()) {
+      for (const auto& asset : page->items) hosts.push_back(asset.host_name());
+    }
+    return hosts;
+  }
+  static ListQuery Query(std::string_view order, std::string_view filter = "", int size = 100) {
+    return {.parent = "tenants/-",
+            .filter = std::string(filter),
+            .order_by = std::string(order),
+            .page_size = size,
+            .page_token = ""};
+  }
+  void Add(std::string_view tenant, std::string_view id, std::string_view host) {
+    ASSERT_THAT(assets_.Create(By("alice"), MakeAsset(tenant, id, host)), IsOk());
+  }
+
+  std::shared_ptr<FeedFollower> feed_ = std::make_shared<FeedFollower>(pool_, Logger::Null());
+  const TenantScope everyone_{.all = true, .tenants = {}};
+};
+
+TEST_F(ProjectionTest, ListsTheResourcesOfManyTenantsInOneOrder) {
+  Add("acme", "a", "m");
+  Add("beta", "a", "z");
+  Projection<Asset> projection(assets_, feed_);
+  Add("beta", "b", "a");
+  Add("gamma", "a", "n");
+  EXPECT_THAT(Hosts(projection.List(Query("host_name"), everyone_)),
+              ElementsAre("a", "m", "n", "z"));
+  EXPECT_THAT(Hosts(projection.List(Query("host_name desc"), everyone_)),
+              ElementsAre("z", "n", "m", "a"));
+  EXPECT_THAT(Hosts(projection.List(Query("note desc"), everyone_)),
+              ElementsAre("n", "a", "z", "m"))
+      << "no declared order, all alike: by name";
+  EXPECT_THAT(Hosts(projection.List(Query("host_name", "host_name > b"), everyone_)),
+              ElementsAre("m", "n", "z"));
+}
+
+TEST_F(ProjectionTest, ShowsTheTenantsOfTheScopeAlone) {
+  Projection<Asset> projection(assets_, feed_);
+  for (const char* tenant : {"acme", "acme-2", "beta"}) Add(tenant, "a", tenant);
+  EXPECT_THAT(Hosts(projection.List(Query("host_name"), {.all = false, .tenants = {"acme"}})),
+              ElementsAre("acme"));
+  EXPECT_THAT(Hosts(projection.List(Query("host_name"), {})), IsEmpty());
+}
+
+TEST_F(ProjectionTest, AListSeesEveryWriteThatWasAcknowledgedBefore) {
+  Projection<Asset> projection(assets_, feed_);
+  for (int i = 0; i < 100; ++i) {
+    const std::string tenant = fmt::format("t{}", i % 7);
+    Add(tenant, fmt::format("a{}", i), fmt::format("h{}", i));
+    EXPECT_THAT(Hosts(projection.List(Query("", fmt::format("host_name = h{}", i)), everyone_)),
+                SizeIs(1));
+    const std::string name = fmt::format("tenants/{}/assets/a{}", tenant, i);
+    if (i % 3 == 0) {
+      ASSERT_THAT(assets_.Delete(By("alice"), name), IsOk());
+      EXPECT_THAT(Hosts(projection.List(Query("", fmt::format("host_name = h{}", i)), everyone_)),
+                  IsEmpty());
+    }
+  }
+  EXPECT_EQ(projection.size(), 66u);
+}
+
+TEST_F(ProjectionTest, PagesAcrossTenantsStayInPlaceWhileThingsChange) {
+  Projection<Asset> projection(assets_, feed_);
+  for (int i = 0; i < 30; ++i) {
+    Add(fmt::format("t{}", i % 4), fmt::format("a{}", i), fmt::format("h{:02}", i));
+  }
+  std::vector<std::string> seen;
+  auto query = Query("host_name", "", 7);
+  do {
+    ASSERT_OK_AND_ASSIGN(const auto page, projection.List(query, everyone_));
+    for (const auto& asset : page.items) seen.push_back(asset.host_name());
+    query.page_token = page.next_page_token;
+    Add("t0", fmt::format("new{}", seen.size()), "h00a");
+  } while (!query.page_token.empty());
+  EXPECT_THAT(seen, SizeIs(30));
+  query.page_token = "nonsense";
+  EXPECT_THAT(projection.List(query, everyone_), StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(projection.List(Query("addresses"), everyone_),
+              StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(projection.List(Query("", "x = 1"), everyone_),
+              StatusIs(StatusCode::kInvalidArgument));
+  EXPECT_THAT(projection.List(Query("", "", -1), everyone_),
+              StatusIs(StatusCode::kInvalidArgument));
+}
+
+TEST_F(ProjectionTest, LeavesOutWhatShallNotBeKept) {
+  Projection<Asset> projection(assets_, feed_,
+                               [](const Asset& asset) { return asset.note() != "closed"; });
+  Add("acme", "a", "h");
+  EXPECT_THAT(Hosts(projection.List(Query(""), everyone_)), SizeIs(1));
+  ASSERT_THAT(assets_.Mutate(By("alice"), "tenants/acme/assets/a",
+                             [](Asset& asset) {
+                               asset.set_note("closed");
+                               return absl::OkStatus();
+                             }),
+              IsOk());
+  EXPECT_THAT(Hosts(projection.List(Query(""), everyone_)), IsEmpty());
+  EXPECT_EQ(projection.size(), 0u);
+}
+
+TEST_F(ProjectionTest, AWatcherHearsOfChangesInItsScopeUntilItsHandleGoes) {
+  Projection<Asset> projection(assets_, feed_);
+  ASSERT_THAT(projection.List(Query(""), everyone_), IsOk());
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::string> heard;
+  auto handle = projection.Watch(
+      {.all = false, .tenants = {"acme"}},
+      [&](const audit::v1::Record& record, const Asset* asset) {
+        const std::lock_guard lock(mutex);
+        heard.push_back(fmt::format("{} {}", audit::v1::Action_Name(record.action()),
+                                    asset != nullptr ? asset->host_name() : "-"));
+        changed.notify_all();
+      });
+  Add("acme", "a", "h");
+  Add("beta", "a", "other");
+  ASSERT_THAT(assets_.Delete(By("alice"), "tenants/acme/assets/a"), IsOk());
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, kWait,
+                                 [&] { return !heard.empty() && heard.back() == "DELETED -"; }));
+    for (const auto& what : heard) EXPECT_EQ(what.find("other"), std::string::npos);
+  }
+  handle.reset();
+  const size_t before = heard.size();
+  Add("acme", "b", "h");
+  ASSERT_THAT(projection.List(Query(""), everyone_), IsOk());
+  EXPECT_EQ(heard.size(), before);
+}
+
+TEST_F(ProjectionTest, SurvivesARestartOfRedis) {
+  Projection<Asset> projection(assets_, feed_);
+  Add("acme", "a", "before");
+  ASSERT_THAT(projection.List(Query(""), everyone_), IsOk());
+  server_.KillHard();
+  EXPECT_THAT(projection.List(Query(""), everyone_), StatusIs(StatusCode::kUnavailable));
+  server_.Restart();
+  Add("beta", "a", "during");
+  const auto deadline = std::chrono::steady_clock::now() + kWait;
+  auto page = projection.List(Query("host_name"), everyone_);
+  while (!page.ok() && std::chrono::steady_clock::now() < deadline) {
+    page = projection.List(Query("host_name"), everyone_);
+  }
+  EXPECT_THAT(Hosts(page), ElementsAre("before", "during"));
+}
+
+TEST_F(ProjectionTest, AgreesWithTheStoreAfterManyWritersAtOnce) {
+  Projection<Asset> projection(assets_, feed_);
+  std::vector<std::thread> writers;
+  for (int w = 0; w < 6; ++w) {
+    writers.emplace_back([this, w] {
+      for (int i = 0; i < 100; ++i) {
+        const std::string id = fmt::format("a{}", i % 20);
+        const std::string tenant = fmt::format("t{}", i % 3);
+        const std::string name = fmt::format("tenants/{}/assets/{}", tenant, id);
+        // Any of these may lose against another writer; the end state must agree all the same.
+        switch ((i + w) % 3) {
+          case 0:
+            static_cast<void>(assets_.Create(By("w"), MakeAsset(tenant, id, fmt::format("{}", w))));
+            break;
+          case 1:
+            static_cast<void>(assets_.Mutate(By("w"), name, [&](Asset& asset) {
+              asset.set_host_name(fmt::format("{}-{}", w, i));
+              return absl::OkStatus();
+            }));
+            break;
+          default:
+            static_cast<void>(assets_.Delete(By("w"), name));
+        }
+      }
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  std::vector<std::string> stored;
+  for (const char* tenant : {"t0", "t1", "t2"}) {
+    ASSERT_THAT(assets_.ForEach(tenant,
+                                [&stored](const Asset& asset) {
+                                  stored.push_back(asset.SerializeAsString());
+                                  return absl::OkStatus();
+                                }),
+                IsOk());
+  }
+  ASSERT_OK_AND_ASSIGN(const auto page, projection.List(Query("", "", 1000), everyone_));
+  std::vector<std::string> listed;
+  for (const auto& asset : page.items) listed.push_back(asset.SerializeAsString());
+  EXPECT_THAT(listed, ::testing::UnorderedElementsAreArray(stored));
+}
+
+}  // namespace
+}  // namespace yagura::store
