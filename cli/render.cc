@@ -1,109 +1,22 @@
 #include "cli/render.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
-#include <array>
 
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
-#include "google/protobuf/util/time_util.h"
+#include "google/protobuf/timestamp.pb.h"
 
 #include "common/clock/proto_time.h"
+#include "common/json/message_json.h"
 #include "common/text/text.h"
 
 namespace yagura::cli {
 namespace {
 
-using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
-
-bool IsAddress(const FieldDescriptor& field) {
-  return field.type() == FieldDescriptor::TYPE_BYTES &&
-         (field.name() == "ip" || field.name().ends_with("_ip"));
-}
-
-bool IsDigest(const FieldDescriptor& field) {
-  return field.type() == FieldDescriptor::TYPE_BYTES &&
-         (field.name().ends_with("digest") || field.name().ends_with("hash"));
-}
-
-std::string AddressText(std::string_view bytes) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  if (bytes.size() == 4 || bytes.size() == 16) {
-    inet_ntop(bytes.size() == 4 ? AF_INET : AF_INET6, bytes.data(), text.data(), text.size());
-    return text.data();
-  }
-  return HexEncode(bytes);
-}
-
-std::string BytesText(const FieldDescriptor& field, const std::string& bytes) {
-  if (IsAddress(field)) return AddressText(bytes);
-  if (IsDigest(field)) return HexEncode(bytes);
-  return bytes;
-}
-
-bool IsNameValue(const Descriptor& type) {
-  return type.field_count() == 2 && type.FindFieldByName("name") != nullptr &&
-         type.FindFieldByName("value") != nullptr;
-}
-
-// A scalar, element `index` of a repeated field or the field itself for -1, as plain text.
-std::string ScalarText(const Message& message, const FieldDescriptor& field, int index) {
-  const Reflection& reflection = *message.GetReflection();
-  const bool repeated = index >= 0;
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_INT32:
-      return fmt::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index)
-                                     : reflection.GetInt32(message, &field));
-    case FieldDescriptor::CPPTYPE_INT64:
-      return fmt::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index)
-                                     : reflection.GetInt64(message, &field));
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return fmt::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index)
-                                     : reflection.GetUInt32(message, &field));
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return fmt::to_string(repeated ? reflection.GetRepeatedUInt64(message, &field, index)
-                                     : reflection.GetUInt64(message, &field));
-    case FieldDescriptor::CPPTYPE_DOUBLE:
-      return fmt::to_string(repeated ? reflection.GetRepeatedDouble(message, &field, index)
-                                     : reflection.GetDouble(message, &field));
-    case FieldDescriptor::CPPTYPE_FLOAT:
-      return fmt::to_string(repeated ? reflection.GetRepeatedFloat(message, &field, index)
-                                     : reflection.GetFloat(message, &field));
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return (repeated ? reflection.GetRepeatedBool(message, &field, index)
-                       : reflection.GetBool(message, &field))
-                 ? "true"
-                 : "false";
-    case FieldDescriptor::CPPTYPE_ENUM: {
-      const int number = repeated ? reflection.GetRepeatedEnumValue(message, &field, index)
-                                  : reflection.GetEnumValue(message, &field);
-      const auto* value = field.enum_type()->FindValueByNumber(number);
-      return value != nullptr ? value->name() : fmt::to_string(number);
-    }
-    case FieldDescriptor::CPPTYPE_STRING:
-      return BytesText(field, repeated ? reflection.GetRepeatedString(message, &field, index)
-                                       : reflection.GetString(message, &field));
-    case FieldDescriptor::CPPTYPE_MESSAGE:
-      break;
-  }
-  return {};
-}
-
-// Timestamps, durations and masks have a text of their own; nothing for any other message.
-std::optional<std::string> WellKnownText(const Message& message) {
-  if (const auto* time = dynamic_cast<const google::protobuf::Timestamp*>(&message)) {
-    return FormatTime(FromProto(*time));
-  }
-  if (const auto* duration = dynamic_cast<const google::protobuf::Duration*>(&message)) {
-    return google::protobuf::util::TimeUtil::ToString(*duration);
-  }
-  return std::nullopt;
-}
 
 const Message& SubMessage(const Message& message, const FieldDescriptor& field, int index) {
   const Reflection& reflection = *message.GetReflection();
@@ -111,85 +24,14 @@ const Message& SubMessage(const Message& message, const FieldDescriptor& field, 
                     : reflection.GetMessage(message, &field);
 }
 
-void AppendObject(std::string& out, const Message& message);
-
-void AppendValue(std::string& out, const Message& message, const FieldDescriptor& field,
-                 int index) {
-  switch (field.cpp_type()) {
-    case FieldDescriptor::CPPTYPE_MESSAGE: {
-      const Message& inner = SubMessage(message, field, index);
-      if (auto text = WellKnownText(inner)) {
-        out += QuoteJson(*text);
-      } else {
-        AppendObject(out, inner);
-      }
-      return;
-    }
-    case FieldDescriptor::CPPTYPE_STRING:
-    case FieldDescriptor::CPPTYPE_ENUM:
-      out += QuoteJson(ScalarText(message, field, index));
-      return;
-    default:
-      out += ScalarText(message, field, index);
-  }
-}
-
-// name/value pairs as an object; a name that comes again gets all its values as an array.
-void AppendNameValues(std::string& out, const Message& message, const FieldDescriptor& field) {
-  std::vector<std::pair<std::string, std::vector<std::string>>> values;
-  const auto* name = field.message_type()->FindFieldByName("name");
-  const auto* value = field.message_type()->FindFieldByName("value");
-  for (int i = 0; i < message.GetReflection()->FieldSize(message, &field); ++i) {
-    const Message& pair = SubMessage(message, field, i);
-    const std::string key = ScalarText(pair, *name, -1);
-    auto at = std::ranges::find(values, key, [](const auto& entry) { return entry.first; });
-    if (at == values.end()) at = values.insert(values.end(), {key, {}});
-    at->second.push_back(QuoteJson(ScalarText(pair, *value, -1)));
-  }
-  out += '{';
-  for (size_t i = 0; i < values.size(); ++i) {
-    out += fmt::format("{}{}:", i == 0 ? "" : ",", QuoteJson(values[i].first));
-    out += values[i].second.size() == 1 ? values[i].second.front()
-                                        : "[" + Join(values[i].second, ",") + "]";
-  }
-  out += '}';
-}
-
-void AppendObject(std::string& out, const Message& message) {
-  std::vector<const FieldDescriptor*> set;
-  message.GetReflection()->ListFields(message, &set);
-  out += '{';
-  bool first = true;
-  for (const auto* field : set) {
-    if (!first) out += ',';
-    first = false;
-    out += QuoteJson(field->name()) + ":";
-    if (!field->is_repeated()) {
-      AppendValue(out, message, *field, -1);
-    } else if (field->message_type() != nullptr && IsNameValue(*field->message_type())) {
-      AppendNameValues(out, message, *field);
-    } else {
-      out += '[';
-      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
-        if (i > 0) out += ',';
-        AppendValue(out, message, *field, i);
-      }
-      out += ']';
-    }
-  }
-  out += '}';
-}
-
 std::string CellText(const Message& message, const FieldDescriptor& field, int index) {
-  if (field.message_type() == nullptr) return ScalarText(message, field, index);
+  if (field.message_type() == nullptr) return ScalarToText(message, field, index);
   const Message& inner = SubMessage(message, field, index);
   if (const auto* time = dynamic_cast<const google::protobuf::Timestamp*>(&inner)) {
     return FormatTime(std::chrono::floor<std::chrono::seconds>(FromProto(*time)));
   }
-  if (auto text = WellKnownText(inner)) return *text;
-  std::string json;
-  AppendObject(json, inner);
-  return json;
+  if (auto text = WellKnownToText(inner)) return *text;
+  return MessageToJson(inner);
 }
 
 // One character of valid UTF-8: its bytes, and the columns it takes (East Asian wide ones take
@@ -236,12 +78,6 @@ std::string Shorten(std::string text, size_t max_width) {
 
 }  // namespace
 
-std::string ToJson(const Message& message) {
-  std::string out;
-  AppendObject(out, message);
-  return out;
-}
-
 std::string Cell(const Message& message, std::string_view path) {
   const size_t dot = path.find('.');
   const auto* field = message.GetDescriptor()->FindFieldByName(std::string(path.substr(0, dot)));
@@ -249,14 +85,14 @@ std::string Cell(const Message& message, std::string_view path) {
   const Reflection& reflection = *message.GetReflection();
   if (field->is_repeated()) {
     std::vector<std::string> parts;
-    const bool keyed = dot != std::string_view::npos && field->message_type() != nullptr &&
-                       IsNameValue(*field->message_type());
+    const bool keyed = dot != std::string_view::npos && IsNameValue(*field);
     for (int i = 0; i < reflection.FieldSize(message, field); ++i) {
       if (keyed) {
         const Message& pair = SubMessage(message, *field, i);
         const auto* type = pair.GetDescriptor();
-        if (ScalarText(pair, *type->FindFieldByName("name"), -1) != path.substr(dot + 1)) continue;
-        parts.push_back(ScalarText(pair, *type->FindFieldByName("value"), -1));
+        if (ScalarToText(pair, *type->FindFieldByName("name"), -1) != path.substr(dot + 1))
+          continue;
+        parts.push_back(ScalarToText(pair, *type->FindFieldByName("value"), -1));
         break;
       }
       parts.push_back(dot == std::string_view::npos || field->message_type() == nullptr
@@ -286,9 +122,9 @@ void Renderer::Add(const Message& message) {
       row.push_back(Shorten(Cell(message, column.path), column.max_width));
     }
   } else if (format_ == Format::kJsonLines) {
-    pending_ += ToJson(message) + "\n";
+    pending_ += MessageToJson(message) + "\n";
   } else {
-    pending_ += (rows_ == 1 ? "[\n  " : ",\n  ") + ToJson(message);
+    pending_ += (rows_ == 1 ? "[\n  " : ",\n  ") + MessageToJson(message);
   }
 }
 

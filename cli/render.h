@@ -20,12 +20,6 @@ struct TableColumn {
   size_t max_width = 60;  // in characters; longer values end in "…"
 };
 
-// One JSON object with proto field names. Addresses (`ip` fields of 4 or 16 bytes) are text, other
-// bytes are text too (what is not UTF-8 becomes U+FFFD), enums are names, times RFC 3339, 64-bit
-// numbers stay numbers, `fields` lists of name and value become an object. Unset fields are left
-// out.
-std::string ToJson(const google::protobuf::Message& message);
-
 // One value as a table shows it: control characters made visible, times without fractions, the
 // value of "fields.NAME" from an event's original fields; empty where unset.
 std::string Cell(const google::protobuf::Message& message, std::string_view path);

@@ -11,6 +11,7 @@
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 
+#include "common/json/message_json.h"
 #include "common/text/text.h"
 
 namespace yagura::cli {
@@ -79,7 +80,7 @@ void Program::DoEither(CLI::App& command, std::function<bool()> connected,
 
 void Program::Print(const Message& message) const {
   if (format() != Format::kTable) {
-    Write(ToJson(message) + "\n");
+    Write(MessageToJson(message) + "\n");
     return;
   }
   std::vector<const FieldDescriptor*> set;

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/json/message_json.h"
 #include "common/text/text.h"
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
 
@@ -118,7 +119,7 @@ void AddCount(Program& program, CLI::App& group) {
     YAGURA_ASSIGN_OR_RETURN(const auto response,
                             client.Call(&ArchiveService::Stub::CountEvents, request));
     if (program.format() != Format::kTable) {
-      Write(ToJson(response) + "\n");
+      Write(MessageToJson(response) + "\n");
       return absl::OkStatus();
     }
     if (!options->by.empty()) {

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+namespace google::protobuf {
+class FieldDescriptor;
+class Message;
+}  // namespace google::protobuf
+
+// Protobuf messages as JSON for people and for files: unlike the canonical mapping, numbers of 64
+// bits stay numbers and bytes are text.
+namespace yagura {
+
+// One JSON object with proto field names. Addresses (`ip` fields of 4 or 16 bytes) are text,
+// digests hex, other bytes are text too (what is not UTF-8 becomes U+FFFD), enums are names, times
+// RFC 3339, lists of name and value become an object. Unset fields are left out, except that
+// `with_zeros` writes scalars that are zero.
+std::string MessageToJson(const google::protobuf::Message& message, bool with_zeros = false);
+
+// A scalar field (element `index` of a repeated one, -1 otherwise) as plain text.
+std::string ScalarToText(const google::protobuf::Message& message,
+                         const google::protobuf::FieldDescriptor& field, int index);
+// The text of a Timestamp or Duration; nothing for any other message.
+std::optional<std::string> WellKnownToText(const google::protobuf::Message& message);
+// A message of just `name` and `value`.
+bool IsNameValue(const google::protobuf::FieldDescriptor& field);
+
+}  // namespace yagura
