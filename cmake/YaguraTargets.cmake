@@ -18,14 +18,19 @@ endfunction()
 
 # yagura_proto_library(NAME proto_event FILES yagura/event/v1/event.proto ... [DEPS proto_x ...])
 # Messages go to target NAME; services in files named *_service.proto also get client stubs in the
-# target NAME_grpc. FILES are relative to protos/ or protos/third_party/.
+# target NAME_grpc. FILES are relative to ROOT where one is given (protos of tests, which are no part of
+# the contract), else to protos/ or protos/third_party/.
 function(yagura_proto_library)
-  cmake_parse_arguments(ARG "" "NAME" "FILES;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "NAME;ROOT" "FILES;DEPS" ${ARGN})
   set(message_sources)
   set(grpc_sources)
   foreach(file ${ARG_FILES})
     set(root "${CMAKE_SOURCE_DIR}/protos")
-    if(NOT EXISTS "${root}/${file}")
+    set(import_root)
+    if(ARG_ROOT)
+      set(root "${ARG_ROOT}")
+      set(import_root -I "${ARG_ROOT}")
+    elseif(NOT EXISTS "${root}/${file}")
       set(root "${CMAKE_SOURCE_DIR}/protos/third_party")
     endif()
     string(REGEX REPLACE "\\.proto$" "" stem "${file}")
@@ -43,7 +48,7 @@ function(yagura_proto_library)
       OUTPUT ${outputs}
       COMMAND "${CMAKE_COMMAND}" -E make_directory "${YAGURA_GEN_DIR}"
       COMMAND "${PROTOC_PROGRAM}" --cpp_out=${YAGURA_GEN_DIR} ${plugin}
-              -I "${CMAKE_SOURCE_DIR}/protos/third_party" -I "${CMAKE_SOURCE_DIR}/protos"
+              ${import_root} -I "${CMAKE_SOURCE_DIR}/protos/third_party" -I "${CMAKE_SOURCE_DIR}/protos"
               "${root}/${file}"
       DEPENDS "${root}/${file}"
       VERBATIM)
