@@ -36,7 +36,7 @@ struct Platform {
   // What callers' tokens are checked with; the directory adds its key, others fetch it from there.
   std::shared_ptr<auth::TokenVerifier> verifier;
   std::filesystem::path data_dir;  // for spools, keys and blobs of this process
-  Logger logger;
+  Logger logger = Logger::Null();
 };
 
 // One service as a library. Life: made, Register, Start, (serving), Stop, destroyed.

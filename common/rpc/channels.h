@@ -19,6 +19,13 @@ class Status;
 
 namespace yagura::rpc {
 
+// Between hosts. Empty ca_file: no TLS.
+struct ChannelTls {
+  std::string ca_file;
+  std::string certificate_file;  // shown to servers that ask for one (mTLS)
+  std::string key_file;
+};
+
 // Ways to the other services, and the credentials to use them: a 60-second token {service, on
 // behalf of, tenants}. Thread-safe.
 class Channels {
@@ -27,13 +34,16 @@ class Channels {
   Channels(std::string service, std::map<std::string, std::string> addresses,
            std::shared_ptr<auth::TokenIssuer> internal_issuer);
   ~Channels();
+  // For channels made from now on. INVALID_ARGUMENT where a file cannot be read.
+  absl::Status UseTls(const ChannelTls& tls);
 
   // Round robin, keep-alive, retries of UNAVAILABLE with a budget; made once a service.
   std::shared_ptr<grpc::Channel> Get(std::string_view service);
   // Replaces the address of a service; "*" for any other. For ports that are known only later.
   void SetAddress(std::string_view service, std::string address);
 
-  // Deadline, cancellation and rights of `call`, who stays on record as on_behalf_of.
+  // Deadline, cancellation and rights of `call` (no more than its tenant's), whose principal stays
+  // on record as on_behalf_of. `context` is good for one call, as ever.
   void Prepare(grpc::ClientContext& context, const Call& call) const;
   // For a worker: the service acts by itself, in one tenant, or in all of them with "-".
   void PrepareAs(grpc::ClientContext& context, std::string_view tenant,

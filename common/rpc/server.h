@@ -27,10 +27,21 @@ struct ServerOptions {
   double bytes_per_second_per_tenant = 256e6;
   std::chrono::milliseconds default_deadline{30'000};  // for callers that set none
   std::chrono::milliseconds drain{5'000};              // what calls in progress get at a stop
+  // Between health NOT_SERVING and the refusal of new calls, for load balancers to notice.
+  std::chrono::milliseconds endpoint_removal{0};
+  size_t outbox_messages = 256;  // of one stream; one message always fits
+  size_t outbox_bytes = 8u << 20;
+  // How long a slow reader has to take the reason for which its stream ended.
+  std::chrono::milliseconds slow_reader_grace{5'000};
+  std::chrono::milliseconds max_connection_age{0};  // spreads clients over replicas; 0: no limit
 };
 
-// One gRPC server for one or many Apps. Stop order: health NOT_SERVING, no new calls, calls in
-// progress finish or are cancelled after `drain`, executors drain, Apps stop in reverse order.
+// One gRPC server for one or many Apps.
+//
+// Health (grpc.health.v1, without a principal): "" is SERVING while calls are taken, "<service>"
+// while all of its parts are well, "<service>/<part>" each part. Stop order: health NOT_SERVING, no
+// new calls, calls in progress finish or are cancelled after `drain`, executors drain, Apps stop in
+// reverse order.
 class Server {
  public:
   // Registers and starts the Apps in order, then serves. FAILED_PRECONDITION naming every method
