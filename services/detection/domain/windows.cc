@@ -149,14 +149,16 @@ void Windows::Touch(const std::string& key, Group& group, int64_t expires) {
   dirty_[key] = &group;
 }
 
-// Counts the events of a hit; true where the group's finding began or grew.
-bool Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule, const Hit& hit,
-                    std::vector<v1::Finding>& findings) {
+// Counts the events of a hit.
+void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule, const Hit& hit,
+                    std::vector<Outcome>& outcomes) {
   const std::string key = GroupKey(batch.tenant(), rule, hit);
   const int64_t span = rule.timespan_nanos();
   const int64_t lateness = limits_.lateness.count();
   const int threshold = static_cast<int>(std::max<uint64_t>(rule.threshold(), 1));
   std::vector<const v1::Evidence*> fresh;  // of events that joined the open finding
+  bool grew = false;
+  bool began = false;
   const auto tell = [&] {
     if (group.finding_id().empty()) return;
     v1::Finding finding = DescribeFinding(batch.tenant(), group.finding_id(), rule, hit);
@@ -165,14 +167,15 @@ bool Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
     *finding.mutable_last_event_time() = Time(group.last());
     *finding.mutable_evidence() = group.evidence();
     for (const auto* evidence : fresh) *finding.add_evidence() = *evidence;
-    findings.push_back(std::move(finding));
+    outcomes.push_back({std::move(finding), began});
     group.clear_evidence();
     fresh.clear();
+    grew = false;
+    began = false;
   };
 
   std::multimap<int64_t, const v1::Evidence*> by_time;
   for (const auto& evidence : hit.evidence()) by_time.emplace(EvidenceTime(evidence), &evidence);
-  bool grew = false;
   for (const int64_t time : hit.times()) {
     const auto found = by_time.find(time);
     const v1::Evidence* evidence = found == by_time.end() ? nullptr : found->second;
@@ -191,7 +194,6 @@ bool Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
         continue;
       }
       if (grew) tell();
-      grew = false;
       CloseFinding(group);
     }
     auto& pending = *group.mutable_pending();
@@ -204,18 +206,17 @@ bool Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
     if (first >= 0) {
       DropBefore(group, pending[first]);
       OpenFinding(group, key, span);
-      grew = true;
+      grew = began = true;
     } else {
       DropBefore(group, Plus(pending[pending.size() - 1], -span - lateness));
     }
   }
   if (grew) tell();
-  return grew;
 }
 
-std::vector<v1::Finding> Windows::Apply(const HitBatch& batch) {
-  std::vector<v1::Finding> findings;
-  if (!IsNew(batch)) return findings;
+std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
+  std::vector<Outcome> outcomes;
+  if (!IsNew(batch)) return outcomes;
   for (const Hit& hit : batch.hits()) {
     if (hit.rule() >= static_cast<uint32_t>(batch.rules_size()) || hit.times().empty()) continue;
     const RuleSummary& rule = batch.rules(static_cast<int>(hit.rule()));
@@ -223,15 +224,16 @@ std::vector<v1::Finding> Windows::Apply(const HitBatch& batch) {
     Group* group = Find(key, batch, rule);
     if (group == nullptr) {
       ++overflowed_;
-      findings.push_back(OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule));
+      outcomes.push_back(
+          {OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule), true});
       continue;
     }
-    Count(*group, batch, rule, hit, findings);
+    Count(*group, batch, rule, hit, outcomes);
     Touch(key, *group,
           Plus(Plus(batch.received(), rule.timespan_nanos()), limits_.lateness.count()));
   }
   Forget(batch.received());
-  return findings;
+  return outcomes;
 }
 
 void Windows::Clean() {

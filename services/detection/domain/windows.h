@@ -33,10 +33,14 @@ class Windows {
   void LoadGroup(const std::string& key, internal::v1::Group group);
   void LoadCheckpoint(uint32_t source_shard, const std::string& source_id);
 
-  // Counts a batch, unless its source id is at or below the shard's checkpoint. Findings that began
-  // or grew, complete but for evidence: that of the new events alone where `event_count` is above
-  // it. `create_time` is left to the store.
-  std::vector<v1::Finding> Apply(const internal::v1::HitBatch& batch);
+  // A finding that began or grew. `finding` is complete but for the evidence of one that grew,
+  // which is that of the new events alone, and the times that the store sets.
+  struct Outcome {
+    v1::Finding finding;
+    bool began = false;
+  };
+  // Counts a batch, unless its source id is at or below the shard's checkpoint.
+  std::vector<Outcome> Apply(const internal::v1::HitBatch& batch);
 
   // What changed since the last Clean: groups to write (null: to remove), and the checkpoints.
   const std::map<std::string, const internal::v1::Group*>& dirty_groups() const { return dirty_; }
@@ -60,9 +64,9 @@ class Windows {
   Group* Find(const std::string& key, const internal::v1::HitBatch& batch,
               const internal::v1::RuleSummary& rule);
   void Touch(const std::string& key, Group& group, int64_t expires);
-  bool Count(Group& group, const internal::v1::HitBatch& batch,
+  void Count(Group& group, const internal::v1::HitBatch& batch,
              const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit,
-             std::vector<v1::Finding>& findings);
+             std::vector<Outcome>& outcomes);
 
   const Limits limits_;
   std::map<std::string, Group> groups_;

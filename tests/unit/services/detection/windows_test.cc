@@ -60,11 +60,11 @@ TEST_F(WindowsTest, EnoughEventsWithinTheSpanMakeOneFinding) {
   EXPECT_THAT(windows_.Apply(Batch({20})), IsEmpty());
   const auto findings = windows_.Apply(Batch({60}));
   ASSERT_THAT(findings, SizeIs(1));
-  EXPECT_EQ(findings[0].event_count(), 3U);
-  EXPECT_THAT(findings[0].evidence(), SizeIs(3));
-  EXPECT_EQ(findings[0].evidence(0).event_id(), "g-0");
-  EXPECT_EQ(findings[0].matched_fields(0).value(), "g");
-  EXPECT_EQ(FromProto(findings[0].last_event_time()) - FromProto(findings[0].first_event_time()),
+  EXPECT_EQ(findings[0].finding.event_count(), 3U);
+  EXPECT_THAT(findings[0].finding.evidence(), SizeIs(3));
+  EXPECT_EQ(findings[0].finding.evidence(0).event_id(), "g-0");
+  EXPECT_EQ(findings[0].finding.matched_fields(0).value(), "g");
+  EXPECT_EQ(FromProto(findings[0].finding.last_event_time()) - FromProto(findings[0].finding.first_event_time()),
             std::chrono::seconds(60));
 }
 
@@ -78,8 +78,8 @@ TEST_F(WindowsTest, TheWindowSlides) {
   EXPECT_THAT(windows_.Apply(Batch({0, 50})), IsEmpty());
   const auto findings = windows_.Apply(Batch({70, 100}));
   ASSERT_THAT(findings, SizeIs(1));
-  EXPECT_EQ(findings[0].event_count(), 3U);
-  EXPECT_EQ(findings[0].evidence(0).event_id(), "g-50");
+  EXPECT_EQ(findings[0].finding.event_count(), 3U);
+  EXPECT_EQ(findings[0].finding.evidence(0).event_id(), "g-50");
 }
 
 TEST_F(WindowsTest, WhatFollowsFoldsIntoTheFinding) {
@@ -87,15 +87,17 @@ TEST_F(WindowsTest, WhatFollowsFoldsIntoTheFinding) {
   const auto second = windows_.Apply(Batch({40, 90}));
   ASSERT_THAT(first, SizeIs(1));
   ASSERT_THAT(second, SizeIs(1));
-  EXPECT_EQ(second[0].name(), first[0].name());
-  EXPECT_EQ(second[0].event_count(), 5U);
-  EXPECT_THAT(second[0].evidence(), SizeIs(2));
+  EXPECT_TRUE(first[0].began);
+  EXPECT_FALSE(second[0].began);
+  EXPECT_EQ(second[0].finding.name(), first[0].finding.name());
+  EXPECT_EQ(second[0].finding.event_count(), 5U);
+  EXPECT_THAT(second[0].finding.evidence(), SizeIs(2));
   // A gap of more than the span begins another.
   EXPECT_THAT(windows_.Apply(Batch({151})), IsEmpty());
   const auto third = windows_.Apply(Batch({152, 153}));
   ASSERT_THAT(third, SizeIs(1));
-  EXPECT_NE(third[0].name(), first[0].name());
-  EXPECT_EQ(third[0].dedup_key(), first[0].dedup_key());
+  EXPECT_NE(third[0].finding.name(), first[0].finding.name());
+  EXPECT_EQ(third[0].finding.dedup_key(), first[0].finding.dedup_key());
 }
 
 TEST_F(WindowsTest, GroupsAreApart) {
@@ -116,8 +118,8 @@ TEST_F(WindowsTest, ThresholdOneFoldsRepeats) {
   const auto second = windows_.Apply(Batch({30}));
   ASSERT_THAT(first, SizeIs(1));
   ASSERT_THAT(second, SizeIs(1));
-  EXPECT_EQ(second[0].name(), first[0].name());
-  EXPECT_EQ(second[0].event_count(), 2U);
+  EXPECT_EQ(second[0].finding.name(), first[0].finding.name());
+  EXPECT_EQ(second[0].finding.event_count(), 2U);
 }
 
 TEST_F(WindowsTest, IgnoresWhatItHasSeen) {
@@ -139,7 +141,7 @@ TEST_F(WindowsTest, GoesOnFromWhatWasKept) {
   const auto expected = windows_.Apply(next);
   const auto actual = reborn.Apply(next);
   ASSERT_THAT(actual, SizeIs(1));
-  EXPECT_EQ(actual[0].SerializeAsString(), expected[0].SerializeAsString());
+  EXPECT_EQ(actual[0].finding.SerializeAsString(), expected[0].finding.SerializeAsString());
 }
 
 TEST_F(WindowsTest, OverflowIsAFindingOfItsOwn) {
@@ -147,7 +149,7 @@ TEST_F(WindowsTest, OverflowIsAFindingOfItsOwn) {
   windows_.Apply(Batch({0}, "b"));
   const auto findings = windows_.Apply(Batch({0}, "c"));
   ASSERT_THAT(findings, SizeIs(1));
-  EXPECT_EQ(findings[0].title(), "A rule has more groups than can be counted");
+  EXPECT_EQ(findings[0].finding.title(), "A rule has more groups than can be counted");
   EXPECT_EQ(windows_.overflowed(), 1U);
   EXPECT_EQ(windows_.size(), 2U);
 }
@@ -168,8 +170,8 @@ TEST_F(WindowsTest, KeepsAtMostTwentyPiecesOfEvidence) {
   for (int i = 0; i < 30; ++i) seconds.push_back(i);
   const auto findings = windows_.Apply(Batch(seconds));
   ASSERT_THAT(findings, SizeIs(1));
-  EXPECT_EQ(findings[0].event_count(), 30U);
-  EXPECT_THAT(findings[0].evidence(), SizeIs(20));
+  EXPECT_EQ(findings[0].finding.event_count(), 30U);
+  EXPECT_THAT(findings[0].finding.evidence(), SizeIs(20));
 }
 
 }  // namespace

@@ -1,0 +1,78 @@
+#include "services/detection/storage/content_rules.h"
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#include "common/status/status.h"
+#include "services/detection/domain/rule_resource.h"
+
+namespace yagura::detection {
+namespace {
+
+store::WriteContext Context() {
+  return {.principal = "services/detection",
+          .on_behalf_of = "",
+          .method = "detection/content",
+          .request_id = "",
+          .request_digest = "",
+          .detail = ""};
+}
+
+std::vector<std::filesystem::path> RuleFiles(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  std::error_code error;
+  for (std::filesystem::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    if (it->path().extension() == ".yml") files.push_back(it->path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+Status LoadOne(const std::filesystem::path& file, store::Store<v1::Rule>& rules) {
+  std::ifstream in(file, std::ios::binary);
+  std::stringstream text;
+  text << in.rdbuf();
+  v1::Rule rule;
+  rule.set_text(text.str());
+  rule.set_source(file.filename().string());
+  rule.set_enabled(true);
+  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule));
+  rule.set_name(RuleName(kProviderTenant, parsed));
+  const auto replace = [&rule](v1::Rule& kept) {
+    if (kept.version() == rule.version()) return absl::OkStatus();
+    const bool enabled = kept.enabled();
+    const std::string etag = kept.etag();
+    const auto create_time = kept.create_time();
+    kept = rule;
+    kept.set_enabled(enabled);
+    kept.set_etag(etag);
+    *kept.mutable_create_time() = create_time;
+    return absl::OkStatus();
+  };
+  auto kept = rules.Mutate(Context(), rule.name(), replace);
+  if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules.Create(Context(), rule);
+  // Another process was first with the same content.
+  if (kept.status().code() == absl::StatusCode::kAlreadyExists) return absl::OkStatus();
+  return kept.status();
+}
+
+}  // namespace
+
+absl::StatusOr<int> LoadContentRules(const std::filesystem::path& folder,
+                                     store::Store<v1::Rule>& rules, const Logger& logger) {
+  int loaded = 0;
+  for (const auto& file : RuleFiles(folder)) {
+    const Status status = LoadOne(file, rules);
+    if (ErrorReason(status) == "RULE_REFUSED") {
+      logger.Error("rule refused", {{"file", file.string()}, {"reason", Message(status)}});
+      continue;
+    }
+    if (!status.ok()) return Annotate(status, file.filename().string());
+    ++loaded;
+  }
+  return loaded;
+}
+
+}  // namespace yagura::detection

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "common/store/store.h"
+#include "common/stream/producer.h"
+#include "services/detection/domain/windows.h"
+#include "yagura/detection/v1/finding.pb.h"
+
+namespace yagura::detection {
+
+// Where findings go: into the store, then to the topic "findings". Any number of times with the
+// same result. Thread-safe.
+class FindingSink {
+ public:
+  FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic);
+  // In order; several outcomes of one finding are one write. UNAVAILABLE: some may be done; repeat.
+  absl::Status Put(const std::vector<Windows::Outcome>& outcomes);
+
+ private:
+  absl::StatusOr<v1::Finding> Keep(const v1::Finding& finding);
+
+  store::Store<v1::Finding> findings_;
+  std::shared_ptr<stream::Producer> topic_;
+};
+
+}  // namespace yagura::detection

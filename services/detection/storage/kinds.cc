@@ -1,0 +1,25 @@
+#include "services/detection/storage/kinds.h"
+
+namespace yagura::detection {
+
+store::Kind FindingKind() {
+  return {.area = "detection",
+          .kind = "finding",
+          .pattern = "tenants/{tenant}/findings/{finding}",
+          .indexes = {{"by_create_time", {}, "create_time"},
+                      {"by_last_event_time", {}, "last_event_time"},
+                      {"by_severity", {}, "severity"},
+                      {"by_rule", {"rule_id"}, "create_time"},
+                      {"by_dedup_key", {"dedup_key"}, "create_time"}}};
+}
+
+store::Kind RuleResourceKind() {
+  return {.area = "detection",
+          .kind = "rule",
+          .pattern = "tenants/{tenant}/rules/{rule}",
+          .indexes = {{"by_title", {}, "title"},
+                      {"by_severity", {}, "severity"},
+                      {"by_update_time", {}, "update_time"}}};
+}
+
+}  // namespace yagura::detection

@@ -1,0 +1,78 @@
+#include "services/detection/storage/window_store.h"
+
+#include <vector>
+
+#include "fmt/format.h"
+
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/stream/scripts.h"
+#include "common/text/text.h"
+
+namespace yagura::detection {
+namespace {
+
+// KEYS lease, windows; ARGV epoch, number of fields to set, (field, value)..., fields to remove...
+// What drains a stream must work while Redis is at its memory limit.
+constexpr std::string_view kSave = R"lua(#!lua flags=allow-oom
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
+  return redis.error_reply('YAGURA_LEASE_LOST the windows belong to a later epoch')
+end
+local sets = tonumber(ARGV[2])
+for i = 3, 2 + 2 * sets, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 3 + 2 * sets, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
+return 1
+)lua";
+
+std::string WindowsKey(int shard) { return fmt::format("y:{{s{}}}:detection:windows", shard); }
+
+}  // namespace
+
+WindowStore::WindowStore(std::shared_ptr<redis::Pool> flow, stream::Topic hits, std::string reader)
+    : flow_(std::move(flow)), hits_(std::move(hits)), reader_(std::move(reader)), save_(kSave) {}
+
+absl::Status WindowStore::Load(int shard, Windows& windows) const {
+  YAGURA_ASSIGN_OR_RETURN(const auto reply, flow_->Command({"HGETALL", WindowsKey(shard)}));
+  for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
+    const std::string& field = reply.items[i].text;
+    const std::string& value = reply.items[i + 1].text;
+    if (field.starts_with("c:")) {
+      const auto source = ParseNumber<uint32_t>(std::string_view(field).substr(2));
+      if (!source) return Internal("windows: a checkpoint of no shard");
+      windows.LoadCheckpoint(*source, value);
+    } else {
+      internal::v1::Group group;
+      if (!group.ParseFromString(value)) return Internal("windows: a group cannot be read");
+      windows.LoadGroup(field.substr(2), std::move(group));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows) const {
+  std::vector<std::string> sets;
+  std::vector<std::string> removed;
+  for (const auto& [source, id] : windows.dirty_checkpoints()) {
+    sets.push_back(fmt::format("c:{}", source));
+    sets.push_back(id);
+  }
+  for (const auto& [key, group] : windows.dirty_groups()) {
+    if (group == nullptr) {
+      removed.push_back("g:" + key);
+    } else {
+      sets.push_back("g:" + key);
+      sets.push_back(group->SerializeAsString());
+    }
+  }
+  const std::string epoch_text = fmt::format("{}", epoch);
+  const std::string count = fmt::format("{}", sets.size() / 2);
+  redis::Args args = {epoch_text, count};
+  args.insert(args.end(), sets.begin(), sets.end());
+  args.insert(args.end(), removed.begin(), removed.end());
+  const std::string lease = stream::LeaseKey(hits_.name, shard, reader_);
+  const std::string key = WindowsKey(shard);
+  YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
+  return stream::FromScript(save_.Run(*connection, {lease, key}, args).status());
+}
+
+}  // namespace yagura::detection

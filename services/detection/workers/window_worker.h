@@ -1,0 +1,45 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "absl/status/status.h"
+
+#include "common/metrics/metrics.h"
+#include "common/stream/worker.h"
+#include "services/detection/domain/windows.h"
+#include "services/detection/storage/finding_sink.h"
+#include "services/detection/storage/window_store.h"
+
+namespace yagura::detection {
+
+// The second step: holds the windows of a shard of "hits" and makes findings. Handle is the handler
+// of a stream::Worker. The findings are put first, then windows and checkpoint are written as one;
+// killed in between, the same hits give the same findings again. Thread-safe for different shards.
+class WindowWorker {
+ public:
+  WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
+               Windows::Limits limits, MetricsRegistry& metrics);
+
+  absl::Status Handle(const stream::Worker::Context& context,
+                      const std::vector<stream::Entry>& entries);
+
+ private:
+  struct Shard {
+    uint64_t epoch = 0;
+    std::unique_ptr<Windows> windows;  // null: to be loaded
+  };
+  absl::Status HandleShard(const stream::Worker::Context& context, Shard& shard,
+                           const std::vector<stream::Entry>& entries);
+
+  const std::shared_ptr<WindowStore> store_;
+  const std::shared_ptr<FindingSink> sink_;
+  const Windows::Limits limits_;
+  Counter* const findings_;
+  Counter* const grown_;
+  std::mutex mutex_;
+  std::map<int, Shard> shards_;
+};
+
+}  // namespace yagura::detection
