@@ -64,6 +64,8 @@ Status BatchRunner::RunPart(const Job& job, const std::vector<Entry>& entries,
 }
 
 Status BatchRunner::Bury(const Job& job, const Entry& entry, const Status& error) const {
+  // Who was fenced off meanwhile has no say in what becomes of the entry.
+  YAGURA_RETURN_IF_ERROR(Persist(job, [&] { return job.cursor.Renew(); }));
   logger_.Error("entry goes to the dead letters", {{"shard", job.context.shard},
                                                    {"id", entry.id.ToString()},
                                                    {"key", entry.key},

@@ -24,6 +24,7 @@ class RedisServer {
   RedisServer& operator=(const RedisServer&) = delete;
 
   redis::Endpoint endpoint() const;
+  const std::filesystem::path& folder() const { return folder_; }
   std::shared_ptr<redis::Pool> NewPool(size_t max_connections = 16) const;
 
   void KillHard();  // SIGKILL
