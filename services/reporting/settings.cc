@@ -1,0 +1,14 @@
+#include "services/reporting/settings.h"
+
+#include "common/config/settings_reader.h"
+
+namespace yagura::reporting {
+
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
+  Settings settings;
+  settings.workers = static_cast<int>(
+      reader.Integer("workers", settings.workers, 1, 16, "Reports that are made at once."));
+  return settings;
+}
+
+}  // namespace yagura::reporting

@@ -1,0 +1,18 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+
+namespace yagura::config {
+class SettingsReader;
+}
+
+namespace yagura::reporting {
+
+struct Settings {
+  int workers = 1;  // reports that are made at once
+};
+
+// Reads this service's keys. The caller calls Finish on the root.
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader);
+
+}  // namespace yagura::reporting
