@@ -14,9 +14,8 @@ struct RoleDefinition {
 
 // Verbs that look without touching.
 const std::vector<std::string_view> kReads = {
-    "*.get",       "*.list",      "*.search",  "*.watch",  "*.count",
-    "*.histogram", "*.aggregate", "*.top",     "*.tail",   "*.diff",
-    "*.test",      "*.download",  "*.preview", "*.verify", "*.analyze",
+    "*.get", "*.list", "*.search", "*.watch",    "*.count",   "*.histogram", "*.aggregate",
+    "*.top", "*.tail", "*.diff",   "*.download", "*.preview", "*.verify",    "*.analyze",
 };
 
 // What a customer's own people see of their tenant: results, never the provider's kitchen.
@@ -30,7 +29,7 @@ const std::vector<std::string_view> kCustomerReads = {
     "config.devices.get",      "config.devices.list",      "reporting.*.get",
     "reporting.*.list",        "reporting.*.download",     "directory.tenants.get",
     "directory.tenants.list",  "directory.sites.get",      "directory.sites.list",
-    "directory.assets.get",    "directory.assets.list",
+    "directory.self.get",      "directory.assets.get",     "directory.assets.list",
 };
 
 // Kept from whoever is not named for it explicitly.
@@ -40,9 +39,7 @@ const std::vector<std::string_view> kGuarded = {
     "config.changes.approve",
     "config.changes.reject",
     "config.credentials.*",
-    "directory.keys.*",
-    "directory.api_keys.*",
-    "directory.signing_keys.*",
+    "directory.apiKeys.*",
 };
 
 std::vector<std::string_view> operator+(std::vector<std::string_view> a,
@@ -63,8 +60,8 @@ Table MakeTable() {
   const std::vector<std::string_view> internal_comments = {"ticketing.comments.internal"};
   const std::vector<std::string_view> triage = {
       "ticketing.*",          "notification.alerts.*", "notification.silences.*",
-      "detection.findings.*", "archive.*.export",      "reporting.*.run",
-      "reporting.*.create",
+      "detection.findings.*", "archive.*.export",      "detection.rules.test",
+      "reporting.*.run",      "reporting.*.create",
   };
   // Nobody but the account's administrators ends a ticket's existence.
   const std::vector<std::string_view> destructive = {"ticketing.tickets.delete"};
@@ -76,7 +73,8 @@ Table MakeTable() {
   table["engineer"] = {
       kReads + triage +
           std::vector<std::string_view>{"config.*", "detection.*", "ingestion.*", "notification.*",
-                                        "directory.assets.*", "directory.sites.*"},
+                                        "directory.assets.*", "directory.sites.*",
+                                        "directory.sources.*"},
       Without(kGuarded, {"config.snapshots.reveal", "config.credentials.*"}) + destructive};
   table["approver"] = {
       kReads + internal_comments +

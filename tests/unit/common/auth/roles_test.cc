@@ -40,11 +40,14 @@ TEST(Roles, CustomersNeverSeeInternalComments) {
 TEST(Roles, ViewersChangeNothing) {
   for (const char* permission :
        {"ticketing.tickets.update", "config.changes.submit", "detection.rules.create",
-        "directory.users.create", "notification.alerts.acknowledge", "config.credentials.list"}) {
+        "directory.users.create", "directory.apiKeys.list", "notification.contacts.test",
+        "notification.alerts.acknowledge", "config.credentials.list"}) {
     EXPECT_FALSE(RoleGrants("viewer", permission)) << permission;
     EXPECT_FALSE(RoleGrants("customer-viewer", permission)) << permission;
   }
   EXPECT_TRUE(RoleGrants("viewer", "ticketing.tickets.list"));
+  for (const std::string& role : Roles())
+    EXPECT_TRUE(RoleGrants(role, "directory.self.get")) << role;
 }
 
 TEST(Roles, AnUnknownRoleGrantsNothingAndAPatternIsNoPermission) {
