@@ -16,7 +16,7 @@ void AddFlaw(Flaw flaw, event::EventView* event) { event->flaws |= uint64_t{1} <
 
 }  // namespace
 
-const ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& context) {
+ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& context) {
   arena_.Clear();
   parsed_.Clear();
   event::EventView& event = parsed_.event;

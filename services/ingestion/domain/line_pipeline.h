@@ -24,8 +24,9 @@ struct LineContext {
 // that no parser knows becomes an event with its raw text. One object serves one thread.
 class LinePipeline {
  public:
-  // The event points into the line, the context and this object; it is valid until the next call.
-  const ParsedLine& Process(std::string_view line, const LineContext& context);
+  // The event points into the line, the context and this object; it is valid until the next call,
+  // and the caller may add what it knows (site, device).
+  ParsedLine& Process(std::string_view line, const LineContext& context);
 
  private:
   void Check(const LineContext& context);

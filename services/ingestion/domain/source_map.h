@@ -1,0 +1,87 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/event/event_view.h"
+#include "common/text/text.h"
+#include "services/ingestion/domain/source_zone.h"
+
+namespace yagura::directory::v1 {
+class Source;
+}
+
+namespace yagura::ingestion {
+
+inline constexpr std::string_view kQuarantineTenant = "quarantine";
+
+// Whose the lines of a sender are, and how to read them.
+struct SourceTarget {
+  std::string name;    // "tenants/{tenant}/sources/{source}"; empty: no source of the directory
+  std::string tenant;  // id
+  std::string site;    // id, or empty
+  std::string device;  // id, or empty
+  SourceZone zone;
+  std::string parser;  // empty: recognise
+};
+
+// Who sent a line, as far as the transport tells.
+struct Sender {
+  std::string listener;  // "syslog_udp", "syslog_tcp", "push"
+  event::IpAddress address;
+  std::string credential;  // principal that pushed the line
+
+  // "192.0.2.1", or the credential.
+  std::string origin() const { return address.empty() ? credential : address.ToString(); }
+};
+
+// The time zones that sources fall back to.
+struct FallbackZones {
+  std::map<std::string, std::string> by_site;    // "tenants/{tenant}/sites/{site}" -> IANA name
+  std::map<std::string, std::string> by_tenant;  // tenant id -> IANA name
+};
+
+// The sources that lines of one sender can be mapped by, the most specific first. Shares ownership
+// of the map that it came from.
+class SenderSources {
+ public:
+  SenderSources() = default;
+  // The source for a line of that device; nullptr where none fits. `only_tenant` (empty: any)
+  // leaves the sources of other tenants out.
+  const SourceTarget* Find(std::string_view serial, std::string_view virtual_context,
+                           std::string_view only_tenant = {}) const;
+  // The source before the line is read: the best one that asks for no serial and no context.
+  const SourceTarget* BeforeReading(std::string_view only_tenant = {}) const;
+
+ private:
+  friend class SourceMap;
+  struct Rule;
+  std::shared_ptr<const void> owner_;
+  StringMap<std::vector<const Rule*>> by_serial_;
+  std::vector<const Rule*> others_;
+};
+
+// All sources of the directory, immutable. The most specific source wins: credential, then serial
+// and virtual context, then the longest prefix, then listener; among equals the lower name.
+class SourceMap : public std::enable_shared_from_this<SourceMap> {
+ public:
+  // Sources that are disabled, have no criterion, or cannot be understood are left out; `problems`
+  // (may be null) says which and why.
+  static std::shared_ptr<const SourceMap> Build(const std::vector<directory::v1::Source>& sources,
+                                                const FallbackZones& zones,
+                                                std::vector<std::string>* problems);
+  // Without any source: everything is quarantine.
+  static std::shared_ptr<const SourceMap> Empty();
+  ~SourceMap();
+  SenderSources ForSender(const Sender& sender) const;
+  size_t size() const { return rules_.size(); }
+
+ private:
+  SourceMap();
+  std::vector<std::unique_ptr<SenderSources::Rule>> rules_;  // the most specific first
+};
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,73 @@
+#include "services/ingestion/ingestion_metrics.h"
+
+#include "common/metrics/metrics.h"
+#include "services/ingestion/domain/intake.h"
+
+namespace yagura::ingestion {
+namespace {
+
+std::string SourceIdOf(const ReadyBatch& batch) {
+  return batch.source.substr(batch.source.rfind('/') + 1);
+}
+
+}  // namespace
+
+IngestionMetrics::IngestionMetrics(std::shared_ptr<MetricsRegistry> registry)
+    : registry_(std::move(registry)) {}
+
+Counter* IngestionMetrics::Lines(const char* name, const char* help, const ReadyBatch& batch) {
+  return registry_->GetCounter(name, help,
+                               {{"tenant", batch.tenant}, {"source", SourceIdOf(batch)}});
+}
+
+void IngestionMetrics::CountReceived(const ReadyBatch& batch) {
+  Lines("yagura_ingestion_lines_total", "Lines received", batch)
+      ->Add(static_cast<double>(batch.events));
+  Lines("yagura_ingestion_bytes_total", "Bytes of the lines received", batch)
+      ->Add(static_cast<double>(batch.bytes));
+  Lines("yagura_ingestion_parsed_lines_total", "Lines that a parser recognised", batch)
+      ->Add(static_cast<double>(batch.events - batch.unparsed));
+  Lines("yagura_ingestion_unparsed_lines_total", "Lines that no parser recognised", batch)
+      ->Add(static_cast<double>(batch.unparsed));
+}
+
+void IngestionMetrics::CountDelivered(const ReadyBatch& batch) {
+  Lines("yagura_ingestion_delivered_lines_total", "Lines that reached the event streams at once",
+        batch)
+      ->Add(static_cast<double>(batch.events));
+}
+
+void IngestionMetrics::CountSpooled(const ReadyBatch& batch) {
+  Lines("yagura_ingestion_spooled_lines_total", "Lines that went to the disk spool first", batch)
+      ->Add(static_cast<double>(batch.events));
+}
+
+void IngestionMetrics::CountLost(const ReadyBatch& batch) {
+  Lines("yagura_ingestion_lost_lines_total",
+        "Lines given up because neither the streams nor the spool took them", batch)
+      ->Add(static_cast<double>(batch.events));
+}
+
+void IngestionMetrics::SetSpoolBytes(uint64_t bytes) {
+  registry_->GetGauge("yagura_ingestion_spool_bytes", "Bytes in the disk spool")
+      ->Set(static_cast<double>(bytes));
+}
+
+void IngestionMetrics::CountKernelDrops(const std::string& listener, uint64_t datagrams) {
+  registry_
+      ->GetCounter("yagura_ingestion_kernel_drops_total",
+                   "Datagrams that the kernel dropped before we read them",
+                   {{"listener", listener}})
+      ->Add(static_cast<double>(datagrams));
+}
+
+void IngestionMetrics::CountConnections(const std::string& listener, int change) {
+  registry_
+      ->GetCounter(change > 0 ? "yagura_ingestion_connections_opened_total"
+                              : "yagura_ingestion_connections_closed_total",
+                   change > 0 ? "Connections accepted" : "Connections that ended",
+                   {{"listener", listener}})
+      ->Add();
+}
+
+}  // namespace yagura::ingestion

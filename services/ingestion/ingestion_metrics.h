@@ -1,0 +1,37 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+namespace yagura {
+class Counter;
+class Gauge;
+class MetricsRegistry;
+}  // namespace yagura
+
+namespace yagura::ingestion {
+
+struct ReadyBatch;
+
+// What ingestion counts, by tenant and source. Thread-safe.
+class IngestionMetrics {
+ public:
+  explicit IngestionMetrics(std::shared_ptr<MetricsRegistry> registry);
+
+  // A batch left its intake: lines, bytes, parsed and unparsed.
+  void CountReceived(const ReadyBatch& batch);
+  void CountDelivered(const ReadyBatch& batch);
+  void CountSpooled(const ReadyBatch& batch);
+  void CountLost(const ReadyBatch& batch);
+  void SetSpoolBytes(uint64_t bytes);
+  // Datagrams that the kernel dropped because we did not read in time.
+  void CountKernelDrops(const std::string& listener, uint64_t datagrams);
+  void CountConnections(const std::string& listener, int change);
+
+ private:
+  Counter* Lines(const char* name, const char* help, const ReadyBatch& batch);
+
+  const std::shared_ptr<MetricsRegistry> registry_;
+};
+
+}  // namespace yagura::ingestion

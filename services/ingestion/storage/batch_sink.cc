@@ -1,0 +1,163 @@
+#include "services/ingestion/storage/batch_sink.h"
+
+#include <algorithm>
+
+#include "common/status/status.h"
+#include "common/stream/producer.h"
+#include "services/ingestion/ingestion_metrics.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr auto kRetryPause = std::chrono::milliseconds(100);
+constexpr size_t kItemsARound = 64;
+
+}  // namespace
+
+BatchSink::BatchSink(std::shared_ptr<stream::Producer> producer, std::unique_ptr<Spool> spool,
+                     std::shared_ptr<IngestionMetrics> metrics, Logger logger)
+    : producer_(std::move(producer)),
+      metrics_(std::move(metrics)),
+      logger_(std::move(logger)),
+      spool_(std::move(spool)) {
+  // What an earlier process left goes first.
+  if (!spool_->empty()) flowing_ = false;
+}
+
+BatchSink::~BatchSink() { Stop(); }
+
+void BatchSink::Start() {
+  replayer_ = std::jthread([this](const std::stop_token& stop) { Replay(stop); });
+}
+
+void BatchSink::Stop() {
+  if (!replayer_.joinable()) return;
+  replayer_.request_stop();
+  changed_.notify_all();
+  replayer_.join();
+}
+
+Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, size_t* done) {
+  *done = 0;
+  while (*done < batches.size()) {
+    std::vector<stream::Producer::Item> items;
+    const size_t count = std::min(kItemsARound, batches.size() - *done);
+    for (size_t i = 0; i < count; ++i) {
+      const ReadyBatch& batch = batches[*done + i];
+      items.push_back(
+          {stream::ShardOf(batch.partition, producer_->topic().shards), batch.key, batch.payload});
+    }
+    const auto results = producer_->AppendAll(items);
+    for (const auto& result : results) {
+      // Those after a failure may be in too; offering them again does no harm.
+      if (!result.ok()) return result.status();
+      metrics_->CountDelivered(batches[(*done)++]);
+    }
+    if (results.empty()) return Internal("the producer gave no answer");
+  }
+  return absl::OkStatus();
+}
+
+Status BatchSink::Append(const std::vector<ReadyBatch>& batches) {
+  size_t done = 0;
+  return AppendSome(batches, &done);
+}
+
+void BatchSink::Deliver(std::vector<ReadyBatch>& batches) {
+  if (batches.empty()) return;
+  size_t done = 0;
+  Status refusal;
+  if (flowing()) {
+    refusal = AppendSome(batches, &done);
+    if (refusal.ok()) {
+      batches.clear();
+      return;
+    }
+  }
+  // One lock for both: a replay in between would find the spool empty and open the gate again.
+  const std::lock_guard lock(mutex_);
+  if (!refusal.ok()) NoteRefusal(refusal);
+  while (done < batches.size()) {
+    const ReadyBatch& batch = batches[done];
+    if (!spool_->Append({batch.partition, batch.key, batch.payload}).ok()) break;
+    metrics_->CountSpooled(batch);
+    flowing_ = false;  // while the spool holds anything, all goes through it, in order
+    ++done;
+  }
+  metrics_->SetSpoolBytes(spool_->bytes());
+  batches.erase(batches.begin(), batches.begin() + static_cast<ptrdiff_t>(done));
+  changed_.notify_all();
+}
+
+void BatchSink::Lose(const std::vector<ReadyBatch>& batches) {
+  for (const ReadyBatch& batch : batches) metrics_->CountLost(batch);
+}
+
+void BatchSink::NoteRefusal(const Status& status) {
+  if (flowing_) {
+    logger_.Warning("the flow Redis takes no batches; spooling", {{"error", Message(status)}});
+  }
+  last_error_ = status;
+  flowing_ = false;
+}
+
+bool BatchSink::WaitFlowing(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, timeout, [this] { return flowing_.load(); });
+}
+
+Status BatchSink::health() const {
+  const std::lock_guard lock(mutex_);
+  return flowing_ ? absl::OkStatus() : last_error_;
+}
+
+void BatchSink::Replay(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kRetryPause,
+                        [&] { return stop.stop_requested() || !flowing_.load(); });
+      if (stop.stop_requested()) return;
+      if (flowing_) continue;
+    }
+    while (!stop.stop_requested() && ReplayOne()) {
+    }
+    if (flowing()) continue;
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kRetryPause, [&] { return stop.stop_requested(); });
+  }
+}
+
+bool BatchSink::ReplayOne() {
+  std::optional<Spool::Record> record;
+  {
+    const std::lock_guard lock(mutex_);
+    auto front = spool_->Front();
+    if (!front.ok()) {
+      last_error_ = front.status();
+      return false;
+    }
+    record = std::move(*front);
+    if (!record) {
+      // Under the lock, so that nobody spools in between and is overtaken.
+      if (!flowing_) logger_.Info("the spool is empty; batches go to the flow Redis again");
+      last_error_ = absl::OkStatus();
+      flowing_ = true;
+      metrics_->SetSpoolBytes(0);
+      changed_.notify_all();
+      return false;
+    }
+  }
+  const auto appended = producer_->Append(
+      stream::ShardOf(record->partition, producer_->topic().shards), record->key, record->payload);
+  const std::lock_guard lock(mutex_);
+  if (!appended.ok()) {
+    last_error_ = appended.status();
+    return false;
+  }
+  spool_->Pop();
+  metrics_->SetSpoolBytes(spool_->bytes());
+  return true;
+}
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+
+#include "common/log/log.h"
+#include "services/ingestion/domain/intake.h"
+#include "services/ingestion/storage/spool.h"
+
+namespace yagura::stream {
+class Producer;
+}
+
+namespace yagura::ingestion {
+
+class IngestionMetrics;
+
+// Where batches go: to the event streams of the flow Redis, and while that cannot take them to the
+// spool, from which a thread of its own replays them in order as soon as it can again. Thread-safe.
+class BatchSink {
+ public:
+  BatchSink(std::shared_ptr<stream::Producer> producer, std::unique_ptr<Spool> spool,
+            std::shared_ptr<IngestionMetrics> metrics, Logger logger);
+  ~BatchSink();  // stops
+  void Start();
+  void Stop();
+
+  // Takes the batches off `batches` as they are durable, in the stream or in the spool. What stays
+  // there was refused by both: offer it again, or give it up with Lose.
+  void Deliver(std::vector<ReadyBatch>& batches);
+  // Straight to the streams, without the spool; for senders that resend what was not acknowledged.
+  absl::Status Append(const std::vector<ReadyBatch>& batches);
+  // Counts what is given up.
+  void Lose(const std::vector<ReadyBatch>& batches);
+
+  // Whether the streams take batches: where not, stop reading from senders that wait.
+  bool flowing() const { return flowing_.load(std::memory_order_relaxed); }
+  // Waits until flowing, at most so long.
+  bool WaitFlowing(std::chrono::milliseconds timeout);
+  // OK, or why the streams take nothing.
+  absl::Status health() const;
+
+ private:
+  // How many of the first batches are in the streams; an error about the next one.
+  absl::Status AppendSome(const std::vector<ReadyBatch>& batches, size_t* done);
+  void NoteRefusal(const absl::Status& status);  // under the mutex
+  void Replay(const std::stop_token& stop);
+  // One record; false where there is none left or it could not be delivered.
+  bool ReplayOne();
+
+  const std::shared_ptr<stream::Producer> producer_;
+  const std::shared_ptr<IngestionMetrics> metrics_;
+  const Logger logger_;
+  std::atomic<bool> flowing_{true};
+  mutable std::mutex mutex_;  // of all below
+  std::condition_variable changed_;
+  std::unique_ptr<Spool> spool_;
+  absl::Status last_error_;
+  std::jthread replayer_;
+};
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "services/ingestion/domain/intake.h"
+
+namespace yagura::ingestion {
+
+class BatchSink;
+class CurrentSources;
+class IngestionMetrics;
+class Quarantine;
+
+// What every listener is given.
+struct ListenerParts {
+  std::string instance;  // unique a process start
+  Intake::Options intake;
+  std::shared_ptr<BatchSink> sink;
+  std::shared_ptr<CurrentSources> sources;
+  std::shared_ptr<Quarantine> quarantine;
+  std::shared_ptr<IngestionMetrics> metrics;
+  std::shared_ptr<const Clock> clock;
+  Logger logger;
+};
+
+struct ListenerOptions {
+  std::string name;     // "syslog_udp": what sources match by
+  std::string address;  // "127.0.0.1:5514"; port 0 takes a free one
+  int threads = 1;
+  // Lines wait so long for the first map of sources before they go to quarantine.
+  std::chrono::milliseconds sources_wait{10'000};
+  size_t max_connections = 10'000;     // TCP, a thread
+  int receive_buffer_bytes = 8 << 20;  // UDP, a thread; the kernel may grant less
+};
+
+// Takes syslog from the network on threads of its own.
+class Listener {
+ public:
+  virtual ~Listener() = default;  // stops
+  // Where it listens, with the port really taken.
+  virtual const std::string& address() const = 0;
+  virtual void Start() = 0;
+  // Reads no more, hands on what was read.
+  virtual void Stop() = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Listener>> MakeTcpListener(const ListenerOptions& options,
+                                                          const ListenerParts& parts);
+absl::StatusOr<std::unique_ptr<Listener>> MakeUdpListener(const ListenerOptions& options,
+                                                          const ListenerParts& parts);
+
+}  // namespace yagura::ingestion

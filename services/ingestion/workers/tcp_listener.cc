@@ -1,0 +1,252 @@
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "services/ingestion/domain/framing.h"
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/listener.h"
+#include "services/ingestion/workers/socket.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr size_t kReadBytes = 256 * 1024;
+constexpr auto kPause = std::chrono::milliseconds(50);  // while nothing flows
+constexpr auto kFinalReads = std::chrono::milliseconds(200);
+
+struct Connection {
+  Connection(Socket socket_in, Sender sender) : socket(std::move(socket_in)), state(sender) {}
+  Socket socket;
+  Framer framer;
+  SenderState state;
+};
+
+// One thread: its own listening socket, its connections, its batches. Reads nothing while the event
+// streams take nothing, so that senders wait in TCP's own way.
+class TcpThread {
+ public:
+  TcpThread(const ListenerOptions& options, const ListenerParts& parts, Socket listening,
+            int number)
+      : options_(options),
+        parts_(parts),
+        intake_(
+            [&] {
+              Intake::Options intake = parts.intake;
+              intake.instance = fmt::format("{}/{}/{}", parts.instance, options.name, number);
+              return intake;
+            }(),
+            parts.quarantine),
+        listening_(std::move(listening)),
+        epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+        wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        buffer_(kReadBytes, '\0') {
+    Watch(listening_.fd());
+    Watch(wake_.fd());
+  }
+
+  void Wake() {
+    const uint64_t one = 1;
+    if (::write(wake_.fd(), &one, sizeof one) < 0) return;  // it is awake already
+  }
+
+  void Run(const std::stop_token& stop) {
+    sources_ = parts_.sources->WaitFor(std::chrono::milliseconds(0));
+    const SteadyTime begin = parts_.clock->SteadyNow();
+    while (!stop.stop_requested() && sources_ == nullptr) {
+      sources_ = parts_.sources->WaitFor(kPause);
+      if (parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
+    }
+    if (sources_ == nullptr) sources_ = SourceMap::Empty();
+    while (!stop.stop_requested()) {
+      if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
+      if (!HandOn(false)) {
+        parts_.sink->WaitFlowing(kPause);
+        continue;
+      }
+      Poll(Timeout());
+    }
+    Finish();
+  }
+
+ private:
+  void Watch(int fd) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLRDHUP;
+    event.data.fd = fd;
+    ::epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, fd, &event);
+  }
+
+  int Timeout() const {
+    const auto due = intake_.NextDue();
+    if (!due) return 100;
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(*due - parts_.clock->SteadyNow());
+    return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 100));
+  }
+
+  // Hands batches to the sink. False: wait, nothing more may be read now.
+  bool HandOn(bool all) {
+    auto ready = all ? intake_.TakeAll() : intake_.TakeReady(parts_.clock->SteadyNow());
+    for (ReadyBatch& batch : ready) {
+      parts_.metrics->CountReceived(batch);
+      waiting_.push_back(std::move(batch));
+    }
+    parts_.sink->Deliver(waiting_);
+    return waiting_.empty() && parts_.sink->flowing();
+  }
+
+  void Poll(int timeout) {
+    std::array<epoll_event, 64> events;
+    const int count =
+        ::epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()), timeout);
+    for (int i = 0; i < count; ++i) {
+      const int fd = events[static_cast<size_t>(i)].data.fd;
+      if (fd == listening_.fd()) {
+        Accept();
+      } else if (const auto found = connections_.find(fd); found != connections_.end()) {
+        if (!Read(*found->second)) Close(found->first);
+      }
+      // A round may bring many full batches: no more than the sink takes.
+      if (intake_.has_ready() && !HandOn(false)) return;
+    }
+  }
+
+  void Accept() {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    Socket socket(::accept4(listening_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
+                            SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.fd() < 0) return;
+    if (connections_.size() >= options_.max_connections) {
+      parts_.logger.Warning("too many connections; one was refused",
+                            {{"listener", options_.name}, {"peer", AddressOf(peer).ToString()}});
+      return;
+    }
+    const int on = 1;
+    ::setsockopt(socket.fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    const int fd = socket.fd();
+    connections_[fd] =
+        std::make_unique<Connection>(std::move(socket), Sender{options_.name, AddressOf(peer), {}});
+    parts_.metrics->CountConnections(options_.name, +1);
+    Watch(fd);
+  }
+
+  // False: the connection has ended.
+  bool Read(Connection& connection) {
+    const ssize_t got = ::recv(connection.socket.fd(), buffer_.data(), buffer_.size(), 0);
+    if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    if (got == 0) return false;
+    connection.framer.Feed({buffer_.data(), static_cast<size_t>(got)}, Sink(connection));
+    return true;
+  }
+
+  Framer::Sink Sink(Connection& connection) {
+    return [this, &connection, receive_time = parts_.clock->Now(), now = parts_.clock->SteadyNow()](
+               std::string_view line, bool truncated) {
+      intake_.Add(connection.state, sources_, line, truncated, receive_time, now);
+    };
+  }
+
+  void Close(int fd) {
+    const auto found = connections_.find(fd);
+    found->second->framer.Finish(Sink(*found->second));
+    connections_.erase(found);
+    parts_.metrics->CountConnections(options_.name, -1);
+  }
+
+  // At a stop: what the kernel had taken from senders is read once more, so that a restart loses as
+  // little as plain syslog over TCP allows.
+  void Finish() {
+    const SteadyTime until = parts_.clock->SteadyNow() + kFinalReads;
+    bool more = parts_.sink->flowing();
+    while (more && parts_.clock->SteadyNow() < until) {
+      more = false;
+      for (auto& [fd, connection] : connections_) {
+        const ssize_t got = ::recv(fd, buffer_.data(), buffer_.size(), 0);
+        if (got <= 0) continue;
+        connection->framer.Feed({buffer_.data(), static_cast<size_t>(got)}, Sink(*connection));
+        more = true;
+      }
+      HandOn(false);
+    }
+    while (!connections_.empty()) Close(connections_.begin()->first);
+    HandOn(true);
+    parts_.sink->Lose(waiting_);
+  }
+
+  const ListenerOptions& options_;
+  const ListenerParts& parts_;
+  Intake intake_;
+  Socket listening_;
+  Socket epoll_;
+  Socket wake_;
+  std::shared_ptr<const SourceMap> sources_;
+  std::unordered_map<int, std::unique_ptr<Connection>> connections_;
+  std::vector<ReadyBatch> waiting_;  // refused by streams and spool
+  std::string buffer_;
+};
+
+class TcpListener final : public Listener {
+ public:
+  TcpListener(ListenerOptions options, ListenerParts parts, std::vector<Socket> sockets,
+              std::string address)
+      : options_(std::move(options)), parts_(std::move(parts)), address_(std::move(address)) {
+    for (size_t i = 0; i < sockets.size(); ++i) {
+      threads_.push_back(std::make_unique<TcpThread>(options_, parts_, std::move(sockets[i]),
+                                                     static_cast<int>(i)));
+    }
+  }
+  ~TcpListener() override { Stop(); }
+
+  const std::string& address() const override { return address_; }
+
+  void Start() override {
+    for (const auto& thread : threads_) {
+      running_.emplace_back([&thread](const std::stop_token& stop) { thread->Run(stop); });
+    }
+  }
+
+  void Stop() override {
+    for (size_t i = 0; i < running_.size(); ++i) {
+      running_[i].request_stop();
+      threads_[i]->Wake();
+    }
+    running_.clear();  // joins
+  }
+
+ private:
+  const ListenerOptions options_;
+  const ListenerParts parts_;
+  const std::string address_;
+  std::vector<std::unique_ptr<TcpThread>> threads_;
+  std::vector<std::jthread> running_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<Listener>> MakeTcpListener(const ListenerOptions& options,
+                                                    const ListenerParts& parts) {
+  std::vector<Socket> sockets;
+  std::string address = options.address;
+  for (int i = 0; i < options.threads; ++i) {
+    YAGURA_ASSIGN_OR_RETURN(Socket socket, Bind(address, SOCK_STREAM));
+    address = BoundAddress(socket);  // the others share the port
+    sockets.push_back(std::move(socket));
+  }
+  return std::make_unique<TcpListener>(options, parts, std::move(sockets), std::move(address));
+}
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,302 @@
+// Listeners, sink and spool against a real flow Redis: what came in is in the streams, once, also
+// when Redis was away in the middle.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "common/event/batch_codec.h"
+#include "common/metrics/metrics.h"
+#include "common/redis/pool.h"
+#include "common/stream/producer.h"
+#include "common/stream/worker.h"
+#include "common/testing/fortigate_lines.h"
+#include "common/testing/process.h"
+#include "common/testing/redis_server.h"
+#include "common/testing/status_matchers.h"
+#include "services/ingestion/domain/quarantine.h"
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/listener.h"
+#include "yagura/directory/v1/source.pb.h"
+#include "yagura/event/v1/event.pb.h"
+
+namespace yagura::ingestion {
+namespace {
+
+using testing::IsOk;
+
+constexpr auto kPatience = std::chrono::seconds(60);
+
+template <typename Condition>
+bool Eventually(const Condition& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return true;
+}
+
+class Client {
+ public:
+  Client(int type, const std::string& address) : fd_(::socket(AF_INET, type, 0)) {
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(address.find(':') + 1))));
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd_, reinterpret_cast<sockaddr*>(&place), sizeof place) != 0) std::abort();
+  }
+  ~Client() { ::close(fd_); }
+  void Send(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) std::abort();
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+  }
+
+ private:
+  int fd_;
+};
+
+class ListenersTest : public ::testing::Test {
+ protected:
+  ListenersTest() {
+    parts_.instance = "test";
+    parts_.sources = std::make_shared<CurrentSources>();
+    parts_.quarantine = std::make_shared<Quarantine>();
+    parts_.metrics = std::make_shared<IngestionMetrics>(registry_);
+    parts_.clock = SystemClock();
+    directory::v1::Source source;
+    source.set_name("tenants/acme/sources/fw");
+    source.set_site("hq");
+    source.set_device("fw1");
+    source.mutable_match()->set_cidr("127.0.0.0/8");
+    parts_.sources->Set(SourceMap::Build({source}, {}, nullptr));
+    NewSink();
+  }
+  ~ListenersTest() override {
+    listener_.reset();
+    parts_.sink.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void NewSink() {
+    parts_.sink.reset();
+    auto producer = std::make_shared<stream::Producer>(pool_, topic_, stream::Producer::Options{});
+    parts_.sink =
+        std::make_shared<BatchSink>(producer, Spool::Open(folder_ / "spool", spool_quota_).value(),
+                                    parts_.metrics, Logger::Null());
+    parts_.sink->Start();
+  }
+
+  std::string Listen(bool tcp) {
+    ListenerOptions options;
+    options.name = tcp ? "syslog_tcp" : "syslog_udp";
+    options.address = "127.0.0.1:0";
+    auto made = tcp ? MakeTcpListener(options, parts_) : MakeUdpListener(options, parts_);
+    listener_ = std::move(made).value();
+    listener_->Start();
+    return listener_->address();
+  }
+
+  // Every event in the streams, in the order of each shard; empty where Redis is away.
+  std::vector<event::v1::Event> Stored() {
+    std::vector<event::v1::Event> events;
+    for (int shard = 0; shard < topic_.shards; ++shard) {
+      const auto reply =
+          pool_->Command({"XRANGE", stream::StreamKey(topic_.name, shard), "-", "+"});
+      if (!reply.ok()) return {};
+      for (const redis::Reply& entry : reply->items) {
+        const auto& pairs = entry.items[1].items;
+        for (size_t i = 1; i < pairs.size(); i += 2) {
+          auto reader = event::BatchReader::Open(pairs[i].text);
+          if (!reader.ok()) continue;  // the key, not the payload
+          for (size_t at = 0; at < reader->size(); ++at) {
+            EXPECT_THAT(reader->Get(at, &events.emplace_back()), IsOk());
+          }
+        }
+      }
+    }
+    return events;
+  }
+
+  bool EventuallyStored(size_t count) {
+    return Eventually([&] { return Stored().size() >= count; });
+  }
+
+  static std::multiset<std::string> RawOf(const std::vector<event::v1::Event>& events) {
+    std::multiset<std::string> lines;
+    for (const auto& event : events) lines.insert(event.raw());
+    return lines;
+  }
+
+  uint64_t spool_quota_ = 1 << 30;
+  const std::filesystem::path folder_ = testing::MakeTemporaryFolder();
+  testing::RedisServer redis_;
+  std::shared_ptr<redis::Pool> pool_ = redis_.NewPool();
+  const stream::Topic topic_{"events", 2, {"archive"}};
+  std::shared_ptr<MetricsRegistry> registry_ = std::make_shared<MetricsRegistry>();
+  ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
+  std::unique_ptr<Listener> listener_;
+};
+
+TEST_F(ListenersTest, TcpLinesOfBothFramingsReachTheStreams) {
+  const std::string address = Listen(true);
+  testing::FortigateLines source;
+  std::multiset<std::string> sent;
+  {
+    const Client client(SOCK_STREAM, address);
+    std::string bytes;
+    for (int i = 0; i < 3000; ++i) {
+      const std::string line = source.Next();
+      sent.insert(line);
+      bytes += i % 2 == 0 ? line + "\n" : std::to_string(line.size()) + " " + line;
+    }
+    client.Send(bytes);
+  }
+  ASSERT_TRUE(EventuallyStored(sent.size()));
+  const auto events = Stored();
+  EXPECT_EQ(RawOf(events), sent);
+  std::set<std::string> ids;
+  uint64_t denied = 0;
+  for (const auto& event : events) {
+    EXPECT_EQ(event.tenant(), "acme");
+    EXPECT_EQ(event.site(), "hq");
+    EXPECT_EQ(event.device(), "fw1");
+    EXPECT_EQ(event.origin(), "127.0.0.1");
+    EXPECT_EQ(event.product(), "fortinet.fortigate");
+    denied += event.category() == "traffic" && event.action() == event::v1::BLOCKED;
+    ids.insert(event.id());
+  }
+  EXPECT_EQ(ids.size(), sent.size());
+  EXPECT_EQ(denied, source.counts().denied);
+}
+
+TEST_F(ListenersTest, UdpLinesReachTheStreams) {
+  const std::string address = Listen(false);
+  testing::FortigateLines source;
+  std::multiset<std::string> sent;
+  const Client client(SOCK_DGRAM, address);
+  for (int i = 0; i < 500; ++i) {
+    const std::string line = source.Next();
+    sent.insert(line);
+    client.Send(line + "\n");
+  }
+  ASSERT_TRUE(EventuallyStored(sent.size()));
+  EXPECT_EQ(RawOf(Stored()), sent);
+}
+
+TEST_F(ListenersTest, LinesOfUnknownSendersAreKeptInQuarantineAndShown) {
+  parts_.sources->Set(SourceMap::Empty());
+  const std::string address = Listen(true);
+  const Client client(SOCK_STREAM, address);
+  client.Send("<13>Nov 21 09:15:42 srv app: hello\n");
+  ASSERT_TRUE(EventuallyStored(1));
+  EXPECT_EQ(Stored()[0].tenant(), "quarantine");
+  const auto senders = parts_.quarantine->List();
+  ASSERT_EQ(senders.size(), 1u);
+  EXPECT_EQ(senders[0].address(), "127.0.0.1");
+  EXPECT_EQ(senders[0].listener(), "syslog_tcp");
+  EXPECT_EQ(senders[0].host(), "srv");
+  EXPECT_EQ(senders[0].samples(0), "<13>Nov 21 09:15:42 srv app: hello");
+}
+
+TEST_F(ListenersTest, OneBoxServesTwoTenantsByVirtualContext) {
+  std::vector<directory::v1::Source> sources(2);
+  for (int i = 0; i < 2; ++i) {
+    const std::string tenant = i == 0 ? "one" : "two";
+    sources[i].set_name("tenants/" + tenant + "/sources/fw");
+    sources[i].mutable_match()->set_device_serial("FGT60FTK00000001");
+    sources[i].mutable_match()->set_virtual_context("vd-" + tenant);
+  }
+  parts_.sources->Set(SourceMap::Build(sources, {}, nullptr));
+  const std::string address = Listen(true);
+  const Client client(SOCK_STREAM, address);
+  for (const char* vd : {"vd-one", "vd-two", "vd-one", "vd-three"}) {
+    client.Send("<189>date=2026-11-21 time=09:15:42 devid=\"FGT60FTK00000001\" logid=\"1\" vd=\"" +
+                std::string(vd) + "\"\n");
+  }
+  ASSERT_TRUE(EventuallyStored(4));
+  std::map<std::string, int> by_tenant;
+  for (const auto& event : Stored()) ++by_tenant[event.tenant()];
+  EXPECT_EQ(by_tenant, (std::map<std::string, int>{{"one", 2}, {"two", 1}, {"quarantine", 1}}));
+}
+
+TEST_F(ListenersTest, RedisKilledInTheMiddleLosesAndDoublesNothing) {
+  const std::string address = Listen(true);
+  testing::FortigateLines source;
+  std::multiset<std::string> sent;
+  const Client client(SOCK_STREAM, address);
+  // Enough that neither our spool nor the kernel's buffers take it all while Redis is away.
+  std::jthread sender([&] {
+    for (int i = 0; i < 60'000; ++i) {
+      const std::string line = source.Next();
+      sent.insert(line);
+      client.Send(line + "\n");
+    }
+  });
+  ASSERT_TRUE(EventuallyStored(2000));
+  redis_.KillHard();
+  ASSERT_TRUE(Eventually([&] { return !parts_.sink->flowing(); }));
+  EXPECT_FALSE(parts_.sink->health().ok());
+  redis_.Restart();
+  sender.join();
+  ASSERT_TRUE(EventuallyStored(sent.size()));
+  EXPECT_TRUE(Eventually([&] { return parts_.sink->flowing(); }));
+  EXPECT_EQ(RawOf(Stored()), sent);
+}
+
+TEST_F(ListenersTest, UdpGoesToTheSpoolWhileRedisIsAwayAndIsReplayedInOrder) {
+  const std::string address = Listen(false);
+  const Client client(SOCK_DGRAM, address);
+  client.Send("<13>app: first");
+  ASSERT_TRUE(EventuallyStored(1));
+  redis_.KillHard();
+  std::vector<std::string> sent{"<13>app: first"};
+  for (int i = 0; i < 50; ++i) {
+    sent.push_back("<13>app: line " + std::to_string(i));
+    client.Send(sent.back());
+  }
+  ASSERT_TRUE(Eventually([&] {
+    return registry_->Render().find("yagura_ingestion_spooled_lines_total") != std::string::npos;
+  }));
+  redis_.Restart();
+  ASSERT_TRUE(EventuallyStored(sent.size()));
+  std::vector<std::string> stored;
+  for (const auto& event : Stored()) stored.push_back(event.raw());
+  EXPECT_EQ(stored, sent);
+}
+
+TEST_F(ListenersTest, TheSpoolOfAnEarlierProcessGoesFirst) {
+  const std::string address = Listen(false);
+  redis_.KillHard();
+  const Client client(SOCK_DGRAM, address);
+  client.Send("<13>app: before");
+  ASSERT_TRUE(Eventually([&] {
+    return registry_->Render().find("yagura_ingestion_spooled_lines_total") != std::string::npos;
+  }));
+  listener_.reset();
+  NewSink();  // as after a restart of the process
+  parts_.instance = "second";
+  EXPECT_FALSE(parts_.sink->flowing());
+  const std::string again = Listen(false);
+  const Client second(SOCK_DGRAM, again);
+  second.Send("<13>app: after");
+  redis_.Restart();
+  ASSERT_TRUE(EventuallyStored(2));
+  const auto events = Stored();
+  EXPECT_EQ(events[0].raw(), "<13>app: before");
+  EXPECT_EQ(events[1].raw(), "<13>app: after");
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
