@@ -1,0 +1,34 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+
+#include "common/store/projection.h"
+#include "common/store/store.h"
+#include "yagura/detection/v1/detection_service.pb.h"
+
+namespace yagura::rpc {
+class Call;
+class ServiceRegistry;
+}  // namespace yagura::rpc
+
+namespace yagura::detection {
+
+// GetFinding and ListFindings. Thread-safe.
+class FindingHandlers {
+ public:
+  FindingHandlers(store::Store<v1::Finding> findings, std::shared_ptr<store::FeedFollower> feed);
+  void Register(rpc::ServiceRegistry& registry);
+
+  absl::StatusOr<v1::Finding> Get(const rpc::Call& call,
+                                  const v1::GetFindingRequest& request) const;
+  absl::StatusOr<v1::ListFindingsResponse> List(const rpc::Call& call,
+                                                const v1::ListFindingsRequest& request) const;
+
+ private:
+  store::Store<v1::Finding> findings_;
+  store::Projection<v1::Finding> all_tenants_;
+};
+
+}  // namespace yagura::detection

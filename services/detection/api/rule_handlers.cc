@@ -1,0 +1,207 @@
+#include "services/detection/api/rule_handlers.h"
+
+#include <set>
+
+#include "fmt/format.h"
+
+#include "common/rpc/service_registry.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/detection/api/list_query.h"
+#include "services/detection/domain/rule_resource.h"
+#include "services/detection/domain/rule_trial.h"
+
+namespace yagura::detection {
+namespace {
+
+constexpr size_t kMaxSource = 512;
+constexpr int kMaxImport = 1000;
+constexpr size_t kMaxImportBytes = 3 << 20;
+constexpr int kMaxTestEvents = 10'000;
+
+// The engine's reason as an error of the request field that holds the text.
+Status AsFieldError(const Status& refused, std::string_view field) {
+  return ErrorReason(refused) == "RULE_REFUSED" ? InvalidField(field, Message(refused)) : refused;
+}
+
+Status CheckSource(const v1::Rule& rule) {
+  if (rule.source().size() <= kMaxSource) return absl::OkStatus();
+  return InvalidField("rule.source", fmt::format("longer than {} bytes", kMaxSource));
+}
+
+Status CheckMask(const google::protobuf::FieldMask& mask) {
+  if (mask.paths().empty()) return InvalidField("update_mask", "names no field");
+  for (const auto& path : mask.paths()) {
+    if (path != "text" && path != "enabled" && path != "source") {
+      return InvalidField("update_mask", fmt::format("\"{}\" cannot be changed", path));
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status CheckEtag(const std::string& given, const v1::Rule& current) {
+  if (given.empty() || given == current.etag()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
+                   fmt::format("{} has changed meanwhile", current.name()),
+                   {{"etag", current.etag()}});
+}
+
+}  // namespace
+
+RuleHandlers::RuleHandlers(store::Store<v1::Rule> rules, std::shared_ptr<store::FeedFollower> feed,
+                           std::shared_ptr<RuleBook> rule_book, std::shared_ptr<const Clock> clock)
+    : rules_(std::move(rules)),
+      all_tenants_(rules_, std::move(feed)),
+      rule_book_(std::move(rule_book)),
+      clock_(std::move(clock)) {}
+
+void RuleHandlers::Register(rpc::ServiceRegistry& registry) {
+  const std::string service = "/yagura.detection.v1.DetectionService/";
+  registry.Unary<v1::CreateRuleRequest, v1::Rule>(
+      service + "CreateRule",
+      [this](const auto& call, const auto& request) { return Create(call, request); });
+  registry.Unary<v1::GetRuleRequest, v1::Rule>(
+      service + "GetRule",
+      [this](const auto& call, const auto& request) { return Get(call, request); });
+  registry.Unary<v1::ListRulesRequest, v1::ListRulesResponse>(
+      service + "ListRules",
+      [this](const auto& call, const auto& request) { return List(call, request); });
+  registry.Unary<v1::UpdateRuleRequest, v1::Rule>(
+      service + "UpdateRule",
+      [this](const auto& call, const auto& request) { return Update(call, request); });
+  registry.Unary<v1::DeleteRuleRequest, v1::DeleteRuleResponse>(
+      service + "DeleteRule",
+      [this](const auto& call, const auto& request) { return Delete(call, request); });
+  registry.Unary<v1::ImportRulesRequest, v1::ImportRulesResponse>(
+      service + "ImportRules",
+      [this](const auto& call, const auto& request) { return Import(call, request); });
+  registry.Unary<v1::TestRuleRequest, v1::TestRuleResponse>(
+      service + "TestRule",
+      [this](const auto& call, const auto& request) { return Test(call, request); });
+}
+
+absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
+                                              const v1::CreateRuleRequest& request) {
+  YAGURA_RETURN_IF_ERROR(CheckSource(request.rule()));
+  v1::Rule rule;
+  rule.set_text(request.rule().text());
+  rule.set_enabled(request.rule().enabled());
+  rule.set_source(request.rule().source());
+  const auto parsed = CompleteRule(rule);
+  if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
+  rule.set_name(RuleName(call.tenant(), *parsed));
+  auto created = rules_.Create(call.write_context(), std::move(rule));
+  rule_book_->RequestReload();
+  return created;
+}
+
+absl::StatusOr<v1::Rule> RuleHandlers::Get(const rpc::Call&,
+                                           const v1::GetRuleRequest& request) const {
+  return rules_.Get(request.name());
+}
+
+absl::StatusOr<v1::ListRulesResponse> RuleHandlers::List(
+    const rpc::Call& call, const v1::ListRulesRequest& request) const {
+  const store::ListQuery query = QueryOf(request, "title");
+  auto page = call.all_tenants() ? all_tenants_.List(query, ScopeOf(call)) : rules_.List(query);
+  if (!page.ok()) return page.status();
+  v1::ListRulesResponse response;
+  for (auto& rule : page->items) *response.add_rules() = std::move(rule);
+  response.set_next_page_token(page->next_page_token);
+  return response;
+}
+
+absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
+                                              const v1::UpdateRuleRequest& request) {
+  YAGURA_RETURN_IF_ERROR(CheckMask(request.update_mask()));
+  YAGURA_RETURN_IF_ERROR(CheckSource(request.rule()));
+  const auto change = [&](v1::Rule& rule) -> Status {
+    YAGURA_RETURN_IF_ERROR(CheckEtag(request.rule().etag(), rule));
+    for (const auto& path : request.update_mask().paths()) {
+      if (path == "enabled") rule.set_enabled(request.rule().enabled());
+      if (path == "source") rule.set_source(request.rule().source());
+      if (path != "text") continue;
+      rule.set_text(request.rule().text());
+      const auto parsed = CompleteRule(rule);
+      if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
+      if (RuleName(call.tenant(), *parsed) != rule.name()) {
+        return InvalidField("rule.text",
+                            "has another Sigma id than the rule that it is to replace");
+      }
+    }
+    return absl::OkStatus();
+  };
+  auto updated = rules_.Mutate(call.write_context(), request.rule().name(), change);
+  rule_book_->RequestReload();
+  return updated;
+}
+
+absl::StatusOr<v1::DeleteRuleResponse> RuleHandlers::Delete(const rpc::Call& call,
+                                                            const v1::DeleteRuleRequest& request) {
+  YAGURA_RETURN_IF_ERROR(rules_.Delete(call.write_context(), request.name(), request.etag()));
+  rule_book_->RequestReload();
+  return v1::DeleteRuleResponse();
+}
+
+absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
+    const rpc::Call& call, const v1::ImportRulesRequest& request) {
+  if (request.rules_size() > kMaxImport || request.ByteSizeLong() > kMaxImportBytes) {
+    return InvalidField("rules", fmt::format("more than {} texts or {} bytes in one call",
+                                             kMaxImport, kMaxImportBytes));
+  }
+  v1::ImportRulesResponse response;
+  for (const auto& text : request.rules()) {
+    auto* result = response.add_results();
+    result->set_source(text.source());
+    const auto name = ImportOne(call, text, request.validate_only());
+    if (name.ok()) {
+      result->set_rule(*name);
+      response.set_loaded(response.loaded() + 1);
+    } else if (ErrorReason(name.status()) == "RULE_REFUSED") {
+      result->set_reason(std::string(Message(name.status())));
+      result->set_line(ParseNumber<int>(GetErrorMetadata(name.status())["line"]).value_or(0));
+      response.set_refused(response.refused() + 1);
+    } else {
+      return Annotate(name.status(), text.source());
+    }
+  }
+  if (!request.validate_only()) rule_book_->RequestReload();
+  return response;
+}
+
+absl::StatusOr<std::string> RuleHandlers::ImportOne(const rpc::Call& call, const v1::RuleText& text,
+                                                    bool validate_only) {
+  v1::Rule rule;
+  rule.set_text(text.text());
+  rule.set_source(text.source().substr(0, kMaxSource));
+  rule.set_enabled(true);
+  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule));
+  rule.set_name(RuleName(call.tenant(), parsed));
+  if (validate_only) return rule.name();
+  // Importing the same again changes nothing, so each write is repeatable without the request id,
+  // which the rules of one call share.
+  auto context = call.write_context();
+  context.request_id.clear();
+  context.request_digest.clear();
+  const auto replace = [&rule](v1::Rule& kept) {
+    kept.set_text(rule.text());
+    kept.set_source(rule.source());
+    return CompleteRule(kept).status();
+  };
+  auto kept = rules_.Mutate(context, rule.name(), replace);
+  if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules_.Create(context, rule);
+  if (!kept.ok()) return kept.status();
+  return rule.name();
+}
+
+absl::StatusOr<v1::TestRuleResponse> RuleHandlers::Test(const rpc::Call& call,
+                                                        const v1::TestRuleRequest& request) const {
+  if (request.events_size() > kMaxTestEvents) {
+    return InvalidField("events", fmt::format("more than {} of them", kMaxTestEvents));
+  }
+  auto parsed = ParseSigma(request.text());
+  if (!parsed.ok()) return AsFieldError(parsed.status(), "text");
+  return TryRule(call.tenant(), *std::move(parsed), request.events(), clock_->Now());
+}
+
+}  // namespace yagura::detection

@@ -1,0 +1,155 @@
+#include "services/detection/app.h"
+
+#include "common/clock/proto_time.h"
+#include "common/event/batch_codec.h"
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/store/projection.h"
+#include "common/store/store.h"
+#include "common/stream/producer.h"
+#include "common/stream/worker.h"
+#include "services/detection/api/finding_handlers.h"
+#include "services/detection/api/rule_handlers.h"
+#include "services/detection/domain/findings.h"
+#include "services/detection/domain/rule_resource.h"
+#include "services/detection/storage/content_rules.h"
+#include "services/detection/storage/finding_sink.h"
+#include "services/detection/storage/kinds.h"
+#include "services/detection/storage/window_store.h"
+#include "services/detection/workers/match_worker.h"
+#include "services/detection/workers/rule_book.h"
+#include "services/detection/workers/window_worker.h"
+
+namespace yagura::detection {
+namespace {
+
+constexpr std::string_view kMatchReader = "detection";
+constexpr std::string_view kWindowReader = "detection-windows";
+constexpr std::chrono::seconds kTrimInterval{5};
+
+class DetectionApp final : public rpc::App {
+ public:
+  DetectionApp(const rpc::Platform& platform, Settings settings)
+      : platform_(platform),
+        settings_(std::move(settings)),
+        logger_(platform.logger.Named("detection")),
+        findings_(platform.state, FindingKind(), platform.clock),
+        rules_(platform.state, RuleResourceKind(), platform.clock),
+        rule_book_(std::make_shared<RuleBook>(rules_, platform.state, *platform.metrics, logger_)),
+        hits_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.hits,
+                                                       stream::Producer::Options{})),
+        findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
+                                                           stream::Producer::Options{})),
+        sink_(std::make_shared<FindingSink>(findings_, findings_topic_)),
+        match_(rule_book_, hits_topic_, settings_.fold, *platform.metrics),
+        window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,
+                                              std::string(kWindowReader)),
+                sink_, {settings_.lateness, static_cast<size_t>(settings_.groups_per_rule)},
+                *platform.metrics),
+        match_worker_(
+            platform.flow, settings_.events, Options(kMatchReader, settings_.match_threads),
+            [this](const auto& context, const auto& entries) {
+              return match_.Handle(context, entries);
+            },
+            [this](const auto&, const auto& entry, const auto& status) {
+              TellDeadLetter(entry, status);
+            },
+            logger_),
+        window_worker_(
+            platform.flow, settings_.hits, Options(kWindowReader, settings_.window_threads),
+            [this](const auto& context, const auto& entries) {
+              return window_.Handle(context, entries);
+            },
+            [this](const auto&, const auto& entry, const auto& status) {
+              logger_.Error("hits went to the dead letters",
+                            {{"entry", entry.id.ToString()}, {"reason", Message(status)}});
+            },
+            logger_),
+        trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
+        finding_handlers_(findings_, platform.feed),
+        rule_handlers_(rules_, platform.feed, rule_book_, platform.clock) {}
+
+  ~DetectionApp() override { Stop(); }
+
+  std::string_view name() const override { return "detection"; }
+
+  void Register(rpc::ServiceRegistry& registry) override {
+    finding_handlers_.Register(registry);
+    rule_handlers_.Register(registry);
+  }
+
+  absl::Status Start() override {
+    for (const auto& topic : {settings_.events, settings_.hits, settings_.findings}) {
+      YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, topic));
+    }
+    YAGURA_RETURN_IF_ERROR(store::RegisterTenant(*platform_.state, kProviderTenant));
+    YAGURA_ASSIGN_OR_RETURN(const int loaded,
+                            LoadContentRules(settings_.content_folder, rules_, logger_));
+    logger_.Info("content rules", {{"loaded", loaded}});
+    YAGURA_RETURN_IF_ERROR(rule_book_->Reload());
+    platform_.feed->Subscribe(rule_book_);
+    rule_book_->Start();
+    window_worker_.Start();
+    match_worker_.Start();
+    trimmer_.Start();
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    match_worker_.Stop();
+    window_worker_.Stop();
+    trimmer_.Stop();
+    rule_book_->Stop();
+  }
+
+ private:
+  stream::Worker::Options Options(std::string_view reader, int threads) const {
+    stream::Worker::Options options;
+    options.reader = std::string(reader);
+    options.lease = settings_.lease;
+    options.threads = threads;
+    return options;
+  }
+
+  // The batch could not be looked at: say so to the tenant, or to the provider where even the
+  // tenant cannot be read.
+  void TellDeadLetter(const stream::Entry& entry, const Status& reason) {
+    logger_.Error("events went to the dead letters",
+                  {{"entry", entry.id.ToString()}, {"reason", Message(reason)}});
+    std::string tenant(kProviderTenant);
+    std::string batch_id = entry.key;
+    if (const auto batch = event::BatchReader::Open(entry.payload); batch.ok()) {
+      tenant = batch->tenant();
+      batch_id = batch->batch_id();
+    }
+    const int64_t now = platform_.clock->Now().time_since_epoch().count();
+    const Status put =
+        sink_->Put({{DeadLetterFinding(tenant, batch_id, Message(reason), now), true}});
+    if (!put.ok()) logger_.Error("no finding of it", {{"reason", Message(put)}});
+  }
+
+  const rpc::Platform platform_;
+  const Settings settings_;
+  const Logger logger_;
+  store::Store<v1::Finding> findings_;
+  store::Store<v1::Rule> rules_;
+  const std::shared_ptr<RuleBook> rule_book_;
+  const std::shared_ptr<stream::Producer> hits_topic_;
+  const std::shared_ptr<stream::Producer> findings_topic_;
+  const std::shared_ptr<FindingSink> sink_;
+  MatchWorker match_;
+  WindowWorker window_;
+  stream::Worker match_worker_;
+  stream::Worker window_worker_;
+  stream::Trimmer trimmer_;
+  FindingHandlers finding_handlers_;
+  RuleHandlers rule_handlers_;
+};
+
+}  // namespace
+
+std::unique_ptr<rpc::App> MakeApp(const rpc::Platform& platform, Settings settings) {
+  return std::make_unique<DetectionApp>(platform, std::move(settings));
+}
+
+}  // namespace yagura::detection

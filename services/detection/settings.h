@@ -1,0 +1,30 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+
+#include "common/stream/topic.h"
+
+namespace yagura::config {
+class SettingsReader;
+}
+
+namespace yagura::detection {
+
+struct Settings {
+  stream::Topic events{"events", 4, {"archive", "detection"}};
+  stream::Topic hits{"hits", 4, {"detection-windows"}};
+  stream::Topic findings{"findings", 4, {"notification", "ticketing"}};
+  int match_threads = 1;
+  int window_threads = 1;
+  std::chrono::milliseconds lease{8'000};
+  std::chrono::milliseconds fold{10 * 60'000};
+  std::chrono::milliseconds lateness{2 * 60'000};
+  int groups_per_rule = 10'000;
+  std::filesystem::path content_folder;  // of Sigma rules; empty: none
+
+  // Wrong and unknown keys are told by the reader's Finish.
+  static Settings Read(config::SettingsReader& reader);
+};
+
+}  // namespace yagura::detection
