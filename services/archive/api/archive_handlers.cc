@@ -1,0 +1,251 @@
+#include "services/archive/api/archive_handlers.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/eventstore/client.h"
+#include "common/filter/filter.h"
+#include "common/status/status.h"
+#include "services/archive/domain/page_token.h"
+
+namespace yagura::archive {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kEventsPerMessage = 500;
+constexpr size_t kBytesPerMessage = 1 << 20;
+constexpr int kDefaultPage = 100;
+constexpr int kLargestPage = 10'000;
+constexpr int kDefaultGroups = 10;
+constexpr int kMostGroups = 1'000;
+constexpr int kMostGroupKeys = 4;
+constexpr size_t kMostSources = 10'000;
+constexpr milliseconds kRetryDelay{1'000};
+
+StatusOr<size_t> Clamp(std::string_view field, int asked, int fallback, int most) {
+  if (asked < 0) return InvalidField(field, "must not be negative");
+  return static_cast<size_t>(asked == 0 ? fallback : std::min(asked, most));
+}
+
+Status FromStore(const Status& status) {
+  if (status.code() != absl::StatusCode::kUnavailable) return status;
+  return WithRetryDelay(status, kRetryDelay);
+}
+
+// Collects events into messages and sends a message once it is known whether more come.
+class SearchSender {
+ public:
+  SearchSender(const rpc::Outbox<v1::SearchEventsResponse>& out, size_t page_size,
+               const TimeWindow& window, const SearchIdentity& identity)
+      : out_(out), page_size_(page_size), window_(window), identity_(identity) {}
+
+  Status Add(event::v1::Event event) {
+    if (count_ == page_size_) {
+      more_ = true;
+      return absl::OkStatus();
+    }
+    if (static_cast<size_t>(response_.events_size()) >= kEventsPerMessage ||
+        bytes_ >= kBytesPerMessage) {
+      YAGURA_RETURN_IF_ERROR(Send(true));
+    }
+    ++count_;
+    bytes_ += event.ByteSizeLong();
+    *response_.add_events() = std::move(event);
+    return absl::OkStatus();
+  }
+
+  Status Finish() { return Send(more_); }
+
+ private:
+  Status Send(bool more) {
+    if (more && response_.events_size() > 0) {
+      const auto& last = response_.events(response_.events_size() - 1);
+      response_.set_next_page_token(
+          EncodeSearchToken({{FromProto(last.receive_time()), last.id()}, window_}, identity_));
+    }
+    if (!out_.PushWhenRoom(std::exchange(response_, {}))) {
+      return absl::CancelledError("the call is over");
+    }
+    bytes_ = 0;
+    return absl::OkStatus();
+  }
+
+  const rpc::Outbox<v1::SearchEventsResponse>& out_;
+  const size_t page_size_;
+  const TimeWindow window_;
+  const SearchIdentity identity_;
+  v1::SearchEventsResponse response_;
+  size_t bytes_ = 0;
+  size_t count_ = 0;
+  bool more_ = false;
+};
+
+}  // namespace
+
+ArchiveHandlers::ArchiveHandlers(std::shared_ptr<eventstore::Client> client,
+                                 const EventTable& table, std::shared_ptr<const Clock> clock,
+                                 Options options)
+    : client_(std::move(client)),
+      table_(table),
+      queries_(table),
+      clock_(std::move(clock)),
+      options_(options) {}
+
+StatusOr<Selection> ArchiveHandlers::Select(const rpc::Call& call, const std::string& filter,
+                                            const v1::TimeRange& range) const {
+  const TimePoint now = clock_->Now();
+  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window, ResolveWindow(range, now));
+  YAGURA_ASSIGN_OR_RETURN(filter::Filter parsed,
+                          filter::Filter::Parse(filter, filter::EventSchema(), now));
+  return Selection{call.scope(), window, std::move(parsed)};
+}
+
+// The store gives up when the caller does.
+void ArchiveHandlers::Bound(const rpc::Call& call, eventstore::Query* query) const {
+  const auto left = std::chrono::duration_cast<milliseconds>(call.deadline() - clock_->SteadyNow());
+  query->timeout = std::clamp(left, milliseconds(1), options_.query_timeout);
+  if (options_.query_threads > 0) {
+    query->settings["max_threads"] = std::to_string(options_.query_threads);
+  }
+}
+
+StatusOr<eventstore::Table> ArchiveHandlers::Run(const rpc::Call& call,
+                                                 eventstore::Query query) const {
+  Bound(call, &query);
+  auto result = client_->Select(query, kMostSources + 1, call.cancelled());
+  if (!result.ok()) return FromStore(result.status());
+  return result;
+}
+
+StatusOr<uint64_t> ArchiveHandlers::Count(const rpc::Call& call, const Selection& selection) const {
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Count(selection));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  return result.rows.at(0).at(0).AsUnsigned();
+}
+
+Status ArchiveHandlers::SearchEvents(const rpc::Call& call, const v1::SearchEventsRequest& request,
+                                     const rpc::Outbox<v1::SearchEventsResponse>& out) const {
+  YAGURA_ASSIGN_OR_RETURN(const size_t page_size,
+                          Clamp("page_size", request.page_size(), kDefaultPage, kLargestPage));
+  YAGURA_ASSIGN_OR_RETURN(const SearchOrder order, ParseSearchOrder(request.order_by()));
+  YAGURA_ASSIGN_OR_RETURN(Selection selection, Select(call, request.filter(), request.range()));
+  const SearchIdentity identity{request.parent(), request.filter(), request.order_by()};
+  std::optional<Position> after;
+  if (!request.page_token().empty()) {
+    YAGURA_ASSIGN_OR_RETURN(SearchToken token, DecodeSearchToken(request.page_token(), identity));
+    after = std::move(token.position);
+    selection.window = token.window;
+  }
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
+                          queries_.Search(selection, order, after, page_size + 1));
+  Bound(call, &query);
+  SearchSender sender(out, page_size, selection.window, identity);
+  const Status streamed = client_->Stream(
+      query,
+      [&](const eventstore::Row& row) {
+        event::v1::Event event;
+        table_.Decode(row, &event);
+        return sender.Add(std::move(event));
+      },
+      call.cancelled());
+  if (!streamed.ok()) return FromStore(streamed);
+  return sender.Finish();
+}
+
+StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
+    const rpc::Call& call, const v1::CountEventsRequest& request) const {
+  YAGURA_ASSIGN_OR_RETURN(const size_t limit,
+                          Clamp("limit", request.limit(), kDefaultGroups, kMostGroups));
+  YAGURA_ASSIGN_OR_RETURN(const GroupOrder order, ParseGroupOrder(request.order_by()));
+  if (request.group_by_size() > kMostGroupKeys) {
+    return InvalidField("group_by", fmt::format("at most {} paths", kMostGroupKeys));
+  }
+  std::vector<GroupKey> keys;
+  for (const std::string& path : request.group_by()) {
+    YAGURA_ASSIGN_OR_RETURN(GroupKey key, ParseGroupKey(path, table_));
+    keys.push_back(std::move(key));
+  }
+  YAGURA_ASSIGN_OR_RETURN(const Selection selection,
+                          Select(call, request.filter(), request.range()));
+  v1::CountEventsResponse response;
+  if (keys.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
+    response.set_total(total);
+    return response;
+  }
+  YAGURA_ASSIGN_OR_RETURN(
+      eventstore::Query query,
+      queries_.Groups(selection, keys, order, request.skip_missing(), limit + 1));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  for (const eventstore::Row& row : result.rows) {
+    response.set_total(row.at(keys.size() + 1).AsUnsigned());
+    if (static_cast<size_t>(response.groups_size()) == limit) {
+      response.set_truncated(true);
+      break;
+    }
+    auto* group = response.add_groups();
+    for (size_t i = 0; i < keys.size(); ++i) group->add_values(FormatGroupValue(keys[i], row[i]));
+    group->set_count(row.at(keys.size()).AsUnsigned());
+  }
+  if (result.rows.empty() && request.skip_missing()) {
+    YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
+    response.set_total(total);
+  }
+  return response;
+}
+
+StatusOr<v1::GetHistogramResponse> ArchiveHandlers::GetHistogram(
+    const rpc::Call& call, const v1::GetHistogramRequest& request) const {
+  YAGURA_ASSIGN_OR_RETURN(const Selection selection,
+                          Select(call, request.filter(), request.range()));
+  YAGURA_ASSIGN_OR_RETURN(const std::chrono::seconds interval,
+                          ResolveInterval(request.interval(), selection.window));
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Histogram(selection, interval));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  v1::GetHistogramResponse response;
+  *response.mutable_interval() = ToProtoDuration(interval);
+  const int64_t first = BucketOf(selection.window.start, interval);
+  const int64_t last = BucketOf(selection.window.end - std::chrono::nanoseconds(1), interval);
+  for (int64_t bucket = first; bucket <= last; ++bucket) {
+    *response.add_buckets()->mutable_start_time() = ToProto(TimePoint(interval * bucket));
+  }
+  uint64_t total = 0;
+  for (const eventstore::Row& row : result.rows) {
+    const int64_t bucket = row.at(0).AsSigned();
+    if (bucket < first || bucket > last) continue;
+    response.mutable_buckets(static_cast<int>(bucket - first))->set_count(row.at(1).AsUnsigned());
+    total += row.at(1).AsUnsigned();
+  }
+  response.set_total(total);
+  return response;
+}
+
+StatusOr<v1::GetCoverageResponse> ArchiveHandlers::GetCoverage(
+    const rpc::Call& call, const v1::GetCoverageRequest& request) const {
+  YAGURA_ASSIGN_OR_RETURN(const Selection selection, Select(call, "", request.range()));
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Coverage(selection, kMostSources));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  v1::GetCoverageResponse response;
+  response.set_hours_in_range(HoursIn(selection.window));
+  for (const eventstore::Row& row : result.rows) {
+    auto* source = response.add_sources();
+    source->set_tenant(row.at(0).text);
+    source->set_site(row.at(1).text);
+    source->set_device(row.at(2).text);
+    source->set_product(row.at(3).text);
+    source->set_event_count(row.at(4).AsUnsigned());
+    source->set_flawed_count(row.at(5).AsUnsigned());
+    source->set_clock_error_count(row.at(6).AsUnsigned());
+    source->set_hours_with_events(static_cast<uint32_t>(row.at(7).AsUnsigned()));
+    *source->mutable_first_receive_time() = ToProto(row.at(8).AsTime());
+    *source->mutable_last_receive_time() = ToProto(row.at(9).AsTime());
+  }
+  return response;
+}
+
+}  // namespace yagura::archive

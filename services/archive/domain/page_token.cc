@@ -1,0 +1,55 @@
+#include "services/archive/domain/page_token.h"
+
+#include <openssl/sha.h>
+
+#include <array>
+#include <cstring>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "yagura/archive/internal/v1/archive_state.pb.h"
+
+namespace yagura::archive {
+namespace {
+
+TimePoint FromNanoseconds(int64_t count) { return TimePoint(std::chrono::nanoseconds(count)); }
+
+uint64_t DigestOf(const SearchIdentity& identity) {
+  const std::string text = fmt::format("{}:{}{}:{}{}", identity.parent.size(), identity.parent,
+                                       identity.filter.size(), identity.filter, identity.order_by);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  uint64_t digest = 0;
+  std::memcpy(&digest, hash.data(), sizeof(digest));
+  return digest;
+}
+
+}  // namespace
+
+std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& identity) {
+  internal::v1::SearchPosition position;
+  position.set_receive_time(token.position.receive_time.time_since_epoch().count());
+  position.set_event_id(token.position.event_id);
+  position.set_range_start(token.window.start.time_since_epoch().count());
+  position.set_range_end(token.window.end.time_since_epoch().count());
+  position.set_request_digest(DigestOf(identity));
+  return Base64UrlEncode(position.SerializeAsString());
+}
+
+StatusOr<SearchToken> DecodeSearchToken(std::string_view text, const SearchIdentity& identity) {
+  internal::v1::SearchPosition position;
+  const auto bytes = Base64UrlDecode(text);
+  if (!bytes || !position.ParseFromString(*bytes)) {
+    return InvalidField("page_token", "is not a token of this service");
+  }
+  if (position.request_digest() != DigestOf(identity)) {
+    return InvalidField("page_token", "belongs to another parent, filter or order");
+  }
+  return SearchToken{
+      {FromNanoseconds(position.receive_time()), position.event_id()},
+      {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end())}};
+}
+
+}  // namespace yagura::archive

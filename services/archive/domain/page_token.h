@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+#include "services/archive/domain/queries.h"
+
+namespace yagura::archive {
+
+// Where a search goes on. The token holds no right: tenants are checked with every request.
+struct SearchToken {
+  Position position;
+  TimeWindow window;  // as it was for the first page: its defaults depend on the time of asking
+};
+
+// What makes two requests the same search.
+struct SearchIdentity {
+  std::string_view parent;
+  std::string_view filter;
+  std::string_view order_by;
+};
+
+std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& identity);
+// INVALID_ARGUMENT where it is broken or belongs to another search.
+absl::StatusOr<SearchToken> DecodeSearchToken(std::string_view text,
+                                              const SearchIdentity& identity);
+
+}  // namespace yagura::archive

@@ -1,0 +1,96 @@
+#include "services/archive/storage/migrations.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fmt/format.h"
+
+#include "common/eventstore/client.h"
+#include "common/status/status.h"
+#include "services/archive/domain/event_table.h"
+
+namespace yagura::archive {
+namespace {
+
+// Without a window a repeated token would store its rows again.
+constexpr std::string_view kDurable =
+    "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1";
+
+struct Migration {
+  unsigned version;
+  std::string_view description;
+  // Each may run again after a crash in between.
+  std::vector<std::string> statements;
+};
+
+std::string EventsTable(const EventTable& table) {
+  std::string columns;
+  for (const EventColumn& column : table.columns()) {
+    columns += fmt::format("`{}` {},\n", column.name, column.definition);
+  }
+  // Partitions by the day of receipt: event times are hostile, and an insert across more than a
+  // hundred partitions fails whole.
+  return fmt::format(
+      "CREATE TABLE IF NOT EXISTS yagura.events (\n{}"
+      "expires DateTime('UTC') CODEC(Delta, ZSTD(1)),\n"
+      "INDEX event_time_range event_time TYPE minmax GRANULARITY 1,\n"
+      "INDEX src_ip_bloom src_ip TYPE bloom_filter(0.01) GRANULARITY 4,\n"
+      "INDEX dst_ip_bloom dst_ip TYPE bloom_filter(0.01) GRANULARITY 4\n"
+      ") ENGINE = MergeTree PARTITION BY toYYYYMMDD(receive_time) "
+      "ORDER BY (tenant, receive_time, id) TTL expires "
+      "SETTINGS {}, map_serialization_version = 'with_buckets', map_buckets_min_avg_size = 8",
+      columns, kDurable);
+}
+
+std::vector<Migration> Migrations(const EventTable& table) {
+  return {{1, "the table of events", {EventsTable(table)}}};
+}
+
+StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {
+  YAGURA_ASSIGN_OR_RETURN(
+      const auto result,
+      client.Select({.sql = "SELECT toUInt64(max(version)) FROM yagura.schema_version"}));
+  return static_cast<unsigned>(result.rows.at(0).at(0).AsUnsigned());
+}
+
+Status Apply(eventstore::Client& client, const Migration& migration) {
+  for (const std::string& statement : migration.statements) {
+    YAGURA_RETURN_IF_ERROR(client.Execute({.sql = statement}));
+  }
+  eventstore::Query record;
+  record.sql =
+      "INSERT INTO yagura.schema_version (version, description) "
+      "SELECT {version:UInt32}, {description:String}";
+  record.parameters = {{"version", std::to_string(migration.version)},
+                       {"description", std::string(migration.description)}};
+  return client.Execute(record);
+}
+
+}  // namespace
+
+Status Migrate(eventstore::Client& client, const EventTable& table, const Logger& logger) {
+  YAGURA_RETURN_IF_ERROR(client.Execute({.sql = "CREATE DATABASE IF NOT EXISTS yagura"}));
+  YAGURA_RETURN_IF_ERROR(client.Execute(
+      {.sql = fmt::format("CREATE TABLE IF NOT EXISTS yagura.schema_version (version UInt32, "
+                          "description String, applied DateTime64(3, 'UTC') DEFAULT now64(3)) "
+                          "ENGINE = MergeTree ORDER BY version SETTINGS {}",
+                          kDurable)}));
+  YAGURA_ASSIGN_OR_RETURN(const unsigned current, CurrentVersion(client));
+  if (current > kSchemaVersion + 1) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+                     fmt::format("the event store has schema {}, this release knows {}", current,
+                                 kSchemaVersion));
+  }
+  for (const Migration& migration : Migrations(table)) {
+    if (migration.version <= current) continue;
+    if (const Status status = Apply(client, migration); !status.ok()) {
+      return Annotate(status, fmt::format("migration to schema {}", migration.version));
+    }
+    logger.Info("event store migrated",
+                {{"version", migration.version}, {"what", migration.description}});
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace yagura::archive

@@ -1,0 +1,139 @@
+#include "services/archive/workers/event_writer.h"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <utility>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+
+namespace yagura::archive {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kIdleBlock{100};  // over all shards of a thread
+constexpr milliseconds kShortestBlock{5};
+
+std::string NewHolder() {
+  uint64_t noise = 0;
+  if (getrandom(&noise, sizeof(noise), 0) < 0) noise = static_cast<uint64_t>(getpid());
+  return fmt::format("archive-{}-{:016x}", getpid(), noise);
+}
+
+}  // namespace
+
+EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
+    : options_(std::move(options)),
+      threads_count_(std::clamp(threads, 1, parts.topic.shards)),
+      holder_(NewHolder()),
+      plans_(parts.flow, parts.topic, options_.reader),
+      inserter_(parts.client, parts.table, parts.retention),
+      leases_(parts.flow, options_.lease),
+      shared_{parts.flow, parts.topic, plans_, inserter_, parts.spool, leases_, parts.logger},
+      health_(static_cast<size_t>(parts.topic.shards)) {}
+
+EventWriter::~EventWriter() { Stop(); }
+
+void EventWriter::Start() {
+  for (int i = 0; i < threads_count_; ++i) {
+    threads_.emplace_back([this, i](const std::stop_token& stop) { Run(stop, i); });
+  }
+  threads_.emplace_back([this](const std::stop_token& stop) { DrainLoop(stop); });
+}
+
+void EventWriter::Stop() {
+  for (std::jthread& thread : threads_) thread.request_stop();
+  threads_.clear();
+}
+
+void EventWriter::Report(int shard, const Status& status) {
+  // Another holder of the shard is as it should be.
+  const bool fine = status.ok() || ErrorReason(status) == "LEASE_HELD";
+  const std::lock_guard lock(mutex_);
+  Status& known = health_[static_cast<size_t>(shard)];
+  if (!fine && known.ok()) {
+    shared_.logger.Warning("events are not being stored",
+                           {{"shard", shard}, {"why", Message(status)}});
+  } else if (fine && !known.ok()) {
+    shared_.logger.Info("events are being stored again", {{"shard", shard}});
+  }
+  known = fine ? absl::OkStatus() : status;
+}
+
+Status EventWriter::Health() const {
+  const std::lock_guard lock(mutex_);
+  for (const Status& status : health_) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+void EventWriter::Run(const std::stop_token& stop, int thread) {
+  struct Item {
+    int shard;
+    ShardWriter writer;
+    std::chrono::steady_clock::time_point next;
+  };
+  std::vector<Item> items;
+  for (int shard = thread; shard < shared_.topic.shards; shard += threads_count_) {
+    items.push_back({shard, ShardWriter(shard, holder_, options_, shared_), {}});
+  }
+  const milliseconds block = std::max(kShortestBlock, kIdleBlock / static_cast<int>(items.size()));
+  std::mutex wait_mutex;
+  std::condition_variable_any wake;
+  while (!stop.stop_requested()) {
+    bool any = false;
+    for (Item& item : items) {
+      if (std::chrono::steady_clock::now() < item.next || stop.stop_requested()) continue;
+      const Status status = item.writer.Step(block);
+      Report(item.shard, status);
+      if (!status.ok()) item.next = std::chrono::steady_clock::now() + options_.retry;
+      any = true;
+    }
+    if (!any) {
+      std::unique_lock lock(wait_mutex);
+      wake.wait_for(lock, stop, block, [] { return false; });
+    }
+  }
+  for (Item& item : items) item.writer.Finish();
+}
+
+// Inserts the oldest range that the spool has of a shard. Needs no lease: the token sees to it that
+// a range which somebody else repeats meanwhile is stored once.
+Status EventWriter::DrainOne(int shard) {
+  YAGURA_ASSIGN_OR_RETURN(const auto range, shared_.spool.Oldest(shard));
+  if (!range.has_value()) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const auto outcome, inserter_.Insert(*range));
+  shared_.events += outcome.events;
+  for (const auto& [id, error] : outcome.broken) {
+    ++shared_.broken;
+    shared_.logger.Error("a batch of the spool is broken",
+                         {{"shard", shard}, {"entry", id.ToString()}, {"error", Message(error)}});
+  }
+  return shared_.spool.Remove(*range);
+}
+
+void EventWriter::DrainLoop(const std::stop_token& stop) {
+  std::mutex wait_mutex;
+  std::condition_variable_any wake;
+  while (!stop.stop_requested()) {
+    bool more = false;
+    for (const int shard : shared_.spool.Shards()) {
+      const Status status = DrainOne(shard);
+      more = more || status.ok();
+      if (status.code() == absl::StatusCode::kDataLoss) {
+        shared_.logger.Error(Message(status), {{"shard", shard}});
+      }
+    }
+    if (more) continue;
+    std::unique_lock lock(wait_mutex);
+    wake.wait_for(lock, stop, options_.retry, [] { return false; });
+  }
+}
+
+}  // namespace yagura::archive

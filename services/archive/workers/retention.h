@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "common/clock/clock.h"
+
+namespace yagura::archive {
+
+// How long each tenant's events are kept. Thread-safe. Until the directory has told of a tenant,
+// the default counts, which should not be shorter than what customers are promised.
+class Retention {
+ public:
+  explicit Retention(int default_days) : default_days_(default_days) {}
+
+  void Set(std::map<std::string, int, std::less<>> days_by_tenant);
+  TimePoint ExpiryOf(std::string_view tenant, TimePoint receive_time) const;
+
+ private:
+  const int default_days_;
+  mutable std::mutex mutex_;
+  std::map<std::string, int, std::less<>> days_;
+};
+
+}  // namespace yagura::archive

@@ -1,0 +1,279 @@
+// Search, count, histogram and coverage over a real event store.
+#include "services/archive/api/archive_handlers.h"
+
+#include <algorithm>
+#include <set>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "gtest/gtest.h"
+
+#include "archive_fixture.h"
+#include "common/clock/proto_time.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/status_matchers.h"
+
+namespace yagura::archive {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using testing::StatusIs;
+
+constexpr int kAcme = 3000;
+constexpr int kBeta = 500;
+
+class HandlersTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    archive_ = new Archive;
+    const RangeInserter inserter(archive_->client, archive_->table, archive_->retention);
+    RangeData range;
+    range.plan.set_token("fixture");
+    range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, kAcme)});
+    range.entries.push_back({{2, 0}, "b", MakeBatch("beta", "b", 0, kBeta)});
+    ASSERT_THAT(inserter.Insert(range), IsOk());
+  }
+  static void TearDownTestSuite() {
+    delete archive_;
+    archive_ = nullptr;
+  }
+
+  static void SetRange(v1::TimeRange* range) {
+    *range->mutable_start_time() = ToProto(BaseTime());
+    *range->mutable_end_time() = ToProto(BaseTime() + std::chrono::minutes(2));
+  }
+
+  struct Found {
+    Status status;
+    std::vector<event::v1::Event> events;
+    std::string token;
+  };
+  Found Search(v1::SearchEventsRequest request, const rpc::Call& call) const {
+    if (!request.has_range()) SetRange(request.mutable_range());
+    const auto outbox = std::make_shared<CollectingOutbox>();
+    Found found;
+    found.status =
+        handlers_.SearchEvents(call, request, rpc::Outbox<v1::SearchEventsResponse>(outbox));
+    for (const auto& message : outbox->messages) {
+      const auto& response = static_cast<const v1::SearchEventsResponse&>(*message);
+      found.events.insert(found.events.end(), response.events().begin(), response.events().end());
+      found.token = response.next_page_token();
+    }
+    return found;
+  }
+  Found Search(const std::string& filter, int page_size = 10'000) const {
+    v1::SearchEventsRequest request;
+    request.set_parent("tenants/acme");
+    request.set_filter(filter);
+    request.set_page_size(page_size);
+    return Search(request, acme_);
+  }
+
+  StatusOr<v1::CountEventsResponse> Count(const std::string& filter,
+                                          std::vector<std::string> group_by = {},
+                                          const rpc::Call* call = nullptr) const {
+    v1::CountEventsRequest request;
+    request.set_parent("tenants/acme");
+    request.set_filter(filter);
+    for (auto& path : group_by) request.add_group_by(std::move(path));
+    SetRange(request.mutable_range());
+    return handlers_.CountEvents(call == nullptr ? acme_ : *call, request);
+  }
+
+  static Archive* archive_;
+  const rpc::Call acme_ = MakeCall("acme", {"acme"});
+  const ArchiveHandlers handlers_{archive_->client, archive_->table, SystemClock(), {}};
+};
+Archive* HandlersTest::archive_ = nullptr;
+
+TEST_F(HandlersTest, AnEventComesBackAsItWas) {
+  const Found found = Search("fields.policyid = 3 AND bytes_out = 17");
+  ASSERT_THAT(found.status, IsOk());
+  ASSERT_EQ(found.events.size(), 1u);
+  event::v1::Event expected = MakeEvent("acme", 17);
+  expected.set_id("a-17");
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(found.events[0], expected))
+      << found.events[0].DebugString() << expected.DebugString();
+}
+
+TEST_F(HandlersTest, AWrongClockIsFlagged) {
+  const Found found = Search("flaws:CLOCK_ERROR");
+  ASSERT_THAT(found.status, IsOk());
+  ASSERT_EQ(found.events.size(), 3u);
+  EXPECT_THAT(found.events[0].flaws(),
+              ElementsAre(event::v1::PARTLY_PARSED, event::v1::CLOCK_ERROR));
+}
+
+TEST_F(HandlersTest, PagesGiveEveryEventOnceInBothOrders) {
+  for (const std::string order : {"receive_time desc", "receive_time"}) {
+    std::vector<std::string> ids;
+    v1::SearchEventsRequest request;
+    request.set_parent("tenants/acme");
+    request.set_order_by(order);
+    request.set_page_size(700);
+    int pages = 0;
+    do {
+      const Found page = Search(request, acme_);
+      ASSERT_THAT(page.status, IsOk());
+      for (const auto& event : page.events) ids.push_back(event.id());
+      request.set_page_token(page.token);
+      ++pages;
+    } while (!request.page_token().empty() && pages < 20);
+    EXPECT_EQ(pages, 5);
+    ASSERT_EQ(ids.size(), static_cast<size_t>(kAcme));
+    EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
+    EXPECT_EQ(ids.front(), order == "receive_time" ? "a-0" : "a-2999");
+  }
+}
+
+TEST_F(HandlersTest, ATokenFitsItsSearchAlone) {
+  Found page = Search("action = BLOCKED", 5);
+  ASSERT_FALSE(page.token.empty());
+  v1::SearchEventsRequest request;
+  request.set_parent("tenants/acme");
+  request.set_filter("action = ALLOWED");
+  request.set_page_token(page.token);
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_page_token("nonsense!");
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(HandlersTest, ATenantSeesItsOwnEventsAlone) {
+  v1::SearchEventsRequest request;
+  request.set_parent("tenants/-");
+  request.set_page_size(10'000);
+  EXPECT_EQ(Search(request, MakeCall("-", {"acme"})).events.size(), static_cast<size_t>(kAcme));
+  EXPECT_EQ(Search(request, MakeCall("-", {"acme", "beta"})).events.size(),
+            static_cast<size_t>(kAcme + kBeta));
+  EXPECT_EQ(Search(request, MakeCall("-", {"-"})).events.size(),
+            static_cast<size_t>(kAcme + kBeta));
+  EXPECT_THAT(Search(request, MakeCall("-", {"other", "more"})).events, IsEmpty());
+  request.set_filter("tenant = \"beta\"");
+  EXPECT_THAT(Search(request, MakeCall("-", {"acme"})).events, IsEmpty());
+}
+
+TEST_F(HandlersTest, HostileFiltersFindNothingAndDoNothing) {
+  for (const std::string value :
+       {"' OR 1=1 --", "'; DROP TABLE yagura.events; --", "\\\\' OR '1'='1", "{p0:String}", "%",
+        "_", "a') OR (1=1", "\x01\x02", "${jndi:ldap://x}"}) {
+    for (const std::string path : {"user", "fields.policyid", "fields.\"' OR 1=1\"", "url"}) {
+      std::string quoted;
+      for (const char c : value) {
+        if (c == '"' || c == '\\') quoted += '\\';
+        quoted += c;
+      }
+      const auto count = Count(fmt::format("{} = \"{}\"", path, quoted));
+      ASSERT_THAT(count, IsOk()) << path << " = " << quoted;
+      EXPECT_EQ(count->total(), 0u) << path << " = " << quoted;
+    }
+  }
+  EXPECT_THAT(Count("user = \"x\" OR 1=1 --"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Count("", {"user) UNION SELECT 1 --"}), StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_OK_AND_ASSIGN(const auto groups, Count("", {"fields.x'] FROM system.tables --"}));
+  ASSERT_EQ(groups.groups_size(), 1);
+  EXPECT_EQ(groups.groups(0).values(0), "");
+  EXPECT_EQ(archive_->CountEvents(), static_cast<uint64_t>(kAcme + kBeta));
+}
+
+TEST_F(HandlersTest, FiltersFindWhatTheyShould) {
+  EXPECT_EQ(Search("src.ip = 10.0.0.0/24").events.size(), 250u);
+  EXPECT_EQ(Search("dst.ip = 2001:db8::1").events.size(), 15u);
+  EXPECT_EQ(Search("severity >= HIGH action = BLOCKED").events.size(), 150u);
+  EXPECT_EQ(Search("\"user=\\\"user7\\\"\"").events.size(), 60u)
+      << "bare words search the raw line";
+  EXPECT_EQ(Search("fields.attack:evil").events.size(), 150u);
+  EXPECT_EQ(Search("fields.z = first").events.size(), static_cast<size_t>(kAcme));
+  EXPECT_EQ(Search("fields.z = second").events.size(), 0u);
+  EXPECT_EQ(Search("duration >= 59s").events.size(), 50u);
+}
+
+TEST_F(HandlersTest, CountsByGroups) {
+  ASSERT_OK_AND_ASSIGN(const auto total, Count("action = BLOCKED"));
+  EXPECT_EQ(total.total(), 750u);
+  ASSERT_OK_AND_ASSIGN(const auto groups, Count("", {"action", "severity"}));
+  EXPECT_EQ(groups.total(), static_cast<uint64_t>(kAcme));
+  ASSERT_EQ(groups.groups_size(), 4);
+  EXPECT_THAT(groups.groups(0).values(), ElementsAre("ALLOWED", "LOW"));
+  EXPECT_EQ(groups.groups(0).count(), 2100u);
+  ASSERT_OK_AND_ASSIGN(const auto sources, Count("", {"src.ip"}));
+  EXPECT_EQ(sources.groups_size(), 10);
+  EXPECT_TRUE(sources.truncated());
+  EXPECT_EQ(sources.groups(0).values(0).substr(0, 5), "10.0.");
+
+  v1::CountEventsRequest request;
+  SetRange(request.mutable_range());
+  request.add_group_by("fields.attack");
+  request.set_skip_missing(true);
+  ASSERT_OK_AND_ASSIGN(const auto attacks, handlers_.CountEvents(acme_, request));
+  ASSERT_EQ(attacks.groups_size(), 1);
+  EXPECT_THAT(attacks.groups(0).values(), ElementsAre("Evil.Thing"));
+  EXPECT_EQ(attacks.groups(0).count(), 150u);
+  EXPECT_EQ(attacks.total(), static_cast<uint64_t>(kAcme));
+
+  ASSERT_OK_AND_ASSIGN(const auto hours, Count("", {"receive_hour"}));
+  ASSERT_EQ(hours.groups_size(), 1);
+  EXPECT_EQ(hours.groups(0).values(0), FormatTime(BaseTime()));
+}
+
+TEST_F(HandlersTest, AHistogramHasNoGapsAndAddsUp) {
+  v1::GetHistogramRequest request;
+  SetRange(request.mutable_range());
+  request.mutable_interval()->set_seconds(10);
+  ASSERT_OK_AND_ASSIGN(const auto histogram, handlers_.GetHistogram(acme_, request));
+  ASSERT_EQ(histogram.buckets_size(), 12);
+  EXPECT_EQ(histogram.total(), static_cast<uint64_t>(kAcme));
+  EXPECT_EQ(histogram.buckets(0).count(), 1000u);
+  EXPECT_EQ(histogram.buckets(5).count(), 0u);
+  request.clear_interval();
+  ASSERT_OK_AND_ASSIGN(const auto round, handlers_.GetHistogram(acme_, request));
+  EXPECT_EQ(round.interval().seconds(), 2);
+  request.mutable_interval()->set_nanos(1);
+  EXPECT_THAT(handlers_.GetHistogram(acme_, request), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(HandlersTest, CoverageTellsOfEverySource) {
+  v1::GetCoverageRequest request;
+  SetRange(request.mutable_range());
+  ASSERT_OK_AND_ASSIGN(const auto coverage, handlers_.GetCoverage(acme_, request));
+  ASSERT_EQ(coverage.sources_size(), 3);
+  EXPECT_EQ(coverage.hours_in_range(), 1u);
+  EXPECT_EQ(coverage.sources(0).device(), "fw0");
+  EXPECT_EQ(coverage.sources(0).event_count(), 1000u);
+  EXPECT_EQ(coverage.sources(0).hours_with_events(), 1u);
+  EXPECT_EQ(coverage.sources(0).flawed_count() + coverage.sources(1).flawed_count() +
+                coverage.sources(2).flawed_count(),
+            3u);
+}
+
+TEST_F(HandlersTest, WrongRequestsAreNamed) {
+  v1::SearchEventsRequest request;
+  request.set_page_size(-1);
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_page_size(1);
+  request.set_order_by("raw");
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_order_by("");
+  *request.mutable_range()->mutable_start_time() = ToProto(BaseTime());
+  *request.mutable_range()->mutable_end_time() = ToProto(BaseTime());
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  *request.mutable_range()->mutable_start_time() =
+      ToProto(BaseTime() - std::chrono::hours(24 * 500));
+  EXPECT_THAT(Search(request, acme_).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Search("sorce = 1").status, StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(HandlersTest, AStoreThatIsDownIsUnavailableWithItsReason) {
+  eventstore::ClientOptions options;
+  options.addresses = {"unix:/nonexistent/store"};
+  const ArchiveHandlers handlers(std::make_shared<eventstore::Client>(options), archive_->table,
+                                 SystemClock(), {});
+  v1::CountEventsRequest request;
+  EXPECT_THAT(handlers.CountEvents(acme_, request),
+              StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+}
+
+}  // namespace
+}  // namespace yagura::archive

@@ -1,0 +1,245 @@
+// The writer with a real Redis and a real event store.
+#include "services/archive/workers/event_writer.h"
+
+#include <random>
+#include <thread>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "archive_fixture.h"
+#include "common/redis/pool.h"
+#include "common/testing/process.h"
+#include "common/testing/status_matchers.h"
+#include "services/archive/storage/migrations.h"
+
+namespace yagura::archive {
+namespace {
+
+using testing::IsOk;
+using testing::StatusIs;
+
+WriterOptions Quick() {
+  WriterOptions options;
+  options.rows_per_insert = 2'000;
+  options.max_delay = std::chrono::milliseconds(100);
+  options.retry = std::chrono::milliseconds(50);
+  options.lease = std::chrono::milliseconds(1'000);
+  return options;
+}
+
+TEST(EventWriter, StoresEveryEventOnce) {
+  Archive archive;
+  for (int batch = 0; batch < 40; ++batch) {
+    archive.Produce("acme", fmt::format("b{}", batch), batch * 100, 100);
+  }
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  ASSERT_TRUE(archive.AwaitEvents(4000));
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 4000u);
+  EXPECT_EQ(archive.CountEvents(), 4000u);
+  EXPECT_EQ(archive.Lag(), 0u);
+  EXPECT_THAT(writer->Health(), IsOk());
+}
+
+TEST(EventWriter, ARepeatedRangeIsStoredOnceAndIsTheSame) {
+  Archive archive;
+  const RangeInserter inserter(archive.client, archive.table, archive.retention);
+  RangeData range;
+  range.plan.set_token("events/0/1-0/2-0");
+  range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, 500)});
+  range.entries.push_back({{2, 0}, "b", MakeBatch("beta", "b", 500, 500)});
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(inserter.Insert(range), IsOk());
+  EXPECT_EQ(archive.CountEvents(), 1000u);
+  EXPECT_EQ(archive.CountEvents("countIf(tenant = 'beta')"), 500u);
+}
+
+TEST(EventWriter, ExpiryFollowsTheTenantsRetention) {
+  Archive archive;
+  archive.retention.Set({{"acme", 30}});
+  const RangeInserter inserter(archive.client, archive.table, archive.retention);
+  RangeData range;
+  range.plan.set_token("t");
+  range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, 10)});
+  range.entries.push_back({{2, 0}, "b", MakeBatch("other", "b", 0, 10)});
+  ASSERT_THAT(inserter.Insert(range), IsOk());
+  EXPECT_EQ(archive.CountEvents(
+                "countIf(tenant = 'acme' AND dateDiff('day', receive_time, expires) = 30)"),
+            10u);
+  EXPECT_EQ(archive.CountEvents(
+                "countIf(tenant = 'other' AND dateDiff('day', receive_time, expires) = 400)"),
+            10u);
+}
+
+// Kills of the store in the middle of inserts, and writers that end without a word.
+TEST(EventWriter, NothingIsMissingOrDoubledWhateverIsKilled) {
+  Archive archive;
+  constexpr int kBatches = 300;
+  constexpr int kEventsPerBatch = 200;
+  std::mt19937 random(20261122);
+  std::jthread producing([&archive] {
+    for (int batch = 0; batch < kBatches; ++batch) {
+      archive.Produce("acme", fmt::format("b{}", batch), batch * kEventsPerBatch, kEventsPerBatch);
+      if (batch % 10 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(40));
+    }
+  });
+  for (int round = 0; round < 8; ++round) {
+    auto writer = archive.NewWriter(Quick());
+    writer->Start();
+    std::this_thread::sleep_for(std::chrono::milliseconds(60 + random() % 120));
+    archive.store.KillHard();
+    if (round % 2 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(random() % 200));
+    writer->Stop();
+  }
+  producing.join();
+  archive.store.AwaitUp();
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitEvents(kBatches * kEventsPerBatch));
+  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents(), static_cast<uint64_t>(kBatches * kEventsPerBatch));
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"),
+            static_cast<uint64_t>(kBatches * kEventsPerBatch));
+  EXPECT_GT(archive.store.process().restarts(), 3);
+}
+
+// A holder that stalls between its plan and its insert, while another takes over.
+TEST(EventWriter, AStaleHolderCanPlanNothing) {
+  Archive archive;
+  const PlanStore plans(archive.flow, archive.topic, "archive");
+  const auto take = [&archive](const std::string& holder) {
+    return stream::LeasedCursor::Acquire(archive.flow, archive.topic, 0,
+                                         {"archive", holder, std::chrono::milliseconds(50)});
+  };
+  ASSERT_OK_AND_ASSIGN(const auto first, take("one"));
+  internal::v1::PlannedRange plan;
+  plan.set_token("of one");
+  ASSERT_THAT(plans.Save(0, {"one", first.epoch()}, plan), IsOk());
+  std::this_thread::sleep_for(std::chrono::milliseconds(80));
+  ASSERT_OK_AND_ASSIGN(const auto second, take("two"));
+  plan.set_token("of two");
+  ASSERT_THAT(plans.Save(0, {"two", second.epoch()}, plan), IsOk());
+  plan.set_token("of one again");
+  EXPECT_THAT(plans.Save(0, {"one", first.epoch()}, plan),
+              StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
+  ASSERT_OK_AND_ASSIGN(const auto kept, plans.Load(0));
+  EXPECT_EQ(kept->token(), "of two");
+}
+
+TEST(EventWriter, AStoreThatIsDownIsWaitedForWhileThereIsRoom) {
+  Archive archive;
+  archive.store.Stop();
+  archive.Produce("acme", "b", 0, 100);
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (writer->Health().ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_THAT(writer->Health(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+  EXPECT_EQ(archive.spool->ranges(), 0u);
+  archive.store.Start();
+  EXPECT_TRUE(archive.AwaitEvents(100));
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents(), 100u);
+}
+
+TEST(EventWriter, BeyondItsShareOfRedisItSpoolsAndCatchesUp) {
+  Archive archive;
+  archive.store.Stop();
+  WriterOptions options = Quick();
+  options.spool_above_flow_bytes = 1;
+  for (int batch = 0; batch < 20; ++batch) {
+    archive.Produce("acme", fmt::format("b{}", batch), batch * 100, 100);
+  }
+  {
+    const auto writer = archive.NewWriter(options);
+    writer->Start();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (archive.Lag() > 0 && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    EXPECT_EQ(archive.Lag(), 0u) << "the streams are free again";
+    writer->Stop();
+  }
+  EXPECT_GT(archive.spool->ranges(), 0u);
+  ASSERT_OK_AND_ASSIGN(archive.spool, Spool::Open(archive.store.folder() / "spool", 1 << 30));
+  archive.store.Start();
+  const auto writer = archive.NewWriter(options);
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitEvents(2000));
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (archive.spool->ranges() > 0 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  writer->Stop();
+  EXPECT_EQ(archive.spool->ranges(), 0u);
+  EXPECT_EQ(archive.CountEvents(), 2000u);
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 2000u);
+}
+
+TEST(EventWriter, ABrokenBatchStopsNobody) {
+  Archive archive;
+  archive.ProduceRaw(0, "good1", MakeBatch("acme", "good1", 0, 10));
+  archive.ProduceRaw(0, "bad", "this is no batch");
+  archive.ProduceRaw(0, "good2", MakeBatch("acme", "good2", 10, 10));
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitEvents(20));
+  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  writer->Stop();
+  EXPECT_EQ(writer->broken(), 1u);
+  const auto dead = archive.flow->Command({"XLEN", stream::DeadLetterKey("events", 0)});
+  ASSERT_THAT(dead, IsOk());
+  EXPECT_EQ(dead->integer, 1);
+}
+
+TEST(Spool, ABrokenFileIsSetAsideAndTheQuotaHolds) {
+  const auto folder = testing::MakeTemporaryFolder();
+  ASSERT_OK_AND_ASSIGN(const auto spool, Spool::Open(folder, 5'000));
+  RangeData range;
+  range.shard = 1;
+  for (int i = 1; i <= 2; ++i) {
+    range.plan.set_first_entry(fmt::format("{}-0", i));
+    range.plan.set_last_entry(fmt::format("{}-9", i));
+    range.entries = {{{static_cast<uint64_t>(i), 0}, "k", std::string(1'000, 'x')}};
+    ASSERT_THAT(spool->Put(range), IsOk());
+  }
+  range.entries[0].payload.resize(10'000);
+  range.plan.set_first_entry("3-0");
+  EXPECT_THAT(spool->Put(range), StatusIs(absl::StatusCode::kResourceExhausted, "SPOOL_FULL"));
+  {
+    std::FILE* file = std::fopen((folder / "1.1-0.range").c_str(), "r+");
+    ASSERT_NE(file, nullptr);
+    std::fseek(file, 500, SEEK_SET);
+    std::fputc('!', file);
+    std::fclose(file);
+  }
+  EXPECT_THAT(spool->Oldest(1), StatusIs(absl::StatusCode::kDataLoss, "SPOOL_BROKEN"));
+  ASSERT_OK_AND_ASSIGN(const auto next, spool->Oldest(1));
+  ASSERT_TRUE(next.has_value());
+  EXPECT_EQ(next->plan.first_entry(), "2-0");
+  ASSERT_THAT(spool->Remove(*next), IsOk());
+  EXPECT_EQ(spool->bytes(), 0u);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(Migrations, RunAgainAndRefuseTheFarFuture) {
+  Archive archive;
+  EXPECT_THAT(Migrate(*archive.client, archive.table, Logger::Null()), IsOk());
+  const auto pretend = [&archive](unsigned version) {
+    return archive.client->Execute(
+        {.sql = fmt::format("INSERT INTO yagura.schema_version (version) SELECT {}", version)});
+  };
+  ASSERT_THAT(pretend(kSchemaVersion + 1), IsOk());
+  EXPECT_THAT(Migrate(*archive.client, archive.table, Logger::Null()), IsOk());
+  ASSERT_THAT(pretend(kSchemaVersion + 2), IsOk());
+  EXPECT_THAT(Migrate(*archive.client, archive.table, Logger::Null()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW"));
+}
+
+}  // namespace
+}  // namespace yagura::archive
