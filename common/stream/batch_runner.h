@@ -5,10 +5,10 @@
 
 #include "absl/status/status.h"
 
+#include "common/clock/stop_signal.h"
 #include "common/log/log.h"
 #include "common/stream/lease_keeper.h"
 #include "common/stream/leased_cursor.h"
-#include "common/stream/stop_signal.h"
 #include "common/stream/worker.h"
 
 namespace yagura::stream {

@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "common/clock/stop_signal.h"
 #include "common/redis/script.h"
-#include "common/stream/stop_signal.h"
 
 namespace yagura::redis {
 class Pool;

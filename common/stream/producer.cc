@@ -19,7 +19,7 @@ constexpr size_t kMaxKey = 512;
 constexpr size_t kMaxPayload = 16 << 20;
 // One script call blocks Redis for as long as it runs.
 constexpr size_t kMaxItemsPerCall = 256;
-constexpr size_t kMaxBytesPerCall = 4 << 20;
+constexpr size_t kMaxBytesPerCall = 1 << 20;
 constexpr auto kBudgetCheckInterval = std::chrono::milliseconds(100);
 
 // Whether the flow Redis is above its budget, asked at most every 100 ms. Thread-safe.

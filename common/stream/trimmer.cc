@@ -2,12 +2,12 @@
 #include <thread>
 #include <utility>
 
+#include "common/clock/stop_signal.h"
 #include "common/redis/pool.h"
 #include "common/redis/script.h"
 #include "common/status/status.h"
 #include "common/stream/info.h"
 #include "common/stream/scripts.h"
-#include "common/stream/stop_signal.h"
 #include "common/stream/worker.h"
 
 namespace yagura::stream {

@@ -10,13 +10,13 @@
 
 #include "fmt/format.h"
 
+#include "common/clock/stop_signal.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/stream/batch_runner.h"
 #include "common/stream/lease_keeper.h"
 #include "common/stream/reader_thread.h"
 #include "common/stream/readers.h"
-#include "common/stream/stop_signal.h"
 
 namespace yagura::stream {
 namespace {

@@ -4,7 +4,7 @@
 #include <condition_variable>
 #include <mutex>
 
-namespace yagura::stream {
+namespace yagura {
 
 // Tells threads to end, and wakes those that pause. Thread-safe.
 class StopSignal {
@@ -32,4 +32,4 @@ class StopSignal {
   bool set_ = false;
 };
 
-}  // namespace yagura::stream
+}  // namespace yagura
