@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+
+#include "common/rpc/app.h"
+#include "services/notification/settings.h"
+
+namespace yagura::notification {
+
+// The service over a process's shared parts. Opens its keyring ("<data folder>/notification/") and
+// maildir, so it can fail; connects to nothing yet.
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(Settings settings, const rpc::Platform& platform);
+
+}  // namespace yagura::notification
