@@ -5,7 +5,7 @@ BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 DATA_DIR ?= data
 
-.PHONY: help deps build run test bench lint format tidy clean sanitize tsan
+.PHONY: help deps build run stop test bench lint format tidy clean sanitize tsan
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,8 +19,12 @@ build: deps ## Build everything into build/release/bin
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 	@cmake --build $(BUILD) -j $(JOBS)
 
-run: build ## Start everything, play sample logs, say where to look
-	@$(BUILD)/bin/yagura up --demo --data-dir $(DATA_DIR)
+run: build ## Start everything behind, play sample logs, say where to look
+	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) up --detach
+	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) demo
+
+stop: ## Stop what make run started
+	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) down
 
 test: ## Install, build and run every test
 	@sh cmake/install-packages.sh test

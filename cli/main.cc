@@ -49,6 +49,7 @@ int main(int argc, char** argv) {
 
   yagura::cli::Program program(app, globals);
   yagura::cli::AddUpCommand(program);
+  yagura::cli::AddDemoCommand(program);
   yagura::cli::AddSendCommand(program);
   yagura::cli::AddEventCommands(program);
   yagura::cli::AddDetectionCommands(program);

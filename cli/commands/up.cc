@@ -1,0 +1,150 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <thread>
+
+#include "cli/commands/command.h"
+#include "cli/data_dir.h"
+#include "cli/up/data_folder.h"
+#include "cli/up/suite.h"
+#include "fmt/format.h"
+
+namespace yagura::cli {
+namespace {
+
+struct UpOptions {
+  SuiteOptions suite;
+  bool detach = false;
+  bool debug = false;
+};
+
+std::filesystem::path DataDir(const Program& program) {
+  const auto& told = program.globals().connection.data_dir;
+  if (!told.empty()) return told;
+  const char* environment = std::getenv("YAGURA_DATA_DIR");
+  return environment != nullptr ? environment : "data";
+}
+
+std::string Describe(const std::map<std::string, std::string>& endpoints,
+                     const std::filesystem::path& data_dir) {
+  std::string text = "Yagura is up.\n";
+  for (const auto& [name, address] : endpoints) {
+    if (!name.starts_with("pid")) text += fmt::format("  {:<12} {}\n", name, address);
+  }
+  text += fmt::format("  {:<12} {}\n  {:<12} {}\n", "data folder", data_dir.string(), "admin key",
+                      AdminKeyFile(data_dir).string());
+  text += fmt::format("\nLook around:  yagura --data-dir {} whoami\n", data_dir.string());
+  return text;
+}
+
+// Serves until SIGTERM or SIGINT. `report` gets one text when everything is up.
+absl::Status Serve(const UpOptions& options, const std::filesystem::path& root,
+                   const std::function<void(const std::string&)>& report) {
+  // Blocked before any thread exists, so that all threads inherit it and sigwait alone sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  YAGURA_ASSIGN_OR_RETURN(const auto folder, DataFolder::Take(root));
+  const Logger logger = Logger::ToFile(folder.Log("yagura").string(),
+                                       options.debug ? LogLevel::kDebug : LogLevel::kInfo);
+  YAGURA_ASSIGN_OR_RETURN(const auto suite, Suite::Start(options.suite, folder, logger));
+  YAGURA_RETURN_IF_ERROR(WriteEndpoints(folder.root(), suite->Endpoints()));
+  report(Describe(suite->Endpoints(), folder.root()));
+  int signal_number = 0;
+  sigwait(&signals, &signal_number);
+  logger.Info("stopping", {{"signal", signal_number}});
+  suite->Stop();
+  return absl::OkStatus();
+}
+
+// Serves in a child process of its own session; returns when that one is up, or with why it is not.
+absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path& root) {
+  int pipe_ends[2];
+  if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Internal("cannot make a pipe");
+  const pid_t pid = fork();
+  if (pid < 0) return Internal("cannot fork");
+  if (pid == 0) {
+    close(pipe_ends[0]);
+    setsid();
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
+    const auto tell = [&pipe_ends](const std::string& text) {
+      [[maybe_unused]] const auto written = write(pipe_ends[1], text.data(), text.size());
+      close(pipe_ends[1]);
+    };
+    const absl::Status status =
+        Serve(options, root, [&tell](const std::string& text) { tell("+" + text); });
+    if (!status.ok()) tell("-" + std::string(Message(status)));
+    std::_Exit(status.ok() ? 0 : 1);
+  }
+  close(pipe_ends[1]);
+  std::string told;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = read(pipe_ends[0], buffer, sizeof buffer)) > 0;) {
+    told.append(buffer, static_cast<size_t>(n));
+  }
+  close(pipe_ends[0]);
+  if (told.starts_with("+")) {
+    Write(told.substr(1));
+    return absl::OkStatus();
+  }
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "NOT_STARTED",
+      told.empty() ? "it ended before it was up: see the logs in its data folder" : told.substr(1));
+}
+
+absl::Status Down(const std::filesystem::path& root) {
+  constexpr std::chrono::seconds kPatience{60};
+  YAGURA_ASSIGN_OR_RETURN(const int pid, RunningProcess(root));
+  kill(pid, SIGTERM);
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (RunningProcess(root).ok()) {
+    if (std::chrono::steady_clock::now() > deadline) {
+      return MakeError(absl::StatusCode::kDeadlineExceeded, "STILL_RUNNING",
+                       fmt::format("process {} has not stopped yet", pid));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  Write("Yagura is down.\n");
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddUpCommand(Program& program) {
+  auto options = std::make_shared<UpOptions>();
+  auto& suite = options->suite;
+  CLI::App& up = *program.app().add_subcommand(
+      "up", "Run the whole suite in one process, with its own Redis and event store");
+  up.add_option("--settings", suite.settings_file, "YAML file with a section for each service");
+  up.add_option("--content-dir", suite.content_dir, "Folder with sigma/; else found by itself");
+  up.add_option("--grpc", suite.grpc_address, "Address of the API; port 0 takes a free one")
+      ->capture_default_str();
+  up.add_option("--health", suite.health_address, "Address with gRPC health alone; empty: none")
+      ->capture_default_str();
+  up.add_option("--syslog-udp", suite.syslog_udp_address, "Address for syslog over UDP")
+      ->capture_default_str();
+  up.add_option("--syslog-tcp", suite.syslog_tcp_address, "Address for syslog over TCP")
+      ->capture_default_str();
+  up.add_option("--metrics", suite.metrics_address, "Address of Prometheus metrics; empty: none")
+      ->capture_default_str();
+  up.add_option("--smtp", suite.smtp_address,
+                "HOST:PORT of the mail server; without it mails go to a maildir");
+  up.add_flag("--detach", options->detach, "Return when everything is up, and go on behind");
+  up.add_flag("--debug", options->debug, "Log more");
+  program.Do(up, [&program, options]() -> absl::Status {
+    const auto root = DataDir(program);
+    return options->detach ? ServeDetached(*options, root) : Serve(*options, root, Write);
+  });
+
+  CLI::App& down = *program.app().add_subcommand("down", "Stop the suite of a data folder");
+  program.Do(down, [&program] { return Down(DataDir(program)); });
+}
+
+}  // namespace yagura::cli

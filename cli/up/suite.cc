@@ -1,0 +1,242 @@
+#include "cli/up/suite.h"
+
+#include <unistd.h>
+
+#include <functional>
+#include <vector>
+
+#include "cli/data_dir.h"
+#include "cli/up/redis_child.h"
+#include "fmt/format.h"
+
+#include "common/config/settings_reader.h"
+#include "common/eventstore/store_process.h"
+#include "common/process/supervisor.h"
+#include "common/rpc/platform.h"
+#include "common/rpc/server.h"
+#include "common/status/status.h"
+#include "services/archive/app.h"
+#include "services/config/app.h"
+#include "services/detection/app.h"
+#include "services/directory/app.h"
+#include "services/ingestion/app.h"
+#include "services/notification/app.h"
+#include "services/reporting/app.h"
+#include "services/ticketing/app.h"
+
+namespace yagura::cli {
+namespace {
+
+using config::SettingsReader;
+using AppOr = absl::StatusOr<std::unique_ptr<rpc::App>>;
+
+std::filesystem::path ProgramFolder() {
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path();
+}
+
+// content/ stands in an ancestor of the program's folder (source tree), or is installed.
+std::filesystem::path FindContent(const std::filesystem::path& told) {
+  if (!told.empty()) return told;
+  for (auto folder = ProgramFolder(); folder != folder.root_path(); folder = folder.parent_path()) {
+    if (std::filesystem::is_directory(folder / "content" / "sigma")) return folder / "content";
+  }
+  return "/usr/share/yagura/content";
+}
+
+std::string Local(int port) { return fmt::format("127.0.0.1:{}", port); }
+
+}  // namespace
+
+struct Suite::Impl {
+  std::unique_ptr<Supervisor> redis_state;
+  std::unique_ptr<Supervisor> redis_flow;
+  std::unique_ptr<eventstore::StoreProcess> store;
+  std::unique_ptr<rpc::PlatformHost> host;
+  std::unique_ptr<rpc::Server> server;
+
+  absl::Status StartChildren(const DataFolder& folder, const Logger& logger);
+  absl::Status StartServer(const SuiteOptions& options, const DataFolder& folder,
+                           const Logger& logger);
+};
+
+namespace {
+
+// Builds the Apps of all services from one settings tree. The order is that of starting: whom
+// others ask comes first.
+class AppFactory {
+ public:
+  AppFactory(const SuiteOptions& options, rpc::PlatformHost& host, SettingsReader& reader,
+             std::string store_address)
+      : options_(options), host_(host), reader_(reader), store_address_(std::move(store_address)) {}
+
+  absl::StatusOr<std::vector<std::unique_ptr<rpc::App>>> MakeAll() {
+    std::vector<std::unique_ptr<rpc::App>> apps;
+    for (const auto make : {&AppFactory::Directory, &AppFactory::Archive, &AppFactory::Detection,
+                            &AppFactory::Notification, &AppFactory::Ticketing, &AppFactory::Config,
+                            &AppFactory::Reporting, &AppFactory::Ingestion}) {
+      YAGURA_ASSIGN_OR_RETURN(auto app, (this->*make)());
+      apps.push_back(std::move(app));
+    }
+    return apps;
+  }
+
+ private:
+  SettingsReader Section(const std::string& service) {
+    return reader_.Section(service, "Settings of the service " + service + ".");
+  }
+
+  AppOr Directory() {
+    auto section = Section("directory");
+    auto settings = directory::ReadSettings(section);
+    settings.admin_key_file = AdminKeyFile("");
+    settings.signing_key_file = "keys/signing.key";
+    return directory::MakeApp(settings, host_.ForService("directory"));
+  }
+  AppOr Archive() {
+    auto section = Section("archive");
+    auto settings = archive::ReadSettings(section);
+    settings.store.addresses = {store_address_};
+    return archive::MakeApp(settings, host_.ForService("archive"));
+  }
+  AppOr Detection() {
+    auto section = Section("detection");
+    auto settings = detection::Settings::Read(section);
+    if (settings.content_folder.empty()) {
+      settings.content_folder = FindContent(options_.content_dir) / "sigma";
+    }
+    return detection::MakeApp(host_.ForService("detection"), settings);
+  }
+  AppOr Notification() {
+    auto section = Section("notification");
+    YAGURA_ASSIGN_OR_RETURN(auto settings, notification::ReadSettings(section));
+    YAGURA_RETURN_IF_ERROR(SetSmtp(settings.smtp));
+    return notification::NewApp(settings, host_.ForService("notification"));
+  }
+  AppOr Ticketing() {
+    auto section = Section("ticketing");
+    YAGURA_ASSIGN_OR_RETURN(auto settings, ticketing::ReadSettings(section));
+    return ticketing::NewApp(settings, host_.ForService("ticketing"));
+  }
+  AppOr Config() {
+    auto section = Section("config");
+    YAGURA_ASSIGN_OR_RETURN(auto settings, config::ReadSettings(section));
+    return config::NewApp(settings, host_.ForService("config"));
+  }
+  AppOr Reporting() {
+    auto section = Section("reporting");
+    YAGURA_ASSIGN_OR_RETURN(auto settings, reporting::ReadSettings(section));
+    return reporting::NewApp(settings, host_.ForService("reporting"));
+  }
+  AppOr Ingestion() {
+    auto section = Section("ingestion");
+    YAGURA_ASSIGN_OR_RETURN(auto settings, ingestion::ReadSettings(section));
+    settings.syslog_udp_address = options_.syslog_udp_address;
+    settings.syslog_tcp_address = options_.syslog_tcp_address;
+    return ingestion::NewApp(settings, host_.ForService("ingestion"));
+  }
+
+  template <typename SmtpOptions>
+  absl::Status SetSmtp(SmtpOptions& smtp) {
+    if (options_.smtp_address.empty()) return absl::OkStatus();
+    const size_t colon = options_.smtp_address.rfind(':');
+    const auto port = colon == std::string::npos
+                          ? std::nullopt
+                          : ParseNumber<uint16_t>(options_.smtp_address.substr(colon + 1));
+    if (!port) return InvalidField("smtp", "is not HOST:PORT");
+    smtp.host = options_.smtp_address.substr(0, colon);
+    smtp.port = *port;
+    return absl::OkStatus();
+  }
+
+  const SuiteOptions& options_;
+  rpc::PlatformHost& host_;
+  SettingsReader& reader_;
+  const std::string store_address_;
+};
+
+}  // namespace
+
+absl::Status Suite::Impl::StartChildren(const DataFolder& folder, const Logger& logger) {
+  redis_state = MakeRedisChild("redis-state", folder.Folder("redis-state"), folder.Socket("state"),
+                               folder.Log("redis-state"), logger.Named("up"));
+  redis_flow = MakeRedisChild("redis-flow", folder.Folder("redis-flow"), folder.Socket("flow"),
+                              folder.Log("redis-flow"), logger.Named("up"));
+  YAGURA_RETURN_IF_ERROR(redis_state->Start());
+  YAGURA_RETURN_IF_ERROR(redis_flow->Start());
+  YAGURA_ASSIGN_OR_RETURN(
+      store, eventstore::StoreProcess::Start({.program = ProgramFolder() / "yagura-store",
+                                              .data_dir = folder.Folder("store"),
+                                              .socket = folder.Socket("store"),
+                                              .log_file = folder.Log("store")},
+                                             logger.Named("up")));
+  return absl::OkStatus();
+}
+
+absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFolder& folder,
+                                      const Logger& logger) {
+  auto reader = SettingsReader::Empty();
+  if (!options.settings_file.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(reader, SettingsReader::FromFile(options.settings_file));
+  }
+  auto grpc_section = reader.Section("grpc", "The gRPC server.");
+  auto server_options = rpc::ReadServerOptions(grpc_section);
+  server_options.address = options.grpc_address;
+  server_options.health_address = options.health_address;
+
+  rpc::PlatformSettings settings;
+  settings.data_dir = folder.root();
+  settings.state_address = "unix:" + folder.Socket("state").string();
+  settings.flow_address = "unix:" + folder.Socket("flow").string();
+  settings.internal_key = folder.Folder("keys") / "internal.key";
+  settings.metrics_address = options.metrics_address;
+  YAGURA_ASSIGN_OR_RETURN(host, rpc::PlatformHost::Make(settings, logger));
+
+  YAGURA_ASSIGN_OR_RETURN(auto apps,
+                          AppFactory(options, *host, reader, store->address()).MakeAll());
+  YAGURA_RETURN_IF_ERROR(reader.Finish());
+  YAGURA_ASSIGN_OR_RETURN(server,
+                          rpc::Server::Start(server_options, host->shared(), std::move(apps)));
+  host->SetAddress("*", Local(server->port()));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Suite>> Suite::Start(const SuiteOptions& options,
+                                                    const DataFolder& folder, Logger logger) {
+  auto impl = std::make_unique<Impl>();
+  YAGURA_RETURN_IF_ERROR(impl->StartChildren(folder, logger));
+  YAGURA_RETURN_IF_ERROR(impl->StartServer(options, folder, logger));
+  return std::unique_ptr<Suite>(new Suite(std::move(impl)));
+}
+
+Suite::Suite(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Suite::~Suite() { Stop(); }
+
+std::map<std::string, std::string> Suite::Endpoints() const {
+  std::map<std::string, std::string> endpoints = {
+      {"grpc", Local(impl_->server->port())},
+      {"pid", fmt::to_string(getpid())},
+      {"pid_redis_state", fmt::to_string(impl_->redis_state->pid())},
+      {"pid_redis_flow", fmt::to_string(impl_->redis_flow->pid())},
+      {"pid_store", fmt::to_string(impl_->store->pid())},
+  };
+  if (impl_->server->health_port() > 0) endpoints["health"] = Local(impl_->server->health_port());
+  if (impl_->host->metrics_port() > 0) endpoints["metrics"] = Local(impl_->host->metrics_port());
+  for (const auto& app : impl_->server->apps()) {
+    for (const auto& [name, address] : app->Listeners()) endpoints[name] = address;
+  }
+  return endpoints;
+}
+
+void Suite::Stop() {
+  if (impl_ == nullptr) return;
+  if (impl_->server != nullptr) impl_->server->Stop();
+  impl_->server.reset();
+  impl_->host.reset();
+  impl_->store.reset();
+  impl_->redis_flow.reset();
+  impl_->redis_state.reset();
+  impl_.reset();
+}
+
+}  // namespace yagura::cli
