@@ -17,9 +17,12 @@ constexpr auto kLaneIdle = std::chrono::seconds(60);
 
 // Events of one source on their way into a batch.
 struct Intake::Lane {
-  std::string source;  // name; empty: quarantine
+  std::string name;    // of the source, or "tenants/{tenant}"
+  std::string source;  // name; empty: none
   std::string tenant;
-  std::string batch_id;  // of the batch that the builder collects
+  uint64_t generation = 0;
+  uint64_t sequence = 0;  // of the next batch
+  std::string batch_id;   // of the batch that the builder collects
   event::BatchBuilder builder;
   size_t unparsed = 0;
   size_t bytes = 0;
@@ -37,7 +40,7 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
     state.map = sources;
     state.sources = sources->ForSender(state.sender);
   }
-  const SourceTarget* expected = state.sources.BeforeReading();
+  const SourceTarget* expected = Find(state, {}, {});
   LineContext context;
   context.receive_time = receive_time;
   context.origin = state.origin;
@@ -46,24 +49,30 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   if (expected != nullptr) {
     context.zone = expected->zone;
     context.parser = expected->parser;
+  } else if (!state.tenant.empty()) {
+    context.zone = sources->ZoneOf(state.tenant);
   }
+  if (!state.parser.empty()) context.parser = state.parser;
   ParsedLine* parsed = &pipeline_.Process(line, context);
-  const SourceTarget* target =
-      state.sources.Find(parsed->device_serial, parsed->event.virtual_context);
+  const SourceTarget* target = Find(state, parsed->device_serial, parsed->event.virtual_context);
   // The line named its source, which reads it otherwise than was thought.
-  if (target != expected && target != nullptr &&
-      (target->parser != context.parser ||
-       (parsed->zone_used && !(target->zone == context.zone)))) {
-    context.zone = target->zone;
-    context.parser = target->parser;
-    parsed = &pipeline_.Process(line, context);
+  if (target != expected && target != nullptr) {
+    const std::string_view parser = state.parser.empty() ? target->parser : state.parser;
+    if (parser != context.parser || (parsed->zone_used && !(target->zone == context.zone))) {
+      context.zone = target->zone;
+      context.parser = parser;
+      parsed = &pipeline_.Process(line, context);
+    }
   }
-  if (target == nullptr) quarantine_->Note(state.sender, *parsed, receive_time);
+  if (target == nullptr && state.tenant.empty()) {
+    quarantine_->Note(state.sender, *parsed, receive_time);
+  }
 
-  Lane& lane = LaneFor(target);
+  Lane& lane = LaneFor(target, state);
   if (lane.builder.size() == 0) {
     lane.first = now;
-    lane.batch_id = event::BatchIdOf({options_.instance, std::to_string(sequence_++)});
+    lane.batch_id = event::BatchIdOf({options_.instance, lane.name, std::to_string(lane.generation),
+                                      std::to_string(lane.sequence++)});
     lane.builder.Reset({lane.tenant, lane.batch_id, receive_time});
   }
   lane.last = now;
@@ -78,23 +87,46 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   if (lane.bytes >= options_.batch_bytes || lane.builder.full()) Flush(lane);
 }
 
-Intake::Lane& Intake::LaneFor(const SourceTarget* target) {
-  const std::string_view name = target == nullptr ? std::string_view{} : target->name;
-  if (last_lane_ != nullptr && last_lane_->source == name) return *last_lane_;
-  auto found = lanes_.find(name);
-  if (found == lanes_.end()) {
-    auto lane = std::make_unique<Lane>();
-    lane->source = name;
-    lane->tenant = target == nullptr ? kQuarantineTenant : target->tenant;
-    found = lanes_.emplace(std::string(name), std::move(lane)).first;
+const SourceTarget* Intake::Find(const SenderState& state, std::string_view serial,
+                                 std::string_view virtual_context) {
+  const SourceTarget* target = state.sources.Find(serial, virtual_context, state.tenant);
+  if (target != nullptr && state.may_write && !state.may_write(target->tenant)) return nullptr;
+  return target;
+}
+
+Intake::Lane& Intake::LaneFor(const SourceTarget* target, const SenderState& state) {
+  const std::string_view source = target == nullptr ? std::string_view{} : target->name;
+  const std::string_view tenant = target != nullptr       ? std::string_view(target->tenant)
+                                  : !state.tenant.empty() ? std::string_view(state.tenant)
+                                                          : kQuarantineTenant;
+  if (last_lane_ != nullptr && last_lane_->source == source && last_lane_->tenant == tenant) {
+    return *last_lane_;
   }
-  last_lane_ = found->second.get();
+  const std::string name = source.empty() ? fmt::format("tenants/{}", tenant) : std::string(source);
+  auto& lane = lanes_[name];
+  if (lane == nullptr) {
+    lane = std::make_unique<Lane>();
+    lane->name = name;
+    lane->source = source;
+    lane->tenant = tenant;
+    lane->generation = generation_;
+  }
+  last_lane_ = lane.get();
   return *last_lane_;
+}
+
+void Intake::Begin(std::string instance) {
+  options_.instance = std::move(instance);
+  generation_ = 0;
+  for (auto& [name, lane] : lanes_) {
+    lane->generation = 0;
+    lane->sequence = 0;
+  }
 }
 
 void Intake::Flush(Lane& lane) {
   ReadyBatch batch;
-  batch.partition = lane.source.empty() ? fmt::format("{}/", kQuarantineTenant) : lane.source;
+  batch.partition = lane.name;
   batch.tenant = lane.tenant;
   batch.source = lane.source;
   batch.events = lane.builder.size();
@@ -114,6 +146,7 @@ std::vector<ReadyBatch> Intake::TakeReady(SteadyTime now) {
     if (lane.builder.size() == 0 && now - lane.last > kLaneIdle) {
       if (last_lane_ == &lane) last_lane_ = nullptr;
       at = lanes_.erase(at);
+      ++generation_;
     } else {
       ++at;
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,7 +19,7 @@ class Quarantine;
 
 // One batch of one tenant and source, ready for the event stream.
 struct ReadyBatch {
-  std::string partition;  // "tenant/source": decides the shard
+  std::string partition;  // name of the source, or "tenants/{tenant}": decides the shard
   std::string key;        // the batch id: what the stream deduplicates by
   std::string payload;
   std::string tenant;
@@ -34,6 +35,10 @@ struct SenderState {
 
   Sender sender;
   std::string origin;
+  std::string tenant;  // set: the lines are this tenant's, whether or not a source fits
+  std::string parser;  // set: reads the lines whatever the source says
+  // Set: tenants into which the sender may write; lines of any other go to quarantine.
+  std::function<bool(std::string_view tenant)> may_write;
   Parser* likely = nullptr;  // of the Intake that the lines go to
   std::shared_ptr<const SourceMap> map;
   SenderSources sources;
@@ -44,13 +49,17 @@ struct SenderState {
 class Intake {
  public:
   struct Options {
-    std::string instance;  // unique a process start and thread; batch ids come from it
+    // Batch ids come from this, the source and a number: unique a process start and thread, or that
+    // of a batch that a sender may send again.
+    std::string instance;
     size_t batch_bytes = 64 * 1024;
     std::chrono::milliseconds linger{50};
   };
   Intake(Options options, std::shared_ptr<Quarantine> quarantine);
   ~Intake();
 
+  // Batches from here on have their ids from another instance. Nothing may wait in a batch.
+  void Begin(std::string instance);
   // The line becomes an event of a batch; `sources` is the current map.
   void Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,
            std::string_view line, bool truncated, TimePoint receive_time, SteadyTime now);
@@ -65,15 +74,18 @@ class Intake {
 
  private:
   struct Lane;
-  Lane& LaneFor(const SourceTarget* target);
+  // The source of a line of that device; nullptr where none fits or it must not be used.
+  static const SourceTarget* Find(const SenderState& state, std::string_view serial,
+                                  std::string_view virtual_context);
+  Lane& LaneFor(const SourceTarget* target, const SenderState& state);
   void Flush(Lane& lane);
 
-  const Options options_;
+  Options options_;
   std::shared_ptr<Quarantine> quarantine_;
   LinePipeline pipeline_;
-  StringMap<std::unique_ptr<Lane>> lanes_;  // by source name; "" is quarantine
+  StringMap<std::unique_ptr<Lane>> lanes_;  // by source name, or "tenants/{tenant}"
   Lane* last_lane_ = nullptr;
-  uint64_t sequence_ = 0;  // of the next batch
+  uint64_t generation_ = 0;  // how many lanes were given up: a lane may come back
   std::vector<ReadyBatch> ready_;
 };
 

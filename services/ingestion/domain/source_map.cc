@@ -151,12 +151,20 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
     }
     map->rules_.push_back(std::move(rule));
   }
+  for (const auto& [tenant, name] : zones.by_tenant) {
+    if (auto zone = SourceZone::Find(name); zone.ok()) map->zones_.emplace(tenant, *zone);
+  }
   std::sort(map->rules_.begin(), map->rules_.end(),
             [](const auto& a, const auto& b) { return a->Rank() < b->Rank(); });
   return map;
 }
 
 std::shared_ptr<const SourceMap> SourceMap::Empty() { return Build({}, {}, nullptr); }
+
+SourceZone SourceMap::ZoneOf(std::string_view tenant) const {
+  const auto found = zones_.find(tenant);
+  return found == zones_.end() ? SourceZone() : found->second;
+}
 
 SenderSources SourceMap::ForSender(const Sender& sender) const {
   SenderSources sources;

@@ -77,11 +77,14 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   static std::shared_ptr<const SourceMap> Empty();
   ~SourceMap();
   SenderSources ForSender(const Sender& sender) const;
+  // For lines of a tenant without a source.
+  SourceZone ZoneOf(std::string_view tenant) const;
   size_t size() const { return rules_.size(); }
 
  private:
   SourceMap();
   std::vector<std::unique_ptr<SenderSources::Rule>> rules_;  // the most specific first
+  StringMap<SourceZone> zones_;                              // by tenant
 };
 
 }  // namespace yagura::ingestion

@@ -1,0 +1,40 @@
+#include "services/ingestion/api/quarantine_handlers.h"
+
+#include <algorithm>
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/ingestion/domain/quarantine.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr int kDefaultPage = 50;
+constexpr int kMaxPage = 1000;
+
+}  // namespace
+
+StatusOr<v1::ListQuarantinedSourcesResponse> ListQuarantinedSources(
+    const Quarantine& quarantine, const rpc::Call& call,
+    const v1::ListQuarantinedSourcesRequest& request) {
+  if (request.page_size() < 0) return InvalidField("page_size", "must not be negative");
+  size_t from = 0;
+  if (!request.page_token().empty()) {
+    // Offsets will do: the list is small, and a page that shifts is no harm.
+    const auto token = ParseNumber<uint32_t>(request.page_token());
+    if (!token) return InvalidField("page_token", "is not one of ours");
+    from = *token;
+  }
+  v1::ListQuarantinedSourcesResponse response;
+  if (!call.scope().Contains(kQuarantineTenant)) return response;
+  const auto page = static_cast<size_t>(
+      request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage));
+  const auto list = quarantine.List();
+  for (size_t i = from; i < list.size() && i < from + page; ++i) {
+    *response.add_quarantined_sources() = list[i];
+  }
+  if (from + page < list.size()) response.set_next_page_token(std::to_string(from + page));
+  return response;
+}
+
+}  // namespace yagura::ingestion

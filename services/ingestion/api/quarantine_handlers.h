@@ -1,0 +1,16 @@
+#pragma once
+
+#include "absl/status/statusor.h"
+
+#include "common/rpc/call.h"
+#include "yagura/ingestion/v1/ingestion_service.pb.h"
+
+namespace yagura::ingestion {
+
+class Quarantine;
+
+absl::StatusOr<v1::ListQuarantinedSourcesResponse> ListQuarantinedSources(
+    const Quarantine& quarantine, const rpc::Call& call,
+    const v1::ListQuarantinedSourcesRequest& request);
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,139 @@
+#include "services/ingestion/app.h"
+
+#include <unistd.h>
+
+#include <random>
+
+#include "fmt/format.h"
+
+#include "common/metrics/metrics.h"
+#include "common/rpc/service_registry.h"
+#include "common/status/status.h"
+#include "common/stream/producer.h"
+#include "common/stream/worker.h"
+#include "services/ingestion/api/push_session.h"
+#include "services/ingestion/api/quarantine_handlers.h"
+#include "services/ingestion/domain/quarantine.h"
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/listener.h"
+#include "services/ingestion/workers/source_refresher.h"
+
+namespace yagura::ingestion {
+namespace {
+
+// Differs with every start of a process anywhere: batch ids must never come a second time.
+std::string NewInstance() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+class IngestionApp final : public rpc::App {
+ public:
+  IngestionApp(const Settings& settings, const rpc::Platform& platform,
+               std::unique_ptr<Spool> spool)
+      : platform_(platform),
+        topic_(settings.events),
+        refresher_({settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb"},
+                   platform.channels, sources_, platform.logger.Named("ingestion/sources")),
+        metrics_(std::make_shared<IngestionMetrics>(platform.metrics)) {
+    stream::Producer::Options producer;
+    producer.memory_budget_bytes = settings.flow_memory_budget;
+    parts_.instance = NewInstance();
+    parts_.intake.batch_bytes = settings.batch_bytes;
+    parts_.intake.linger = settings.batch_linger;
+    parts_.sink = std::make_shared<BatchSink>(
+        std::make_shared<stream::Producer>(platform.flow, topic_, producer), std::move(spool),
+        metrics_, platform.logger.Named("ingestion/spool"));
+    parts_.sources = sources_;
+    parts_.quarantine = quarantine_;
+    parts_.metrics = metrics_;
+    parts_.clock = platform.clock;
+    parts_.logger = platform.logger.Named("ingestion/listener");
+  }
+  ~IngestionApp() override { Stop(); }
+
+  Status Bind(const Settings& settings) {
+    ListenerOptions options;
+    options.sources_wait = settings.sources_wait;
+    options.max_connections = static_cast<size_t>(settings.tcp_connections);
+    options.receive_buffer_bytes = static_cast<int>(settings.udp_receive_buffer);
+    if (!settings.syslog_udp.empty()) {
+      options.name = "syslog_udp";
+      options.address = settings.syslog_udp;
+      options.threads = settings.udp_threads;
+      YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeUdpListener(options, parts_));
+    }
+    if (!settings.syslog_tcp.empty()) {
+      options.name = "syslog_tcp";
+      options.address = settings.syslog_tcp;
+      options.threads = settings.tcp_threads;
+      YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeTcpListener(options, parts_));
+    }
+    return absl::OkStatus();
+  }
+
+  std::string_view name() const override { return "ingestion"; }
+
+  void Register(rpc::ServiceRegistry& registry) override {
+    registry.Stream<v1::PushRequest, v1::PushResponse>(
+        "/yagura.ingestion.v1.IngestionService/Push",
+        [this](const rpc::Call& call, rpc::Outbox<v1::PushResponse> outbox) {
+          return MakePushSession(parts_, call, std::move(outbox));
+        });
+    registry.Unary<v1::ListQuarantinedSourcesRequest, v1::ListQuarantinedSourcesResponse>(
+        "/yagura.ingestion.v1.IngestionService/ListQuarantinedSources",
+        [this](const rpc::Call& call, const v1::ListQuarantinedSourcesRequest& request) {
+          return ListQuarantinedSources(*quarantine_, call, request);
+        });
+  }
+
+  Status Start() override {
+    const Status declared = stream::DeclareReaders(*platform_.flow, topic_);
+    if (!declared.ok()) return Annotate(declared, "declaring the readers of the event streams");
+    refresher_.Start();
+    parts_.sink->Start();
+    for (const auto& [name, listener] : listeners_) listener->Start();
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    for (const auto& [name, listener] : listeners_) listener->Stop();
+    parts_.sink->Stop();
+    refresher_.Stop();
+  }
+
+  std::map<std::string, Status> Health() const override {
+    return {{"redis-flow", parts_.sink->health()}, {"sources", refresher_.health()}};
+  }
+
+  std::map<std::string, std::string> Listeners() const override {
+    std::map<std::string, std::string> addresses;
+    for (const auto& [name, listener] : listeners_) addresses[name] = listener->address();
+    return addresses;
+  }
+
+ private:
+  const rpc::Platform platform_;
+  const stream::Topic topic_;
+  const std::shared_ptr<CurrentSources> sources_ = std::make_shared<CurrentSources>();
+  const std::shared_ptr<Quarantine> quarantine_ = std::make_shared<Quarantine>();
+  SourceRefresher refresher_;
+  const std::shared_ptr<IngestionMetrics> metrics_;
+  ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
+  std::map<std::string, std::unique_ptr<Listener>> listeners_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                           const rpc::Platform& platform) {
+  YAGURA_ASSIGN_OR_RETURN(
+      auto spool, Spool::Open(platform.data_dir / "ingestion" / "spool", settings.spool_quota));
+  auto app = std::make_unique<IngestionApp>(settings, platform, std::move(spool));
+  YAGURA_RETURN_IF_ERROR(app->Bind(settings));
+  return app;
+}
+
+}  // namespace yagura::ingestion

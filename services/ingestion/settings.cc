@@ -1,0 +1,53 @@
+#include "services/ingestion/settings.h"
+
+#include "common/config/settings_reader.h"
+
+namespace yagura::ingestion {
+
+Settings Settings::Read(config::SettingsReader& reader) {
+  using std::chrono::milliseconds;
+  using std::chrono::minutes;
+  using std::chrono::seconds;
+  Settings settings;
+  auto events = reader.Section("events", "The stream topic \"events\".");
+  settings.events.shards = static_cast<int>(events.Integer(
+      "shards", settings.events.shards, 1, 256,
+      "Shards; the same for everybody who writes or reads the topic, and never changed later."));
+  settings.events.readers =
+      events.Strings("readers", settings.events.readers,
+                     "Readers whose progress keeps entries from being trimmed.");
+  settings.syslog_udp =
+      reader.String("syslog_udp", settings.syslog_udp, "Address of syslog over UDP; empty: none.");
+  settings.syslog_tcp =
+      reader.String("syslog_tcp", settings.syslog_tcp, "Address of syslog over TCP; empty: none.");
+  settings.udp_threads = static_cast<int>(
+      reader.Integer("udp_threads", settings.udp_threads, 1, 64, "Threads that read UDP."));
+  settings.tcp_threads = static_cast<int>(
+      reader.Integer("tcp_threads", settings.tcp_threads, 1, 64, "Threads that read TCP."));
+  settings.tcp_connections =
+      static_cast<int>(reader.Integer("tcp_connections", settings.tcp_connections, 1, 1'000'000,
+                                      "Connections that one TCP thread holds; more are refused."));
+  settings.udp_receive_buffer =
+      reader.Bytes("udp_receive_buffer", settings.udp_receive_buffer, 4096, 1u << 30,
+                   "Kernel buffer of each UDP thread; the system may grant less.");
+  settings.batch_bytes =
+      reader.Bytes("batch_bytes", settings.batch_bytes, 1024, 4u << 20,
+                   "A batch of one source is closed at so many bytes of raw lines.");
+  settings.batch_linger =
+      reader.Duration("batch_linger", settings.batch_linger, milliseconds(1), seconds(10),
+                      "A batch is closed so long after its first line.");
+  settings.spool_quota = reader.Bytes("spool_quota", settings.spool_quota, 1u << 20, 1ull << 40,
+                                      "Disk for batches while the flow Redis takes none.");
+  settings.flow_memory_budget =
+      reader.Bytes("flow_memory_budget", settings.flow_memory_budget, 0, 1ull << 40,
+                   "Nothing is added while the flow Redis uses more memory; 0: no limit of ours.");
+  settings.sources_refresh =
+      reader.Duration("sources_refresh", settings.sources_refresh, milliseconds(100), minutes(10),
+                      "How often the directory is asked for sources.");
+  settings.sources_wait =
+      reader.Duration("sources_wait", settings.sources_wait, milliseconds(0), minutes(10),
+                      "How long lines wait for the first sources before they go to quarantine.");
+  return settings;
+}
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "common/stream/topic.h"
+
+namespace yagura::config {
+class SettingsReader;
+}
+
+namespace yagura::ingestion {
+
+struct Settings {
+  stream::Topic events{"events", 4, {"archive", "detection"}};
+  std::string syslog_udp = "127.0.0.1:5514";  // empty: no listener
+  std::string syslog_tcp = "127.0.0.1:5514";  // empty: no listener
+  int udp_threads = 1;
+  int tcp_threads = 1;
+  int tcp_connections = 10'000;
+  uint64_t udp_receive_buffer = 8ull << 20;
+  uint64_t batch_bytes = 64ull << 10;
+  std::chrono::milliseconds batch_linger{50};
+  uint64_t spool_quota = 4ull << 30;
+  uint64_t flow_memory_budget = 2ull << 30;
+  std::chrono::milliseconds sources_refresh{5'000};
+  std::chrono::milliseconds sources_wait{10'000};
+
+  // Wrong and unknown keys are told by the reader's Finish.
+  static Settings Read(config::SettingsReader& reader);
+};
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,181 @@
+#include "services/ingestion/workers/source_refresher.h"
+
+#include <condition_variable>
+#include <fstream>
+#include <sstream>
+
+#include "common/rpc/channels.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "grpcpp/channel.h"
+#include "services/ingestion/workers/current_sources.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace dv1 = directory::v1;
+
+constexpr auto kTimeout = std::chrono::seconds(10);
+// At the start, when the directory may be about to come up.
+constexpr auto kFirstInterval = std::chrono::milliseconds(200);
+constexpr int kPageSize = 1000;
+
+// All pages of a list; `list` makes one call.
+template <typename Request, typename Response, typename List, typename Take>
+Status ForEachPage(rpc::Channels& channels, Request request, const List& list, const Take& take) {
+  request.set_page_size(kPageSize);
+  do {
+    grpc::ClientContext context;
+    channels.PrepareAs(context, "-", kTimeout);
+    Response response;
+    YAGURA_RETURN_IF_ERROR(rpc::FromGrpc(list(&context, request, &response)));
+    take(response);
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+SourceRefresher::SourceRefresher(Options options, std::shared_ptr<rpc::Channels> channels,
+                                 std::shared_ptr<CurrentSources> sources, Logger logger)
+    : options_(std::move(options)),
+      channels_(std::move(channels)),
+      sources_(std::move(sources)),
+      logger_(std::move(logger)) {}
+
+SourceRefresher::~SourceRefresher() { Stop(); }
+
+void SourceRefresher::Start() {
+  LoadCache();
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void SourceRefresher::Stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+Status SourceRefresher::health() const {
+  const std::lock_guard lock(mutex_);
+  return health_;
+}
+
+void SourceRefresher::Run(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool asked = false;
+  while (!stop.stop_requested()) {
+    const Status status = Refresh();
+    asked = asked || status.ok();
+    {
+      const std::lock_guard lock(mutex_);
+      if (health_.ok() && !status.ok() && asked) {
+        logger_.Warning("the directory does not answer; the last sources stay in force",
+                        {{"error", Message(status)}});
+      }
+      health_ = status;
+    }
+    std::unique_lock lock(mutex);
+    const std::chrono::milliseconds pause = asked ? options_.interval : kFirstInterval;
+    changed.wait_for(lock, stop, pause, [] { return false; });
+  }
+}
+
+Status SourceRefresher::Refresh() {
+  const auto stub = dv1::DirectoryService::NewStub(channels_->Get("directory"));
+  FallbackZones zones;
+  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListTenantsRequest, dv1::ListTenantsResponse>(
+      *channels_, {},
+      [&](auto* context, const auto& request, auto* response) {
+        return stub->ListTenants(context, request, response);
+      },
+      [&](const dv1::ListTenantsResponse& response) {
+        for (const auto& tenant : response.tenants()) {
+          const auto parts = Split(tenant.name(), '/');
+          if (parts.size() == 2) zones.by_tenant[std::string(parts[1])] = tenant.time_zone();
+        }
+      })));
+  dv1::ListSitesRequest sites;
+  sites.set_parent("tenants/-");
+  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSitesRequest, dv1::ListSitesResponse>(
+      *channels_, sites,
+      [&](auto* context, const auto& request, auto* response) {
+        return stub->ListSites(context, request, response);
+      },
+      [&](const dv1::ListSitesResponse& response) {
+        for (const auto& site : response.sites()) zones.by_site[site.name()] = site.time_zone();
+      })));
+  dv1::ListSourcesRequest all;
+  all.set_parent("tenants/-");
+  std::vector<dv1::Source> sources;
+  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSourcesRequest, dv1::ListSourcesResponse>(
+      *channels_, all,
+      [&](auto* context, const auto& request, auto* response) {
+        return stub->ListSources(context, request, response);
+      },
+      [&](const dv1::ListSourcesResponse& response) {
+        sources.insert(sources.end(), response.sources().begin(), response.sources().end());
+      })));
+  Use(sources, zones);
+  return absl::OkStatus();
+}
+
+void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const FallbackZones& zones) {
+  dv1::ListSourcesResponse stored;
+  for (const dv1::Source& source : sources) *stored.add_sources() = source;
+  // Zones go along as sources that map nothing, so that the cache is one message.
+  for (const auto& [tenant, zone] : zones.by_tenant) {
+    dv1::Source* carrier = stored.add_sources();
+    carrier->set_name("tenants/" + tenant);
+    carrier->set_time_zone(zone);
+  }
+  for (const auto& [site, zone] : zones.by_site) {
+    dv1::Source* carrier = stored.add_sources();
+    carrier->set_name(site);
+    carrier->set_time_zone(zone);
+  }
+  std::string bytes = stored.SerializeAsString();
+  if (sources_->Get() != nullptr && bytes == last_) return;
+  std::vector<std::string> problems;
+  sources_->Set(SourceMap::Build(sources, zones, &problems));
+  const std::string told = Join(problems, "; ");
+  if (!told.empty() && told != last_problems_) {
+    logger_.Warning("sources that are not used as they stand", {{"sources", told}});
+  }
+  last_problems_ = told;
+  last_ = std::move(bytes);
+  std::error_code error;
+  std::filesystem::create_directories(options_.cache_file.parent_path(), error);
+  const auto fresh = options_.cache_file.string() + ".new";
+  std::ofstream out(fresh, std::ios::binary | std::ios::trunc);
+  out << last_;
+  out.close();
+  if (out) std::filesystem::rename(fresh, options_.cache_file, error);
+}
+
+void SourceRefresher::LoadCache() {
+  std::ifstream in(options_.cache_file, std::ios::binary);
+  if (!in) return;
+  std::stringstream bytes;
+  bytes << in.rdbuf();
+  dv1::ListSourcesResponse stored;
+  if (!stored.ParseFromString(bytes.str())) return;
+  std::vector<dv1::Source> sources;
+  FallbackZones zones;
+  for (const dv1::Source& source : stored.sources()) {
+    const auto parts = Split(source.name(), '/');
+    if (parts.size() == 2) {
+      zones.by_tenant[std::string(parts[1])] = source.time_zone();
+    } else if (parts.size() == 4 && parts[2] == "sites") {
+      zones.by_site[source.name()] = source.time_zone();
+    } else {
+      sources.push_back(source);
+    }
+  }
+  Use(sources, zones);
+}
+
+}  // namespace yagura::ingestion
