@@ -95,7 +95,7 @@ void CloseFinding(Group& group) {
 }  // namespace
 
 void Windows::LoadGroup(const std::string& key, Group group) {
-  by_expiry_.insert({group.expires(), key});
+  by_expiry_[group.source_shard()].insert({group.expires(), key});
   ++per_rule_[RuleKey(group.tenant(), group.rule_id())];
   groups_[key] = std::move(group);
 }
@@ -114,11 +114,10 @@ bool Windows::IsNew(const HitBatch& batch) {
   return true;
 }
 
-void Windows::Forget(int64_t watermark) {
-  watermark_ = std::max(watermark_, watermark);
-  while (!by_expiry_.empty() && by_expiry_.begin()->expires < watermark_) {
-    const std::string key = by_expiry_.begin()->key;
-    by_expiry_.erase(by_expiry_.begin());
+void Windows::Forget(std::set<Order>& order, int64_t watermark) {
+  while (!order.empty() && order.begin()->expires < watermark) {
+    const std::string key = order.begin()->key;
+    order.erase(order.begin());
     const auto found = groups_.find(key);
     const auto count = per_rule_.find(RuleKey(found->second.tenant(), found->second.rule_id()));
     if (--count->second == 0) per_rule_.erase(count);
@@ -129,23 +128,28 @@ void Windows::Forget(int64_t watermark) {
 
 Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSummary& rule) {
   if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
-  size_t& count = per_rule_[RuleKey(batch.tenant(), rule.id())];
-  if (count >= limits_.groups_per_rule) return nullptr;
-  ++count;
+  const std::string rule_key = RuleKey(batch.tenant(), rule.id());
+  if (per_rule_[rule_key] >= limits_.groups_per_rule) {
+    // Groups of sources that have fallen silent give way.
+    for (auto& [shard, order] : by_expiry_) Forget(order, latest_);
+    if (per_rule_[rule_key] >= limits_.groups_per_rule) return nullptr;
+  }
+  ++per_rule_[rule_key];
   Group& group = groups_[key];
   group.set_tenant(batch.tenant());
   group.set_rule_id(rule.id());
   group.set_expires(INT64_MIN);
-  by_expiry_.insert({INT64_MIN, key});
+  group.set_source_shard(batch.source_shard());
+  by_expiry_[batch.source_shard()].insert({INT64_MIN, key});
   return &group;
 }
 
-void Windows::Touch(const std::string& key, Group& group, int64_t expires) {
-  if (expires > group.expires()) {
-    by_expiry_.erase({group.expires(), key});
-    group.set_expires(expires);
-    by_expiry_.insert({expires, key});
-  }
+void Windows::Touch(const std::string& key, Group& group, uint32_t source_shard, int64_t expires) {
+  by_expiry_[group.source_shard()].erase({group.expires(), key});
+  group.set_expires(source_shard == group.source_shard() ? std::max(expires, group.expires())
+                                                         : expires);
+  group.set_source_shard(source_shard);
+  by_expiry_[source_shard].insert({group.expires(), key});
   dirty_[key] = &group;
 }
 
@@ -229,10 +233,11 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
       continue;
     }
     Count(*group, batch, rule, hit, outcomes);
-    Touch(key, *group,
+    Touch(key, *group, batch.source_shard(),
           Plus(Plus(batch.received(), rule.timespan_nanos()), limits_.lateness.count()));
   }
-  Forget(batch.received());
+  latest_ = std::max(latest_, batch.received());
+  Forget(by_expiry_[batch.source_shard()], batch.received());
   return outcomes;
 }
 

@@ -60,20 +60,20 @@ class Windows {
   };
 
   bool IsNew(const internal::v1::HitBatch& batch);
-  void Forget(int64_t watermark);
+  void Forget(std::set<Order>& order, int64_t watermark);
   Group* Find(const std::string& key, const internal::v1::HitBatch& batch,
               const internal::v1::RuleSummary& rule);
-  void Touch(const std::string& key, Group& group, int64_t expires);
+  void Touch(const std::string& key, Group& group, uint32_t source_shard, int64_t expires);
   void Count(Group& group, const internal::v1::HitBatch& batch,
              const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit,
              std::vector<Outcome>& outcomes);
 
   const Limits limits_;
   std::map<std::string, Group> groups_;
-  std::set<Order> by_expiry_;
+  std::map<uint32_t, std::set<Order>> by_expiry_;        // by source shard
   std::map<std::string, size_t, std::less<>> per_rule_;  // "tenant\nrule id"
   std::map<uint32_t, std::string> checkpoints_;
-  int64_t watermark_ = INT64_MIN;
+  int64_t latest_ = INT64_MIN;  // receive time over all shards
   std::map<std::string, const Group*> dirty_;
   std::map<uint32_t, std::string> dirty_checkpoints_;
   uint64_t late_ = 0;

@@ -64,7 +64,8 @@ TEST_F(WindowsTest, EnoughEventsWithinTheSpanMakeOneFinding) {
   EXPECT_THAT(findings[0].finding.evidence(), SizeIs(3));
   EXPECT_EQ(findings[0].finding.evidence(0).event_id(), "g-0");
   EXPECT_EQ(findings[0].finding.matched_fields(0).value(), "g");
-  EXPECT_EQ(FromProto(findings[0].finding.last_event_time()) - FromProto(findings[0].finding.first_event_time()),
+  EXPECT_EQ(FromProto(findings[0].finding.last_event_time()) -
+                FromProto(findings[0].finding.first_event_time()),
             std::chrono::seconds(60));
 }
 
@@ -162,6 +163,26 @@ TEST_F(WindowsTest, ForgetsGroupsThatAreOver) {
   size_t removed = 0;
   for (const auto& [key, group] : windows_.dirty_groups()) removed += group == nullptr ? 1 : 0;
   EXPECT_EQ(removed, 1U);
+}
+
+TEST_F(WindowsTest, AShardThatCatchesUpIsNotLateForTheOthers) {
+  auto ahead = Batch({1000}, "ahead");
+  ahead.set_source_shard(2);
+  windows_.Apply(ahead);
+  windows_.Apply(Batch({0, 1}, "behind"));
+  EXPECT_THAT(windows_.Apply(Batch({2}, "behind")), SizeIs(1));
+}
+
+TEST_F(WindowsTest, SilentSourcesGiveWayWhereThereIsNoRoom) {
+  windows_.Apply(Batch({0}, "a"));
+  windows_.Apply(Batch({0}, "b"));
+  auto later = Batch({1000, 1001, 1002}, "c");
+  later.set_source_shard(2);
+  EXPECT_EQ(windows_.Apply(later).at(0).finding.title(),
+            "A rule has more groups than can be counted");
+  auto next = Batch({1003, 1004, 1005}, "c");
+  next.set_source_shard(2);
+  EXPECT_EQ(windows_.Apply(next).at(0).finding.title(), "Many");
 }
 
 TEST_F(WindowsTest, KeepsAtMostTwentyPiecesOfEvidence) {
