@@ -1,0 +1,153 @@
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cli/commands/command.h"
+#include "cli/data_dir.h"
+#include "cli/render.h"
+#include "cli/send/line_source.h"
+#include "cli/time_range.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "common/json/message_json.h"
+#include "yagura/event/v1/event.pb.h"
+
+namespace yagura::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string made = (std::filesystem::temp_directory_path() / "yagura-cli-XXXXXX").string();
+    path_ = mkdtemp(made.data());
+  }
+  ~TempFolder() { std::filesystem::remove_all(path_); }
+  std::string Write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ / name) << text;
+    return (path_ / name).string();
+  }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+event::v1::Event SomeEvent() {
+  event::v1::Event event;
+  event.set_tenant("acme");
+  event.set_action(event::v1::BLOCKED);
+  event.mutable_src()->set_ip(std::string("\xc0\x00\x02\x01", 4));
+  event.set_bytes_out(1ull << 60);
+  event.set_raw("\x1b[2Jhostile \xff");
+  *event.mutable_event_time() = ToProto(TimePoint(std::chrono::seconds(1'700'000'000)));
+  for (const auto& [name, value] : {std::pair{"policyid", "7"}, {"tag", "a"}, {"tag", "b"}}) {
+    auto& field = *event.add_fields();
+    field.set_name(name);
+    field.set_value(value);
+  }
+  return event;
+}
+
+TEST(MessageToJson, ShowsAddressesTimesAndOriginalFieldsAsPeopleWriteThem) {
+  const std::string json = MessageToJson(SomeEvent());
+  EXPECT_THAT(json, HasSubstr(R"("src":{"ip":"192.0.2.1"})"));
+  EXPECT_THAT(json, HasSubstr(R"("event_time":"2023-11-14T22:13:20Z")"));
+  EXPECT_THAT(json, HasSubstr(R"("bytes_out":1152921504606846976)"));
+  EXPECT_THAT(json, HasSubstr(R"("fields":{"policyid":"7","tag":["a","b"]})"));
+  EXPECT_THAT(json, HasSubstr("\\u001b[2Jhostile \xef\xbf\xbd"));
+}
+
+TEST(MessageToJson, WritesZerosWhereAsked) {
+  EXPECT_THAT(MessageToJson(SomeEvent()), Not(HasSubstr("bytes_in")));
+  EXPECT_THAT(MessageToJson(SomeEvent(), true), HasSubstr(R"("bytes_in":0)"));
+}
+
+TEST(Cell, MakesTerminalEscapesVisible) {
+  EXPECT_EQ(Cell(SomeEvent(), "raw"), "\\x1b[2Jhostile \\xff");
+  EXPECT_EQ(Cell(SomeEvent(), "src.ip"), "192.0.2.1");
+  EXPECT_EQ(Cell(SomeEvent(), "fields.policyid"), "7");
+  EXPECT_EQ(Cell(SomeEvent(), "dst.ip"), "");
+  EXPECT_EQ(Cell(SomeEvent(), "severity"), "");
+}
+
+TEST(Renderer, AlignsColumnsAlsoForWideCharactersAndCutsLongValues) {
+  Renderer renderer(Format::kTable,
+                    {{"TENANT", "tenant"}, {"HOST", "host", 6}, {"ACTION", "action"}});
+  auto event = SomeEvent();
+  event.set_host("櫓櫓櫓櫓");
+  renderer.Add(event);
+  event.set_host("abc");
+  renderer.Add(event);
+  EXPECT_EQ(renderer.Finish(),
+            "TENANT  HOST   ACTION\n"
+            "acme    櫓櫓…  BLOCKED\n"
+            "acme    abc    BLOCKED\n");
+}
+
+TEST(Renderer, SaysWhenThereIsNothing) {
+  EXPECT_EQ(Renderer(Format::kTable, {{"A", "tenant"}}).Finish(), "(none)\n");
+  EXPECT_EQ(Renderer(Format::kJson, {}).Finish(), "[]\n");
+  EXPECT_EQ(Renderer(Format::kJsonLines, {}).Finish(), "");
+}
+
+TEST(Renderer, WritesOneJsonArray) {
+  Renderer renderer(Format::kJson, {});
+  event::v1::Event event;
+  event.set_tenant("a");
+  renderer.Add(event);
+  renderer.Add(event);
+  EXPECT_EQ(renderer.Finish(), "[\n  {\"tenant\":\"a\"},\n  {\"tenant\":\"a\"}\n]\n");
+}
+
+TEST(ParseWhen, ReadsTimesAndHowLongAgo) {
+  const TimePoint now(std::chrono::seconds(1'700'000'000));
+  EXPECT_EQ(*ParseWhen("now", now), now);
+  EXPECT_EQ(*ParseWhen("90m", now), now - std::chrono::minutes(90));
+  EXPECT_EQ(*ParseWhen("7d", now), now - std::chrono::hours(168));
+  EXPECT_EQ(FormatTime(*ParseWhen("2026-11-22", now)), "2026-11-22T00:00:00Z");
+  EXPECT_EQ(FormatTime(*ParseWhen("2026-11-22T09:00:00+09:00", now)), "2026-11-22T00:00:00Z");
+  for (const char* text : {"", "x", "7y", "-3m", "2026-11", "9999999d"}) {
+    EXPECT_FALSE(ParseWhen(text, now).ok()) << text;
+  }
+}
+
+TEST(LineSource, ReadsAllFilesAsOftenAsAskedAndSkipsEmptyLines) {
+  const TempFolder folder;
+  auto source = LineSource::Open({folder.Write("a", "1\r\n\n2\n"), folder.Write("b", "3")}, 2);
+  ASSERT_TRUE(source.ok());
+  std::vector<std::string> lines;
+  for (std::string line; source->Next(line);) lines.push_back(line);
+  EXPECT_THAT(lines, ElementsAre("1", "2", "3", "1", "2", "3"));
+  EXPECT_EQ(source->total_bytes(), 14u);
+}
+
+TEST(LineSource, RefusesFoldersMissingFilesAndRepeatedStandardInput) {
+  EXPECT_EQ(LineSource::Open({"/nonexistent"}, 1).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(LineSource::Open({"/"}, 1).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(LineSource::Open({"-"}, 2).status().code(), absl::StatusCode::kInvalidArgument);
+}
+
+TEST(Endpoints, RoundTripAndSayWhenNothingRuns) {
+  const TempFolder folder;
+  EXPECT_EQ(ErrorReason(ReadEndpoints(folder.path()).status()), "NOT_RUNNING");
+  const std::map<std::string, std::string> endpoints = {{"grpc", "127.0.0.1:1"}, {"a\"b", "c\\d"}};
+  ASSERT_TRUE(WriteEndpoints(folder.path(), endpoints).ok());
+  EXPECT_EQ(*ReadEndpoints(folder.path()), endpoints);
+}
+
+TEST(ResourceName, CompletesIdsAndLeavesNamesAlone) {
+  EXPECT_EQ(ResourceName("acme", "tickets", "t1"), "tenants/acme/tickets/t1");
+  EXPECT_EQ(ResourceName("x", "tickets", "tenants/acme/tickets/t1"), "tenants/acme/tickets/t1");
+  EXPECT_EQ(TenantParent(""), "tenants/-");
+  EXPECT_EQ(TenantParent("acme"), "tenants/acme");
+}
+
+}  // namespace
+}  // namespace yagura::cli
