@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+
+#include "common/auth/token.h"
+#include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/service_registry.h"
+#include "services/directory/settings.h"
+#include "services/directory/storage/directory_store.h"
+#include "services/directory/storage/login_throttle.h"
+#include "services/directory/storage/password_hasher.h"
+
+namespace yagura::redis {
+class Pool;
+}
+
+namespace yagura::directory {
+
+// What the handlers work with. Outlives the registry's server.
+struct Parts {
+  Settings settings;
+  std::shared_ptr<redis::Pool> state;
+  std::shared_ptr<const Clock> clock;
+  Logger logger;
+  std::unique_ptr<DirectoryStore> store;
+  std::unique_ptr<PasswordHasher> hasher;
+  std::unique_ptr<LoginThrottle> throttle;
+  std::unique_ptr<auth::TokenIssuer> issuer;
+  Counter* logins = nullptr;
+  Counter* failed_logins = nullptr;
+};
+
+inline constexpr std::string_view kTokenIssuer = "yagura";
+
+// One file a resource: each names its handlers.
+void RegisterTenants(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterSites(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterUsers(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterApiKeys(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterAssets(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterSources(rpc::ServiceRegistry& registry, Parts& parts);
+void RegisterLogin(rpc::ServiceRegistry& registry, Parts& parts);
+
+}  // namespace yagura::directory

@@ -1,0 +1,193 @@
+#include "common/clock/proto_time.h"
+#include "common/store/change_feed.h"
+#include "services/directory/api/directory_api.h"
+#include "services/directory/api/standard.h"
+#include "services/directory/domain/grants.h"
+#include "yagura/directory/v1/directory_service.pb.h"
+
+namespace yagura::directory {
+namespace {
+
+using rpc::Call;
+
+constexpr size_t kMaxPasswordBytes = 256;
+constexpr size_t kMaxSecretBytes = 512;
+
+// The same for every reason: what is wrong is nobody's business who cannot log in.
+absl::Status LoginFailed() {
+  return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED",
+                   "the name or the secret is wrong, or may not be used");
+}
+
+class LoginApi {
+ public:
+  explicit LoginApi(Parts& parts) : parts_(parts) {}
+
+  absl::StatusOr<v1::TokenResponse> Login(const Call& call, const v1::LoginRequest& request) {
+    const std::string address = AddressOfPeer(call.peer());
+    const bool named = store::IsValidId(request.tenant()) && store::IsValidId(request.user()) &&
+                       request.password().size() <= kMaxPasswordBytes;
+    const std::string name =
+        named ? fmt::format("tenants/{}/users/{}", request.tenant(), request.user()) : "";
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin(name, address));
+    if (!named) return Refuse(call, std::string(kProvider), "users/?");
+    YAGURA_ASSIGN_OR_RETURN(const auto user, CheckPassword(name, request.password()));
+    YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(request.tenant()));
+    if (!user || user->state() != v1::USER_ACTIVE || !active) {
+      return Refuse(call, request.tenant(), name);
+    }
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded(name, address));
+    return Accept(call, request.tenant(), name, user->roles(), std::nullopt);
+  }
+
+  absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
+                                                   const v1::ExchangeApiKeyRequest& request) {
+    const std::string address = AddressOfPeer(call.peer());
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
+    const auto secret = request.secret().size() <= kMaxSecretBytes
+                            ? ParseKeySecret(request.secret())
+                            : absl::StatusOr<KeySecret>(LoginFailed());
+    if (!secret.ok()) return Refuse(call, std::string(kProvider), "apiKeys/?");
+    const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
+    YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, request.secret()));
+    YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(secret->tenant));
+    if (!key || !active) return Refuse(call, secret->tenant, name);
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded("", address));
+    std::optional<TimePoint> end;
+    if (key->has_expire_time()) end = FromProto(key->expire_time());
+    return Accept(call, secret->tenant, name, key->roles(), end);
+  }
+
+  v1::GetSigningKeysResponse GetSigningKeys() const {
+    v1::GetSigningKeysResponse response;
+    response.set_issuer(std::string(kTokenIssuer));
+    auto& key = *response.add_keys();
+    key.set_key_id(parts_.issuer->key().key_id());
+    key.set_public_key(parts_.issuer->key().public_key());
+    return response;
+  }
+
+  static v1::WhoAmIResponse WhoAmI(const Call& call) {
+    v1::WhoAmIResponse response;
+    response.set_principal(call.principal().name);
+    *response.mutable_roles() = FromAuthGrants(call.principal().grants);
+    *response.mutable_expire_time() = ToProto(call.principal().expires);
+    return response;
+  }
+
+ private:
+  // The user where the password is right. Takes as long where there is no such user.
+  absl::StatusOr<std::optional<v1::User>> CheckPassword(const std::string& name,
+                                                        std::string_view password) {
+    const auto user = parts_.store->users.store.Get(name);
+    const auto hash = parts_.store->passwords.Get(name);
+    for (const absl::Status& status : {user.status(), hash.status()}) {
+      if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
+    }
+    if (!user.ok() || !hash.ok()) {
+      static_cast<void>(parts_.hasher->VerifyNothing(password));
+      return std::nullopt;
+    }
+    if (!parts_.hasher->Verify(hash->hash(), password)) return std::nullopt;
+    return *user;
+  }
+
+  // The key where the secret is right and it may be used now.
+  absl::StatusOr<std::optional<v1::ApiKey>> CheckSecret(const std::string& name,
+                                                        std::string_view secret) {
+    const auto key = parts_.store->api_keys.store.Get(name);
+    const auto hash = parts_.store->key_hashes.Get(name);
+    for (const absl::Status& status : {key.status(), hash.status()}) {
+      if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
+    }
+    const bool right =
+        SameHash(HashKeySecret(secret), hash.ok() ? hash->hash() : std::string(32, '\0'));
+    if (!key.ok() || !hash.ok() || !right || key->disabled()) return std::nullopt;
+    const bool expired =
+        key->has_expire_time() && FromProto(key->expire_time()) <= parts_.clock->Now();
+    if (expired) return std::nullopt;
+    return *key;
+  }
+
+  absl::StatusOr<bool> TenantIsActive(std::string_view tenant) const {
+    const auto found = parts_.store->tenants.store.Get(fmt::format("tenants/{}", tenant));
+    if (found.ok()) return found->state() != v1::TENANT_SUSPENDED;
+    if (found.status().code() == absl::StatusCode::kNotFound) return false;
+    return found.status();
+  }
+
+  absl::StatusOr<v1::TokenResponse> Accept(const Call& call, const std::string& tenant,
+                                           const std::string& name, const RoleGrants& roles,
+                                           std::optional<TimePoint> end) {
+    const TimePoint now = parts_.clock->Now();
+    auto lifetime =
+        std::chrono::duration_cast<std::chrono::seconds>(parts_.settings.token_lifetime);
+    if (end) lifetime = std::min(lifetime, std::chrono::ceil<std::chrono::seconds>(*end - now));
+    auth::Principal principal;
+    principal.name = name;
+    principal.grants = ToAuthGrants(roles, tenant);
+    v1::TokenResponse response;
+    response.set_token(parts_.issuer->Issue(principal, lifetime));
+    response.set_principal(name);
+    *response.mutable_expire_time() = ToProto(now + lifetime);
+    // Nobody gets a token that is not on record.
+    YAGURA_RETURN_IF_ERROR(Record(call, tenant, name, audit::v1::LOGGED_IN, 0));
+    parts_.logins->Add();
+    return response;
+  }
+
+  absl::Status Refuse(const Call& call, const std::string& tenant, std::string_view name) {
+    parts_.failed_logins->Add();
+    // Of tenants that do not exist there is no feed; what is claimed is told in the provider's.
+    const auto known = parts_.store->tenants.store.Get("tenants/" + tenant);
+    const absl::Status recorded =
+        Record(call, known.ok() ? tenant : std::string(kProvider), name, audit::v1::DENIED,
+               static_cast<int>(absl::StatusCode::kUnauthenticated));
+    if (!recorded.ok()) {
+      parts_.logger.Warning("refused log-in is not on record", {{"error", Message(recorded)}});
+    }
+    return LoginFailed();
+  }
+
+  absl::Status Record(const Call& call, const std::string& tenant, std::string_view name,
+                      audit::v1::Action action, int code) const {
+    audit::v1::Record record;
+    *record.mutable_time() = ToProto(parts_.clock->Now());
+    record.set_tenant(tenant);
+    record.set_principal(std::string(name));
+    record.set_method(call.method());
+    record.set_action(action);
+    record.set_resource(std::string(name));
+    record.set_kind("directory.session");
+    record.set_detail("from " + AddressOfPeer(call.peer()));
+    record.set_status_code(code);
+    return store::AppendRecords(*parts_.state, {record});
+  }
+
+  Parts& parts_;
+};
+
+}  // namespace
+
+void RegisterLogin(rpc::ServiceRegistry& registry, Parts& parts) {
+  const auto api = std::make_shared<LoginApi>(parts);
+  registry.Unary<v1::LoginRequest, v1::TokenResponse>(
+      Method("Login"), [api](const Call& call, const v1::LoginRequest& request) {
+        return api->Login(call, request);
+      });
+  registry.Unary<v1::ExchangeApiKeyRequest, v1::TokenResponse>(
+      Method("ExchangeApiKey"), [api](const Call& call, const v1::ExchangeApiKeyRequest& request) {
+        return api->ExchangeApiKey(call, request);
+      });
+  registry.Unary<v1::GetSigningKeysRequest, v1::GetSigningKeysResponse>(
+      Method("GetSigningKeys"),
+      [api](const Call&, const v1::GetSigningKeysRequest&)
+          -> absl::StatusOr<v1::GetSigningKeysResponse> { return api->GetSigningKeys(); });
+  registry.Unary<v1::WhoAmIRequest, v1::WhoAmIResponse>(
+      Method("WhoAmI"),
+      [](const Call& call, const v1::WhoAmIRequest&) -> absl::StatusOr<v1::WhoAmIResponse> {
+        return LoginApi::WhoAmI(call);
+      });
+}
+
+}  // namespace yagura::directory
