@@ -200,7 +200,7 @@ void ServerCall::SetDeadline(grpc::GenericCallbackServerContext* context) {
     if (!call) return;
     call->stop_.request_stop();
     const std::lock_guard lock(call->mutex_);
-    if (call->finished_) return;
+    if (call->context_ == nullptr) return;
     call->Drop(DeadlineExceeded());
     call->CutOffLater();
   });
@@ -649,7 +649,7 @@ bool ServerCall::Enqueue(const Message& message, bool wait) {
     runtime_.slow_readers->Add();
     Drop(MakeError(absl::StatusCode::kResourceExhausted, "SLOW_READER",
                    "the stream was read too slowly and has been ended"));
-    CutOffLater();
+    if (!is_endless()) CutOffLater();
     return false;
   }
   queued_bytes_ += buffer.Length();
@@ -671,6 +671,8 @@ void ServerCall::FinishLocked(const absl::Status& status) {
   final_ = status;
   room_.notify_all();
   Progress();
+  // No deadline ever ends these.
+  if (!status.ok() && is_endless()) CutOffLater();
 }
 
 void ServerCall::Progress() {
@@ -693,13 +695,14 @@ void ServerCall::Progress() {
   reactor_->Finish(ToGrpc(final_));
 }
 
-// The reason reaches a reader that reads on. One that does not is cut off without it.
+// The reason reaches a reader that reads on. One that does not, for whom even the status stays
+// behind what the transport holds already, is cut off without it.
 void ServerCall::CutOffLater() {
   runtime_.deadlines.After(runtime_.options.slow_reader_grace, [weak = weak_from_this()] {
     const auto call = weak.lock();
     if (!call) return;
     const std::lock_guard lock(call->mutex_);
-    if (!call->finished_ && call->context_ != nullptr) call->context_->TryCancel();
+    if (call->context_ != nullptr) call->context_->TryCancel();
   });
 }
 
