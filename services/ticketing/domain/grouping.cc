@@ -1,0 +1,146 @@
+#include "services/ticketing/domain/grouping.h"
+
+#include <sodium.h>
+
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/text/text.h"
+
+namespace yagura::ticketing {
+namespace {
+
+constexpr int kMaxTags = 50;
+
+std::string Sha256Hex(const std::string& text) {
+  std::string digest(crypto_hash_sha256_BYTES, '\0');
+  crypto_hash_sha256(reinterpret_cast<unsigned char*>(digest.data()),
+                     reinterpret_cast<const unsigned char*>(text.data()), text.size());
+  return HexEncode(digest);
+}
+
+// One printable line of at most `max_bytes`, cut between characters.
+std::string Line(std::string_view text, size_t max_bytes) {
+  std::string line = EscapeForTerminal(text.substr(0, max_bytes));
+  if (line.size() <= max_bytes) return line;
+  size_t end = max_bytes;
+  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
+  line.resize(end);
+  return line;
+}
+
+bool Before(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
+  return std::pair(a.seconds(), a.nanos()) < std::pair(b.seconds(), b.nanos());
+}
+
+std::string_view RoleText(const detection::v1::Entity& entity) {
+  return entity.role().empty() ? std::string_view("involved") : std::string_view(entity.role());
+}
+
+std::string Describe(const detection::v1::Finding& finding) {
+  std::string text;
+  if (!finding.description().empty()) text += Line(finding.description(), 4000) + "\n\n";
+  for (int i = 0; i < std::min(finding.entities_size(), 20); ++i) {
+    const auto& entity = finding.entities(i);
+    text += fmt::format("{}: {}\n", Line(RoleText(entity), 40), Line(entity.value(), 200));
+  }
+  if (!finding.false_positives().empty()) {
+    text += "\nMay be harmless:\n";
+    for (int i = 0; i < std::min(finding.false_positives_size(), 10); ++i) {
+      text += fmt::format("- {}\n", Line(finding.false_positives(i), 300));
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string GroupKey(const detection::v1::Finding& finding) {
+  return finding.dedup_key().empty() ? Sha256Hex("finding\n" + finding.name())
+                                     : Sha256Hex("key\n" + finding.dedup_key());
+}
+
+std::string TicketId(std::string_view group_key, uint32_t generation) {
+  return fmt::format("{}-{}", group_key.substr(0, 24), generation);
+}
+
+Placement Place(const v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  const auto& names = ticket.findings();
+  if (std::find(names.begin(), names.end(), finding.name()) != names.end()) {
+    return Placement::kKnown;
+  }
+  return IsOpen(ticket.state()) ? Placement::kJoins : Placement::kOpensNext;
+}
+
+v1::Ticket OpenTicket(std::string_view tenant, const detection::v1::Finding& finding,
+                      uint32_t generation, TimePoint now, const Deadlines& deadlines) {
+  v1::Ticket ticket;
+  ticket.set_group_key(GroupKey(finding));
+  ticket.set_generation(generation);
+  ticket.set_name(
+      fmt::format("tenants/{}/tickets/{}", tenant, TicketId(ticket.group_key(), generation)));
+  if (generation > 1) {
+    ticket.set_previous_ticket(
+        fmt::format("tenants/{}/tickets/{}", tenant, TicketId(ticket.group_key(), generation - 1)));
+  }
+  ticket.set_state(v1::NEW);
+  ticket.set_title(Line(finding.title(), 300));
+  if (ticket.title().empty()) ticket.set_title("Finding without a title");
+  ticket.set_description(Describe(finding));
+  ticket.set_reporter("services/ticketing");
+  ticket.set_rule_id(finding.rule_id());
+  ticket.set_device(finding.device());
+  ticket.set_site(finding.site());
+  ticket.set_priority(v1::P4);
+  *ticket.mutable_create_time() =
+      ToProto(now);  // the store sets its own; due times count from here
+  SetDueTimes(ticket, now, deadlines);
+  Join(ticket, finding, deadlines);
+  return ticket;
+}
+
+void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadlines& deadlines) {
+  auto& names = *ticket.mutable_findings();
+  if (names.size() >= kRememberedFindings) {
+    names.DeleteSubrange(0, names.size() - kRememberedFindings + 1);
+  }
+  *names.Add() = finding.name();
+  ticket.set_finding_count(ticket.finding_count() + 1);
+  ticket.set_event_count(ticket.event_count() + finding.event_count());
+  if (finding.severity() > ticket.severity()) {
+    ticket.set_severity(finding.severity());
+    const v1::Priority priority = PriorityOf(finding.severity());
+    if (priority < ticket.priority()) {  // lower numbers are more urgent
+      ticket.set_priority(priority);
+      SetDueTimes(ticket, FromProto(ticket.create_time()), deadlines);
+    }
+  }
+  if (finding.has_first_event_time() &&
+      (!ticket.has_first_event_time() ||
+       Before(finding.first_event_time(), ticket.first_event_time()))) {
+    *ticket.mutable_first_event_time() = finding.first_event_time();
+  }
+  if (finding.has_last_event_time() &&
+      (!ticket.has_last_event_time() ||
+       Before(ticket.last_event_time(), finding.last_event_time()))) {
+    *ticket.mutable_last_event_time() = finding.last_event_time();
+  }
+  for (const std::string& tag : finding.tags()) {
+    auto& tags = *ticket.mutable_tags();
+    if (tags.size() >= kMaxTags) break;
+    if (std::find(tags.begin(), tags.end(), tag) == tags.end()) *tags.Add() = Line(tag, 100);
+  }
+  for (const auto& evidence : finding.evidence()) {
+    v1::EvidenceLink link;
+    link.set_event_id(evidence.event_id());
+    *link.mutable_event_time() = evidence.event_time();
+    *link.mutable_receive_time() = evidence.receive_time();
+    link.set_raw(evidence.raw());
+    link.set_finding(finding.name());
+    if (!AddEvidence(ticket, std::move(link))) break;  // event_count tells that there are more
+  }
+}
+
+}  // namespace yagura::ticketing

@@ -1,0 +1,15 @@
+#include "common/rpc/run_service.h"
+#include "services/ticketing/app.h"
+
+int main(int argc, char** argv) {
+  using yagura::rpc::Platform;
+  return yagura::rpc::RunService(
+      argc, argv, "ticketing", [](yagura::config::SettingsReader& reader) -> yagura::rpc::MakeApp {
+        const auto settings = yagura::ticketing::ReadSettings(reader);
+        return [settings](
+                   const Platform& platform) -> absl::StatusOr<std::unique_ptr<yagura::rpc::App>> {
+          if (!settings.ok()) return settings.status();
+          return yagura::ticketing::NewApp(*settings, platform);
+        };
+      });
+}
