@@ -16,6 +16,8 @@ namespace {
 
 TimePoint FromNanoseconds(int64_t count) { return TimePoint(std::chrono::nanoseconds(count)); }
 
+}  // namespace
+
 uint64_t DigestOf(const SearchIdentity& identity) {
   const std::string text = fmt::format("{}:{}{}:{}{}", identity.parent.size(), identity.parent,
                                        identity.filter.size(), identity.filter, identity.order_by);
@@ -25,8 +27,6 @@ uint64_t DigestOf(const SearchIdentity& identity) {
   std::memcpy(&digest, hash.data(), sizeof(digest));
   return digest;
 }
-
-}  // namespace
 
 std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& identity) {
   internal::v1::SearchPosition position;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,6 +22,9 @@ struct SearchIdentity {
   std::string_view filter;
   std::string_view order_by;
 };
+
+// First 8 bytes of a SHA-256 over it.
+uint64_t DigestOf(const SearchIdentity& identity);
 
 std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& identity);
 // INVALID_ARGUMENT where it is broken or belongs to another search.

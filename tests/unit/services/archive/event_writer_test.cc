@@ -106,6 +106,39 @@ TEST(EventWriter, NothingIsMissingOrDoubledWhateverIsKilled) {
   EXPECT_GT(archive.store.process().restarts(), 3);
 }
 
+// The store had committed an insert, and the writer was killed before it moved the cursor.
+TEST(EventWriter, ARangeThatWasInsertedAndNotCommittedIsNotDoubled) {
+  Archive archive;
+  const auto produce = [&archive](int batch) {
+    const std::string id = fmt::format("b{}", batch);
+    archive.ProduceRaw(0, id, MakeBatch("acme", id, batch * 10, 10));
+  };
+  for (int batch = 0; batch < 3; ++batch) produce(batch);
+  {
+    ASSERT_OK_AND_ASSIGN(auto cursor,
+                         stream::LeasedCursor::Acquire(archive.flow, archive.topic, 0,
+                                                       {"archive", "killed", Quick().lease}));
+    RangeData range;
+    ASSERT_OK_AND_ASSIGN(range.entries, cursor.Read(100, 1 << 20, std::chrono::seconds(1)));
+    ASSERT_EQ(range.entries.size(), 3u);
+    range.plan.set_first_entry(range.entries.front().id.ToString());
+    range.plan.set_last_entry(range.entries.back().id.ToString());
+    range.plan.set_token(TokenOf("events", 0, range.entries.front().id, range.entries.back().id));
+    const PlanStore plans(archive.flow, archive.topic, "archive");
+    ASSERT_THAT(plans.Save(0, {"killed", cursor.epoch()}, range.plan), IsOk());
+    const RangeInserter inserter(archive.client, archive.table, archive.retention);
+    ASSERT_THAT(inserter.Insert(range), IsOk());
+  }
+  for (int batch = 3; batch < 6; ++batch) produce(batch);
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitEvents(60));
+  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents(), 60u);
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 60u);
+}
+
 // A holder that stalls between its plan and its insert, while another takes over.
 TEST(EventWriter, AStaleHolderCanPlanNothing) {
   Archive archive;

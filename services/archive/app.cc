@@ -1,0 +1,191 @@
+#include "services/archive/app.h"
+
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "common/eventstore/client.h"
+#include "common/filter/filter.h"
+#include "common/metrics/metrics.h"
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/stream/worker.h"
+#include "services/archive/api/archive_handlers.h"
+#include "services/archive/api/audit_handlers.h"
+#include "services/archive/domain/event_table.h"
+#include "services/archive/storage/migrations.h"
+#include "services/archive/storage/spool.h"
+#include "services/archive/workers/event_writer.h"
+#include "services/archive/workers/retention.h"
+#include "services/archive/workers/retention_refresher.h"
+#include "services/archive/workers/tail_hub.h"
+
+namespace yagura::archive {
+namespace {
+
+constexpr std::chrono::seconds kTrimInterval{5};
+constexpr std::chrono::seconds kTick{1};
+constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
+
+class ArchiveApp final : public rpc::App {
+ public:
+  ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
+      : platform_(platform),
+        settings_(settings),
+        logger_(platform.logger.Named("archive")),
+        client_(std::make_shared<eventstore::Client>(settings.store)),
+        retention_(settings.default_retention_days),
+        spool_(std::move(spool)),
+        writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_},
+                settings.writer, settings.writer_threads),
+        trimmer_(platform.flow, {settings.events}, kTrimInterval, logger_),
+        tail_(platform.flow, settings.events, logger_),
+        refresher_(platform.channels, retention_, settings.retention_refresh, logger_),
+        handlers_(client_, table_, platform.clock,
+                  {settings.query_timeout, settings.query_threads}),
+        audit_(platform.state) {}
+
+  ~ArchiveApp() override { Stop(); }
+
+  std::string_view name() const override { return "archive"; }
+
+  void Register(rpc::ServiceRegistry& registry) override {
+    const std::string service(kService);
+    registry.ServerStream<v1::SearchEventsRequest, v1::SearchEventsResponse>(
+        service + "SearchEvents", [this](const auto& call, const auto& request, const auto& out) {
+          return handlers_.SearchEvents(call, request, out);
+        });
+    registry.Unary<v1::CountEventsRequest, v1::CountEventsResponse>(
+        service + "CountEvents", [this](const auto& call, const auto& request) {
+          return handlers_.CountEvents(call, request);
+        });
+    registry.Unary<v1::GetHistogramRequest, v1::GetHistogramResponse>(
+        service + "GetHistogram", [this](const auto& call, const auto& request) {
+          return handlers_.GetHistogram(call, request);
+        });
+    registry.Unary<v1::GetCoverageRequest, v1::GetCoverageResponse>(
+        service + "GetCoverage", [this](const auto& call, const auto& request) {
+          return handlers_.GetCoverage(call, request);
+        });
+    registry.Unary<audit::v1::ListRecordsRequest, audit::v1::ListRecordsResponse>(
+        "/yagura.audit.v1.AuditService/ListRecords", [this](const auto& call, const auto& request) {
+          return audit_.ListRecords(call, request);
+        });
+    registry.Watch<v1::TailEventsRequest, v1::TailEventsResponse>(
+        service + "TailEvents", [this](const auto& call, const auto& request, auto out) {
+          return Tail(call, request, out);
+        });
+  }
+
+  // The store may be down: events then wait in the streams, and searches say so.
+  absl::Status Start() override {
+    YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.events));
+    const Status migrated = Migrate(*client_, table_, logger_);
+    if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
+    schema_ready_ = migrated.ok();
+    if (schema_ready_) writer_.Start();
+    refresher_.Start();
+    trimmer_.Start();
+    tail_.Start();
+    ticker_ = std::jthread([this](const std::stop_token& stop) { Tick(stop); });
+    return absl::OkStatus();
+  }
+
+  void Stop() override {
+    ticker_.request_stop();
+    if (ticker_.joinable()) ticker_.join();
+    tail_.Stop();
+    trimmer_.Stop();
+    refresher_.Stop();
+    writer_.Stop();
+  }
+
+  std::map<std::string, absl::Status> Health() const override {
+    const std::lock_guard lock(mutex_);
+    return {{"store", store_health_}, {"writer", writer_.Health()}};
+  }
+
+ private:
+  StatusOr<std::shared_ptr<void>> Tail(const rpc::Call& call, const v1::TailEventsRequest& request,
+                                       rpc::Outbox<v1::TailEventsResponse> out) {
+    YAGURA_ASSIGN_OR_RETURN(
+        filter::Filter filter,
+        filter::Filter::Parse(request.filter(), filter::EventSchema(), platform_.clock->Now()));
+    return tail_.Subscribe(call.scope(), std::move(filter),
+                           [out = std::move(out)](v1::TailEventsResponse response) {
+                             return out.Push(std::move(response));
+                           });
+  }
+
+  // Every second: health, metrics, and the schema where the store was down at the start.
+  void Tick(const std::stop_token& stop) {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    while (!stop.stop_requested()) {
+      Status health = client_->Ping();
+      if (health.ok() && !schema_ready_) {
+        health = Migrate(*client_, table_, logger_);
+        schema_ready_ = health.ok();
+        if (schema_ready_) writer_.Start();
+      }
+      {
+        const std::lock_guard lock(mutex_);
+        store_health_ = health;
+      }
+      UpdateMetrics(health);
+      std::unique_lock lock(mutex);
+      wake.wait_for(lock, stop, kTick, [] { return false; });
+    }
+  }
+
+  void UpdateMetrics(const Status& health) {
+    MetricsRegistry& metrics = *platform_.metrics;
+    metrics.GetGauge("yagura_archive_store_up", "1 while the event store answers.")
+        ->Set(health.ok() ? 1 : 0);
+    metrics.GetGauge("yagura_archive_spool_bytes", "Bytes in the spool.")
+        ->Set(static_cast<double>(spool_->bytes()));
+    AddUp("yagura_archive_events_total", "Events stored.", writer_.events());
+    AddUp("yagura_archive_inserts_total", "Inserts into the event store.", writer_.inserts());
+    AddUp("yagura_archive_broken_batches_total", "Batches that went to the dead letters.",
+          writer_.broken());
+  }
+
+  void AddUp(const std::string& metric, const std::string& help, uint64_t now) {
+    Counter* counter = platform_.metrics->GetCounter(metric, help);
+    counter->Add(static_cast<double>(now) - static_cast<double>(reported_[metric]));
+    reported_[metric] = now;
+  }
+
+  const rpc::Platform platform_;
+  const Settings settings_;
+  const Logger logger_;
+  const EventTable table_;
+  const std::shared_ptr<eventstore::Client> client_;
+  Retention retention_;
+  const std::unique_ptr<Spool> spool_;
+  EventWriter writer_;
+  stream::Trimmer trimmer_;
+  TailHub tail_;
+  RetentionRefresher refresher_;
+  const ArchiveHandlers handlers_;
+  const AuditHandlers audit_;
+  bool schema_ready_ = false;                 // Start, then the ticker
+  std::map<std::string, uint64_t> reported_;  // of counters; the ticker alone
+  mutable std::mutex mutex_;
+  absl::Status store_health_;  // guarded by mutex_
+  std::jthread ticker_;
+};
+
+}  // namespace
+
+StatusOr<std::unique_ptr<rpc::App>> MakeApp(const Settings& settings,
+                                            const rpc::Platform& platform) {
+  const std::filesystem::path folder = settings.spool_folder.empty()
+                                           ? platform.data_dir / "archive" / "spool"
+                                           : std::filesystem::path(settings.spool_folder);
+  YAGURA_ASSIGN_OR_RETURN(auto spool, Spool::Open(folder, settings.spool_quota_bytes));
+  return std::unique_ptr<rpc::App>(
+      std::make_unique<ArchiveApp>(settings, platform, std::move(spool)));
+}
+
+}  // namespace yagura::archive

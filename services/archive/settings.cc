@@ -1,0 +1,76 @@
+#include "services/archive/settings.h"
+
+#include "common/config/settings_reader.h"
+
+namespace yagura::archive {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store) {
+  store->addresses = reader.Strings(
+      "addresses", {"http://127.0.0.1:8123"},
+      "ClickHouse servers, or the socket of yagura-store as \"unix:/path\"; tried in order.");
+  store->user = reader.String("user", "", "User at the store; empty: its default user.");
+  store->password = reader.Secret("password", "Password at the store.");
+  store->ca_file = reader.String("ca_file", "", "PEM of trusted authorities; empty: the system's.");
+  store->connect_timeout =
+      reader.Duration("connect_timeout", store->connect_timeout, milliseconds(50), minutes(1),
+                      "How long a connection may take.");
+}
+
+void ReadWriter(config::SettingsReader reader, Settings* settings) {
+  WriterOptions& writer = settings->writer;
+  settings->writer_threads = static_cast<int>(
+      reader.Integer("threads", settings->writer_threads, 1, 64, "Threads that store events."));
+  writer.lease = reader.Duration("lease", writer.lease, milliseconds(500), minutes(1),
+                                 "How long a killed writer's shards wait for another.");
+  writer.rows_per_insert = static_cast<size_t>(
+      reader.Integer("rows_per_insert", static_cast<int64_t>(writer.rows_per_insert), 1, 1'000'000,
+                     "An insert has at least so many events, unless max_delay is over first."));
+  writer.max_delay = reader.Duration("max_delay", writer.max_delay, milliseconds(10), minutes(1),
+                                     "How long events wait for an insert to be large.");
+  writer.retry = reader.Duration("retry", writer.retry, milliseconds(10), minutes(1),
+                                 "Pause between attempts while the store is down.");
+  writer.spool_above_flow_bytes = reader.Bytes(
+      "spool_above_flow", writer.spool_above_flow_bytes, 1 << 20, 1ull << 42,
+      "While the store is down and the flow Redis uses more than this, events go to the spool.");
+}
+
+}  // namespace
+
+Settings ReadSettings(config::SettingsReader& reader) {
+  Settings settings;
+  ReadStore(reader.Section("store", "The event store."), &settings.store);
+  auto events = reader.Section("events", "The stream topic \"events\".");
+  settings.events.shards = static_cast<int>(events.Integer(
+      "shards", settings.events.shards, 1, 256,
+      "Shards; the same for everybody who writes or reads the topic, and never changed later."));
+  settings.events.readers =
+      events.Strings("readers", settings.events.readers,
+                     "Readers whose progress keeps entries from being trimmed.");
+  ReadWriter(reader.Section("writer", "How events are stored."), &settings);
+  settings.spool_folder = reader.String("spool_folder", settings.spool_folder,
+                                        "Folder of the spool; empty: in the data folder.");
+  settings.spool_quota_bytes =
+      reader.Bytes("spool_quota", settings.spool_quota_bytes, 1 << 20, 1ull << 50,
+                   "Most bytes of the spool; beyond it ingestion pushes back.");
+  settings.default_retention_days = static_cast<int>(
+      reader.Integer("default_retention_days", settings.default_retention_days, 1, 3650,
+                     "How long events are kept of tenants that the directory has not told of."));
+  settings.retention_refresh =
+      reader.Duration("retention_refresh", settings.retention_refresh, seconds(1), hours(24),
+                      "How often the directory is asked for retention.");
+  settings.query_timeout =
+      reader.Duration("query_timeout", settings.query_timeout, milliseconds(100), hours(1),
+                      "Longest query, whatever the caller's deadline.");
+  settings.query_threads =
+      static_cast<int>(reader.Integer("query_threads", settings.query_threads, 0, 256,
+                                      "Threads of one query; 0: the store's own."));
+  return settings;
+}
+
+}  // namespace yagura::archive

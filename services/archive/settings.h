@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "common/eventstore/client.h"
+#include "common/stream/topic.h"
+#include "services/archive/workers/shard_writer.h"
+
+namespace yagura::config {
+class SettingsReader;
+}
+
+namespace yagura::archive {
+
+struct Settings {
+  eventstore::ClientOptions store;
+  stream::Topic events{"events", 4, {"archive", "detection"}};
+  WriterOptions writer;
+  int writer_threads = 2;
+  std::string spool_folder;  // empty: "archive/spool" in the data folder
+  uint64_t spool_quota_bytes = 20ull << 30;
+  int default_retention_days = 400;
+  std::chrono::milliseconds retention_refresh{60'000};
+  std::chrono::milliseconds query_timeout{60'000};
+  int query_threads = 0;  // 0: the store's default
+};
+
+// Wrong and unknown keys are told by the reader's Finish.
+Settings ReadSettings(config::SettingsReader& reader);
+
+}  // namespace yagura::archive

@@ -1,0 +1,81 @@
+#include "services/archive/workers/retention_refresher.h"
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "grpcpp/grpcpp.h"
+
+#include "common/rpc/channels.h"
+#include "common/status/status.h"
+#include "common/store/resource_name.h"
+#include "services/archive/workers/retention.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
+
+namespace yagura::archive {
+namespace {
+
+constexpr int kPage = 1'000;
+constexpr std::chrono::milliseconds kTimeout{5'000};
+constexpr std::chrono::milliseconds kRetry{2'000};
+
+}  // namespace
+
+RetentionRefresher::RetentionRefresher(std::shared_ptr<rpc::Channels> channels,
+                                       Retention& retention, std::chrono::milliseconds interval,
+                                       Logger logger)
+    : channels_(std::move(channels)),
+      retention_(retention),
+      interval_(interval),
+      logger_(std::move(logger)) {}
+
+RetentionRefresher::~RetentionRefresher() { Stop(); }
+
+void RetentionRefresher::Start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void RetentionRefresher::Stop() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+Status RetentionRefresher::Refresh() {
+  const auto stub = directory::v1::DirectoryService::NewStub(channels_->Get("directory"));
+  std::map<std::string, int, std::less<>> days;
+  directory::v1::ListTenantsRequest request;
+  request.set_page_size(kPage);
+  do {
+    grpc::ClientContext context;
+    channels_->PrepareAs(context, "-", kTimeout);
+    directory::v1::ListTenantsResponse response;
+    const grpc::Status status = stub->ListTenants(&context, request, &response);
+    if (!status.ok()) return rpc::FromGrpc(status);
+    for (const auto& tenant : response.tenants()) {
+      days[std::string(store::LastId(tenant.name()))] = tenant.retention_days();
+    }
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  retention_.Set(std::move(days));
+  return absl::OkStatus();
+}
+
+void RetentionRefresher::Run(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  bool told = false;
+  while (!stop.stop_requested()) {
+    const Status status = Refresh();
+    if (!status.ok() && !told) {
+      logger_.Warning("the directory does not tell of retention; what is known counts",
+                      {{"why", Message(status)}});
+    }
+    told = !status.ok();
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, status.ok() ? interval_ : kRetry, [] { return false; });
+  }
+}
+
+}  // namespace yagura::archive

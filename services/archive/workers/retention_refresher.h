@@ -1,0 +1,40 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stop_token>
+#include <thread>
+
+#include "absl/status/status.h"
+
+#include "common/log/log.h"
+
+namespace yagura::rpc {
+class Channels;
+}
+
+namespace yagura::archive {
+
+class Retention;
+
+// Asks the directory every minute how long each tenant's events are kept.
+class RetentionRefresher {
+ public:
+  RetentionRefresher(std::shared_ptr<rpc::Channels> channels, Retention& retention,
+                     std::chrono::milliseconds interval, Logger logger);
+  ~RetentionRefresher();  // stops
+  void Start();
+  void Stop();
+
+ private:
+  absl::Status Refresh();
+  void Run(const std::stop_token& stop);
+
+  const std::shared_ptr<rpc::Channels> channels_;
+  Retention& retention_;
+  const std::chrono::milliseconds interval_;
+  const Logger logger_;
+  std::jthread thread_;
+};
+
+}  // namespace yagura::archive
