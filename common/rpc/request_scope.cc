@@ -221,7 +221,7 @@ absl::StatusOr<RequestScope::Target> RequestScope::Check(const Message& request,
     if (target.tenant != "-" && !granted.Contains(target.tenant)) return Denied();
   }
   auth::TenantSet set = granted;
-  if (target.tenant != "-") set = {false, {target.tenant}};
+  if (source != nullptr && target.tenant != "-") set = {false, {target.tenant}};
   YAGURA_RETURN_IF_ERROR(CheckReferences(request, *root_, set, true));
   return target;
 }

@@ -31,7 +31,7 @@ namespace yagura::rpc {
 // Search, Watch, Count, WhoAmI, ... without request_id) or takes log lines in (ingestion.*), it
 // stands for the caller's own set, as "tenants/-" does, and the handler keeps to Call::scope().
 // Everything else changes the installation as a whole and needs the permission in
-// "tenants/provider".
+// "tenants/provider". What such a request refers to must lie in the caller's own set.
 class RequestScope {
  public:
   using Message = google::protobuf::Message;

@@ -173,17 +173,23 @@ TEST(ServerScope, UpdatesAreInTheTenantOfTheirResource) {
 TEST(ServerScope, WhatIsAboutNoTenantNeedsTheProviderUnlessItOnlyLooks) {
   TestServer server;
   ASSERT_TRUE(server.Start().ok());
-  const auto create = [&](const std::vector<std::string>& tenants) {
+  const auto create = [&](const std::vector<std::string>& tenants, const std::string& name = "") {
     grpc::ClientContext context;
     server.Authorize(context, server.Token("admin", tenants));
     CreateWorldRequest request;
     request.set_world_id("earth");
-    request.mutable_world()->set_name("tenants/acme/worlds/earth");
+    request.mutable_world()->set_name(name);
     EchoResponse response;
     return FromGrpc(server.stub()->CreateWorld(&context, request, &response)).code();
   };
   EXPECT_EQ(create({"acme"}), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(create({"acme", "globex"}), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(create({"acme"}, "tenants/acme/worlds/w"), absl::StatusCode::kPermissionDenied)
+      << "what a new resource calls itself is not what the call is about";
+  EXPECT_EQ(create({"*"}), absl::StatusCode::kOk);
+  EXPECT_EQ(create({"*"}, "tenants/earth"), absl::StatusCode::kOk);
+  EXPECT_EQ(create({"provider"}), absl::StatusCode::kOk);
+  EXPECT_EQ(create({"provider"}, "tenants/earth"), absl::StatusCode::kPermissionDenied);
   grpc::ClientContext context;
   server.Authorize(context, server.Token("viewer", {"acme", "globex"}));
   EchoResponse response;
