@@ -15,6 +15,7 @@
 #include "common/rpc/platform.h"
 #include "common/rpc/server.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/archive/app.h"
 #include "services/config/app.h"
 #include "services/detection/app.h"
@@ -129,9 +130,9 @@ class AppFactory {
   }
   AppOr Ingestion() {
     auto section = Section("ingestion");
-    YAGURA_ASSIGN_OR_RETURN(auto settings, ingestion::ReadSettings(section));
-    settings.syslog_udp_address = options_.syslog_udp_address;
-    settings.syslog_tcp_address = options_.syslog_tcp_address;
+    auto settings = ingestion::Settings::Read(section);
+    settings.syslog_udp = options_.syslog_udp_address;
+    settings.syslog_tcp = options_.syslog_tcp_address;
     return ingestion::NewApp(settings, host_.ForService("ingestion"));
   }
 
