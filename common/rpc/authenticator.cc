@@ -14,6 +14,11 @@ constexpr std::chrono::seconds kRemember{60};
 
 }  // namespace
 
+std::string HomeTenantOf(const auth::Principal& principal) {
+  const auto parts = Split(principal.name, '/');
+  return parts.size() > 1 && parts[0] == "tenants" ? std::string(parts[1]) : "";
+}
+
 Authenticator::Authenticator(std::shared_ptr<auth::TokenVerifier> verifier,
                              std::shared_ptr<const Clock> clock)
     : verifier_(std::move(verifier)), clock_(std::move(clock)) {}

@@ -14,6 +14,10 @@
 
 namespace yagura::rpc {
 
+// The tenant that a principal belongs to, whose quota it draws on and in whose audit trail its
+// denials are; empty for services.
+std::string HomeTenantOf(const auth::Principal& principal);
+
 // Turns the `authorization` header of a call into a principal. Remembers the tokens of the last
 // minute, since checking a signature costs more than most calls. Thread-safe.
 class Authenticator {
