@@ -17,10 +17,10 @@
 namespace yagura::store {
 namespace {
 
-constexpr std::chrono::milliseconds kBlock{500};
+constexpr std::chrono::milliseconds kBlock{200};
 constexpr std::chrono::milliseconds kRetryDelay{100};
 constexpr std::chrono::milliseconds kMaxRetryDelay{2000};
-constexpr std::string_view kBlockText = "500";
+constexpr std::string_view kBlockText = "200";
 constexpr std::string_view kBatch = "500";
 
 // The tenants' sequence numbers as they are now.

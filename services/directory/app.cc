@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include "fmt/format.h"
+
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "services/directory/api/directory_api.h"

@@ -32,7 +32,7 @@ absl::Status ApplyMask(const google::protobuf::Message& change,
   google::protobuf::FieldMask paths;
   for (const std::string& path : mask.paths()) {
     const std::string_view first = std::string_view(path).substr(0, path.find('.'));
-    if (!FieldMaskUtil::GetFieldDescriptors(descriptor, path, nullptr)) {
+    if (path.empty() || !FieldMaskUtil::GetFieldDescriptors(descriptor, path, nullptr)) {
       return InvalidField("update_mask",
                           fmt::format("\"{}\" is no field of {}",
                                       EscapeForTerminal(path.substr(0, 80)), descriptor->name()));

@@ -1,0 +1,200 @@
+#include "common/clock/proto_time.h"
+#include "tests/integration/directory/fixture.h"
+
+namespace yagura::directory {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+auto LoginFailed() { return StatusIs(StatusCode::kUnauthenticated, "LOGIN_FAILED"); }
+auto Throttled() { return StatusIs(StatusCode::kResourceExhausted, "LOGIN_THROTTLED"); }
+
+TEST_F(DirectoryTest, APasswordGivesATokenForFifteenMinutes) {
+  AddTenant("acme");
+  AddUser("provider", "alice", "analyst", {"acme", "quarantine"});
+  const auto before = SystemClock()->Now();
+  const auto token = Login("provider", "alice", kPassword);
+  ASSERT_THAT(token, IsOk());
+  EXPECT_EQ(token->principal(), "tenants/provider/users/alice");
+  const auto lifetime = FromProto(token->expire_time()) - before;
+  EXPECT_GT(lifetime, std::chrono::minutes(14));
+  EXPECT_LE(lifetime, std::chrono::minutes(15) + std::chrono::seconds(5));
+  const auto me = CallAs(token->token(), &Stub::WhoAmI, v1::WhoAmIRequest());
+  ASSERT_THAT(me, IsOk());
+  EXPECT_EQ(me->principal(), "tenants/provider/users/alice");
+  ASSERT_EQ(me->roles_size(), 1);
+  EXPECT_EQ(me->roles(0).role(), "analyst");
+  EXPECT_THAT(me->roles(0).tenants(), ::testing::ElementsAre("acme", "quarantine"));
+}
+
+TEST_F(DirectoryTest, CustomersToo) {
+  AddTenant("acme");
+  const std::string token = AddUser("acme", "sato", "customer-viewer");
+  const auto me = CallAs(token, &Stub::WhoAmI, v1::WhoAmIRequest());
+  ASSERT_THAT(me, IsOk());
+  EXPECT_THAT(me->roles(0).tenants(), ::testing::ElementsAre("acme"));
+}
+
+TEST_F(DirectoryTest, EveryRefusalLooksAlike) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  AddUser("acme", "gone", "customer-viewer");
+  v1::DisableUserRequest disable;
+  disable.set_name("tenants/acme/users/gone");
+  disable.set_reason("left the company");
+  ASSERT_THAT(Call(&Stub::DisableUser, disable), IsOk());
+  std::set<std::string> answers;
+  for (const auto& [tenant, user, password] :
+       std::vector<std::tuple<std::string, std::string, std::string>>{
+           {"acme", "sato", "wrong password"},
+           {"acme", "nobody", kPassword},
+           {"acme", "gone", kPassword},
+           {"nowhere", "sato", kPassword},
+           {"-", "sato", kPassword},
+           {"acme", "../users/sato", kPassword},
+           {"acme", "sato2", std::string(100'000, 'x')}}) {
+    const auto refused = Login(tenant, user, password);
+    EXPECT_THAT(refused, LoginFailed()) << user;
+    answers.insert(refused.status().ToString());
+  }
+  EXPECT_EQ(answers.size(), 1u);
+  v1::EnableUserRequest enable;
+  enable.set_name("tenants/acme/users/gone");
+  ASSERT_THAT(Call(&Stub::EnableUser, enable), IsOk());
+  EXPECT_THAT(Login("acme", "gone", kPassword), IsOk());
+}
+
+TEST_F(DirectoryTest, GuessingIsThrottledAndANewPasswordLiftsIt) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(Login("acme", "sato", "a wrong guess"), LoginFailed());
+  EXPECT_THAT(Login("acme", "sato", kPassword), Throttled()) << "even with the right one";
+  ASSERT_THAT(SetPassword("acme", "sato", "a new and better one"), IsOk());
+  EXPECT_THAT(Login("acme", "sato", "a new and better one"), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
+}
+
+TEST_F(DirectoryTest, ASuspendedTenantsUsersAndKeysStayOut) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  v1::UpdateTenantRequest update;
+  update.mutable_tenant()->set_name("tenants/acme");
+  update.mutable_tenant()->set_state(v1::TENANT_SUSPENDED);
+  ASSERT_THAT(Call(&Stub::UpdateTenant, update), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
+}
+
+TEST_F(DirectoryTest, AnApiKeyIsShownOnceAndWorksUntilItEnds) {
+  AddTenant("acme");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("push");
+  create.set_request_id("r1");
+  create.mutable_api_key()->add_roles()->set_role("engineer");
+  const auto created = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(created, IsOk());
+  const std::string secret = created->secret();
+  ASSERT_FALSE(secret.empty());
+  const auto again = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(again, IsOk());
+  EXPECT_EQ(again->api_key().name(), created->api_key().name());
+  EXPECT_THAT(again->secret(), IsEmpty());
+  const std::string token = Exchange(secret);
+  const auto me = CallAs(token, &Stub::WhoAmI, v1::WhoAmIRequest());
+  ASSERT_THAT(me, IsOk());
+  EXPECT_EQ(me->principal(), "tenants/acme/apiKeys/push");
+
+  const auto refused = [this](const std::string& text) {
+    v1::ExchangeApiKeyRequest request;
+    request.set_secret(text);
+    EXPECT_THAT(CallAs("", &Stub::ExchangeApiKey, request), LoginFailed()) << text;
+  };
+  refused("");
+  refused("nonsense");
+  refused(secret.substr(0, secret.size() - 1) + (secret.back() == '0' ? "1" : "0"));
+  refused(std::string(100'000, 'x'));
+
+  v1::UpdateApiKeyRequest update;
+  update.mutable_api_key()->set_name("tenants/acme/apiKeys/push");
+  *update.mutable_api_key()->mutable_expire_time() =
+      ToProto(SystemClock()->Now() - std::chrono::seconds(1));
+  ASSERT_THAT(Call(&Stub::UpdateApiKey, update), IsOk());
+  refused(secret);
+  update.mutable_api_key()->clear_expire_time();
+  update.mutable_update_mask()->add_paths("expire_time");
+  ASSERT_THAT(Call(&Stub::UpdateApiKey, update), IsOk());
+  EXPECT_FALSE(Exchange(secret).empty());
+  v1::DeleteApiKeyRequest remove;
+  remove.set_name("tenants/acme/apiKeys/push");
+  ASSERT_THAT(Call(&Stub::DeleteApiKey, remove), IsOk());
+  refused(secret);
+}
+
+TEST_F(DirectoryTest, SecretsAreKeptAsHashesAlone) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  const std::string admin_secret = AdminSecret();
+  const auto keys = state_->Command({"KEYS", "*"});
+  ASSERT_THAT(keys, IsOk());
+  for (const auto& key : keys->items) {
+    const auto dump = state_->Command({"DUMP", key.text});
+    ASSERT_THAT(dump, IsOk());
+    EXPECT_THAT(dump->text, Not(HasSubstr(kPassword))) << key.text;
+    EXPECT_THAT(dump->text, Not(HasSubstr(admin_secret.substr(admin_secret.size() - 64))));
+  }
+  StopServer();
+  std::ifstream log(data_dir_ / "log");
+  const std::string text((std::istreambuf_iterator<char>(log)), {});
+  EXPECT_THAT(text, Not(HasSubstr(kPassword)));
+  EXPECT_THAT(text, Not(HasSubstr(admin_secret)));
+}
+
+TEST_F(DirectoryTest, AUserMadeAnewHasNoPassword) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  v1::DeleteUserRequest remove;
+  remove.set_name("tenants/acme/users/sato");
+  ASSERT_THAT(Call(&Stub::DeleteUser, remove), IsOk());
+  v1::CreateUserRequest create;
+  create.set_parent("tenants/acme");
+  create.set_user_id("sato");
+  create.mutable_user()->set_email("other@example.test");
+  ASSERT_THAT(Call(&Stub::CreateUser, create), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
+}
+
+TEST_F(DirectoryTest, LogInsAreOnRecord) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  EXPECT_THAT(Login("acme", "sato", "a wrong guess"), LoginFailed());
+  EXPECT_THAT(Login("nowhere", "x", "a wrong guess"), LoginFailed());
+  const auto of = [this](std::string_view tenant) {
+    std::vector<std::string> told;
+    const auto records = store::ReadRecords(*state_, tenant, 0, 1000);
+    EXPECT_THAT(records, IsOk());
+    for (const auto& record : *records) {
+      told.push_back(
+          fmt::format("{} {}", audit::v1::Action_Name(record.action()), record.resource()));
+    }
+    return told;
+  };
+  EXPECT_THAT(of("acme"), Contains("LOGGED_IN tenants/acme/users/sato"));
+  EXPECT_THAT(of("acme"), Contains("DENIED tenants/acme/users/sato"));
+  EXPECT_THAT(of("provider"), Contains("DENIED tenants/nowhere/users/x"));
+  EXPECT_THAT(of("nowhere"), IsEmpty());
+}
+
+TEST_F(DirectoryTest, AnybodyMayAskForTheKeysThatTokensAreCheckedWith) {
+  const auto keys = CallAs("", &Stub::GetSigningKeys, v1::GetSigningKeysRequest());
+  ASSERT_THAT(keys, IsOk());
+  ASSERT_EQ(keys->keys_size(), 1);
+  auth::TokenVerifier verifier(SystemClock());
+  verifier.Trust(keys->issuer(), keys->keys(0).public_key());
+  EXPECT_THAT(verifier.Verify(admin_), IsOk());
+}
+
+}  // namespace
+}  // namespace yagura::directory
