@@ -1,0 +1,38 @@
+// Any line through recognition and through every parser: the raw line is kept, and the event
+// survives the batch codec.
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "common/event/batch_codec.h"
+#include "services/ingestion/domain/line_pipeline.h"
+#include "services/ingestion/domain/parsers/fields.h"
+#include "yagura/event/v1/event.pb.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  namespace ingestion = yagura::ingestion;
+  namespace event = yagura::event;
+  if (size > ingestion::kMaxFields * 64) return 0;
+  const std::string_view line(reinterpret_cast<const char*>(data), size);
+  static ingestion::LinePipeline* const kPipeline = new ingestion::LinePipeline();
+  ingestion::LineContext context;
+  context.receive_time = yagura::TimePoint(std::chrono::seconds(1'790'000'000));
+  event::BatchBuilder builder({"acme", "batch", context.receive_time});
+  constexpr std::array<std::string_view, 4> kParsers{"auto", "fortigate", "json", "syslog"};
+  for (const std::string_view parser : kParsers) {
+    context.parser = parser;
+    builder.Add(kPipeline->Process(line, context).event);
+  }
+  const std::string bytes = builder.Finish();
+  auto reader = event::BatchReader::Open(bytes);
+  if (!reader.ok() || reader->size() != kParsers.size()) std::abort();
+  event::v1::Event read;
+  for (size_t i = 0; i < kParsers.size(); ++i) {
+    if (!reader->Get(i, &read).ok() || read.raw() != line) std::abort();
+    // What is `string` must be UTF-8, or protobuf refuses the message somewhere later.
+    event::v1::Event again;
+    if (!again.ParseFromString(read.SerializeAsString())) std::abort();
+  }
+  return 0;
+}

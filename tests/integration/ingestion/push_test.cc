@@ -1,0 +1,301 @@
+// IngestionService over a real gRPC server and a real flow Redis. Sources come from the cache of an
+// earlier run; no directory answers here.
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "grpcpp/create_channel.h"
+
+#include "common/auth/token.h"
+#include "common/event/batch_codec.h"
+#include "common/metrics/metrics.h"
+#include "common/redis/pool.h"
+#include "common/rpc/channels.h"
+#include "common/rpc/server.h"
+#include "common/stream/topic.h"
+#include "common/testing/fortigate_lines.h"
+#include "common/testing/process.h"
+#include "common/testing/redis_server.h"
+#include "common/testing/status_matchers.h"
+#include "services/ingestion/app.h"
+#include "yagura/directory/v1/directory_service.pb.h"
+#include "yagura/event/v1/event.pb.h"
+#include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
+
+namespace yagura::ingestion {
+namespace {
+
+using testing::IsOk;
+using testing::StatusIs;
+
+class PushTest : public ::testing::Test {
+ protected:
+  using Stream = grpc::ClientReaderWriter<v1::PushRequest, v1::PushResponse>;
+
+  PushTest() {
+    directory::v1::ListSourcesResponse cached;
+    auto* source = cached.add_sources();
+    source->set_name("tenants/acme/sources/key");
+    source->set_site("hq");
+    source->mutable_match()->set_credential("tenants/acme/apiKeys/sender");
+    source = cached.add_sources();
+    source->set_name("tenants/globex/sources/box");
+    source->mutable_match()->set_device_serial("FGT60FTK00000009");
+    std::filesystem::create_directories(folder_ / "ingestion");
+    std::ofstream(folder_ / "ingestion" / "sources.pb", std::ios::binary)
+        << cached.SerializeAsString();
+
+    rpc::Platform platform{.logger = Logger::Null()};
+    platform.flow = redis_.NewPool();
+    platform.clock = SystemClock();
+    platform.metrics = std::make_shared<MetricsRegistry>();
+    platform.verifier = std::make_shared<auth::TokenVerifier>(platform.clock);
+    platform.data_dir = folder_;
+    issuer_ =
+        std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura", platform.clock);
+    platform.verifier->Trust("yagura", issuer_->key().public_key());
+    platform.channels = std::make_shared<rpc::Channels>(
+        "ingestion", std::map<std::string, std::string>{{"*", "unix:/nonexistent"}}, issuer_);
+    Settings settings;
+    settings.syslog_udp.clear();
+    settings.syslog_tcp = "127.0.0.1:0";
+    settings.events = topic_;
+    std::vector<std::unique_ptr<rpc::App>> apps;
+    apps.push_back(NewApp(settings, platform).value());
+    rpc::ServerOptions options;
+    options.address = "127.0.0.1:0";
+    server_ = rpc::Server::Start(options, platform, std::move(apps)).value();
+    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
+                                   grpc::InsecureChannelCredentials());
+    stub_ = v1::IngestionService::NewStub(channel_);
+  }
+  ~PushTest() override {
+    server_->Stop();
+    server_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  // An opened stream and what must outlive it.
+  struct Session {
+    grpc::ClientContext context;
+    std::unique_ptr<Stream> stream;
+
+    v1::PushResponse Push(const v1::PushRequest& request) const {
+      v1::PushResponse response;
+      if (!stream->Write(request) || !stream->Read(&response)) {
+        response.mutable_status()->set_code(static_cast<int>(grpc::StatusCode::ABORTED));
+        response.mutable_status()->set_message("the stream has ended: " +
+                                               stream->Finish().error_message());
+      }
+      return response;
+    }
+    Status End() const {
+      stream->WritesDone();
+      return rpc::FromGrpc(stream->Finish());
+    }
+  };
+
+  void Authorize(grpc::ClientContext& context, const std::set<std::string>& tenants,
+                 const std::string& name) const {
+    auth::Principal principal;
+    principal.name = name;
+    principal.grants.push_back({"engineer", tenants.empty(), tenants});
+    context.AddMetadata("authorization",
+                        "Bearer " + issuer_->Issue(principal, std::chrono::hours(1)));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  }
+
+  std::unique_ptr<Session> Open(const std::set<std::string>& tenants = {"acme"},
+                                const std::string& name = "tenants/acme/apiKeys/sender") const {
+    auto session = std::make_unique<Session>();
+    Authorize(session->context, tenants, name);
+    session->stream = stub_->Push(&session->context);
+    return session;
+  }
+
+  static v1::PushRequest Request(const std::string& id, const std::vector<std::string>& lines,
+                                 const std::string& parent = "tenants/acme") {
+    v1::PushRequest request;
+    request.set_parent(parent);
+    request.set_batch_id(id);
+    for (const std::string& line : lines) request.add_lines(line);
+    return request;
+  }
+
+  std::vector<event::v1::Event> Stored() {
+    std::vector<event::v1::Event> events;
+    for (int shard = 0; shard < topic_.shards; ++shard) {
+      const auto reply =
+          redis_.NewPool()->Command({"XRANGE", stream::StreamKey(topic_.name, shard), "-", "+"});
+      EXPECT_THAT(reply, IsOk());
+      if (!reply.ok()) return {};
+      for (const redis::Reply& entry : reply->items) {
+        for (const redis::Reply& text : entry.items[1].items) {
+          auto reader = event::BatchReader::Open(text.text);
+          if (!reader.ok()) continue;  // a name or the key
+          for (size_t i = 0; i < reader->size(); ++i) {
+            EXPECT_THAT(reader->Get(i, &events.emplace_back()), IsOk());
+          }
+        }
+      }
+    }
+    return events;
+  }
+
+  const std::filesystem::path folder_ = testing::MakeTemporaryFolder();
+  testing::RedisServer redis_;
+  const stream::Topic topic_{"events", 2, {"archive"}};
+  std::shared_ptr<auth::TokenIssuer> issuer_;
+  std::unique_ptr<rpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::IngestionService::Stub> stub_;
+};
+
+TEST_F(PushTest, AnAcknowledgedBatchIsInTheStreams) {
+  const auto session = Open();
+  auto request = Request("b1", {"<13>app: one", "<13>app: two"});
+  request.set_source("file.log");
+  const v1::PushResponse response = session->Push(request);
+  EXPECT_FALSE(response.has_status()) << response.ShortDebugString();
+  EXPECT_EQ(response.batch_id(), "b1");
+  EXPECT_EQ(response.event_count(), 2u);
+  const auto events = Stored();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].raw(), "<13>app: one");
+  EXPECT_EQ(events[0].tenant(), "acme");
+  EXPECT_EQ(events[0].site(), "hq") << "the source of the credential";
+  EXPECT_EQ(events[0].origin(), "tenants/acme/apiKeys/sender file.log");
+  EXPECT_THAT(session->End(), IsOk());
+}
+
+TEST_F(PushTest, AResentBatchIsAcknowledgedAndNotDoubled) {
+  std::vector<std::string> lines;
+  testing::FortigateLines source;
+  for (int i = 0; i < 700; ++i) lines.push_back(source.Next());  // several batches of 64 KiB
+  EXPECT_FALSE(Open()->Push(Request("b1", lines)).has_status());
+  const auto second = Open();
+  EXPECT_FALSE(second->Push(Request("b1", lines)).has_status());
+  EXPECT_FALSE(second->Push(Request("b1", lines)).has_status());
+  EXPECT_EQ(Stored().size(), lines.size());
+  EXPECT_FALSE(second->Push(Request("b2", lines)).has_status());
+  EXPECT_EQ(Stored().size(), 2 * lines.size()) << "another batch id is another batch";
+}
+
+TEST_F(PushTest, TheSameBatchIdOfAnotherPrincipalIsAnotherBatch) {
+  EXPECT_FALSE(Open()->Push(Request("b1", {"<13>app: one"})).has_status());
+  EXPECT_FALSE(Open({"acme"}, "tenants/acme/apiKeys/other")
+                   ->Push(Request("b1", {"<13>app: one"}))
+                   .has_status());
+  EXPECT_EQ(Stored().size(), 2u);
+}
+
+TEST_F(PushTest, RedisKilledInTheMiddleLosesAndDoublesNothingAcknowledged) {
+  constexpr int kBatches = 200;
+  std::multiset<std::string> sent;
+  std::atomic<int> acknowledged = 0;
+  std::atomic<int> refused = 0;
+  std::atomic<bool> ended = false;
+  // Redis dies with the thread that started it, so this one plays the sender.
+  std::jthread sender([&] {
+    testing::FortigateLines source;
+    const auto session = Open();
+    for (int i = 0; i < kBatches; ++i) {
+      std::vector<std::string> lines;
+      for (int n = 0; n < 200; ++n) {
+        lines.push_back(source.Next());
+        sent.insert(lines.back());
+      }
+      const auto request = Request("batch-" + std::to_string(i), lines);
+      for (;;) {
+        const v1::PushResponse response = session->Push(request);
+        if (!response.has_status()) break;
+        EXPECT_EQ(response.status().code(), static_cast<int>(grpc::StatusCode::UNAVAILABLE))
+            << response.ShortDebugString();
+        if (response.status().code() != static_cast<int>(grpc::StatusCode::UNAVAILABLE)) {
+          ended = true;
+          return;
+        }
+        ++refused;
+      }
+      ++acknowledged;
+    }
+    ended = true;
+  });
+  const auto wait_for = [&](const std::atomic<int>& count, int at_least) {
+    while (count < at_least && !ended) std::this_thread::yield();
+  };
+  for (const int mark : {20, 80, 140}) {
+    wait_for(acknowledged, mark);
+    const int before = refused;
+    redis_.KillHard();
+    wait_for(refused, before + 3);
+    redis_.Restart();
+  }
+  sender.join();
+  EXPECT_GE(refused, 9);
+  EXPECT_EQ(acknowledged, kBatches);
+  std::multiset<std::string> stored;
+  std::set<std::string> ids;
+  for (const auto& event : Stored()) {
+    stored.insert(event.raw());
+    ids.insert(event.id());
+  }
+  EXPECT_EQ(stored.size(), sent.size());
+  EXPECT_TRUE(stored == sent);
+  EXPECT_EQ(ids.size(), sent.size());
+}
+
+TEST_F(PushTest, ABadBatchIsAnsweredAndTheStreamGoesOn) {
+  const auto session = Open();
+  for (v1::PushRequest bad : {Request("", {"x"}), Request("b1", {}), Request("a b", {"x"}),
+                              Request("b1", {std::string(5 << 20, 'x')})}) {
+    const v1::PushResponse response = session->Push(bad);
+    EXPECT_EQ(response.status().code(), static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT))
+        << response.ShortDebugString();
+    EXPECT_GT(response.status().details_size(), 0) << "which field it was";
+  }
+  auto parser = Request("b1", {"x"});
+  parser.set_parser("nosuch");
+  EXPECT_TRUE(session->Push(parser).has_status());
+  EXPECT_FALSE(session->Push(Request("b1", {"<13>app: good"})).has_status());
+  EXPECT_EQ(Stored().size(), 1u);
+}
+
+TEST_F(PushTest, AForeignTenantEndsTheStream) {
+  const auto session = Open();
+  session->stream->Write(Request("b1", {"<13>app: x"}, "tenants/globex"));
+  EXPECT_THAT(session->End(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_TRUE(Stored().empty());
+}
+
+TEST_F(PushTest, SourcesSayWhoseLinesAreButOnlyWithinTheCallersTenants) {
+  const std::string line =
+      "<189>date=2026-11-21 time=09:15:42 devid=\"FGT60FTK00000009\" logid=\"1\" type=\"traffic\"";
+  const auto staff = Open({}, "tenants/provider/users/alice");
+  EXPECT_FALSE(staff->Push(Request("b1", {line, "<13>app: whose?"}, "tenants/-")).has_status());
+  const auto customer = Open({"acme", "initech"}, "tenants/acme/apiKeys/other");
+  EXPECT_FALSE(customer->Push(Request("b2", {line}, "tenants/-")).has_status());
+  std::map<std::string, int> by_tenant;
+  for (const auto& event : Stored()) ++by_tenant[event.tenant()];
+  EXPECT_EQ(by_tenant, (std::map<std::string, int>{{"globex", 1}, {"quarantine", 2}}));
+
+  grpc::ClientContext context;
+  Authorize(context, {}, "tenants/provider/users/alice");
+  v1::ListQuarantinedSourcesRequest request;
+  request.set_parent("tenants/quarantine");
+  v1::ListQuarantinedSourcesResponse response;
+  ASSERT_THAT(rpc::FromGrpc(stub_->ListQuarantinedSources(&context, request, &response)), IsOk());
+  ASSERT_EQ(response.quarantined_sources_size(), 2);
+  std::set<std::string> serials;
+  for (const auto& found : response.quarantined_sources()) {
+    EXPECT_EQ(found.listener(), "push");
+    serials.insert(found.device_serial());
+  }
+  EXPECT_EQ(serials, (std::set<std::string>{"", "FGT60FTK00000009"}));
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
