@@ -173,7 +173,10 @@ void Dispatcher::Reload() {
 
 void Dispatcher::ReleaseDeadHolders() {
   for (const std::string& holder : queue_.Holders()) {
-    if (holder == holders_->self()) continue;
+    if (holder == holders_->self()) {  // the answer to a write was lost; nobody has it in hand
+      queue_.Release(holder);
+      continue;
+    }
     const auto alive = holders_->IsAlive(holder);
     if (alive.ok() && !*alive) {
       logger_.Info("takes over the attempts of a process that is gone", {{"holder", holder}});

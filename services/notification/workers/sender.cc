@@ -60,9 +60,11 @@ absl::StatusOr<v1::Delivery> Sender::Begin(const std::string& name) {
         if (delivery.state() == v1::SENDING) {
           const std::string holder =
               delivery.attempts().empty() ? "" : delivery.attempts().rbegin()->holder();
-          if (holder == parts_.holders->self()) return NotOurs("it is on its way already");
-          YAGURA_ASSIGN_OR_RETURN(const bool alive, parts_.holders->IsAlive(holder));
-          if (alive) return NotOurs("another process has it");
+          // Ours, though it is not in hand: the answer to an earlier Begin or Finish was lost.
+          if (holder != parts_.holders->self()) {
+            YAGURA_ASSIGN_OR_RETURN(const bool alive, parts_.holders->IsAlive(holder));
+            if (alive) return NotOurs("another process has it");
+          }
           InterruptAttempt(delivery, now);
         }
         if (!IsDue(delivery, now)) return NotOurs("it is not due");

@@ -42,7 +42,8 @@ class Sender {
   };
   Sender(Parts parts, Options options);
 
-  // The delivery afterwards. ABORTED where it was not due, or is another's. `abort` ends the
+  // The delivery afterwards. The caller sees to it that no two attempts of one delivery run in this
+  // process. ABORTED where it was not due, or is another's. `abort` ends the
   // sending early; `give_up` ends the tries to put a result on record while Redis is away.
   absl::StatusOr<v1::Delivery> Attempt(const std::string& name, const std::stop_token& abort,
                                        const std::stop_token& give_up);

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <map>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -242,6 +243,29 @@ TEST_F(DeliveryRedisTest, AResultIsPutOnRecordAfterRedisWasAway) {
   redis_.Restart();
   ASSERT_TRUE(Eventually([&] { return node.AllIn("acme", v1::DELIVERED); }));
   EXPECT_EQ(smtp_.Mails().size(), 1u);
+}
+
+TEST_F(DeliveryRedisTest, KillsOfRedisLoseNoMailAndRepeatNoneWithoutAMark) {
+  Node node(redis_.endpoint(), Smtp());
+  node.AddContact("acme", "alice", "alice@example.com");
+  constexpr size_t kMails = 40;
+  for (size_t i = 0; i < kMails; ++i) {
+    const std::string id = std::to_string(i);
+    ASSERT_THAT(node.handler.Handle(FindingOf("acme", "f" + id, "k" + id)), IsOk());
+  }
+  node.dispatcher->Start();
+  for (size_t kept = 5; kept <= 20; kept += 5) {
+    ASSERT_TRUE(Eventually([&] { return smtp_.Mails().size() >= kept; }));
+    redis_.KillHard();
+    redis_.Restart();
+  }
+  ASSERT_TRUE(Eventually([&] { return node.AllIn("acme", v1::DELIVERED); }));
+  std::map<std::string, int> unmarked;
+  for (const auto& mail : smtp_.Mails()) {
+    unmarked[mail.Header("Message-ID")] += mail.Header("X-Yagura-Possible-Repeat").empty() ? 1 : 0;
+  }
+  EXPECT_EQ(unmarked.size(), kMails);
+  for (const auto& [id, count] : unmarked) EXPECT_LE(count, 1) << id;
 }
 
 TEST_F(DeliveryRedisTest, AnAlertThatIsResolvedIsNotToldAnyMore) {
