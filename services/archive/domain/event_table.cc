@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_map>
 #include <utility>
 
 #include "fmt/format.h"
@@ -196,6 +197,29 @@ EventColumn DurationColumn() {
           }};
 }
 
+// Behind it the key of a map has which occurrence of the name it is.
+constexpr char kOccurrence = '\x1f';
+
+// Names of an event's fields as keys that are unique, as a lookup by a repeated key gives sometimes
+// the first and sometimes the last value: the name itself for its first occurrence.
+class FieldKeys {
+ public:
+  std::string_view KeyOf(const std::string& name) {
+    const bool plain = name.find(kOccurrence) == std::string::npos;
+    const int occurrence = ++seen_[name];
+    if (plain && occurrence == 1) return name;
+    key_ = fmt::format("{}{}{}", name, kOccurrence, occurrence);
+    return key_;
+  }
+  static std::string_view NameOf(std::string_view key) {
+    return key.substr(0, key.rfind(kOccurrence));
+  }
+
+ private:
+  std::unordered_map<std::string_view, int> seen_;
+  std::string key_;
+};
+
 // Exact: order and repeated names are kept. In merged parts the keys are spread over buckets, so
 // that one field is read without the others.
 EventColumn FieldsColumn() {
@@ -205,15 +229,16 @@ EventColumn FieldsColumn() {
           ColumnType::kString,
           [](const Event& event, RowBinaryWriter& out) {
             out.Count(static_cast<size_t>(event.fields_size()));
+            FieldKeys keys;
             for (const auto& field : event.fields()) {
-              out.Text(field.name());
+              out.Text(keys.KeyOf(field.name()));
               out.Text(field.value());
             }
           },
           [](const Value& value, Event* event) {
             for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
               auto* field = event->add_fields();
-              field->set_name(value.items[i].text);
+              field->set_name(std::string(FieldKeys::NameOf(value.items[i].text)));
               field->set_value(value.items[i + 1].text);
             }
           }};
