@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
-#include <utility>
 
 #include "fmt/format.h"
 
@@ -31,10 +30,8 @@ Status SyncFile(const std::filesystem::path& path) {
 
 }  // namespace
 
-AofSync::AofSync(std::filesystem::path data_folder, std::chrono::milliseconds interval)
-    : folder_(std::move(data_folder) / "appendonlydir"),
-      interval_(interval),
-      thread_([this] { Loop(); }) {}
+AofSync::AofSync(const std::filesystem::path& data_folder, std::chrono::milliseconds interval)
+    : folder_(data_folder / "appendonlydir"), interval_(interval), thread_([this] { Loop(); }) {}
 
 AofSync::~AofSync() {
   {

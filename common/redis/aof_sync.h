@@ -18,7 +18,7 @@ namespace yagura::redis {
 // and with this beside it a lost host loses no more than about `interval`.
 class AofSync {
  public:
-  AofSync(std::filesystem::path data_folder,
+  AofSync(const std::filesystem::path& data_folder,
           std::chrono::milliseconds interval = std::chrono::seconds(1));
   ~AofSync();  // syncs once more
   AofSync(const AofSync&) = delete;

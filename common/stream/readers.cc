@@ -31,6 +31,7 @@ const redis::Reply* Group(const redis::Reply& groups, std::string_view reader) {
 
 StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader) {
   std::vector<std::string> keys;
+  keys.reserve(static_cast<size_t>(topic.shards));
   for (int shard = 0; shard < topic.shards; ++shard) keys.push_back(StreamKey(topic.name, shard));
   std::vector<redis::Args> commands;
   for (const std::string& key : keys) {

@@ -22,8 +22,8 @@ struct EntryId {
   uint64_t milliseconds = 0;
   uint64_t sequence = 0;
 
-  auto operator<=>(const EntryId&) const = default;
-  std::string ToString() const;  // "1700000000000-3"
+  auto operator<=>(const EntryId&) const = default;  // NOLINT(modernize-use-nullptr)
+  std::string ToString() const;                      // "1700000000000-3"
   static std::optional<EntryId> Parse(std::string_view text);
 };
 

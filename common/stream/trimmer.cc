@@ -21,8 +21,8 @@ constexpr uint64_t kSmallAof = 64 << 20;
 
 struct Trimmer::Impl {
   Impl(std::shared_ptr<redis::Pool> pool, std::vector<Topic> all, std::chrono::milliseconds every,
-       const Logger& log)
-      : flow(std::move(pool)), topics(std::move(all)), interval(every), logger(log) {}
+       Logger log)
+      : flow(std::move(pool)), topics(std::move(all)), interval(every), logger(std::move(log)) {}
 
   StatusOr<uint64_t> TrimShard(redis::Connection& connection, const Topic& topic, int shard) const;
   Status WatchAof(redis::Connection& connection) const;
@@ -39,7 +39,8 @@ struct Trimmer::Impl {
 
 Trimmer::Trimmer(std::shared_ptr<redis::Pool> flow, std::vector<Topic> topics,
                  std::chrono::milliseconds interval, Logger logger)
-    : impl_(std::make_unique<Impl>(std::move(flow), std::move(topics), interval, logger)) {}
+    : impl_(std::make_unique<Impl>(std::move(flow), std::move(topics), interval,
+                                   std::move(logger))) {}
 
 Trimmer::~Trimmer() { Stop(); }
 

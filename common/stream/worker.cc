@@ -32,13 +32,13 @@ std::string MakeHolder() {
 
 struct Worker::Impl {
   Impl(std::shared_ptr<redis::Pool> pool, Topic on, Options given, Handler does,
-       DeadLetterHook tells, const Logger& log)
+       DeadLetterHook tells, Logger log)
       : flow(std::move(pool)),
         topic(std::move(on)),
         options(std::move(given)),
         handler(std::move(does)),
         on_dead_letter(std::move(tells)),
-        logger(log) {
+        logger(std::move(log)) {
     if (options.holder.empty()) options.holder = MakeHolder();
   }
 
@@ -66,7 +66,8 @@ struct Worker::Impl {
 Worker::Worker(std::shared_ptr<redis::Pool> flow, Topic topic, Options options, Handler handler,
                DeadLetterHook on_dead_letter, Logger logger)
     : impl_(std::make_unique<Impl>(std::move(flow), std::move(topic), std::move(options),
-                                   std::move(handler), std::move(on_dead_letter), logger)) {}
+                                   std::move(handler), std::move(on_dead_letter),
+                                   std::move(logger))) {}
 
 Worker::~Worker() { Stop(); }
 

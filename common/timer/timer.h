@@ -73,7 +73,7 @@ class TimerWorker {
 
   // `clock` says what is due and when a lease or a pause is over; clocks of hosts should agree to
   // a second.
-  TimerWorker(std::shared_ptr<redis::Pool> state, std::string queue, Options options,
+  TimerWorker(std::shared_ptr<redis::Pool> state, std::string_view queue, Options options,
               std::shared_ptr<const Clock> clock, Handler handler, Logger logger);
   ~TimerWorker();  // stops
   void Start();

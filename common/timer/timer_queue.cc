@@ -7,12 +7,15 @@
 namespace yagura::timer {
 
 struct TimerQueue::Impl {
-  std::string name;
-  Claims claims;
+  Impl(std::shared_ptr<redis::Pool> state, std::string queue)
+      : name(std::move(queue)), claims(std::move(state), name) {}
+
+  const std::string name;
+  const Claims claims;
 };
 
 TimerQueue::TimerQueue(std::shared_ptr<redis::Pool> state, std::string queue)
-    : impl_(std::make_unique<Impl>(Impl{queue, Claims(std::move(state), queue)})) {}
+    : impl_(std::make_unique<Impl>(std::move(state), std::move(queue))) {}
 TimerQueue::~TimerQueue() = default;
 
 Status TimerQueue::Schedule(std::string_view id, TimePoint due, std::string_view payload) {

@@ -30,13 +30,13 @@ std::string RandomName() {
 }  // namespace
 
 struct TimerWorker::Impl {
-  Impl(std::shared_ptr<redis::Pool> state, const std::string& queue, Options given,
-       std::shared_ptr<const Clock> time, Handler does, const Logger& log)
+  Impl(std::shared_ptr<redis::Pool> state, std::string_view queue, Options given,
+       std::shared_ptr<const Clock> time, Handler does, Logger log)
       : claims(std::move(state), queue),
         options(given),
         clock(std::move(time)),
         handler(std::move(does)),
-        logger(log) {}
+        logger(std::move(log)) {}
 
   void Work();
   void KeepClaims();
@@ -62,10 +62,11 @@ struct TimerWorker::Impl {
   std::thread keeper;
 };
 
-TimerWorker::TimerWorker(std::shared_ptr<redis::Pool> state, std::string queue, Options options,
-                         std::shared_ptr<const Clock> clock, Handler handler, Logger logger)
+TimerWorker::TimerWorker(std::shared_ptr<redis::Pool> state, std::string_view queue,
+                         Options options, std::shared_ptr<const Clock> clock, Handler handler,
+                         Logger logger)
     : impl_(std::make_unique<Impl>(std::move(state), queue, options, std::move(clock),
-                                   std::move(handler), logger)) {}
+                                   std::move(handler), std::move(logger))) {}
 
 TimerWorker::~TimerWorker() { Stop(); }
 
