@@ -21,9 +21,12 @@ namespace {
 }  // namespace
 
 std::filesystem::path ProgramPath(const std::string& name) {
-  const char* folder = std::getenv("YAGURA_BIN_DIR");
-  if (folder == nullptr) Abort("YAGURA_BIN_DIR is not set");
-  return std::filesystem::path(folder) / name;
+  if (const char* folder = std::getenv("YAGURA_BIN_DIR"); folder != nullptr) {
+    return std::filesystem::path(folder) / name;
+  }
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return self.parent_path().parent_path() / "bin" / name;
 }
 
 EventStore::EventStore() : EventStore(Options{}) {}

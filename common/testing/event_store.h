@@ -45,7 +45,7 @@ class EventStore {
   std::unique_ptr<eventstore::Client> client_;
 };
 
-// Where the program of this name was built: in $YAGURA_BIN_DIR.
+// Where the program of this name was built: in $YAGURA_BIN_DIR, or beside the folder of this one.
 std::filesystem::path ProgramPath(const std::string& name);
 
 }  // namespace yagura::testing

@@ -1,0 +1,184 @@
+// How fast the event store takes FortiGate lines of our generator, how large they lie there, and
+// how long it takes to ask. One real yagura-store, with fsync as in production. Sizes are those
+// after merging, in bytes an event; "raw" is the line alone.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "fmt/format.h"
+
+#include "common/event/batch_codec.h"
+#include "common/eventstore/client.h"
+#include "common/filter/filter.h"
+#include "common/status/status.h"
+#include "common/testing/event_store.h"
+#include "common/testing/fortigate_lines.h"
+#include "services/archive/domain/queries.h"
+#include "services/archive/storage/migrations.h"
+#include "services/archive/workers/range_inserter.h"
+#include "services/archive/workers/retention.h"
+#include "services/ingestion/domain/line_pipeline.h"
+
+namespace yagura::archive {
+namespace {
+
+constexpr size_t kEventsPerInsert = 50'000;
+constexpr size_t kBatchBytes = 64 * 1024;
+
+class Bench {
+ public:
+  Bench() : store_({.memory_limit_bytes = 4ull << 30}) {
+    eventstore::ClientOptions options;
+    options.addresses = {store_.address()};
+    client_ = std::make_shared<eventstore::Client>(options);
+    const Status migrated = Migrate(*client_, table_, Logger::Null());
+    if (!migrated.ok()) std::abort();
+    start_ = std::chrono::floor<std::chrono::days>(SystemClock()->Now());
+  }
+
+  // A range of new lines, received one every 50 microseconds.
+  RangeData NextRange() {
+    RangeData range;
+    range.plan.set_token(fmt::format("range-{}", ++ranges_));
+    ingestion::LinePipeline pipeline;
+    ingestion::LineContext context;
+    context.origin = "192.0.2.1";
+    event::BatchBuilder builder;
+    const auto finish = [&] {
+      if (builder.size() == 0) return;
+      range.entries.push_back({{++entries_, 0}, "k", builder.Finish()});
+    };
+    size_t bytes = kBatchBytes;
+    for (size_t i = 0; i < kEventsPerInsert; ++i) {
+      if (bytes >= kBatchBytes) {
+        finish();
+        builder.Reset({"acme", event::BatchIdOf({std::to_string(entries_ + 1)}), start_});
+        bytes = 0;
+      }
+      const std::string line = source_.Next();
+      context.receive_time = start_ + std::chrono::microseconds(50) * events_++;
+      builder.Add(pipeline.Process(line, context).event);
+      bytes += line.size();
+      raw_bytes_ += line.size();
+    }
+    finish();
+    return range;
+  }
+
+  void Fill(size_t events) {
+    while (events_ < events) Insert(NextRange());
+  }
+
+  void Insert(const RangeData& range) {
+    const RangeInserter inserter(client_, table_, retention_);
+    if (!inserter.Insert(range).ok()) std::abort();
+  }
+
+  double Number(const std::string& sql) {
+    const auto result = client_->Select({.sql = sql, .timeout = std::chrono::minutes(5)});
+    return result.ok() ? static_cast<double>(result->rows.at(0).at(0).AsUnsigned()) : 0;
+  }
+
+  void ReportSizes(benchmark::State& state) {
+    (void)client_->Execute(
+        {.sql = "OPTIMIZE TABLE yagura.events FINAL", .timeout = std::chrono::minutes(5)});
+    const auto per_event = [this](const std::string& columns) {
+      return Number(fmt::format("SELECT toUInt64(sum(data_compressed_bytes)) FROM system.columns "
+                                "WHERE database = 'yagura' AND table = 'events' AND {}",
+                                columns)) /
+             static_cast<double>(events_);
+    };
+    const double line = static_cast<double>(raw_bytes_) / static_cast<double>(events_);
+    state.counters["line_bytes"] = line;
+    state.counters["stored_raw"] = per_event("name = 'raw'");
+    state.counters["stored_fields"] = per_event("name = 'fields'");
+    state.counters["stored_id"] = per_event("name = 'id'");
+    state.counters["stored_all"] = per_event("1");
+  }
+
+  void Ask(const std::string& filter_text,
+           const std::function<StatusOr<eventstore::Query>(const EventQueries&, const Selection&)>&
+               make) {
+    const auto filter = filter::Filter::Parse(filter_text, filter::EventSchema());
+    if (!filter.ok()) std::abort();
+    const EventQueries queries(table_);
+    auto query =
+        make(queries, {{false, {"acme"}}, {start_, start_ + std::chrono::days(1)}, *filter});
+    if (!query.ok()) std::abort();
+    query->settings["use_query_condition_cache"] = "0";  // or the second round would read nothing
+    if (!client_->Select(*query).ok()) std::abort();
+  }
+
+  const EventTable& table() const { return table_; }
+
+ private:
+  testing::EventStore store_;
+  EventTable table_;
+  Retention retention_{400};
+  std::shared_ptr<eventstore::Client> client_;
+  testing::FortigateLines source_;
+  TimePoint start_;
+  size_t ranges_ = 0;
+  uint64_t entries_ = 0;
+  size_t events_ = 0;
+  size_t raw_bytes_ = 0;
+};
+
+Bench& Shared() {
+  static Bench bench;
+  return bench;
+}
+
+void InsertFirewallLines(benchmark::State& state) {
+  for (auto _ : state) {
+    state.PauseTiming();
+    const RangeData range = Shared().NextRange();
+    state.ResumeTiming();
+    Shared().Insert(range);
+  }
+  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kEventsPerInsert));
+  Shared().ReportSizes(state);
+}
+BENCHMARK(InsertFirewallLines)->Iterations(20)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+void Ask(benchmark::State& state, const std::string& filter, bool count) {
+  constexpr size_t kEvents = 1'000'000;
+  Shared().Fill(kEvents);
+  for (auto _ : state) {
+    Shared().Ask(filter, [count](const EventQueries& queries, const Selection& selection) {
+      return count ? queries.Count(selection)
+                   : queries.Search(selection, SearchOrder::kNewestFirst, {}, 101);
+    });
+  }
+}
+BENCHMARK_CAPTURE(Ask, newest_100, "", false)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK_CAPTURE(Ask, newest_100_blocked, "action = BLOCKED", false)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(Ask, count_original_field, "fields.policyid = 3", true)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(Ask, count_address_range, "src.ip = 10.0.0.0/8", true)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+BENCHMARK_CAPTURE(Ask, count_word_in_raw, "nowheretobefound", true)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
+
+void TopSources(benchmark::State& state) {
+  const auto key = ParseGroupKey("src.ip", Shared().table());
+  for (auto _ : state) {
+    Shared().Ask("", [&key](const EventQueries& queries, const Selection& selection) {
+      return queries.Groups(selection, {*key}, GroupOrder::kCountDescending, false, 11);
+    });
+  }
+}
+BENCHMARK(TopSources)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+}  // namespace
+}  // namespace yagura::archive
+
+BENCHMARK_MAIN();
