@@ -58,9 +58,12 @@ TEST_F(KeyringTest, RefusesAnotherTenantKindOrId) {
   auto ring = *Open();
   const std::string sealed = *ring->Seal(kBinding, "hunter2");
   ASSERT_TRUE(ring->Seal({"globex", "credential", "x"}, "y").ok());
-  for (const Binding& other : {Binding{"globex", kBinding.kind, kBinding.id},
-                               Binding{kBinding.tenant, "snapshot", kBinding.id},
-                               Binding{kBinding.tenant, kBinding.kind, "other"}}) {
+  for (const Binding& other :
+       {Binding{"globex", kBinding.kind, kBinding.id},
+        Binding{kBinding.tenant, "snapshot", kBinding.id},
+        Binding{kBinding.tenant, "cRedential", kBinding.id},
+        Binding{kBinding.tenant, kBinding.kind, "other"},
+        Binding{kBinding.tenant, kBinding.kind, "tenants/acme/credentials/rooT"}}) {
     EXPECT_EQ(ErrorReason(ring->Open(other, sealed).status()), "SEAL_BROKEN");
   }
 }
