@@ -8,6 +8,7 @@
 #include "common/filter/parser.h"
 #include "common/filter/to_sql.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::filter {
 namespace {
@@ -53,6 +54,7 @@ absl::StatusOr<Filter> Filter::Parse(std::string_view text, const Schema& schema
     return InvalidField(
         "filter", fmt::format("at position {}: longer than {} bytes", kMaxLength + 1, kMaxLength));
   }
+  if (!IsValidUtf8(text)) return InvalidField("filter", "at position 1: not valid UTF-8");
   Filter filter;
   filter.text_ = text;
   YAGURA_ASSIGN_OR_RETURN(filter.root_, ParseExpression(text, schema, now));

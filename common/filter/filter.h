@@ -27,7 +27,8 @@ class Message;
 //                     set (or the Unix epoch) and an address not set (or "::") are missing: every
 //                     comparison is false. x != y is always exactly NOT x = y.
 //   string, bytes     = is case-sensitive over bytes, `*` stands for any text; < and > compare
-//                     bytes (no wildcards); `:` finds the text anywhere, ASCII case ignored.
+//                     bytes (no wildcards); `:` finds the text anywhere, ASCII case ignored. The
+//                     values need not be UTF-8; the filter must be.
 //   numbers           integers only for integer fields; what does not fit the type is refused.
 //   enums             by value name, ASCII case ignored, ordered by number. bool: true, false.
 //   Timestamp         RFC 3339, a date (midnight UTC), or now, now-1h, now+30m where Parse knows

@@ -1,5 +1,7 @@
 #include "common/filter/pattern.h"
 
+#include <cstdint>
+
 #include "common/text/text.h"
 
 namespace yagura::filter {
@@ -53,16 +55,32 @@ bool Pattern::Matches(std::string_view value) const {
 }
 
 std::string Pattern::ToLike() const {
-  std::string like = anchored_ ? "" : "%";
+  std::string like = "%";
+  for (const char c : literal()) {
+    if (c == '%' || c == '_' || c == '\\') like += '\\';
+    like += c;
+  }
+  return like + '%';
+}
+
+std::string Pattern::ToRegex() const {
+  std::string regex = anchored_ ? "^" : "";
   for (size_t i = 0; i < parts_.size(); ++i) {
-    if (i > 0) like += '%';
+    if (i > 0) regex += "\\C*";  // any bytes: `.` stops at what is not UTF-8
     for (const char c : parts_[i]) {
-      if (c == '%' || c == '_' || c == '\\') like += '\\';
-      like += c;
+      const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                         (c >= 'A' && c <= 'Z') || c == '_' ||
+                         (static_cast<uint8_t>(c) & 0x80U) != 0;
+      if (c == '\0') {
+        regex += "\\x00";
+      } else {
+        if (!plain) regex += '\\';
+        regex += c;
+      }
     }
   }
-  if (!anchored_) like += '%';
-  return like;
+  if (anchored_) regex += '$';
+  return regex;
 }
 
 }  // namespace yagura::filter

@@ -20,8 +20,16 @@ class Pattern {
   bool ignore_case() const { return ignore_case_; }
   // The text where there are no wildcards; lower case where case is ignored.
   const std::string& literal() const { return parts_.front(); }
-  // For SQL LIKE, over a lower-cased value where case is ignored.
+  // For SQL, over a lower-cased value where case is ignored. The literal anywhere, as a LIKE
+  // pattern:
   std::string ToLike() const;
+  // Any pattern, as an RE2 expression that takes values which are not UTF-8, too.
+  std::string ToRegex() const;
+  // "abc*" and "*abc".
+  bool is_prefix() const { return anchored_ && parts_.size() == 2 && parts_.back().empty(); }
+  bool is_suffix() const { return anchored_ && parts_.size() == 2 && parts_.front().empty(); }
+  const std::string& first_part() const { return parts_.front(); }
+  const std::string& last_part() const { return parts_.back(); }
 
  private:
   std::vector<std::string> parts_{""};

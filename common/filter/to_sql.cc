@@ -110,10 +110,8 @@ class Compiler {
   absl::StatusOr<std::string> Search(const SearchTerm& search) {
     if (columns_.search.empty()) return NotSearchable("a bare word");
     std::vector<std::string> parts;
-    const std::string parameter = Bind(search.pattern.ToLike(), "String");
-    for (const auto& expression : columns_.search) {
-      parts.push_back(fmt::format("({} LIKE {})", expression, parameter));
-    }
+    for (const auto& expression : columns_.search)
+      parts.push_back(Anywhere(search.pattern, expression));
     return fmt::format("({})", Join(parts, " OR "));
   }
 
@@ -164,18 +162,36 @@ class Compiler {
     }
   }
 
+  // LIKE with one literal can use an index; other patterns are left to match, since LIKE goes by
+  // UTF-8 characters there and log lines need not be UTF-8.
+  std::string Anywhere(const Pattern& pattern, const std::string& expression) {
+    if (!pattern.has_wildcards()) {
+      return fmt::format("({} LIKE {})", expression, Bind(pattern.ToLike(), "String"));
+    }
+    return fmt::format("(match({}, {}))", expression, Bind(pattern.ToRegex(), "String"));
+  }
+
+  std::string Whole(const Pattern& pattern, const std::string& expression) {
+    if (!pattern.has_wildcards()) {
+      return fmt::format("({} = {})", expression, Bind(pattern.literal(), "String"));
+    }
+    if (pattern.is_prefix()) {
+      return fmt::format("(startsWith({}, {}))", expression, Bind(pattern.first_part(), "String"));
+    }
+    if (pattern.is_suffix()) {
+      return fmt::format("(endsWith({}, {}))", expression, Bind(pattern.last_part(), "String"));
+    }
+    return fmt::format("(match({}, {}))", expression, Bind(pattern.ToRegex(), "String"));
+  }
+
   std::string Text(const Predicate& predicate, const std::string& column) {
     switch (predicate.op) {
       case Operator::kPresent:
         return fmt::format("({} != '')", column);
       case Operator::kContains:
-        return fmt::format("(lower({}) LIKE {})", column,
-                           Bind(predicate.pattern.ToLike(), "String"));
+        return Anywhere(predicate.pattern, fmt::format("lower({})", column));
       case Operator::kEqual:
-        if (predicate.pattern.has_wildcards()) {
-          return fmt::format("({} LIKE {})", column, Bind(predicate.pattern.ToLike(), "String"));
-        }
-        return fmt::format("({} = {})", column, Bind(predicate.pattern.literal(), "String"));
+        return Whole(predicate.pattern, column);
       default:
         return fmt::format("({} {} {})", column, Symbol(predicate.op),
                            Bind(predicate.text, "String"));
@@ -213,10 +229,7 @@ class Compiler {
   std::string Repeated(const Predicate& predicate, const std::string& column) {
     if (predicate.op == Operator::kPresent) return fmt::format("(notEmpty({}))", column);
     if (predicate.kind == ValueKind::kString) {
-      const bool wild = predicate.pattern.has_wildcards();
-      return fmt::format(
-          "(arrayExists(x -> x {} {}, {}))", wild ? "LIKE" : "=",
-          Bind(wild ? predicate.pattern.ToLike() : predicate.pattern.literal(), "String"), column);
+      return fmt::format("(arrayExists(x -> {}, {}))", Whole(predicate.pattern, "x"), column);
     }
     const bool is_unsigned = predicate.kind == ValueKind::kUnsigned;
     return fmt::format("(has({}, {}))", column,

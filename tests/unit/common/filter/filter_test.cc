@@ -212,6 +212,7 @@ TEST(Filter, NamesPositionAndReason) {
   EXPECT_THAT(ErrorOf("fields = 3"), HasSubstr("fields.NAME"));
   EXPECT_THAT(ErrorOf("fields.n > x"), HasSubstr("not a whole one"));
   EXPECT_THAT(ErrorOf("severity = H*"), HasSubstr("wildcard"));
+  EXPECT_THAT(ErrorOf("user = \xff"), HasSubstr("UTF-8"));
 }
 
 TEST(Filter, IsBounded) {

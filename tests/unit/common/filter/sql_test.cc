@@ -41,10 +41,19 @@ TEST(FilterSql, BindsEveryValue) {
               ElementsAre(Pair("p0", "x'); DROP TABLE events --"), Pair("p1", "1024")));
 }
 
-TEST(FilterSql, EscapesLikePatterns) {
-  const Sql sql = Compile("user = 100%_\\\\* AND -LOGIN");
-  EXPECT_EQ(sql.where, "((user LIKE {p0:String}) AND (NOT ((lower(raw) LIKE {p1:String}))))");
-  EXPECT_THAT(sql.parameters, ElementsAre(Pair("p0", "100\\%\\_\\\\%"), Pair("p1", "%login%")));
+TEST(FilterSql, EscapesPatterns) {
+  const Sql literal = Compile("100%_\\\\X");
+  EXPECT_EQ(literal.where, "((lower(raw) LIKE {p0:String}))");
+  EXPECT_THAT(literal.parameters, ElementsAre(Pair("p0", "%100\\%\\_\\\\x%")));
+
+  const Sql prefix = Compile("user = 100%* AND -user = *.exe");
+  EXPECT_EQ(prefix.where,
+            "((startsWith(user, {p0:String})) AND (NOT (endsWith(user, {p1:String}))))");
+  EXPECT_THAT(prefix.parameters, ElementsAre(Pair("p0", "100%"), Pair("p1", ".exe")));
+
+  const Sql inner = Compile("user = a.*b AND user:x*y");
+  EXPECT_EQ(inner.where, "((match(user, {p0:String})) AND (match(lower(user), {p1:String})))");
+  EXPECT_THAT(inner.parameters, ElementsAre(Pair("p0", "^a\\.\\C*b$"), Pair("p1", "x\\C*y")));
 }
 
 TEST(FilterSql, BindsTheNamesOfOriginalFields) {
