@@ -1,0 +1,223 @@
+// What the methods of DetectionService answer, over real Redis.
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/testing/call_builder.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/redis_server.h"
+#include "common/testing/status_matchers.h"
+#include "services/detection/api/finding_handlers.h"
+#include "services/detection/api/rule_handlers.h"
+#include "services/detection/storage/content_rules.h"
+#include "services/detection/storage/kinds.h"
+
+namespace yagura::detection {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+using yagura::testing::CallBuilder;
+using yagura::testing::IsOk;
+using yagura::testing::StatusIs;
+
+std::string RuleText(int number, std::string_view value = "1") {
+  return fmt::format(
+      "title: Rule {0}\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{0}\nlevel: high\n"
+      "logsource:\n  product: acme\ndetection:\n  s:\n    a: {1}\n  condition: s\n",
+      number, value);
+}
+
+class DetectionHandlersTest : public ::testing::Test {
+ protected:
+  DetectionHandlersTest()
+      : pool_(redis_.NewPool()),
+        feed_(std::make_shared<store::FeedFollower>(pool_, Logger::Null())),
+        rules_(pool_, RuleResourceKind(), SystemClock()),
+        findings_(pool_, FindingKind(), SystemClock()),
+        book_(std::make_shared<RuleBook>(rules_, pool_, metrics_, Logger::Null())),
+        handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
+        finding_handlers_(findings_, feed_) {
+    for (const auto* tenant : {"acme", "globex", "provider"}) {
+      EXPECT_THAT(store::RegisterTenant(*pool_, tenant), IsOk());
+    }
+    feed_->Start();
+  }
+  ~DetectionHandlersTest() override { feed_->Stop(); }
+
+  static rpc::Call CallIn(std::string_view tenant) {
+    return CallBuilder("detection.rules.update").Tenant(tenant).Build();
+  }
+  absl::StatusOr<v1::Rule> Create(int number, std::string_view tenant = "acme") {
+    v1::CreateRuleRequest request;
+    request.set_parent(fmt::format("tenants/{}", tenant));
+    request.mutable_rule()->set_text(RuleText(number));
+    request.mutable_rule()->set_enabled(true);
+    return handlers_.Create(CallIn(tenant), request);
+  }
+
+  testing::RedisServer redis_;
+  std::shared_ptr<redis::Pool> pool_;
+  MetricsRegistry metrics_;
+  std::shared_ptr<store::FeedFollower> feed_;
+  store::Store<v1::Rule> rules_;
+  store::Store<v1::Finding> findings_;
+  std::shared_ptr<RuleBook> book_;
+  RuleHandlers handlers_;
+  FindingHandlers finding_handlers_;
+};
+
+TEST_F(DetectionHandlersTest, CreatesARuleUnderItsSigmaId) {
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1));
+  EXPECT_EQ(rule.name(), "tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  EXPECT_EQ(rule.title(), "Rule 1");
+  EXPECT_EQ(rule.severity(), event::v1::HIGH);
+  EXPECT_EQ(rule.kind(), v1::SINGLE_EVENT);
+  EXPECT_THAT(Create(1), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(book_->Current()->entries(), SizeIs(1));
+}
+
+TEST_F(DetectionHandlersTest, RefusesATextWithLineAndReason) {
+  v1::CreateRuleRequest request;
+  request.set_parent("tenants/acme");
+  request.mutable_rule()->set_text("title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\n");
+  const auto refused = handlers_.Create(CallIn("acme"), request);
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument, "INVALID_FIELD"));
+  EXPECT_THAT(std::string(Message(refused.status())), HasSubstr("rule.text: line 1: logsource"));
+}
+
+TEST_F(DetectionHandlersTest, UpdatesWhatTheMaskNamesUnderTheEtag) {
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1));
+  v1::UpdateRuleRequest request;
+  request.mutable_rule()->set_name(rule.name());
+  request.mutable_rule()->set_etag(rule.etag());
+  request.mutable_rule()->set_enabled(false);
+  request.mutable_update_mask()->add_paths("enabled");
+  ASSERT_OK_AND_ASSIGN(const v1::Rule disabled, handlers_.Update(CallIn("acme"), request));
+  EXPECT_FALSE(disabled.enabled());
+  EXPECT_EQ(disabled.text(), rule.text());
+  EXPECT_THAT(handlers_.Update(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kAborted, "ETAG_MISMATCH"));
+  EXPECT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(book_->Current()->entries(), SizeIs(0));
+
+  request.mutable_rule()->clear_etag();
+  request.mutable_update_mask()->set_paths(0, "text");
+  request.mutable_rule()->set_text(RuleText(2));
+  EXPECT_THAT(handlers_.Update(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.mutable_update_mask()->set_paths(0, "title");
+  EXPECT_THAT(handlers_.Update(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(DetectionHandlersTest, ImportTellsOfEachText) {
+  v1::ImportRulesRequest request;
+  request.set_parent("tenants/provider");
+  request.add_rules()->set_text(RuleText(1));
+  auto* bad = request.add_rules();
+  bad->set_source("bad.yml");
+  bad->set_text(RuleText(2, "{b: c}"));
+  request.add_rules()->set_text(RuleText(3));
+  request.set_validate_only(true);
+  ASSERT_OK_AND_ASSIGN(auto dry, handlers_.Import(CallIn("provider"), request));
+  EXPECT_EQ(dry.loaded(), 2);
+  request.set_validate_only(false);
+  for (int round = 0; round < 2; ++round) {  // the same again changes nothing
+    ASSERT_OK_AND_ASSIGN(const auto response, handlers_.Import(CallIn("provider"), request));
+    EXPECT_EQ(response.loaded(), 2);
+    EXPECT_EQ(response.refused(), 1);
+    EXPECT_EQ(response.results(1).source(), "bad.yml");
+    EXPECT_EQ(response.results(1).line(), 8);
+    EXPECT_THAT(response.results(1).reason(), HasSubstr("neither text nor number"));
+  }
+  v1::ListRulesRequest list;
+  list.set_parent("tenants/provider");
+  ASSERT_OK_AND_ASSIGN(const auto rules, handlers_.List(CallIn("provider"), list));
+  ASSERT_THAT(rules.rules(), SizeIs(2));
+  EXPECT_EQ(rules.rules(0).title(), "Rule 1");
+}
+
+TEST_F(DetectionHandlersTest, DeletesARule) {
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1));
+  v1::DeleteRuleRequest request;
+  request.set_name(rule.name());
+  EXPECT_THAT(handlers_.Delete(CallIn("acme"), request), IsOk());
+  v1::GetRuleRequest get;
+  get.set_name(rule.name());
+  EXPECT_THAT(handlers_.Get(CallIn("acme"), get), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(DetectionHandlersTest, TriesARuleOnSamples) {
+  v1::TestRuleRequest request;
+  request.set_parent("tenants/acme");
+  request.set_text(RuleText(1));
+  for (const auto* value : {"1", "2", "1"}) {
+    auto* field = request.add_events()->add_fields();
+    field->set_name("a");
+    field->set_value(value);
+  }
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.Test(CallIn("acme"), request));
+  ASSERT_THAT(response.matches(), SizeIs(2));
+  EXPECT_EQ(response.matches(1).event_index(), 2);
+  ASSERT_THAT(response.findings(), SizeIs(1));
+  EXPECT_EQ(response.findings(0).event_count(), 2U);
+}
+
+TEST_F(DetectionHandlersTest, ListsFindingsOfOneTenantOrOfAllInScope) {
+  const auto put = [this](std::string_view tenant, std::string_view id,
+                          event::v1::Severity severity) {
+    v1::Finding finding;
+    finding.set_name(fmt::format("tenants/{}/findings/{}", tenant, id));
+    finding.set_severity(severity);
+    EXPECT_THAT(findings_.Create({.principal = "test", .method = "test"}, finding), IsOk());
+  };
+  put("acme", "one", event::v1::LOW);
+  put("acme", "two", event::v1::HIGH);
+  put("globex", "three", event::v1::HIGH);
+
+  v1::ListFindingsRequest request;
+  request.set_parent("tenants/acme");
+  request.set_filter("severity >= HIGH");
+  ASSERT_OK_AND_ASSIGN(const auto own, finding_handlers_.List(CallIn("acme"), request));
+  ASSERT_THAT(own.findings(), SizeIs(1));
+  EXPECT_EQ(own.findings(0).name(), "tenants/acme/findings/two");
+
+  request.set_parent("tenants/-");
+  request.clear_filter();
+  const rpc::Call some =
+      CallBuilder("detection.findings.list").Tenant("-").Role("viewer", {"globex"}).Build();
+  ASSERT_OK_AND_ASSIGN(const auto scoped, finding_handlers_.List(some, request));
+  ASSERT_THAT(scoped.findings(), SizeIs(1));
+  EXPECT_EQ(scoped.findings(0).name(), "tenants/globex/findings/three");
+  ASSERT_OK_AND_ASSIGN(const auto all, finding_handlers_.List(CallIn("-"), request));
+  EXPECT_THAT(all.findings(), SizeIs(3));
+
+  request.set_filter("sevrity = HIGH");
+  const auto bad = finding_handlers_.List(CallIn("-"), request);
+  EXPECT_THAT(std::string(Message(bad.status())), HasSubstr("position 1"));
+}
+
+TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
+  const char* source = std::getenv("YAGURA_SOURCE_DIR");
+  const auto folder = std::filesystem::path(source != nullptr ? source : ".") / "content/sigma";
+  ASSERT_OK_AND_ASSIGN(const int loaded, LoadContentRules(folder, rules_, Logger::Null()));
+  EXPECT_GE(loaded, 8);
+  const std::string name = "tenants/provider/rules/61f323ab-8266-49a4-955b-9a67730e78cf";
+  ASSERT_THAT(rules_.Mutate({.principal = "test", .method = "test"}, name,
+                            [](v1::Rule& rule) {
+                              rule.set_enabled(false);
+                              return absl::OkStatus();
+                            }),
+              IsOk());
+  EXPECT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, rules_.Get(name));
+  EXPECT_FALSE(rule.enabled());
+}
+
+}  // namespace
+}  // namespace yagura::detection
