@@ -73,11 +73,11 @@ struct FeedFollower::Impl {
   std::mutex delivery;
   std::vector<std::weak_ptr<Subscriber>> subscribers;
   std::string tenants_position = "$";
-  bool started = false;  // the first refresh is done; on the follower's thread
 
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::string, uint64_t> positions;  // last delivered, a tenant; under both mutexes
+  bool started = false;                       // the first refresh is done
   bool stopping = false;
   std::thread thread;
 };
@@ -161,9 +161,12 @@ absl::Status FeedFollower::Impl::Refresh(redis::Connection& connection, bool rec
     positions[tenant] = sequences.at(tenant);
     reset.push_back(tenant);
   }
-  started = true;
   for (const auto& tenant : reset) Reset(tenant);
-  if (!reset.empty()) changed.notify_all();
+  {
+    const std::lock_guard lock(mutex);
+    started = true;
+  }
+  changed.notify_all();
   return absl::OkStatus();
 }
 
@@ -251,10 +254,10 @@ absl::Status FeedFollower::CatchUp(std::chrono::milliseconds timeout) {
   YAGURA_ASSIGN_OR_RETURN(const auto target, ReadSequences(*impl_->state));
   std::unique_lock lock(impl_->mutex);
   const bool caught_up = impl_->changed.wait_for(lock, timeout, [this, &target] {
-    return std::all_of(target.begin(), target.end(), [this](const auto& wanted) {
-      const auto position = impl_->positions.find(wanted.first);
-      return position != impl_->positions.end() && position->second >= wanted.second;
-    });
+    return impl_->started && std::all_of(target.begin(), target.end(), [this](const auto& wanted) {
+             const auto position = impl_->positions.find(wanted.first);
+             return position != impl_->positions.end() && position->second >= wanted.second;
+           });
   });
   if (caught_up) return absl::OkStatus();
   return Unavailable("CHANGE_FEED_BEHIND", "the change feed has not caught up in time");

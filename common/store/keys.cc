@@ -22,6 +22,10 @@ std::string ReindexCursorKey(const Kind& kind, std::string_view tenant) {
   return fmt::format("y:{{{}}}:{}:{}#reindex", tenant, kind.area, kind.kind);
 }
 
+std::string IndexKeysKey(const Kind& kind, std::string_view tenant) {
+  return fmt::format("y:{{{}}}:{}:{}#indexes", tenant, kind.area, kind.kind);
+}
+
 std::string IndexKey(const Kind& kind, std::string_view tenant, std::string_view index,
                      int version) {
   return fmt::format("y:{{{}}}:{}:{}#{}@{}", tenant, kind.area, kind.kind, index, version);

@@ -14,6 +14,8 @@ std::string AllIdsKey(const Kind& kind, std::string_view tenant);
 // Which index version the tenant's index entries are complete for.
 std::string IndexMarkerKey(const Kind& kind, std::string_view tenant);
 std::string ReindexCursorKey(const Kind& kind, std::string_view tenant);
+// The set of all index keys that any release has filled, so that a later one can drop them.
+std::string IndexKeysKey(const Kind& kind, std::string_view tenant);
 std::string IndexKey(const Kind& kind, std::string_view tenant, std::string_view index,
                      int version);
 std::string SequenceKey(std::string_view tenant);

@@ -300,6 +300,10 @@ RawProjection::~RawProjection() {
   }
   impl_->queue_changed.notify_all();
   impl_->thread.join();
+  // The follower's thread may hold the subscriber for a moment longer: it must not be the one that
+  // destroys the follower.
+  impl_->feed.reset();
+  impl_->store.reset();
 }
 
 absl::StatusOr<Page<std::unique_ptr<Message>>> RawProjection::List(const ListQuery& query,
@@ -358,6 +362,9 @@ std::shared_ptr<void> RawProjection::Watch(TenantScope scope, Watcher watcher) {
   auto watching = std::make_shared<Impl::Watching>();
   watching->scope = std::move(scope);
   watching->watcher = std::move(watcher);
+  // A tenant that the follower does not know yet starts with what is there when it is found; what
+  // comes after this line must be told. While Redis is away nothing changes, either.
+  static_cast<void>(impl_->feed->CatchUp());
   const std::lock_guard lock(impl_->watchers_mutex);
   impl_->watchers.push_back(watching);
   return watching;

@@ -62,10 +62,7 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
   const std::string all_key = AllIdsKey(kind.kind(), tenant);
   const std::string version = std::to_string(kind.kind().index_version);
   const std::string hex = fmt::format("{:04x}", kind.kind().index_version);
-  std::vector<std::string> index_keys;
-  for (const auto& index : kind.indexes()) {
-    index_keys.push_back(IndexKey(kind.kind(), tenant, index.name, kind.kind().index_version));
-  }
+  const std::vector<std::string> index_keys = IndexKeys(tenant);
   for (int round = 0; round < kMaxRounds; ++round) {
     YAGURA_ASSIGN_OR_RETURN(const auto marker, state->Command({"GET", marker_key}));
     if (IsCurrent(marker)) return absl::OkStatus();
@@ -79,6 +76,7 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
       std::vector<redis::Args> begin = {{"SET", marker_key, token}, {"DEL", cursor_key}};
       for (const auto& key : index_keys) begin.push_back({"UNLINK", key});
       for (const auto& reply : state->Pipeline(begin)) YAGURA_RETURN_IF_ERROR(reply.status());
+      YAGURA_RETURN_IF_ERROR(RegisterIndexes(tenant));
     }
     while (true) {
       YAGURA_ASSIGN_OR_RETURN(auto reply, state->Command({"ZRANGEBYLEX", all_key, from, "+",
@@ -117,14 +115,30 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
       from = "(" + ids.back();
       YAGURA_RETURN_IF_ERROR(state->Command({"SET", cursor_key, ids.back()}).status());
     }
-    YAGURA_ASSIGN_OR_RETURN(auto lease, state->Acquire());
-    YAGURA_ASSIGN_OR_RETURN(const auto done,
-                            finish.Run(*lease, {marker_key, cursor_key}, {token, version}));
-    if (done.integer == 1) return absl::OkStatus();
+    int64_t done = 0;
+    {
+      YAGURA_ASSIGN_OR_RETURN(auto lease, state->Acquire());
+      YAGURA_ASSIGN_OR_RETURN(const auto reply,
+                              finish.Run(*lease, {marker_key, cursor_key}, {token, version}));
+      done = reply.integer;
+    }
+    if (done == 1) return DropOtherIndexes(tenant);
   }
   return Unavailable(
       "REINDEX_CONTENDED",
       fmt::format("the indexes of {} change under two versions of the program", kind.full_kind()));
+}
+
+absl::Status ResourceStore::Impl::DropOtherIndexes(const std::string& tenant) const {
+  const std::string set = IndexKeysKey(kind.kind(), tenant);
+  const auto own = IndexKeys(tenant);
+  YAGURA_ASSIGN_OR_RETURN(const auto known, state->Command({"SMEMBERS", set}));
+  for (const auto& key : known.items) {
+    if (std::find(own.begin(), own.end(), key.text) != own.end()) continue;
+    YAGURA_RETURN_IF_ERROR(state->Command({"UNLINK", key.text}).status());
+    YAGURA_RETURN_IF_ERROR(state->Command({"SREM", set, key.text}).status());
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ResourceStore::Reindex() const {

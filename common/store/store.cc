@@ -182,9 +182,27 @@ absl::Status ResourceStore::Impl::Register(const std::string& tenant) {
     if (registered.contains(tenant)) return absl::OkStatus();
   }
   YAGURA_RETURN_IF_ERROR(RegisterTenant(*state, tenant));
+  YAGURA_RETURN_IF_ERROR(RegisterIndexes(tenant));
   const std::lock_guard lock(mutex);
   registered.insert(tenant);
   return absl::OkStatus();
+}
+
+absl::Status ResourceStore::Impl::RegisterIndexes(const std::string& tenant) const {
+  if (kind.indexes().empty()) return absl::OkStatus();
+  const std::string set = IndexKeysKey(kind.kind(), tenant);
+  const auto keys = IndexKeys(tenant);
+  redis::Args args = {"SADD", set};
+  args.insert(args.end(), keys.begin(), keys.end());
+  return state->Command(args).status();
+}
+
+std::vector<std::string> ResourceStore::Impl::IndexKeys(const std::string& tenant) const {
+  std::vector<std::string> keys;
+  for (const auto& index : kind.indexes()) {
+    keys.push_back(IndexKey(kind.kind(), tenant, index.name, kind.kind().index_version));
+  }
+  return keys;
 }
 
 absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContext& context,

@@ -41,6 +41,9 @@ struct ResourceStore::Impl {
   // The first answer of a repeated request, if this is one.
   absl::StatusOr<std::optional<std::string>> Replay(const RequestIdentity& request) const;
   absl::Status Register(const std::string& tenant);
+  absl::Status RegisterIndexes(const std::string& tenant) const;
+  // Of this index version.
+  std::vector<std::string> IndexKeys(const std::string& tenant) const;
   // Reads, lets `prepare` make the next state (null: delete), writes; again after a lost race.
   enum class Next { kWrite, kNothing };
   using Prepare = std::function<absl::StatusOr<Next>(const Loaded& before, Message& next)>;
@@ -54,6 +57,9 @@ struct ResourceStore::Impl {
   // What the marker of the tenant says: whether its indexes can be read as they are.
   bool IsCurrent(const redis::Reply& marker) const;
   absl::Status Reindex(const std::string& tenant) const;
+  // Index entries of other versions are of no use once this one is complete: a release that wants
+  // them back makes them anew.
+  absl::Status DropOtherIndexes(const std::string& tenant) const;
 
   std::mutex mutex;
   std::set<std::string> registered;  // tenants that this process has registered

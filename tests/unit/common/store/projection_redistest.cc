@@ -127,7 +127,6 @@ TEST_F(ProjectionTest, LeavesOutWhatShallNotBeKept) {
 
 TEST_F(ProjectionTest, AWatcherHearsOfChangesInItsScopeUntilItsHandleGoes) {
   Projection<Asset> projection(assets_, feed_);
-  ASSERT_THAT(projection.List(Query(""), everyone_), IsOk());
   std::mutex mutex;
   std::condition_variable changed;
   std::vector<std::string> heard;

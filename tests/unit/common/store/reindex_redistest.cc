@@ -5,7 +5,7 @@
 namespace yagura::store {
 namespace {
 
-using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::SizeIs;
 
@@ -51,6 +51,8 @@ TEST_F(ReindexTest, ANewIndexVersionFindsWhatWasStoredBefore) {
   ASSERT_OK_AND_ASSIGN(const auto page, upgraded.List(OfOwner("odd")));
   EXPECT_THAT(page.items, SizeIs(250));
   EXPECT_EQ(Marker(), "2");
+  EXPECT_THAT(pool_->Command({"KEYS", "*asset#*@1"})->items, IsEmpty())
+      << "the old ones are dropped";
 }
 
 TEST_F(ReindexTest, TheJobAtStartDoesItForEveryTenant) {

@@ -73,7 +73,7 @@ TEST_F(StoreTest, WhatIsDeletedIsGoneFromListsToo) {
   }
   // Nothing of it is left in Redis but the feed and the numbers.
   ASSERT_OK_AND_ASSIGN(const auto keys, pool_->Command({"KEYS", "*asset*"}));
-  EXPECT_THAT(keys.items, SizeIs(1)) << "only the index marker";
+  EXPECT_THAT(keys.items, SizeIs(2)) << "only the index marker and the list of indexes";
 }
 
 TEST_F(StoreTest, EveryWriteIsOnRecordInOrder) {
