@@ -11,7 +11,6 @@
 
 #include "common/config/settings_reader.h"
 #include "common/eventstore/store_process.h"
-#include "common/process/supervisor.h"
 #include "common/rpc/platform.h"
 #include "common/rpc/server.h"
 #include "common/status/status.h"
@@ -49,8 +48,8 @@ std::string Local(int port) { return fmt::format("127.0.0.1:{}", port); }
 }  // namespace
 
 struct Suite::Impl {
-  std::unique_ptr<Supervisor> redis_state;
-  std::unique_ptr<Supervisor> redis_flow;
+  std::unique_ptr<RedisChild> redis_state;
+  std::unique_ptr<RedisChild> redis_flow;
   std::unique_ptr<eventstore::StoreProcess> store;
   std::unique_ptr<rpc::PlatformHost> host;
   std::unique_ptr<rpc::Server> server;
@@ -158,10 +157,12 @@ class AppFactory {
 }  // namespace
 
 absl::Status Suite::Impl::StartChildren(const DataFolder& folder, const Logger& logger) {
-  redis_state = MakeRedisChild("redis-state", folder.Folder("redis-state"), folder.Socket("state"),
-                               folder.Log("redis-state"), logger.Named("up"));
-  redis_flow = MakeRedisChild("redis-flow", folder.Folder("redis-flow"), folder.Socket("flow"),
-                              folder.Log("redis-flow"), logger.Named("up"));
+  redis_state = std::make_unique<RedisChild>("redis-state", folder.Folder("redis-state"),
+                                             folder.Socket("state"), folder.Log("redis-state"),
+                                             logger.Named("up"));
+  redis_flow =
+      std::make_unique<RedisChild>("redis-flow", folder.Folder("redis-flow"), folder.Socket("flow"),
+                                   folder.Log("redis-flow"), logger.Named("up"));
   YAGURA_RETURN_IF_ERROR(redis_state->Start());
   YAGURA_RETURN_IF_ERROR(redis_flow->Start());
   YAGURA_ASSIGN_OR_RETURN(
