@@ -28,7 +28,8 @@ constexpr auto kPause = std::chrono::milliseconds(50);  // while nothing flows
 constexpr auto kFinalReads = std::chrono::milliseconds(200);
 
 struct Connection {
-  Connection(Socket socket_in, Sender sender) : socket(std::move(socket_in)), state(sender) {}
+  Connection(Socket socket_in, Sender sender)
+      : socket(std::move(socket_in)), state(std::move(sender)) {}
   Socket socket;
   Framer framer;
   SenderState state;

@@ -18,13 +18,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static ingestion::LinePipeline* const kPipeline = new ingestion::LinePipeline();
   ingestion::LineContext context;
   context.receive_time = yagura::TimePoint(std::chrono::seconds(1'790'000'000));
-  event::BatchBuilder builder({"acme", "batch", context.receive_time});
+  static event::BatchBuilder* const kBuilder =
+      new event::BatchBuilder({"acme", "batch", context.receive_time});
   constexpr std::array<std::string_view, 4> kParsers{"auto", "fortigate", "json", "syslog"};
   for (const std::string_view parser : kParsers) {
     context.parser = parser;
-    builder.Add(kPipeline->Process(line, context).event);
+    kBuilder->Add(kPipeline->Process(line, context).event);
   }
-  const std::string bytes = builder.Finish();
+  const std::string bytes = kBuilder->Finish();
   auto reader = event::BatchReader::Open(bytes);
   if (!reader.ok() || reader->size() != kParsers.size()) std::abort();
   event::v1::Event read;
