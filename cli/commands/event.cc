@@ -90,7 +90,7 @@ void AddSearch(Program& program, CLI::App& group) {
                                  });
       request.set_page_token(next);
     } while (status.ok() && left > 0 && !request.page_token().empty());
-    Write(renderer.Finish());
+    if (status.ok() || renderer.rows() > 0) Write(renderer.Finish());
     return status;
   });
 }
