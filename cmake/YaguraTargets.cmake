@@ -128,3 +128,9 @@ function(yagura_bench)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} benchmark::benchmark yagura_warnings)
   set_property(GLOBAL APPEND PROPERTY YAGURA_BENCHES ${ARG_NAME})
 endfunction()
+
+# The target `benches` builds every program that yagura_bench declared. Called once, at the end.
+function(yagura_add_benches_target)
+  get_property(benches GLOBAL PROPERTY YAGURA_BENCHES)
+  add_custom_target(benches DEPENDS ${benches})
+endfunction()
