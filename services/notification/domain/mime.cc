@@ -72,7 +72,7 @@ bool IsMailAddress(std::string_view text) {
 
 std::string EncodeHeaderText(std::string_view text) {
   static constexpr size_t kWordBytes = 42;  // 42 bytes are 56 of base64: a word of 68 characters
-  const std::string line = OneLine(text);
+  std::string line = OneLine(text);
   const bool plain = std::all_of(line.begin(), line.end(),
                                  [](char c) { return IsPlain(static_cast<unsigned char>(c)); });
   if (plain && line.find("=?") == std::string::npos && line.size() <= 900) return line;
