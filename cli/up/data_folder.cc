@@ -1,13 +1,16 @@
 #include "cli/up/data_folder.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "cli/data_dir.h"
@@ -19,6 +22,7 @@
 namespace yagura::cli {
 namespace {
 
+constexpr std::chrono::seconds kPatience{30};
 constexpr size_t kMaxSocketPath = 100;  // sun_path holds 107 bytes; names are short
 
 std::filesystem::path LockFile(const std::filesystem::path& root) { return root / "lock"; }
@@ -28,6 +32,19 @@ std::string ReadLock(int fd) {
   const ssize_t length = pread(fd, text.data(), text.size() - 1, 0);
   return length > 0 ? std::string(Trim(std::string_view(text.data(), static_cast<size_t>(length))))
                     : "";
+}
+
+bool IsAlive(int pid) { return kill(pid, 0) == 0 || errno != ESRCH; }
+
+// Takes the lock; while only the children of a suite that was killed hold it, waits for their end.
+bool Lock(int fd) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    const auto pid = ParseNumber<int>(ReadLock(fd));
+    if (!pid || IsAlive(*pid) || std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
 }
 
 }  // namespace
@@ -41,12 +58,13 @@ absl::StatusOr<DataFolder> DataFolder::Take(const std::filesystem::path& root) {
                      fmt::format("{}: {}", root.string(), error.message()));
   }
   chmod(absolute.c_str(), 0700);
-  const int fd = open(LockFile(absolute).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  // Children inherit it, and with it the lock: two redis-servers must never meet in one folder.
+  const int fd = open(LockFile(absolute).c_str(), O_RDWR | O_CREAT, 0600);
   if (fd < 0) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_UNUSABLE",
                      fmt::format("{}: {}", LockFile(absolute).string(), strerror(errno)));
   }
-  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  if (!Lock(fd)) {
     const std::string pid = ReadLock(fd);
     close(fd);
     return MakeError(absl::StatusCode::kFailedPrecondition, "ALREADY_RUNNING",
@@ -101,7 +119,7 @@ absl::StatusOr<int> RunningProcess(const std::filesystem::path& root) {
   const bool free = flock(fd, LOCK_SH | LOCK_NB) == 0;
   const auto pid = ParseNumber<int>(ReadLock(fd));
   close(fd);
-  if (free || !pid) return none;
+  if (free || !pid || !IsAlive(*pid)) return none;
   return *pid;
 }
 

@@ -12,7 +12,8 @@ namespace yagura::cli {
 class DataFolder {
  public:
   // Makes it (mode 0700) where it does not exist. FAILED_PRECONDITION (ALREADY_RUNNING, with the
-  // process id) where another suite has it.
+  // process id) where another suite has it; where one was killed, waits until its children are
+  // gone.
   static absl::StatusOr<DataFolder> Take(const std::filesystem::path& root);
   DataFolder(DataFolder&& other) noexcept;
   DataFolder& operator=(DataFolder&&) = delete;

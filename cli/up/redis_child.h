@@ -10,7 +10,7 @@
 namespace yagura::cli {
 
 // A redis-server of our own: reachable by its Unix socket alone, every write in the append-only
-// file before its answer, the file synced once a second from here (docs/adr/0003), nothing ever
+// file before its answer, the file synced once a second from here (docs/adr/0002), nothing ever
 // evicted.
 class RedisChild {
  public:

@@ -17,6 +17,8 @@ COMMON_ORDER = [
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)
 STUB = re.compile(r"^yagura/(\w+)/v1/\w+_service\.grpc\.pb\.h$")
+# Names and numbers alone, though they stand in a folder that also talks to Redis.
+PURE_HEADERS = {"common/store/resource_name.h", "common/stream/topic.h"}
 NOT_IN_DOMAIN = re.compile(r"^(grpc|hiredis|common/(redis|rpc|store|stream|timer)/)|\.grpc\.pb\.h$")
 
 
@@ -44,7 +46,8 @@ def breaches(path, includes):
                 yield f"services/{path[1]} includes another service: {include}"
             elif target == "common" and parts[1] == "testing":
                 yield f"shipped code includes {include}"
-            if len(path) > 2 and path[2] == "domain" and NOT_IN_DOMAIN.search(include):
+            in_domain = len(path) > 2 and path[2] == "domain" and include not in PURE_HEADERS
+            if in_domain and NOT_IN_DOMAIN.search(include):
                 yield f"domain/ includes {include}"
         elif room == "cli" and target == "tests":
             yield f"cli includes {include}"
@@ -83,6 +86,7 @@ def check_the_check():
     assert wrong("services/archive/app.cc", "services/config/app.h")
     assert wrong("services/archive/domain/plan.cc", "common/redis/pool.h")
     assert wrong("services/archive/app.cc", "common/testing/redis_server.h")
+    assert not wrong("services/archive/domain/plan.cc", "common/stream/topic.h")
     assert not wrong("common/rpc/server.cc", "common/redis/pool.h")
     assert not wrong("services/archive/app.cc", "services/archive/settings.h")
     assert not wrong("cli/up.cc", "services/archive/app.h")
