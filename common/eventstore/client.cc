@@ -211,14 +211,14 @@ struct Client::Impl {
 Client::Client(ClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Client::~Client() = default;
 
-Status Client::Stream(const Query& query, const RowVisitor& visit, std::stop_token stop) {
+Status Client::Stream(const Query& query, const RowVisitor& visit, const std::stop_token& stop) {
   RowBinaryReader rows(visit);
   ResponseReader reader([&rows](std::string_view piece) { return rows.Feed(piece); });
   YAGURA_RETURN_IF_ERROR(impl_->Send(impl_->QueryRequest(query), &reader, stop).status());
   return rows.Finish();
 }
 
-StatusOr<Table> Client::Select(const Query& query, size_t max_rows, std::stop_token stop) {
+StatusOr<Table> Client::Select(const Query& query, size_t max_rows, const std::stop_token& stop) {
   Table table;
   RowBinaryReader rows([&table, max_rows](const Row& row) -> Status {
     if (table.rows.size() == max_rows) {

@@ -76,11 +76,12 @@ class Client {
   // Rows of a result, one by one; the row is reused afterwards. A visitor's error ends the query
   // and is returned. A requested stop ends it within about a second with CANCELLED.
   using RowVisitor = std::function<absl::Status(const Row&)>;
-  absl::Status Stream(const Query& query, const RowVisitor& visit, std::stop_token stop = {});
+  absl::Status Stream(const Query& query, const RowVisitor& visit,
+                      const std::stop_token& stop = {});
 
   // The whole result, at most `max_rows` rows; more are RESOURCE_EXHAUSTED (QUERY_TOO_LARGE).
   absl::StatusOr<Table> Select(const Query& query, size_t max_rows = 100'000,
-                               std::stop_token stop = {});
+                               const std::stop_token& stop = {});
 
   // A statement without a result (CREATE, ALTER, OPTIMIZE...).
   absl::Status Execute(const Query& query);

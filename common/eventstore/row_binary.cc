@@ -226,8 +226,8 @@ uint64_t Integer(std::string_view bytes, bool is_signed) {
 // The store keeps a UUID as two little-endian halves.
 std::string UuidText(std::string_view bytes) {
   std::string big_endian;
-  for (int half = 0; half < 2; ++half) {
-    for (int i = 7; i >= 0; --i) big_endian += bytes[static_cast<size_t>(half * 8 + i)];
+  for (size_t half = 0; half < 2; ++half) {
+    for (size_t i = 8; i > 0; --i) big_endian += bytes[half * 8 + i - 1];
   }
   std::string hex = HexEncode(big_endian);
   for (size_t at : {20, 16, 12, 8}) hex.insert(at, 1, '-');

@@ -71,6 +71,7 @@ struct InsertGuard {
 ChdbConnection* Connect(const Chdb& chdb, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), "clickhouse");
   std::vector<char*> argv;
+  argv.reserve(arguments.size());
   for (std::string& argument : arguments) argv.push_back(argument.data());
   return chdb.connect(static_cast<int>(argv.size()), argv.data());
 }

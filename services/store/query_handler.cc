@@ -84,7 +84,7 @@ Parsed Parse(const HttpRequest& request) {
   return parsed;
 }
 
-void AnswerInsert(Session& session, Statement statement, HttpRequest& request,
+void AnswerInsert(Session& session, const Statement& statement, HttpRequest& request,
                   HttpResponder& responder) {
   const Session::Written written =
       session.Insert(statement, [&request] { return request.ReadBody(); });
@@ -152,7 +152,7 @@ void QueryHandler::HandleQuery(HttpRequest& request, HttpResponder& responder) c
   }
   parsed.statement.sql = std::move(insert.statement);
   parsed.statement.format = std::move(insert.format);
-  AnswerInsert(**session, std::move(parsed.statement), request, responder);
+  AnswerInsert(**session, parsed.statement, request, responder);
 }
 
 void QueryHandler::Handle(HttpRequest& request, HttpResponder& responder) const {

@@ -26,7 +26,7 @@ constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
 
 constexpr const char* kDictionary = "LowCardinality(String) CODEC(ZSTD(1))";
 constexpr const char* kText = "String CODEC(ZSTD(1))";
-constexpr const char* kLongText = "String CODEC(ZSTD(3))";
+constexpr const char* kLongText = "String CODEC(ZSTD(1))";
 constexpr const char* kAddress = "IPv6 CODEC(ZSTD(1))";
 constexpr const char* kNumber32 = "UInt32 CODEC(ZSTD(1))";
 constexpr const char* kNumber64 = "UInt64 CODEC(ZSTD(1))";

@@ -66,7 +66,7 @@ std::string OrderSql(GroupOrder order, size_t keys) {
   for (size_t i = 0; i < keys; ++i) {
     values.push_back(fmt::format("g{}{}", i, descending ? " DESC" : ""));
   }
-  const std::string by_value = Join(values, ", ");
+  std::string by_value = Join(values, ", ");
   if (order == GroupOrder::kCount) return "events, " + by_value;
   if (order == GroupOrder::kCountDescending) return "events DESC, " + by_value;
   return by_value;

@@ -49,7 +49,7 @@ class Spool {
   struct File {
     int shard;
     stream::EntryId first;
-    auto operator<=>(const File&) const = default;
+    auto operator<=>(const File&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   Spool(std::filesystem::path folder, uint64_t quota_bytes);
   absl::Status Scan();

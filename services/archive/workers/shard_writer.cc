@@ -35,7 +35,7 @@ Status ShardWriter::Acquire() {
                               cursor_->epoch());
   range_ = {shard_, {}, {}};
   rows_ = 0;
-  if (const Status repeated = Repeat(); !repeated.ok()) {
+  if (Status repeated = Repeat(); !repeated.ok()) {
     Drop();
     return repeated;
   }
@@ -87,7 +87,7 @@ Status ShardWriter::Plan() {
   range_.plan.set_first_entry(first.ToString());
   range_.plan.set_last_entry(last.ToString());
   range_.plan.set_token(TokenOf(parts_.topic.name, shard_, first, last));
-  const Status saved = parts_.plans.Save(shard_, {holder_, cursor_->epoch()}, range_.plan);
+  Status saved = parts_.plans.Save(shard_, {holder_, cursor_->epoch()}, range_.plan);
   // What may or may not have been saved must not be inserted, nor grow.
   if (!saved.ok()) range_.plan.Clear();
   return saved;

@@ -125,6 +125,7 @@ Status TailHub::SkipToEnd(std::vector<std::string>* places) const {
 
 Status TailHub::Follow(const std::stop_token& stop) {
   std::vector<std::string> keys;
+  keys.reserve(static_cast<size_t>(topic_.shards));
   for (int shard = 0; shard < topic_.shards; ++shard) {
     keys.push_back(stream::StreamKey(topic_.name, shard));
   }
