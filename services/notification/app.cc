@@ -184,7 +184,8 @@ absl::StatusOr<std::shared_ptr<seal::Keyring>> OpenKeyring(const std::filesystem
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(Settings settings, const rpc::Platform& platform) {
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform) {
   YAGURA_ASSIGN_OR_RETURN(auto mail, NewMailTransport(settings, platform));
   YAGURA_ASSIGN_OR_RETURN(auto keyring, OpenKeyring(platform.data_dir));
   return std::make_unique<NotificationApp>(settings, platform, keyring, std::move(mail));

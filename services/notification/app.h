@@ -11,6 +11,7 @@ namespace yagura::notification {
 
 // The service over a process's shared parts. Opens its keyring ("<data folder>/notification/") and
 // maildir, so it can fail; connects to nothing yet.
-absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(Settings settings, const rpc::Platform& platform);
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform);
 
 }  // namespace yagura::notification

@@ -25,7 +25,7 @@ store::WriteContext Context() {
 
 template <typename M>
 absl::Status LoadAll(const store::Store<M>& store, const std::string& tenant, std::vector<M>& out) {
-  const absl::Status status =
+  absl::Status status =
       store.raw()->ForEach(tenant, [&out](const google::protobuf::Message& message) {
         out.push_back(static_cast<const M&>(message));
         return absl::OkStatus();

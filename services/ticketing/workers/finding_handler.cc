@@ -30,7 +30,7 @@ absl::Status FindingHandler::Handle(const detection::v1::Finding& finding) {
   }
   if (finding.severity() < options_.min_severity) return absl::OkStatus();
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    const absl::Status status = HandleOnce(std::string(*tenant), finding);
+    absl::Status status = HandleOnce(std::string(*tenant), finding);
     const bool lost_race = absl::IsAlreadyExists(status) || absl::IsAborted(status);
     if (!lost_race) return status;
   }
