@@ -25,14 +25,19 @@ inline constexpr std::string_view kVersion =
     "LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH\n"
     "nft --version && uname -sr\n";
 
-// $2 SHA-256 of the candidate on standard input, $3 SHA-256 of what must run now.
+// $2 SHA-256 of the candidate on standard input, $3 SHA-256 of what must run now. The folder of the
+// job appears whole or not at all, and is never replaced: a try that we lost sight of may still
+// run.
 inline constexpr std::string_view kPrepare = R"sh(
 LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin; export LC_ALL PATH
 umask 077
 dir=/run/yagura/$1
 mkdir -p /run/yagura || exit 90
 [ -d "$dir/armed" ] && exit 91
-rm -rf "$dir" && mkdir "$dir" && cat > "$dir/candidate.nft" || exit 90
+job=$dir
+dir=$(mktemp -d "$job.XXXXXX") || exit 90
+trap "rm -rf $dir" EXIT
+cat > "$dir/candidate.nft" || exit 90
 [ "$(sha256sum < "$dir/candidate.nft" | cut -c1-64)" = "$2" ] || exit 92
 [ "$(nft -s list ruleset | sha256sum | cut -c1-64)" = "$3" ] || exit 93
 echo "flush ruleset" > "$dir/saved.nft" && nft list ruleset >> "$dir/saved.nft" || exit 90
@@ -68,6 +73,7 @@ echo "$(date -u +%FT%TZ) loaded the candidate, exit $exit" >> "$dir/log"
 echo $exit > "$dir/load.new" && mv "$dir/load.new" "$dir/load.exit"
 END
 echo "$(date -u +%FT%TZ) prepared" >> "$dir/log"
+mv -T "$dir" "$job" 2> /dev/null || [ -s "$job/load.sh" ] || exit 90
 )sh";
 
 // $2 seconds, $3 SHA-256 of what must run now. Both parts get sessions of their own, so that they
@@ -141,7 +147,7 @@ sync "$2.yagura-new" && mv "$2.yagura-new" "$2" || exit 90
 
 inline constexpr std::string_view kForget = R"sh(
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-rm -rf "/run/yagura/$1"
+rm -rf "/run/yagura/$1" "/run/yagura/$1".*
 )sh";
 
 }  // namespace yagura::config::nft

@@ -78,7 +78,10 @@ class Link {
   void HandOver() { handed_over_ = true; }
   void MarkBroken() { broken_ = true; }
   std::string LastError() const { return ToValidUtf8(ssh_get_error(session_)); }
-  Status Unreachable() const { return Unavailable("DEVICE_UNREACHABLE", LastError()); }
+  Status Unreachable() const {
+    const std::string error = LastError();
+    return Unavailable("DEVICE_UNREACHABLE", error.empty() ? "the connection was lost" : error);
+  }
 
  private:
   int fd_;

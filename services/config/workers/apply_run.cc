@@ -17,6 +17,11 @@ constexpr int kLoadRefusedAsChanged = 93;
 // The device counts from a little after us, and needs a moment to go back.
 constexpr std::chrono::seconds kTimerSlack{3};
 
+// Of the connection, not of the device's answer.
+bool IsPassing(const Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
 SteadyTime Now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
@@ -43,10 +48,10 @@ void ApplyRun::Forget() {
   if (session.ok()) driver_.Forget(**session, order_.job.id, CommandPatience()).IgnoreError();
 }
 
-void ApplyRun::Phase(v1::ApplyPhase phase, double progress) {
-  if (phase == phase_) return;
+bool ApplyRun::Phase(v1::ApplyPhase phase, double progress) {
+  if (phase == phase_) return true;
   phase_ = phase;
-  on_phase_(phase, progress);
+  return on_phase_(phase, progress);
 }
 
 Patience ApplyRun::CommandPatience() const { return {Now() + limits_.command, stop_}; }
@@ -78,9 +83,7 @@ bool ApplyRun::Fail(std::string_view reason, std::string_view message) {
 
 bool ApplyRun::FailWith(const Status& status) {
   if (stop_.stop_requested()) return false;  // APPLYING: the next run carries on
-  const std::string reason = ErrorReason(status);
-  const bool unreachable = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-  return Fail(unreachable ? "UNREACHABLE" : reason, Message(status));
+  return Fail(IsPassing(status) ? "UNREACHABLE" : ErrorReason(status), Message(status));
 }
 
 bool ApplyRun::End(v1::ChangeState state) {
@@ -95,41 +98,44 @@ bool ApplyRun::End(v1::ChangeState state) {
 bool ApplyRun::Start() {
   Phase(v1::COMPARING, 0.1);
   const SteadyTime until = Now() + limits_.prepare;
-  StatusOr<Session> session = Connect();
-  while (!session.ok() && !stop_.stop_requested() && Now() < until &&
-         (absl::IsUnavailable(session.status()) || absl::IsDeadlineExceeded(session.status()))) {
-    // Also the way of a run that carries on while the device is cut off.
+  while (true) {
+    const StatusOr<Session> session = Connect();
+    const Status status = session.ok() ? StartOn(**session) : session.status();
+    if (stop_.stop_requested()) return false;
+    if (status.ok()) return true;
+    if (absl::IsAborted(status)) return false;
+    if (!IsPassing(status)) return FailWith(status);
+    // While a run before us may have loaded something, silence proves nothing.
+    if (Now() > until) return order_.maybe_begun ? true : FailWith(status);
     Pause();
-    session = Connect();
   }
-  if (!session.ok()) return FailWith(session.status());
-  return StartOn(**session);
 }
 
-bool ApplyRun::StartOn(DeviceSession& session) {
-  const StatusOr<JobState> state = driver_.Inspect(session, order_.job.id, CommandPatience());
-  if (!state.ok()) return FailWith(state.status());
-  if (state->armed) return true;  // begun before us
+// OK: the device has begun, now or in a run before us. ABORTED: see OnPhase.
+Status ApplyRun::StartOn(DeviceSession& session) {
+  YAGURA_ASSIGN_OR_RETURN(const JobState state,
+                          driver_.Inspect(session, order_.job.id, CommandPatience()));
+  if (state.armed) return absl::OkStatus();
 
-  StatusOr<RunningConfiguration> running = driver_.Fetch(session, CommandPatience());
-  if (!running.ok()) return FailWith(running.status());
-  report_.software_version = running->software_version;
-  report_.running_text = std::move(running->text);
+  YAGURA_ASSIGN_OR_RETURN(RunningConfiguration running, driver_.Fetch(session, CommandPatience()));
+  report_.software_version = running.software_version;
+  report_.running_text = std::move(running.text);
   if (!RunsBase()) {
-    return Fail("DEVICE_CHANGED", "the device no longer runs what the change was made for");
+    return MakeError(absl::StatusCode::kFailedPrecondition, "DEVICE_CHANGED",
+                     "the device no longer runs what the change was made for");
   }
+  report_.running_text.reset();
   Phase(v1::PREPARING, 0.3);
   Status status = driver_.Prepare(session, order_.job, CommandPatience());
-  if (!status.ok()) return FailWith(status);
+  if (ErrorReason(status) == "ALREADY_ARMED") return absl::OkStatus();
+  if (!status.ok()) return status;
 
-  Phase(v1::LOADING, 0.5);
-  report_.running_text.reset();
+  if (!Phase(v1::LOADING, 0.5)) return absl::AbortedError("the phase could not be recorded");
   timer_end_ = Now() + order_.job.dead_man + kTimerSlack;
   status = driver_.ArmAndLoad(session, order_.job, CommandPatience());
+  if (ErrorReason(status) == "ALREADY_ARMED") return absl::OkStatus();
   // A connection that broke here tells nothing: the device may have begun. It will say.
-  const bool unclear = absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
-  if (!status.ok() && !unclear) return FailWith(status);
-  return !stop_.stop_requested();
+  return IsPassing(status) ? absl::OkStatus() : status;
 }
 
 void ApplyRun::Conclude() {

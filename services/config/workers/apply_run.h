@@ -21,6 +21,9 @@ struct ApplyOrder {
   ApplyJob job;
   std::vector<v1::Check> checks;
   std::string startup_path;  // empty: not written
+  // A run before this one may have begun to load: until the device says otherwise, it counts as
+  // loaded.
+  bool maybe_begun = false;
 };
 
 struct ApplyLimits {
@@ -48,7 +51,9 @@ struct ApplyReport {
 // far it got. Blocks for as long as that takes; bounded by the limits and the dead-man time.
 class ApplyRun {
  public:
-  using OnPhase = std::function<void(v1::ApplyPhase phase, double progress)>;
+  // Told before each phase begins. False before LOADING: it could not be recorded, so that nothing
+  // is loaded, and the run ends with APPLYING.
+  using OnPhase = std::function<bool(v1::ApplyPhase phase, double progress)>;
   ApplyRun(DeviceConnector& connector, const Driver& driver, ApplyOrder order, ApplyLimits limits,
            OnPhase on_phase, std::stop_token stop);
 
@@ -65,7 +70,7 @@ class ApplyRun {
 
   // False: the report says how it ended, or that it cannot go on.
   bool Start();
-  bool StartOn(DeviceSession& session);
+  absl::Status StartOn(DeviceSession& session);
   bool Fail(std::string_view reason, std::string_view message);
   bool FailWith(const absl::Status& status);
 
@@ -80,7 +85,7 @@ class ApplyRun {
   bool EndVanished(DeviceSession& session);
   void RunChecks(DeviceSession& session, const JobState& state);
   bool ReadBack(DeviceSession& session);
-  void Phase(v1::ApplyPhase phase, double progress);
+  bool Phase(v1::ApplyPhase phase, double progress);
   void NoteProblem(std::string_view reason, std::string_view message);
   bool End(v1::ChangeState state);
   bool RunsBase() const;

@@ -201,11 +201,13 @@ void ApplyWorker::Carry(Loaded& loaded, const std::stop_token& stop) {
       std::chrono::duration_cast<std::chrono::seconds>(FromProto(loaded.change.dead_man_timeout()));
   order.checks.assign(loaded.change.checks().begin(), loaded.change.checks().end());
   order.startup_path = loaded.device.startup_path();
+  order.maybe_begun = loaded.change.apply().phase() >= v1::LOADING;
 
   logger_.Info("applying a change", {{"change", name}, {"device", loaded.device.name()}});
   ApplyRun run(
       access_->connector(), **driver, std::move(order), options_.limits,
-      [&](v1::ApplyPhase phase, double progress) { NotePhase(name, phase, progress); }, stop);
+      [&](v1::ApplyPhase phase, double progress) { return NotePhase(name, phase, progress); },
+      stop);
   const ApplyReport report = run.Run();
   if (report.state == v1::APPLYING) return;  // stopped; whoever is next carries on
   status = Finish(loaded, report);
@@ -224,8 +226,8 @@ void ApplyWorker::Carry(Loaded& loaded, const std::stop_token& stop) {
   run.Forget();
 }
 
-void ApplyWorker::NotePhase(const std::string& name, v1::ApplyPhase phase, double progress) const {
-  if (phase == v1::DONE) return;  // said together with the outcome
+bool ApplyWorker::NotePhase(const std::string& name, v1::ApplyPhase phase, double progress) const {
+  if (phase == v1::DONE) return true;  // said together with the outcome
   const Status status = stores_->changes
                             .Mutate(ServiceContext("ApplyChange"), name,
                                     [&](v1::Change& change) {
@@ -239,6 +241,7 @@ void ApplyWorker::NotePhase(const std::string& name, v1::ApplyPhase phase, doubl
   if (!status.ok()) {
     logger_.Warning("cannot record progress", {{"change", name}, {"error", Message(status)}});
   }
+  return status.ok();
 }
 
 // Everything that the device said goes through the scrubber first.

@@ -63,7 +63,7 @@ class ApplyWorker {
   absl::Status CheckTexts(const Loaded& loaded) const;
   absl::Status ClaimDevice(const Loaded& loaded) const;
   void Carry(Loaded& loaded, const std::stop_token& stop);
-  void NotePhase(const std::string& name, v1::ApplyPhase phase, double progress) const;
+  bool NotePhase(const std::string& name, v1::ApplyPhase phase, double progress) const;
   absl::Status Finish(const Loaded& loaded, const ApplyReport& report);
   absl::Status FailUnbegun(const std::string& name, const absl::Status& why);
   absl::StatusOr<v1::ApplyStatus> Describe(const Loaded& loaded, const ApplyReport& report);

@@ -87,12 +87,12 @@ class ApplyRunTest : public ::testing::Test {
     order.job.id = std::move(id);
     order.job.base_text = device.Ruleset();
     order.job.candidate_text = std::move(candidate);
-    order.job.dead_man = seconds(3);
+    order.job.dead_man = seconds(30);  // long enough on a busy machine
     return order;
   }
 
   ApplyReport Apply(
-      ApplyOrder order, ApplyRun::OnPhase on_phase = [](v1::ApplyPhase, double) {},
+      ApplyOrder order, ApplyRun::OnPhase on_phase = [](v1::ApplyPhase, double) { return true; },
       std::stop_token stop = {}) {
     ApplyRun run(*connector_, *driver_, std::move(order), Limits(), std::move(on_phase),
                  std::move(stop));
@@ -120,7 +120,7 @@ class ApplyRunTest : public ::testing::Test {
 
 TEST_F(ApplyRunTest, AGoodChangeIsLoadedCheckedConfirmedAndKept) {
   ApplyOrder order = OrderFor(*device_, GoodRules());
-  order.job.dead_man = seconds(6);
+  order.job.dead_man = seconds(12);
   order.startup_path = "/run/nftables.conf";
   order.checks.resize(5);
   order.checks[0].set_running_contains("tcp dport { 8080, 8443 } accept");
@@ -142,7 +142,7 @@ TEST_F(ApplyRunTest, AGoodChangeIsLoadedCheckedConfirmedAndKept) {
             "#!/usr/sbin/nft -f\nflush ruleset\n" + GoodRules());
   EXPECT_EQ(device_->Console({"find", "/run/yagura", "-mindepth", "1"}), "");
   // Also when the timer would have ended: it was stopped for good.
-  device_->Console({"sleep", "3"});
+  device_->Console({"sleep", "11"});
   EXPECT_THAT(device_->Ruleset(), HasSubstr("8443"));
 }
 
@@ -203,12 +203,12 @@ TEST_F(ApplyRunTest, ARunThatDiedIsFinishedByTheNext) {
        {v1::COMPARING, v1::PREPARING, v1::LOADING, v1::VERIFYING, v1::CONFIRMING}) {
     device_->Load("flush ruleset\n" + before);
     ApplyOrder order = OrderFor(*device_, GoodRules(), fmt::format("died{}", int{death}));
-    order.job.dead_man = seconds(20);
     std::stop_source stop;
     const ApplyReport first = Apply(
         order,
         [&](v1::ApplyPhase phase, double) {
           if (phase == death) stop.request_stop();
+          return true;
         },
         stop.get_token());
     ASSERT_EQ(first.state, v1::APPLYING) << v1::ApplyPhase_Name(death);
@@ -222,16 +222,47 @@ TEST_F(ApplyRunTest, ARunThatDiedIsFinishedByTheNext) {
 TEST_F(ApplyRunTest, ARunThatDiedAfterACutOffIsFinishedAsRolledBack) {
   const std::string before = device_->Ruleset();
   ApplyOrder order = OrderFor(*device_, CutOffRules()[0]);
+  order.job.dead_man = seconds(3);
   std::stop_source stop;
   const ApplyReport first = Apply(
       order,
       [&](v1::ApplyPhase phase, double) {
         if (phase == v1::VERIFYING) stop.request_stop();
+        return true;
       },
       stop.get_token());
   ASSERT_EQ(first.state, v1::APPLYING);
+  order.maybe_begun = true;
   const ApplyReport second = Apply(order);
   EXPECT_EQ(second.state, v1::ROLLED_BACK) << second.reason << " " << second.message;
+  EXPECT_EQ(device_->Ruleset(), before);
+}
+
+// What may have been loaded is never called "not begun" only because the device is silent.
+TEST_F(ApplyRunTest, ASilentDeviceThatMayHaveLoadedEndsAsUnknown) {
+  ApplyOrder order = OrderFor(*device_, GoodRules());
+  order.job.dead_man = seconds(2);
+  order.maybe_begun = true;
+  device_->SetLink(false);
+  ApplyLimits limits = Limits();
+  limits.connect = milliseconds(500);
+  limits.prepare = seconds(1);
+  limits.recovery = seconds(1);
+  const auto go_on = [](v1::ApplyPhase, double) { return true; };
+  ApplyReport report = ApplyRun(*connector_, *driver_, order, limits, go_on, {}).Run();
+  EXPECT_EQ(report.state, v1::FAILED);
+  EXPECT_EQ(report.reason, "DEVICE_STATE_UNKNOWN");
+  order.maybe_begun = false;
+  report = ApplyRun(*connector_, *driver_, order, limits, go_on, {}).Run();
+  EXPECT_EQ(report.reason, "UNREACHABLE");
+}
+
+TEST_F(ApplyRunTest, NothingIsLoadedThatCouldNotBeRecorded) {
+  const std::string before = device_->Ruleset();
+  const ApplyReport report =
+      Apply(OrderFor(*device_, GoodRules()),
+            [](v1::ApplyPhase phase, double) { return phase != v1::LOADING; });
+  EXPECT_EQ(report.state, v1::APPLYING);
   EXPECT_EQ(device_->Ruleset(), before);
 }
 
@@ -244,6 +275,7 @@ TEST_F(ApplyRunTest, ARestartOfTheDeviceInTheMiddleIsNoticed) {
                 order,
                 [&](v1::ApplyPhase phase, double) {
                   if (phase == v1::VERIFYING) stop.request_stop();
+                  return true;
                 },
                 stop.get_token())
                 .state,
@@ -356,7 +388,7 @@ TEST(CutOff, IsUndoneByTheDevice100TimesOf100) {
                         .prepare = seconds(30),
                         .recovery = seconds(60),
                         .retry = milliseconds(100)},
-                       [](v1::ApplyPhase, double) {}, {});
+                       [](v1::ApplyPhase, double) { return true; }, {});
           const ApplyReport report = run.Run();
           const std::string after = device.Ruleset();
           run.Forget();

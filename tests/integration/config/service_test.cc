@@ -89,7 +89,7 @@ class ConfigService : public ::testing::Test {
     request.mutable_change()->set_title("Open 8443");
     request.mutable_change()->set_reason("asked for");
     request.mutable_change()->set_device(kFirewall);
-    request.mutable_change()->mutable_dead_man_timeout()->set_seconds(3);
+    request.mutable_change()->mutable_dead_man_timeout()->set_seconds(30);
     request.mutable_candidate()->set_configuration(configuration);
     return request;
   }
@@ -230,8 +230,10 @@ TEST_F(ConfigService, RefusesToApplyOntoADeviceThatChangedAndShowsTheDifference)
 TEST_F(ConfigService, RecordsThatTheDeviceUndidACutOff) {
   world_->worker->Start();
   ASSERT_THAT(Snapshot(), IsOk());
+  v1::CreateChangeRequest cutting_off = Draft(std::string(kDropAll));
+  cutting_off.mutable_change()->mutable_dead_man_timeout()->set_seconds(3);
   const std::string before = device_->Ruleset();
-  ASSERT_OK_AND_ASSIGN(v1::Change change, Approved(Draft(std::string(kDropAll))));
+  ASSERT_OK_AND_ASSIGN(v1::Change change, Approved(cutting_off));
   ASSERT_OK_AND_ASSIGN(const v1::Change other,
                        Approved(Draft(std::string(kRules) + "table ip x {\n}\n")));
   ASSERT_THAT(Apply(change.name()), IsOk());
@@ -390,8 +392,7 @@ TEST_F(ConfigService, AChangeOfAKilledProcessIsFinishedByTheNext) {
   std::string rules(kRules);
   for (const v1::ApplyPhase phase : {v1::COMPARING, v1::LOADING, v1::VERIFYING}) {
     rules += fmt::format("\ntable ip phase{} {{\n}}\n", int{phase});
-    v1::CreateChangeRequest draft = Draft(rules);
-    draft.mutable_change()->mutable_dead_man_timeout()->set_seconds(30);
+    const v1::CreateChangeRequest draft = Draft(rules);
     ASSERT_OK_AND_ASSIGN(const v1::Change change, Approved(draft));
     {
       testing::Process process(
