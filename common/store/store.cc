@@ -21,6 +21,7 @@ using google::protobuf::Message;
 constexpr int kMaxAttempts = 100;
 constexpr std::chrono::microseconds kMaxBackoff{100'000};
 constexpr size_t kPageOfAll = 1000;
+constexpr std::chrono::seconds kMaxTurnWait{2};
 
 // Full jitter: writers that lost the same race come back spread out.
 void BackOff(int attempt) {
@@ -71,6 +72,23 @@ audit::v1::Action ActionOf(WriteKind what) {
 }
 
 }  // namespace
+
+RetryQueue::Turn::Turn(RetryQueue& queue, std::string_view name)
+    : queue_(queue), slot_(std::hash<std::string_view>{}(name) % kSlots) {
+  std::unique_lock lock(queue_.mutex_);
+  held_ = queue_.freed_.at(slot_).wait_for(lock, kMaxTurnWait,
+                                           [this] { return !queue_.taken_.at(slot_); });
+  if (held_) queue_.taken_.at(slot_) = true;
+}
+
+RetryQueue::Turn::~Turn() {
+  if (!held_) return;
+  {
+    const std::lock_guard lock(queue_.mutex_);
+    queue_.taken_.at(slot_) = false;
+  }
+  queue_.freed_.at(slot_).notify_one();
+}
 
 absl::StatusOr<Loaded> ResourceStore::Impl::Parse(std::string_view bytes) const {
   YAGURA_ASSIGN_OR_RETURN(Stored stored, DecodeStored(bytes));
@@ -220,8 +238,10 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
   if (replay) return answer(*replay);
 
   std::string current_etag;
+  std::optional<RetryQueue::Turn> turn;
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    if (attempt > 0) BackOff(attempt);
+    if (attempt == 1) turn.emplace(retries, name);
+    if (attempt > 1) BackOff(attempt);
     YAGURA_ASSIGN_OR_RETURN(const Loaded before, Load(location));
     if (before.message == nullptr) return NotFound(name);
     std::unique_ptr<Message> next(before.message->New());

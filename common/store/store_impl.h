@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <condition_variable>
 #include <mutex>
 #include <set>
 
@@ -18,6 +20,31 @@ struct Loaded {
   std::unique_ptr<google::protobuf::Message> message;
   std::string etag;
   int index_version = 0;
+};
+
+// Lets the writers of one process that have lost a race for a resource try again one by one: a
+// crowd that only waits at random starves somebody. Waits no longer than two seconds, so that a
+// change that itself changes other resources cannot end in a deadlock, only in a delay.
+class RetryQueue {
+ public:
+  class Turn {
+   public:
+    Turn(RetryQueue& queue, std::string_view name);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    RetryQueue& queue_;
+    const size_t slot_;
+    bool held_ = false;
+  };
+
+ private:
+  static constexpr size_t kSlots = 64;
+  std::mutex mutex_;
+  std::array<std::condition_variable, kSlots> freed_;
+  std::array<bool, kSlots> taken_{};
 };
 
 struct ResourceStore::Impl {
@@ -61,6 +88,7 @@ struct ResourceStore::Impl {
   // them back makes them anew.
   absl::Status DropOtherIndexes(const std::string& tenant) const;
 
+  RetryQueue retries;
   std::mutex mutex;
   std::set<std::string> registered;  // tenants that this process has registered
 };
