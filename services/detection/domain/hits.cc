@@ -9,7 +9,6 @@
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
 #include "common/status/status.h"
-#include "common/stream/topic.h"
 #include "common/text/text.h"
 
 namespace yagura::detection {
@@ -145,11 +144,11 @@ void OrderByTime(Hit& hit) { std::sort(hit.mutable_times()->begin(), hit.mutable
 class HitCollector {
  public:
   HitCollector(BatchMatcher& matcher, event::BatchReader& batch, const HitSource& source,
-               int shards, std::chrono::nanoseconds fold)
+               const ShardOf& shard_of, std::chrono::nanoseconds fold)
       : matcher_(matcher),
         batch_(batch),
         source_(source),
-        shards_(shards),
+        shard_of_(shard_of),
         fold_(fold),
         facts_(batch) {}
 
@@ -200,7 +199,7 @@ class HitCollector {
     }
     // An event that several rules of one correlation match is still one event.
     Hit& hit = *found->second;
-    HitBatch& holder = batches_[ShardOf(info)];
+    HitBatch& holder = batches_[ShardFor(info)];
     holder.set_received(std::max(holder.received(), facts_.ReceiveNanos(match.row)));
     if (last_row_[&hit] == match.row + 1) return absl::OkStatus();
     last_row_[&hit] = match.row + 1;
@@ -211,12 +210,12 @@ class HitCollector {
     return absl::OkStatus();
   }
 
-  int ShardOf(const RuleInfo& info) const {
-    return stream::ShardOf(fmt::format("{}/{}", batch_.tenant(), info.id), shards_);
+  int ShardFor(const RuleInfo& info) const {
+    return shard_of_(fmt::format("{}/{}", batch_.tenant(), info.id));
   }
 
   StatusOr<Hit*> Place(Hit hit, const ParsedRule& parsed, const RuleInfo& info, bool correlation) {
-    HitBatch& batch = batches_[ShardOf(info)];
+    HitBatch& batch = batches_[ShardFor(info)];
     if (batch.tenant().empty()) {
       batch.set_tenant(batch_.tenant());
       batch.set_source_shard(static_cast<uint32_t>(source_.shard));
@@ -253,7 +252,7 @@ class HitCollector {
   BatchMatcher& matcher_;
   event::BatchReader& batch_;
   const HitSource& source_;
-  const int shards_;
+  const ShardOf& shard_of_;
   const std::chrono::nanoseconds fold_;
   EventFacts facts_;
   std::map<int, HitBatch> batches_;
@@ -263,12 +262,10 @@ class HitCollector {
 
 }  // namespace
 
-absl::StatusOr<std::vector<std::pair<int, HitBatch>>> MakeHits(BatchMatcher& matcher,
-                                                               event::BatchReader& batch,
-                                                               const std::vector<Match>& matches,
-                                                               const HitSource& source, int shards,
-                                                               std::chrono::nanoseconds fold) {
-  HitCollector collector(matcher, batch, source, shards, fold);
+absl::StatusOr<std::vector<std::pair<int, HitBatch>>> MakeHits(
+    BatchMatcher& matcher, event::BatchReader& batch, const std::vector<Match>& matches,
+    const HitSource& source, const ShardOf& shard_of, std::chrono::nanoseconds fold) {
+  HitCollector collector(matcher, batch, source, shard_of, fold);
   YAGURA_RETURN_IF_ERROR(collector.Load());
   for (const Match& match : matches) YAGURA_RETURN_IF_ERROR(collector.Add(match));
   return collector.Take();

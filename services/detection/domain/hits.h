@@ -1,7 +1,10 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -21,11 +24,14 @@ struct HitSource {
   uint64_t epoch = 0;
 };
 
-// The matches of one batch as hits, one HitBatch for each of `shards` shards that gets any: a rule
-// of a tenant always goes to the same shard. `matches` are those of `matcher`'s last run over
-// `batch`. `fold`: how long matches of a single-event rule fold into one finding.
+// The shard of a partition, "tenant/rule id".
+using ShardOf = std::function<int(std::string_view partition)>;
+
+// The matches of one batch as hits, one HitBatch for each shard that gets any: a rule of a tenant
+// always goes to the same shard. `matches` are those of `matcher`'s last run over `batch`. `fold`:
+// how long matches of a single-event rule fold into one finding.
 absl::StatusOr<std::vector<std::pair<int, internal::v1::HitBatch>>> MakeHits(
     BatchMatcher& matcher, event::BatchReader& batch, const std::vector<Match>& matches,
-    const HitSource& source, int shards, std::chrono::nanoseconds fold);
+    const HitSource& source, const ShardOf& shard_of, std::chrono::nanoseconds fold);
 
 }  // namespace yagura::detection

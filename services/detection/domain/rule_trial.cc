@@ -31,6 +31,7 @@ absl::StatusOr<v1::TestRuleResponse> TryRule(
   for (auto& single : rule.rules) single.logsource_test = Expression();
   BatchMatcher matcher(RuleSet::Build({{"", std::make_shared<const ParsedRule>(std::move(rule))}}));
   Windows windows(Windows::Limits{});
+  const auto one_shard = [](std::string_view) { return 0; };
   v1::TestRuleResponse response;
   std::map<std::string, v1::Finding> findings;
   int first = 0;
@@ -47,7 +48,8 @@ absl::StatusOr<v1::TestRuleResponse> TryRule(
       answer->set_rule_id(matcher.rules().rule(target).rules[target.rule].info.id);
     }
     const HitSource source{0, fmt::format("1-{}", batch_number), 1};
-    YAGURA_ASSIGN_OR_RETURN(const auto hits, MakeHits(matcher, batch, matches, source, 1, kFold));
+    YAGURA_ASSIGN_OR_RETURN(const auto hits,
+                            MakeHits(matcher, batch, matches, source, one_shard, kFold));
     for (const auto& [shard, hit_batch] : hits) {
       for (auto& outcome : windows.Apply(hit_batch)) {
         auto [found, is_new] = findings.try_emplace(outcome.finding.name(), outcome.finding);

@@ -1,11 +1,13 @@
 #include "services/detection/domain/windows.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
-#include "common/stream/topic.h"
+#include "common/text/text.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 
@@ -21,6 +23,16 @@ constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
 
 google::protobuf::Timestamp Time(int64_t nanos) {
   return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
+}
+
+// "1700000000000-3", in the order of the stream.
+std::optional<std::pair<uint64_t, uint64_t>> ParseSourceId(std::string_view text) {
+  const size_t dash = text.find('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const auto milliseconds = ParseNumber<uint64_t>(text.substr(0, dash));
+  const auto sequence = ParseNumber<uint64_t>(text.substr(dash + 1));
+  if (!milliseconds || !sequence) return std::nullopt;
+  return std::pair(*milliseconds, *sequence);
 }
 
 std::string RuleKey(std::string_view tenant, std::string_view rule_id) {
@@ -105,9 +117,9 @@ void Windows::LoadCheckpoint(uint32_t source_shard, const std::string& source_id
 }
 
 bool Windows::IsNew(const HitBatch& batch) {
-  const auto id = stream::EntryId::Parse(batch.source_id());
+  const auto id = ParseSourceId(batch.source_id());
   std::string& checkpoint = checkpoints_[batch.source_shard()];
-  const auto seen = stream::EntryId::Parse(checkpoint);
+  const auto seen = ParseSourceId(checkpoint);
   if (!id || (seen && *id <= *seen)) return false;
   checkpoint = batch.source_id();
   dirty_checkpoints_[batch.source_shard()] = checkpoint;

@@ -43,8 +43,11 @@ absl::Status MatchWorker::HandleEntry(BatchMatcher& matcher, const stream::Worke
   events_matched_->Add(static_cast<double>(matches.size()));
   if (matches.empty()) return absl::OkStatus();
   const HitSource source{context.shard, entry.id.ToString(), context.epoch};
+  const auto shard_of = [this](std::string_view partition) {
+    return stream::ShardOf(partition, hits_->topic().shards);
+  };
   YAGURA_ASSIGN_OR_RETURN(const auto hits,
-                          MakeHits(matcher, batch, matches, source, hits_->topic().shards, fold_));
+                          MakeHits(matcher, batch, matches, source, shard_of, fold_));
   // One entry after the other: a later source id in a shard before an earlier one would make the
   // windows ignore the earlier for good.
   for (const auto& [shard, hit_batch] : hits) {

@@ -40,7 +40,9 @@ std::vector<std::pair<int, internal::v1::HitBatch>> HitsOf(
       RuleSet::Build({{"", std::make_shared<const ParsedRule>(*std::move(parsed))}}));
   auto batch = BatchOf(events);
   const auto matches = matcher.Run(batch);
-  auto hits = MakeHits(matcher, batch, *matches, {2, "5-1", 7}, 4, std::chrono::minutes(10));
+  auto hits = MakeHits(
+      matcher, batch, *matches, {2, "5-1", 7}, [](std::string_view) { return 3; },
+      std::chrono::minutes(10));
   EXPECT_TRUE(hits.ok()) << hits.status();
   return *std::move(hits);
 }
