@@ -252,8 +252,9 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
       return absl::OkStatus();
     }
     kind.SetName(*next, name);
-    const Write write = MakeWrite(what, context, location, before.message.get(),
-                                  what == WriteKind::kDelete ? nullptr : next.get());
+    Write write = MakeWrite(what, context, location, before.message.get(),
+                            what == WriteKind::kDelete ? nullptr : next.get());
+    write.old_entries_stand = before.index_version == kind.kind().index_version;
     YAGURA_ASSIGN_OR_RETURN(const WriteResult result,
                             RunWrite(*state, kind, location, request, write));
     switch (result.outcome) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <set>
 
 #include "fmt/format.h"
 #include "google/protobuf/io/coded_stream.h"
@@ -184,12 +185,11 @@ absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kin
                                    request.field,
                                    std::string(kRequestLifetimeSeconds),
                                    {}};
-  size_t removed = 0;
   const auto add_entries = [&](const std::vector<Write::IndexEntry>& entries,
-                               const std::vector<Write::IndexEntry>& others) {
+                               const std::set<Write::IndexEntry>& others) {
     size_t added = 0;
     for (const auto& entry : entries) {
-      if (std::find(others.begin(), others.end(), entry) != others.end()) continue;
+      if (others.contains(entry)) continue;
       size_t key = 6;
       while (key < keys.size() && keys[key] != entry.first) ++key;
       if (key == keys.size()) keys.push_back(entry.first);
@@ -199,8 +199,11 @@ absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kin
     }
     return added;
   };
-  removed = add_entries(write.old_entries, write.new_entries);
-  add_entries(write.new_entries, {});
+  const std::set<Write::IndexEntry> kept(write.new_entries.begin(), write.new_entries.end());
+  std::set<Write::IndexEntry> standing;
+  if (write.old_entries_stand) standing = {write.old_entries.begin(), write.old_entries.end()};
+  const size_t removed = add_entries(write.old_entries, kept);
+  add_entries(write.new_entries, standing);
   args[9] = std::to_string(removed);
 
   YAGURA_ASSIGN_OR_RETURN(auto lease, state.Acquire());

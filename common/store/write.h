@@ -48,6 +48,8 @@ struct Write {
   Stored next;                // not for deletes
   std::vector<IndexEntry> old_entries;
   std::vector<IndexEntry> new_entries;
+  // The resource was indexed under this index version: what is in both is in Redis already.
+  bool old_entries_stand = false;
   std::string record;  // serialised audit record without its sequence; empty: silent
 };
 
