@@ -111,7 +111,7 @@ cli::Client SuiteProcess::Connect(const std::string& api_key) const {
 
 pid_t SuiteProcess::Child(const std::string& part) const {
   // Any thread may have started it, so it is in the list of some task.
-  const std::string folder = (folder_ / part).string() + '\0';
+  const std::string socket = (folder_ / "run" / (part + ".sock")).string();
   std::error_code error;
   const auto tasks = std::filesystem::path("/proc") / std::to_string(pid()) / "task";
   for (const auto& task : std::filesystem::directory_iterator(tasks, error)) {
@@ -119,7 +119,7 @@ pid_t SuiteProcess::Child(const std::string& part) const {
     for (pid_t child = 0; children >> child;) {
       const auto words =
           ReadAll(std::filesystem::path("/proc") / std::to_string(child) / "cmdline");
-      if (words.find(folder) != std::string::npos) return child;
+      if (words.find(socket) != std::string::npos) return child;
     }
   }
   return 0;

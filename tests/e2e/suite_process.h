@@ -32,7 +32,7 @@ class SuiteProcess {
   cli::Client Connect(const std::string& api_key) const;
 
   pid_t pid() const { return child_->pid(); }
-  // Process id of the child that keeps "redis-state", "redis-flow" or "store"; 0 while none runs.
+  // Process id of the child that listens at "state", "flow" or "store"; 0 while none runs.
   pid_t Child(const std::string& part) const;
   bool Runs();      // false once the suite's process has ended
   void KillHard();  // the suite; its children die with it
