@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <memory>
 #include <random>
-#include <unordered_map>
 
 #include "fmt/format.h"
 
@@ -77,36 +76,23 @@ struct TextColumn {
 };
 
 struct NumberColumn {
-  std::vector<int64_t> numbers;
-  std::unordered_map<int64_t, uint16_t> index;
+  NumberDictionary dictionary;
   std::vector<uint16_t> rows;
 
-  void Set(size_t row, int64_t value) {
-    uint16_t found = 0;
-    if (!numbers.empty() && numbers.back() == value) {
-      found = static_cast<uint16_t>(numbers.size());
-    } else {
-      const auto [place, fresh] = index.try_emplace(value, 0);
-      if (fresh) {
-        numbers.push_back(value);
-        place->second = static_cast<uint16_t>(numbers.size());
-      }
-      found = place->second;
-    }
+  void Set(size_t row, int64_t value, uint64_t seed) {
     rows.resize(row, 0);
-    rows.push_back(found);
+    rows.push_back(dictionary.Intern(value, seed));
   }
   void Clear() {
-    numbers.clear();
-    index.clear();
+    dictionary.Clear();
     rows.clear();
   }
   void Write(std::string& out, size_t events, ColumnKind kind) const {
-    PutVarint(out, numbers.size());
-    for (const int64_t number : numbers) {
+    PutVarint(out, dictionary.numbers().size());
+    for (const int64_t number : dictionary.numbers()) {
       PutVarint(out, kind == ColumnKind::kTime ? ZigZag(number) : static_cast<uint64_t>(number));
     }
-    PutRows(out, rows, events, numbers.size());
+    PutRows(out, rows, events, dictionary.numbers().size());
   }
 };
 
@@ -151,6 +137,7 @@ struct BatchBuilder::Impl {
   EventView view;  // scratch of Add(const v1::Event&)
 
   uint16_t Intern(Dictionary& dictionary, std::string_view text, bool utf8) {
+    if (const uint16_t found = dictionary.FindLast(text)) return found;
     const uint64_t hash = HashBytes(text, seed);
     if (const uint16_t found = dictionary.Find(text, hash)) return found;
     if (utf8 && !IsAscii(text) && !IsValidUtf8(text)) {
@@ -168,12 +155,12 @@ struct BatchBuilder::Impl {
   }
   void Number(Core core, uint64_t number) {
     if (number == 0) return;
-    numbers[static_cast<size_t>(core) - 1].Set(events, static_cast<int64_t>(number));
+    numbers[static_cast<size_t>(core) - 1].Set(events, static_cast<int64_t>(number), seed);
     value_bytes += 2;
   }
   void Time(Core core, std::optional<std::chrono::nanoseconds> time) {
     if (!time) return;
-    numbers[static_cast<size_t>(core) - 1].Set(events, time->count());
+    numbers[static_cast<size_t>(core) - 1].Set(events, time->count(), seed);
     value_bytes += 2;
   }
   void Time(Core core, std::optional<TimePoint> time) {
