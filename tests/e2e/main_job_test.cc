@@ -356,5 +356,131 @@ TEST_F(MainJob, WhatComesOverTcpComesThroughOnceWhileRedisAndStoreAreKilled) {
   suite.Stop();
 }
 
+// A file with the secret of a new API key of the provider's staff.
+std::string NewKey(const SuiteProcess& suite, const std::string& id,
+                   const std::vector<std::string>& roles) {
+  const std::string file = (suite.data_dir() / (id + ".key")).string();
+  std::vector<std::string> arguments = {"key",      "create",        id,  "--tenant",
+                                        "provider", "--secret-file", file};
+  for (const auto& role : roles) arguments.insert(arguments.end(), {"--role", role + "@acme"});
+  suite.Run(arguments);
+  return file;
+}
+
+constexpr std::string_view kRuleset =
+    "table inet filter {\n"
+    "\tchain input {\n"
+    "\t\ttype filter hook input priority filter; policy accept;\n"
+    "\t\ttcp dport 22 accept\n"
+    "\t}\n"
+    "}\n";
+
+// Alice backs the firewall up and writes a change that drops `source`; Bob approves it; it is
+// applied and verified. Gives the change.
+config::v1::Change ChangeDevice(const SuiteProcess& suite, testing::NftDevice& device,
+                                const std::string& source, const std::string& ticket) {
+  const auto alice = NewKey(suite, "alice", {"engineer", "approver"});
+  const auto bob = NewKey(suite, "bob", {"approver"});
+  const auto write = [&suite](const std::string& name, const std::string& text) {
+    const auto file = suite.data_dir() / name;
+    std::ofstream(file) << text;
+    return file.string();
+  };
+  const auto run = [&suite](const std::string& key, std::vector<std::string> arguments,
+                            int expected_exit_code = 0) {
+    arguments.insert(arguments.begin(), {"--api-key-file", key, "-o", "json"});
+    return suite.Run(arguments, expected_exit_code);
+  };
+  device.Load(kRuleset);
+  const std::string key_file = write("device.key", device.private_key());
+  run(alice, {"credential", "create", "root", "--tenant", "acme", "--user-name", "root",
+              "--private-key-file", key_file});
+  run(alice, {"device", "add", "fw-1", "--tenant", "acme", "--address", device.address(), "--port",
+              fmt::to_string(device.port()), "--host-key", device.host_key_fingerprint(),
+              "--credential", "root", "--site", "hq"});
+  run(alice, {"device", "snapshot", "fw-1", "--tenant", "acme"});
+
+  const std::string rule = fmt::format("ip saddr {} drop", source);
+  std::string wanted = device.Ruleset();
+  wanted.insert(wanted.find("\t\ttcp dport 22"), "\t\t" + rule + "\n");
+  const std::string created =
+      run(alice, {"change", "create", "Drop an attacker", "--tenant", "acme", "--device", "fw-1",
+                  "--reason", "It attacks, and nothing stops it", "--ticket", ticket,
+                  "--config-file", write("wanted.nft", wanted), "--check-contains", rule});
+  config::v1::Change change;
+  const auto parsed = google::protobuf::util::JsonStringToMessage(created, &change);
+  EXPECT_TRUE(parsed.ok()) << created;
+  EXPECT_THAT(change.diff(), HasSubstr("+\t\t" + rule));
+  run(alice, {"change", "submit", change.name()});
+  EXPECT_THAT(run(alice, {"change", "approve", change.name()}, 1), HasSubstr("SELF_APPROVAL"));
+  run(alice, {"change", "apply", change.name()}, 1);
+  EXPECT_THAT(device.Ruleset(), Not(HasSubstr(rule)));
+  run(bob, {"change", "approve", change.name(), "--comment", "do it"});
+  run(alice, {"change", "apply", change.name()});
+  EXPECT_THAT(device.Ruleset(), HasSubstr(rule));
+  return change;
+}
+
+TEST_F(MainJob, AFindingIsToldWorkedOnEndedByAChangeAndReported) {
+  const uint64_t seed = Seed();
+  SuiteProcess suite(SmtpFlag());
+  const Traffic traffic({{"fw-1", "FGT60FTK00000001", 5000}}, seed, TrafficStart());
+  Customer customer(suite, traffic.firewalls());
+
+  // Killed when the first mail is accepted, before the ledger can know.
+  smtp_.Script({fmt::format("keep-kill {}", suite.pid())});
+  Senders senders(suite, traffic, "grpc", 2500);
+  ASSERT_TRUE(Eventually(kPatience, [&] { return !suite.Runs(); })) << "no mail is sent";
+  suite.Start();
+  ASSERT_TRUE(Eventually(kPatience, [&] { return !senders.Busy(); }));
+  senders.ExpectSuccess();
+  const Events events = ExpectAllEventsOnce(customer, traffic);
+  const Findings findings = ExpectFindings(customer, traffic, events);
+  ASSERT_NO_FATAL_FAILURE(ExpectMails(customer, findings, smtp_));
+  ASSERT_NO_FATAL_FAILURE(ExpectTickets(customer, findings, events));
+  const auto mails = smtp_.Mails();
+  EXPECT_EQ(std::ranges::count(mails, mails[0].Header("Message-ID"),
+                               [](const auto& mail) { return mail.Header("Message-ID"); }),
+            2);
+
+  const auto finding = std::ranges::find(findings, event::v1::CRITICAL,
+                                         [](const auto& one) { return one.severity(); });
+  ASSERT_NE(finding, findings.end());
+  const auto of_finding = [&](const auto& one) { return one.findings(0) == finding->name(); };
+  const auto alerts = *customer.Alerts();
+  const auto alert = std::ranges::find_if(alerts, of_finding)->name();
+  suite.Run({"alert", "ack", alert, "--comment", "looking at it"});
+  EXPECT_THAT(suite.Run({"alert", "get", alert}),
+              AllOf(HasSubstr("ACKNOWLEDGED"), HasSubstr("looking at it")));
+  const auto tickets = *customer.Tickets();
+  const auto ticket = std::ranges::find_if(tickets, of_finding)->name();
+  suite.Run({"ticket", "start", ticket});
+  suite.Run({"ticket", "comment", ticket, "We stop it at the firewall.", "--public"});
+  const std::string no_device = testing::NftDevice::WhyUnavailable();
+  config::v1::Change change;
+  if (no_device.empty()) {
+    testing::NftDevice device;
+    change = ChangeDevice(suite, device, SubjectOf(*finding), ticket);
+  }
+  suite.Run({"ticket", "resolve", ticket, "--resolution", "The attacker is dropped."});
+  suite.Run({"ticket", "close", ticket});
+
+  const auto report = customer.Report();
+  ExpectReport(report, traffic);
+  EXPECT_EQ(report.tickets_resolved().count(), 1u);
+  const auto row =
+      std::ranges::find(report.ticket_rows(), ticket, [](const auto& one) { return one.name(); });
+  ASSERT_NE(row, report.ticket_rows().end());
+  EXPECT_EQ(row->state(), "CLOSED");
+  if (no_device.empty()) {
+    ASSERT_EQ(report.change_rows_size(), 1);
+    EXPECT_EQ(report.change_rows(0).name(), change.name());
+    EXPECT_EQ(report.change_rows(0).state(), "VERIFIED");
+    EXPECT_THAT(report.change_rows(0).approver(), HasSubstr("bob"));
+  }
+  suite.Stop();
+  if (!no_device.empty()) GTEST_SKIP() << "no change on a device: " << no_device;
+}
+
 }  // namespace
 }  // namespace yagura::e2e
