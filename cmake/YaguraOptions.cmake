@@ -19,8 +19,11 @@ option(YAGURA_WITHOUT_GRPC "Build only the libraries and tests that do not link 
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
-  set(CMAKE_C_COMPILER_LAUNCHER "${CCACHE_PROGRAM}")
+  # Paths below the source tree are taken as relative, so that a second clone finds what the first built.
+  set(launcher "${CMAKE_COMMAND}" -E env "CCACHE_BASEDIR=${CMAKE_SOURCE_DIR}" CCACHE_NOHASHDIR=1
+               "${CCACHE_PROGRAM}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${launcher})
+  set(CMAKE_C_COMPILER_LAUNCHER ${launcher})
 endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM)
@@ -37,7 +40,7 @@ target_compile_options(yagura_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-vi
                                                  -Woverloaded-virtual -Wimplicit-fallthrough
                                                  -Wno-missing-field-initializers
                                                  # GCC 12 sees overlaps that are not (PR 105651).
-                                                 -Wno-restrict)
+                                                 $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 if(YAGURA_WERROR)
   target_compile_options(yagura_warnings INTERFACE -Werror)
 endif()

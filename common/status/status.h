@@ -62,6 +62,8 @@ class FieldErrors {
 
 }  // namespace yagura
 
+// What stands on the left of an assignment cannot be in parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define YAGURA_CONCAT_INNER(a, b) a##b
 #define YAGURA_CONCAT(a, b) YAGURA_CONCAT_INNER(a, b)
 
@@ -82,3 +84,4 @@ class FieldErrors {
     return tmp.status();                             \
   }                                                  \
   lhs = std::move(tmp).value()
+// NOLINTEND(bugprone-macro-parentheses)

@@ -60,9 +60,9 @@ class Projection {
     for (auto& item : raw->items) page.items.push_back(std::move(static_cast<M&>(*item)));
     return page;
   }
-  std::shared_ptr<void> Watch(TenantScope scope,
+  std::shared_ptr<void> Watch(const TenantScope& scope,
                               std::function<void(const audit::v1::Record&, const M*)> watcher) {
-    return raw_.Watch(std::move(scope),
+    return raw_.Watch(scope,
                       [watcher = std::move(watcher)](const audit::v1::Record& record,
                                                      const google::protobuf::Message* message) {
                         watcher(record, static_cast<const M*>(message));
