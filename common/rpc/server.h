@@ -31,6 +31,8 @@ struct ServerOptions {
   std::chrono::milliseconds endpoint_removal{0};
   size_t outbox_messages = 256;  // of one stream; one message always fits
   size_t outbox_bytes = 8u << 20;
+  // How long PushWhenRoom waits for a reader that takes nothing: meanwhile it holds a thread.
+  std::chrono::milliseconds reader_patience{30'000};
   // How long a slow reader has to take the reason for which its stream ended.
   std::chrono::milliseconds slow_reader_grace{5'000};
   std::chrono::milliseconds max_connection_age{0};  // spreads clients over replicas; 0: no limit

@@ -110,7 +110,7 @@ ServerCall::ServerCall(Runtime& runtime, grpc::GenericCallbackServerContext* con
       method_(runtime.methods.Find(method_name_)),
       peer_(context->peer()),
       limits_{runtime.options.max_send_bytes, runtime.options.outbox_messages,
-              runtime.options.outbox_bytes} {}
+              runtime.options.outbox_bytes, runtime.options.reader_patience} {}
 
 ServerCall::~ServerCall() = default;
 
@@ -550,7 +550,9 @@ bool ServerCall::Enqueue(const Message& message, bool wait) {
   grpc::ByteBuffer buffer;
   const absl::Status serialized = Serialize(message, buffer);
   std::unique_lock lock(mutex_);
-  if (wait) room_.wait(lock, [this] { return closing_ || HasRoom(); });
+  if (wait) {
+    room_.wait_for(lock, limits_.reader_patience, [this] { return closing_ || HasRoom(); });
+  }
   if (closing_) return false;
   if (!serialized.ok()) {
     FinishLocked(serialized);

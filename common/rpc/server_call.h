@@ -102,6 +102,7 @@ class ServerCall final : public RawOutbox, public std::enable_shared_from_this<S
     size_t max_send_bytes;
     size_t outbox_messages;
     size_t outbox_bytes;
+    std::chrono::milliseconds reader_patience;
   };
   const Limits limits_;
 

@@ -16,7 +16,8 @@ class RawOutbox {
   // Queues a message. False: the call is over, or the queue was full and the call has been ended
   // with RESOURCE_EXHAUSTED (SLOW_READER).
   virtual bool Push(std::shared_ptr<const google::protobuf::Message> message) = 0;
-  // Waits for room instead. False: the call is over.
+  // Waits for room first, as long as the server has patience with a reader that takes nothing; it
+  // holds its thread meanwhile, so it is for server streams, which have threads of their own.
   virtual bool PushWhenRoom(std::shared_ptr<const google::protobuf::Message> message) = 0;
   // Ends the stream after what is queued. The first one counts.
   virtual void Finish(const absl::Status& status) = 0;

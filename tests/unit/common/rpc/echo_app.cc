@@ -72,7 +72,7 @@ class Session final : public StreamSession<EchoRequest> {
     if (request.text() == "wait") probe_->gate.Wait();
     busy_ = false;
     if (request.text() == "error") return InvalidField("text", "must not be error");
-    if (each_) outbox_.PushWhenRoom(Answer(call_, request.text()));
+    if (each_) outbox_.Push(Answer(call_, request.text()));
     return absl::OkStatus();
   }
   void OnClientDone() override {

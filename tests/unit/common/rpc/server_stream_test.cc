@@ -54,6 +54,35 @@ TEST_F(StreamTest, AServerStreamWaitsForItsReader) {
   EXPECT_TRUE(reader->Finish().ok());
 }
 
+TEST_F(StreamTest, AServerStreamWhoseReaderTakesNothingFreesItsThread) {
+  ServerOptions options;
+  options.streams_per_app = 1;
+  options.reader_patience = std::chrono::milliseconds(100);
+  StartWith(options);
+  const std::string token = server->Token("engineer", {"acme"});
+  EchoRequest request = Request("tenants/acme/echoes/e");
+  request.set_count(100'000);
+  request.set_padding(100'000);
+  grpc::ClientContext idle;
+  idle.set_deadline(std::chrono::system_clock::now() + std::chrono::hours(1));
+  server->Authorize(idle, token);
+  auto never_read = stub->SearchEchoes(&idle, request);
+  ASSERT_TRUE(Eventually([&] { return server->probe->cancelled == 1; }));
+  EXPECT_EQ(server->Metric("yagura_rpc_slow_readers_total"), 1);
+
+  request.set_count(3);
+  grpc::ClientContext mine;
+  server->Authorize(mine, token);
+  auto reader = stub->SearchEchoes(&mine, request);
+  EchoResponse response;
+  int count = 0;
+  while (reader->Read(&response)) ++count;
+  EXPECT_EQ(count, 3);
+  EXPECT_TRUE(reader->Finish().ok());
+  idle.TryCancel();
+  never_read->Finish();
+}
+
 TEST_F(StreamTest, CancellingAServerStreamFreesItsThread) {
   EchoRequest request = Request("tenants/acme/echoes/e");
   request.set_count(100'000);
