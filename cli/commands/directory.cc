@@ -388,7 +388,7 @@ void AddSourceCommands(Program& program) {
       *group.add_subcommand("create", "Assign a sender to a tenant; all given criteria must hold");
   create.add_option("id", options->id, "Source id")->required();
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
-  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp or grpc");
+  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp or push");
   create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
   create.add_option("--credential", options->credential, "Principal that pushes the lines");
   create.add_option("--serial", options->serial, "Serial number in the lines (FortiGate devid)");
