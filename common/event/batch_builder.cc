@@ -359,6 +359,7 @@ struct BatchBuilder::Impl {
     const size_t stored_b = Compress(out, section_b, compression);
     kBatchMagic.copy(out.data(), kBatchMagic.size());
     out[4] = static_cast<char>(compression);
+    PutLittle(out, kEventsOffset, events, 2);
     PutLittle(out, 8, section_a.size(), 4);
     PutLittle(out, 12, stored_a, 4);
     PutLittle(out, 16, section_b.size(), 4);

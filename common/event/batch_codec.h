@@ -190,6 +190,10 @@ class BatchReader {
   std::unique_ptr<Impl> impl_;
 };
 
+// How many events a batch says it has, without decompressing or verifying anything: for metrics and
+// to decide how much to read. 0 where these bytes are no batch.
+size_t ClaimedEvents(std::string_view batch);
+
 // A short deterministic batch id (26 characters of [0-9a-v]) from what makes the batch unique, for
 // example {principal, sender's batch id, source} or {listener start, source, sequence}.
 std::string BatchIdOf(const std::vector<std::string_view>& parts);

@@ -7,8 +7,8 @@
 
 // Bytes of the batch format; private to common/event.
 //
-//   envelope  "YGB1", compression u8, 3 zero bytes, plain and stored size of section A and of
-//   section B
+//   envelope  "YGB1", compression u8, a zero byte, events (u16 little-endian, as in section A; a
+//             hint for who needs no more), plain and stored size of section A and of section B
 //             (4 x u32 little-endian), hash of all bytes but itself (u64), section A, section B
 //   section A varint events; text tenant, batch id; zigzag receive time (ns)
 //             varint core columns, each: u8 Core, varint length
@@ -26,6 +26,7 @@ namespace yagura::event {
 
 inline constexpr std::string_view kBatchMagic = "YGB1";
 inline constexpr size_t kEnvelopeSize = 32;
+inline constexpr size_t kEventsOffset = 6;
 inline constexpr size_t kHashOffset = 24;
 inline constexpr size_t kMaxSectionBytes = 64u << 20;
 inline constexpr size_t kMaxFieldColumns = 8192;

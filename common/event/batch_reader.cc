@@ -434,6 +434,11 @@ StatusOr<BatchReader> BatchReader::Open(std::string_view bytes) {
   return BatchReader(std::move(impl));
 }
 
+size_t ClaimedEvents(std::string_view batch) {
+  if (batch.size() < kEnvelopeSize || !batch.starts_with(kBatchMagic)) return 0;
+  return std::min<size_t>(Little(batch, kEventsOffset, 2), BatchBuilder::kMaxEvents);
+}
+
 BatchReader::BatchReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BatchReader::BatchReader(BatchReader&&) noexcept = default;
 BatchReader& BatchReader::operator=(BatchReader&&) noexcept = default;

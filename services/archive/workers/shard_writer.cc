@@ -15,11 +15,6 @@ namespace {
 
 constexpr size_t kReadBytes = 8 << 20;
 
-size_t RowsOf(const stream::Entry& entry) {
-  const auto batch = event::BatchReader::Open(entry.payload);
-  return batch.ok() ? batch->size() : 0;
-}
-
 }  // namespace
 
 ShardWriter::ShardWriter(int shard, std::string holder, const WriterOptions& options,
@@ -68,7 +63,7 @@ Status ShardWriter::Read(std::chrono::milliseconds block) {
   if (entries.empty()) return absl::OkStatus();
   if (range_.entries.empty()) first_read_ = std::chrono::steady_clock::now();
   for (stream::Entry& entry : entries) {
-    rows_ += RowsOf(entry);
+    rows_ += event::ClaimedEvents(entry.payload);
     range_.entries.push_back(std::move(entry));
   }
   return absl::OkStatus();

@@ -144,6 +144,17 @@ TEST(BatchCodecTest, RandomEventsComeBack) {
   }
 }
 
+TEST(BatchCodecTest, TheHeadSaysHowManyEventsThereAre) {
+  BatchBuilder builder(Header());
+  EXPECT_EQ(ClaimedEvents(builder.Finish()), 0u);
+  for (int i = 0; i < 300; ++i) builder.Add(FullEvent());
+  const std::string batch = builder.Finish();
+  EXPECT_EQ(ClaimedEvents(batch), 300u);
+  EXPECT_EQ(BatchReader::Open(batch)->size(), 300u);
+  EXPECT_EQ(ClaimedEvents(std::string_view(batch).substr(0, 31)), 0u);
+  EXPECT_EQ(ClaimedEvents(std::string(32, '\xff')), 0u);
+}
+
 TEST(BatchCodecTest, ABuilderIsReusable) {
   BatchBuilder builder(Header());
   builder.Add(FullEvent());
