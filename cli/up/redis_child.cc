@@ -24,6 +24,9 @@ Supervisor::Options OptionsOf(const std::string& name, const std::filesystem::pa
                                    {"appendonly", "yes"},
                                    {"appendfsync", "no"},
                                    {"save", ""},
+                                   // A rewrite of the log of the streams would spend its time on
+                                   // LZF over batches that zstd has compressed.
+                                   {"rdbcompression", name == "redis-flow" ? "no" : "yes"},
                                    {"maxmemory-policy", "noeviction"},
                                    {"daemonize", "no"}}) {
     options.child.arguments.push_back("--" + key);

@@ -95,7 +95,7 @@ def redis(path, name):
     data.mkdir()
     address = path / f"{name}.sock"
     arguments = ["redis-server", "--port", "0", "--unixsocket", address, "--dir", data,
-                 "--appendonly", "yes", "--appendfsync", "no", "--save", "",
+                 "--appendonly", "yes", "--appendfsync", "no", "--rdbcompression", "no", "--save", "",
                  "--maxmemory-policy", "noeviction"]
     done = threading.Event()
 
