@@ -86,7 +86,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
       response.mutable_status()->set_code(static_cast<int>(wire.error_code()));
       response.mutable_status()->set_message(wire.error_message());
     }
-    outbox_.PushWhenRoom(std::move(response));
+    // Never waits: a sender that reads no answers must not hold one of the threads of all senders.
+    // The outbox has room for more answers than may be outstanding.
+    outbox_.Push(std::move(response));
     return absl::OkStatus();
   }
 

@@ -264,6 +264,19 @@ TEST_F(PushTest, ABadBatchIsAnsweredAndTheStreamGoesOn) {
   EXPECT_EQ(Stored().size(), 1u);
 }
 
+TEST_F(PushTest, ASenderThatReadsNoAnswersIsCutOffAndHoldsUpNobody) {
+  const auto deaf = Open();
+  int written = 0;
+  while (written < 100'000 && deaf->stream->Write(Request("", {"x"}))) ++written;
+  EXPECT_LT(written, 100'000);
+  EXPECT_FALSE(Open()->Push(Request("b1", {"<13>app: of another"})).has_status());
+  v1::PushResponse unread;
+  while (deaf->stream->Read(&unread)) {
+  }
+  EXPECT_THAT(rpc::FromGrpc(deaf->stream->Finish()),
+              StatusIs(absl::StatusCode::kResourceExhausted, "SLOW_READER"));
+}
+
 TEST_F(PushTest, AForeignTenantEndsTheStream) {
   const auto session = Open();
   session->stream->Write(Request("b1", {"<13>app: x"}, "tenants/globex"));
