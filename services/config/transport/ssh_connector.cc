@@ -1,5 +1,6 @@
 #include "services/config/transport/ssh_connector.h"
 
+#include <fcntl.h>
 #include <libssh/callbacks.h>
 #include <libssh/libssh.h>
 #include <sys/socket.h>
@@ -56,27 +57,31 @@ Key ImportPrivateKey(const std::string& text) {
   return Key(key);
 }
 
-// A libssh session over a socket of ours.
+// A libssh session over a socket of ours. libssh closes the socket when the peer goes, after which
+// its number may be somebody else's: it is shut down by another number that stays ours.
 class Link {
  public:
-  explicit Link(int fd) : fd_(fd), session_(ssh_new()) {}
+  explicit Link(int fd) : fd_(fd), own_fd_(fcntl(fd, F_DUPFD_CLOEXEC, 0)), session_(ssh_new()) {}
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
   ~Link() {
     // Closing says goodbye, which must not wait for a peer that is gone.
-    if (broken_) shutdown(fd_, SHUT_RDWR);
+    if (broken_) ShutDown();
     if (handed_over_) {
       ssh_disconnect(session_);
     } else {
       close(fd_);
     }
     ssh_free(session_);
+    if (own_fd_ >= 0) close(own_fd_);
   }
 
   ssh_session get() const { return session_; }
   int fd() const { return fd_; }
   void HandOver() { handed_over_ = true; }
   void MarkBroken() { broken_ = true; }
+  // Ends whatever waits for the peer. From any thread.
+  void ShutDown() const { shutdown(own_fd_, SHUT_RDWR); }
   std::string LastError() const { return ToValidUtf8(ssh_get_error(session_)); }
   Status Unreachable() const {
     const std::string error = LastError();
@@ -84,7 +89,8 @@ class Link {
   }
 
  private:
-  int fd_;
+  const int fd_;
+  const int own_fd_;
   ssh_session session_;
   bool handed_over_ = false;
   bool broken_ = false;
@@ -287,7 +293,7 @@ class SshSession final : public DeviceSession {
 
   StatusOr<ExecResult> Exec(const ExecRequest& request, const Patience& patience) override {
     // Ends a wait inside libssh at once.
-    const std::stop_callback stopper(patience.stop, [this] { shutdown(link_->fd(), SHUT_RDWR); });
+    const std::stop_callback stopper(patience.stop, [this] { link_->ShutDown(); });
     if (patience.stop.stop_requested()) return Cancelled();
     StatusOr<ExecResult> result = Command(*link_, request, patience).Run();
     if (!result.ok()) link_->MarkBroken();
@@ -321,7 +327,7 @@ class SshConnector final : public DeviceConnector {
  private:
   static StatusOr<std::string> ShakeHands(Link& link, const DeviceTarget& target,
                                           const Patience& patience) {
-    const std::stop_callback stopper(patience.stop, [&link] { shutdown(link.fd(), SHUT_RDWR); });
+    const std::stop_callback stopper(patience.stop, [&link] { link.ShutDown(); });
     YAGURA_RETURN_IF_ERROR(SetOptions(link, target, patience));
     link.HandOver();
     if (ssh_connect(link.get()) != SSH_OK) return link.Unreachable();

@@ -1,5 +1,9 @@
 #include "services/config/workers/apply_run.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <thread>
@@ -318,6 +322,23 @@ TEST_F(ApplyRunTest, SshPinsHostKeysAndTakesPasswordsAndKeys) {
   target.private_key = "-----BEGIN OPENSSH PRIVATE KEY-----\nnonsense\n";
   EXPECT_THAT(Connect(target),
               testing::StatusIs(absl::StatusCode::kFailedPrecondition, "CREDENTIAL_INVALID"));
+}
+
+// libssh closes its socket when the peer goes; whoever opens a file next gets the same number.
+TEST_F(ApplyRunTest, ALostConnectionLeavesTheSocketsOfOthersAlone) {
+  std::stop_source stop;
+  const Patience patience{std::chrono::steady_clock::now() + seconds(10), stop.get_token()};
+  ASSERT_OK_AND_ASSIGN(auto session, Connect(TargetOf(*device_)));
+  EXPECT_THAT(session->Exec({.command = "kill -9 $PPID; sleep 60"}, patience),
+              testing::StatusIs(absl::StatusCode::kUnavailable, "DEVICE_UNREACHABLE"));
+  std::vector<std::array<int, 2>> others(8);
+  for (auto& pair : others) ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()), 0);
+  session.reset();
+  for (const auto& pair : others) {
+    EXPECT_EQ(send(pair[0], "x", 1, MSG_NOSIGNAL), 1);
+    close(pair[0]);
+    close(pair[1]);
+  }
 }
 
 TEST_F(ApplyRunTest, SshBoundsTimeAndOutputAndStopsWhenAsked) {
