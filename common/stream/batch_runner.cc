@@ -44,7 +44,7 @@ Status BatchRunner::RunPart(const Job& job, const std::vector<Entry>& entries,
     if (error.ok()) {
       return Persist(job, [&] { return job.cursor.Commit(entries.back().id); });
     }
-    if (error.code() == absl::StatusCode::kUnavailable) continue;
+    if (IsPassing(error)) continue;
     ++attempts;
     logger_.Warning("batch failed", {{"shard", job.context.shard},
                                      {"first", entries.front().id.ToString()},

@@ -33,16 +33,16 @@ class Worker {
     size_t max_bytes = 4 << 20;
     int threads = 1;  // shards are spread over them, and over all processes that run this reader
     // How often one batch may fail before it is bisected down to the entry at fault, which then
-    // goes to the dead-letter stream "y:{s<k>}:dead:<topic>" with the error. UNAVAILABLE never
-    // counts.
+    // goes to the dead-letter stream "y:{s<k>}:dead:<topic>" with the error. UNAVAILABLE and
+    // RESOURCE_EXHAUSTED never count: what is full today is no fault of the entry.
     int max_attempts = 5;
   };
   struct Context {
     int shard;
     uint64_t epoch;
   };
-  // OK: done with all of them, the cursor moves past. UNAVAILABLE: tried again after a pause. Any
-  // other error counts as an attempt.
+  // OK: done with all of them, the cursor moves past. UNAVAILABLE, RESOURCE_EXHAUSTED: tried again
+  // after a pause. Any other error counts as an attempt.
   using Handler = std::function<absl::Status(const Context&, const std::vector<Entry>&)>;
   // Told about each entry that goes to the dead letters, before it does (may raise a finding).
   // After a kill in between it is told again.

@@ -130,13 +130,15 @@ TEST_F(WorkerTest, OnePoisonedEntryIsPutAsideAndTheShardGoesOn) {
   EXPECT_EQ(dead->integer, 2);
 }
 
-TEST_F(WorkerTest, WhatIsUnavailableIsTriedAgainForAsLongAsItTakes) {
+TEST_F(WorkerTest, WhatIsUnavailableOrFullIsTriedAgainForAsLongAsItTakes) {
   AppendMany(3);
   std::atomic<int> calls = 0;
   auto options = Options();
   options.max_attempts = 1;
   auto worker = Make(options, [&](const Worker::Context& context, const std::vector<Entry>& batch) {
-    if (++calls < 6) return absl::UnavailableError("the store is down");
+    ++calls;
+    if (calls < 4) return absl::UnavailableError("the store is down");
+    if (calls < 7) return absl::ResourceExhaustedError("the flow Redis is full");
     record_.Add(context.shard, batch);
     return absl::OkStatus();
   });
