@@ -89,12 +89,14 @@ void AddSnapshots(Program& program, CLI::App& group) {
   struct Options {
     ListOptions list;
     std::string tenant;
+    std::string device = "-";
   };
   auto options = std::make_shared<Options>();
-  command.add_option("--tenant", options->tenant, "Tenant id; without it all that you may see");
+  command.add_option("--tenant", options->tenant, "Tenant id")->required();
+  command.add_option("--device", options->device, "Id of a device; without it all of the tenant's");
   AddListOptions(command, options->list);
   program.DoConnected(command, [&program, options](Client& client) {
-    options->list.parent = TenantParent(options->tenant);
+    options->list.parent = ResourceName(options->tenant, "devices", options->device);
     return PrintList(client, options->list, program.format(),
                      {{"TIME", "create_time"},
                       {"DEVICE", "device", 80},
