@@ -87,24 +87,24 @@ class AppFactory {
 
   AppOr Directory() {
     auto section = Section("directory");
-    auto settings = directory::ReadSettings(section);
+    YAGURA_ASSIGN_OR_RETURN(auto settings, directory::ReadSettings(section));
     settings.admin_key_file = AdminKeyFile("");
     settings.signing_key_file = "keys/signing.key";
-    return directory::MakeApp(settings, host_.ForService("directory"));
+    return directory::NewApp(settings, host_.ForService("directory"));
   }
   AppOr Archive() {
     auto section = Section("archive");
-    auto settings = archive::ReadSettings(section);
+    YAGURA_ASSIGN_OR_RETURN(auto settings, archive::ReadSettings(section));
     settings.store.addresses = {store_address_};
-    return archive::MakeApp(settings, host_.ForService("archive"));
+    return archive::NewApp(settings, host_.ForService("archive"));
   }
   AppOr Detection() {
     auto section = Section("detection");
-    auto settings = detection::Settings::Read(section);
+    YAGURA_ASSIGN_OR_RETURN(auto settings, detection::ReadSettings(section));
     if (settings.content_folder.empty()) {
       settings.content_folder = FindContent(options_.content_dir) / "sigma";
     }
-    return detection::MakeApp(host_.ForService("detection"), settings);
+    return detection::NewApp(settings, host_.ForService("detection"));
   }
   AppOr Notification() {
     auto section = Section("notification");
@@ -129,7 +129,7 @@ class AppFactory {
   }
   AppOr Ingestion() {
     auto section = Section("ingestion");
-    auto settings = ingestion::Settings::Read(section);
+    YAGURA_ASSIGN_OR_RETURN(auto settings, ingestion::ReadSettings(section));
     settings.syslog_udp = options_.syslog_udp_address;
     settings.syslog_tcp = options_.syslog_tcp_address;
     return ingestion::NewApp(settings, host_.ForService("ingestion"));

@@ -71,8 +71,11 @@ absl::StatusOr<Settings> ReadAll(config::SettingsReader& reader, std::string_vie
   settings.platform = PlatformSettings::Read(reader);
   settings.server = ReadServerOptions(reader);
   auto own = reader.Section(name, "The service's own settings.");
-  settings.make_app = read(own);
+  auto make_app = read(own);
+  // First: after it the reader has not been asked for all keys, and would call them unknown.
+  if (!make_app.ok()) return Annotate(make_app.status(), name);
   YAGURA_RETURN_IF_ERROR(reader.Finish());
+  settings.make_app = *std::move(make_app);
   return settings;
 }
 

@@ -178,8 +178,8 @@ class ArchiveApp final : public rpc::App {
 
 }  // namespace
 
-StatusOr<std::unique_ptr<rpc::App>> MakeApp(const Settings& settings,
-                                            const rpc::Platform& platform) {
+StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                           const rpc::Platform& platform) {
   const std::filesystem::path folder = settings.spool_folder.empty()
                                            ? platform.data_dir / "archive" / "spool"
                                            : std::filesystem::path(settings.spool_folder);

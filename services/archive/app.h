@@ -11,7 +11,7 @@ namespace yagura::archive {
 
 // The service over a process's shared parts. Opens its spool, so it can fail; connects to nothing
 // yet.
-absl::StatusOr<std::unique_ptr<rpc::App>> MakeApp(const Settings& settings,
-                                                  const rpc::Platform& platform);
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform);
 
 }  // namespace yagura::archive

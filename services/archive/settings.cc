@@ -42,7 +42,7 @@ void ReadWriter(config::SettingsReader reader, Settings* settings) {
 
 }  // namespace
 
-Settings ReadSettings(config::SettingsReader& reader) {
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
   ReadStore(reader.Section("store", "The event store."), &settings.store);
   auto events = reader.Section("events", "The stream topic \"events\".");

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
+
 #include "common/eventstore/client.h"
 #include "common/stream/topic.h"
 #include "services/archive/workers/shard_writer.h"
@@ -28,6 +30,6 @@ struct Settings {
 };
 
 // Wrong and unknown keys are told by the reader's Finish.
-Settings ReadSettings(config::SettingsReader& reader);
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader);
 
 }  // namespace yagura::archive

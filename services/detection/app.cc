@@ -148,8 +148,9 @@ class DetectionApp final : public rpc::App {
 
 }  // namespace
 
-std::unique_ptr<rpc::App> MakeApp(const rpc::Platform& platform, Settings settings) {
-  return std::make_unique<DetectionApp>(platform, std::move(settings));
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform) {
+  return std::make_unique<DetectionApp>(platform, settings);
 }
 
 }  // namespace yagura::detection

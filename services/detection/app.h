@@ -2,12 +2,15 @@
 
 #include <memory>
 
+#include "absl/status/statusor.h"
+
 #include "common/rpc/app.h"
 #include "services/detection/settings.h"
 
 namespace yagura::detection {
 
 // The detection service: DetectionService, the two workers, the rules of the content folder.
-std::unique_ptr<rpc::App> MakeApp(const rpc::Platform& platform, Settings settings);
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform);
 
 }  // namespace yagura::detection

@@ -18,7 +18,7 @@ stream::Topic ReadTopic(config::SettingsReader& reader, const stream::Topic& fal
 
 }  // namespace
 
-Settings Settings::Read(config::SettingsReader& reader) {
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::hours;
   using std::chrono::milliseconds;
   using std::chrono::seconds;

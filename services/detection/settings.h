@@ -3,6 +3,8 @@
 #include <chrono>
 #include <filesystem>
 
+#include "absl/status/statusor.h"
+
 #include "common/stream/topic.h"
 
 namespace yagura::config {
@@ -22,9 +24,9 @@ struct Settings {
   std::chrono::milliseconds lateness{2 * 60'000};
   int groups_per_rule = 10'000;
   std::filesystem::path content_folder;  // of Sigma rules; empty: none
-
-  // Wrong and unknown keys are told by the reader's Finish.
-  static Settings Read(config::SettingsReader& reader);
 };
+
+// Wrong and unknown keys are told by the reader's Finish.
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader);
 
 }  // namespace yagura::detection

@@ -61,8 +61,8 @@ class App final : public rpc::App {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<rpc::App>> MakeApp(const Settings& settings,
-                                                  const rpc::Platform& platform) {
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform) {
   YAGURA_ASSIGN_OR_RETURN(
       auto key, auth::SigningKey::LoadOrCreate(platform.data_dir / settings.signing_key_file));
   platform.verifier->Trust(kTokenIssuer, key.public_key());

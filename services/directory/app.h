@@ -12,7 +12,7 @@ namespace yagura::directory {
 // The directory service. Loads (or makes) its signing key at once and adds it to the platform's
 // verifier, so that its tokens are good in this process from the first call on. Start waits up to a
 // minute for the state Redis, and makes what a first start needs.
-absl::StatusOr<std::unique_ptr<rpc::App>> MakeApp(const Settings& settings,
-                                                  const rpc::Platform& platform);
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform);
 
 }  // namespace yagura::directory

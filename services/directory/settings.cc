@@ -4,7 +4,7 @@
 
 namespace yagura::directory {
 
-Settings ReadSettings(config::SettingsReader& reader) {
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::hours;
   using std::chrono::minutes;
   using std::chrono::seconds;

@@ -25,6 +25,6 @@ struct Settings {
 };
 
 // Reads the section; unknown keys are reported by the root's Finish.
-Settings ReadSettings(config::SettingsReader& reader);
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader);
 
 }  // namespace yagura::directory

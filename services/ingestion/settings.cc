@@ -4,7 +4,7 @@
 
 namespace yagura::ingestion {
 
-Settings Settings::Read(config::SettingsReader& reader) {
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::milliseconds;
   using std::chrono::minutes;
   using std::chrono::seconds;

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/statusor.h"
+
 #include "common/stream/topic.h"
 
 namespace yagura::config {
@@ -26,9 +28,9 @@ struct Settings {
   uint64_t flow_memory_budget = 2ull << 30;
   std::chrono::milliseconds sources_refresh{5'000};
   std::chrono::milliseconds sources_wait{10'000};
-
-  // Wrong and unknown keys are told by the reader's Finish.
-  static Settings Read(config::SettingsReader& reader);
 };
+
+// Wrong and unknown keys are told by the reader's Finish.
+absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader);
 
 }  // namespace yagura::ingestion

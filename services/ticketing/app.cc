@@ -88,7 +88,8 @@ class TicketingApp : public rpc::App {
 
 }  // namespace
 
-std::unique_ptr<rpc::App> NewApp(const Settings& settings, const rpc::Platform& platform) {
+absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
+                                                 const rpc::Platform& platform) {
   return std::make_unique<TicketingApp>(settings, platform);
 }
 

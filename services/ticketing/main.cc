@@ -2,14 +2,6 @@
 #include "services/ticketing/app.h"
 
 int main(int argc, char** argv) {
-  using yagura::rpc::Platform;
-  return yagura::rpc::RunService(
-      argc, argv, "ticketing", [](yagura::config::SettingsReader& reader) -> yagura::rpc::MakeApp {
-        const auto settings = yagura::ticketing::ReadSettings(reader);
-        return [settings](
-                   const Platform& platform) -> absl::StatusOr<std::unique_ptr<yagura::rpc::App>> {
-          if (!settings.ok()) return settings.status();
-          return yagura::ticketing::NewApp(*settings, platform);
-        };
-      });
+  return yagura::rpc::RunService(argc, argv, "ticketing", yagura::ticketing::ReadSettings,
+                                 yagura::ticketing::NewApp);
 }

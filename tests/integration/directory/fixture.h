@@ -68,7 +68,7 @@ class DirectoryTest : public ::testing::Test {
         std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
                                             platform.clock));
     state_ = platform.state;
-    auto app = MakeApp(settings_, platform);
+    auto app = NewApp(settings_, platform);
     ASSERT_THAT(app, IsOk());
     std::vector<std::unique_ptr<rpc::App>> apps;
     apps.push_back(*std::move(app));

@@ -21,9 +21,11 @@ namespace {
 using ::testing::ExitedWithCode;
 
 // An EchoApp that asks its process to stop as soon as it has started.
-MakeApp ReadEchoSettings(config::SettingsReader& reader) {
+absl::StatusOr<MakeApp> ReadEchoSettings(config::SettingsReader& reader) {
   const auto greeting = reader.String("greeting", "hello", "What to say first.");
-  return [greeting](const Platform& platform) -> absl::StatusOr<std::unique_ptr<App>> {
+  if (greeting == "noise") return InvalidField("greeting", "must be words");
+  reader.String("farewell", "bye", "What to say last.");
+  return MakeApp([greeting](const Platform& platform) -> absl::StatusOr<std::unique_ptr<App>> {
     if (greeting == "silence") return InvalidField("greeting", "says nothing");
     struct Brief final : App {
       explicit Brief(std::filesystem::path f)
@@ -39,7 +41,7 @@ MakeApp ReadEchoSettings(config::SettingsReader& reader) {
       std::filesystem::path file;
     };
     return std::make_unique<Brief>(platform.data_dir / "stopped");
-  };
+  });
 }
 
 class RunServiceTest : public ::testing::Test {
@@ -88,6 +90,13 @@ TEST_F(RunServiceTest, PrintsEverySettingWithItsDefault) {
 TEST_F(RunServiceTest, WrongSettingsEndItBeforeAnythingStarts) {
   EXPECT_EQ(Run({"--settings", Settings("grcp:\n  address: x\n"), "--log-level", "error"}), 2);
   EXPECT_EQ(Run({"--no-such-option"}), 2);
+}
+
+TEST_F(RunServiceTest, SettingsThatTheServiceRefusesEndItWithTwoAndTheReason) {
+  const std::string settings = Settings("echo:\n  greeting: noise\n  farewell: none\n");
+  EXPECT_EXIT(exit(Run({"--settings", settings, "--data-dir", (folder / "data").string()})),
+              ExitedWithCode(2), "echo: greeting: must be words");
+  EXPECT_FALSE(std::filesystem::exists(folder / "data"));
 }
 
 TEST_F(RunServiceTest, ServesUntilSigtermThenStopsTheAppAndEndsWithZero) {

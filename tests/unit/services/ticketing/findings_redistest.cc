@@ -107,7 +107,7 @@ TEST_F(FindingsRedisTest, TheServiceReadsTheStreamOfFindings) {
                          .data_dir = {},
                          .logger = Logger::Null()};
   const Settings settings;
-  const auto app = NewApp(settings, platform);
+  ASSERT_OK_AND_ASSIGN(const auto app, NewApp(settings, platform));
   ASSERT_THAT(app->Start(), IsOk());
   stream::Producer producer(platform.flow, settings.findings, {});
   for (int i = 0; i < 20; ++i) {
