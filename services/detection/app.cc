@@ -27,6 +27,14 @@ constexpr std::string_view kMatchReader = "detection";
 constexpr std::string_view kWindowReader = "detection-windows";
 constexpr std::chrono::seconds kTrimInterval{5};
 
+// Without a budget: who drains the streams must write its hits and findings most of all while they
+// are full, or nothing could ever be trimmed again.
+stream::Producer::Options ProducerOptions() {
+  stream::Producer::Options options;
+  options.memory_budget_bytes = 0;
+  return options;
+}
+
 class DetectionApp final : public rpc::App {
  public:
   DetectionApp(const rpc::Platform& platform, Settings settings)
@@ -36,10 +44,10 @@ class DetectionApp final : public rpc::App {
         findings_(platform.state, FindingKind(), platform.clock),
         rules_(platform.state, RuleResourceKind(), platform.clock),
         rule_book_(std::make_shared<RuleBook>(rules_, platform.state, *platform.metrics, logger_)),
-        hits_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.hits,
-                                                       stream::Producer::Options{})),
+        hits_topic_(
+            std::make_shared<stream::Producer>(platform.flow, settings_.hits, ProducerOptions())),
         findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
-                                                           stream::Producer::Options{})),
+                                                           ProducerOptions())),
         sink_(std::make_shared<FindingSink>(findings_, findings_topic_)),
         match_(rule_book_, hits_topic_, settings_.fold, *platform.metrics),
         window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,
