@@ -35,9 +35,14 @@ struct ListenerOptions {
   int threads = 1;
   // Lines wait so long for the first map of sources before they go to quarantine.
   std::chrono::milliseconds sources_wait{10'000};
-  size_t max_connections = 10'000;     // TCP, a thread
+  // TCP, a thread; fewer where ConnectionsThatFit says so.
+  size_t max_connections = 10'000;
   int receive_buffer_bytes = 8 << 20;  // UDP, a thread; the kernel may grant less
 };
+
+// How many connections a TCP thread may hold where the process may have so many files. Half is left
+// to Redis, the spool and the rest: nobody needs to log in to make connections.
+size_t ConnectionsThatFit(const ListenerOptions& options, uint64_t files);
 
 // Takes syslog from the network on threads of its own.
 class Listener {

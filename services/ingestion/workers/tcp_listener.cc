@@ -1,5 +1,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -236,10 +237,30 @@ class TcpListener final : public Listener {
   std::vector<std::jthread> running_;
 };
 
+// How many files the process may have, after it has asked for all that it is allowed.
+uint64_t FilesOfProcess() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return 1024;
+  const rlimit all{files.rlim_max, files.rlim_max};
+  if (::setrlimit(RLIMIT_NOFILE, &all) == 0) files = all;
+  return files.rlim_cur;
+}
+
 }  // namespace
 
-StatusOr<std::unique_ptr<Listener>> MakeTcpListener(const ListenerOptions& options,
+size_t ConnectionsThatFit(const ListenerOptions& options, uint64_t files) {
+  const uint64_t fitting = files / 2 / static_cast<uint64_t>(std::max(options.threads, 1));
+  return std::clamp<uint64_t>(fitting, 1, std::max<size_t>(options.max_connections, 1));
+}
+
+StatusOr<std::unique_ptr<Listener>> MakeTcpListener(const ListenerOptions& asked,
                                                     const ListenerParts& parts) {
+  ListenerOptions options = asked;
+  options.max_connections = ConnectionsThatFit(asked, FilesOfProcess());
+  if (options.max_connections < asked.max_connections) {
+    parts.logger.Warning("fewer connections than set: the process may have too few files",
+                         {{"listener", options.name}, {"a_thread", options.max_connections}});
+  }
   std::vector<Socket> sockets;
   std::string address = options.address;
   for (int i = 0; i < options.threads; ++i) {

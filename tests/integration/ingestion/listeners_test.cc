@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <map>
@@ -62,6 +63,10 @@ class Client {
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
   }
+  bool HasEnded() const {
+    char byte = 0;
+    return ::recv(fd_, &byte, 1, MSG_DONTWAIT) == 0;
+  }
 
  private:
   int fd_;
@@ -98,8 +103,9 @@ class ListenersTest : public ::testing::Test {
     parts_.sink->Start();
   }
 
-  std::string Listen(bool tcp) {
+  std::string Listen(bool tcp, size_t max_connections = 10'000) {
     ListenerOptions options;
+    options.max_connections = max_connections;
     options.name = tcp ? "syslog_tcp" : "syslog_udp";
     options.address = "127.0.0.1:0";
     auto made = tcp ? MakeTcpListener(options, parts_) : MakeUdpListener(options, parts_);
@@ -179,6 +185,26 @@ TEST_F(ListenersTest, TcpLinesOfBothFramingsReachTheStreams) {
   }
   EXPECT_EQ(ids.size(), sent.size());
   EXPECT_EQ(denied, source.counts().denied);
+}
+
+TEST(ConnectionsThatFit, LeavesHalfOfTheFilesToOthers) {
+  ListenerOptions options;
+  options.max_connections = 10'000;
+  EXPECT_EQ(ConnectionsThatFit(options, 1 << 20), 10'000U);
+  EXPECT_EQ(ConnectionsThatFit(options, 1024), 512U);
+  options.threads = 4;
+  EXPECT_EQ(ConnectionsThatFit(options, 1024), 128U);
+  EXPECT_EQ(ConnectionsThatFit(options, 2), 1U);
+}
+
+TEST_F(ListenersTest, ATcpThreadRefusesMoreConnectionsThanItMayHold) {
+  const std::string address = Listen(true, 3);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<Client>(SOCK_STREAM, address));
+  EXPECT_TRUE(Eventually([&] {
+    return std::count_if(clients.begin(), clients.end(),
+                         [](const auto& client) { return client->HasEnded(); }) == 2;
+  }));
 }
 
 TEST_F(ListenersTest, UdpLinesReachTheStreams) {
