@@ -186,6 +186,8 @@ void NftDevice::WriteSshdConfig() {
                        "mount -t tmpfs tmpfs /run\n"
                        "mkdir -p /run/sshd\n"
                        "mount --bind {0}/shadow /etc/shadow\n"
+                       // What the machine's own root runs at log-in is no part of the device.
+                       "mount -t tmpfs tmpfs \"$(getent passwd root | cut -d: -f6)\"\n"
                        "exec /usr/sbin/sshd -D -e -f {0}/sshd_config\n",
                        folder),
            kWorldReadable);
