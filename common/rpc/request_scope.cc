@@ -16,7 +16,6 @@ namespace {
 
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
-using google::protobuf::Message;
 
 constexpr std::string_view kTenants = "tenants/";
 constexpr size_t kMaxResourceText = 256;
