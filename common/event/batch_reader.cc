@@ -223,7 +223,6 @@ struct BatchReader::Impl {
     if (!in.Varint(shapes_size)) return broken;
     for (const auto& [number, size] : core_sizes) {
       // ParseCoreDirectory has filled the slot of every number that it returned.
-      // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
       if (!in.Bytes(size, core[number - 1]->bytes)) return broken;
     }
     for (size_t i = 0; i < fields.size(); ++i) {

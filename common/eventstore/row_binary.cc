@@ -144,7 +144,6 @@ StatusOr<Type> ParseType(std::string_view text, int depth) {
   const std::string_view name = text.substr(0, open);
   const auto arguments = SplitArguments(text.substr(open + 1, text.size() - open - 2));
   // SimpleType knows these three.
-  // NOLINTNEXTLINE(bugprone-unchecked-optional-access)
   if (name == "Enum8" || name == "Enum16" || name == "DateTime") return *SimpleType(name);
   if (name == "Array" || name == "Map" || name == "Tuple") return ParseList(name, arguments, depth);
   if (arguments.empty()) return ProtocolError("a type without arguments");

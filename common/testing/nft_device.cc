@@ -64,7 +64,8 @@ bool CanConnect(const std::string& address, int port) {
   target.sin_family = AF_INET;
   target.sin_port = htons(static_cast<uint16_t>(port));
   inet_pton(AF_INET, address.c_str(), &target.sin_addr);
-  connect(fd, reinterpret_cast<sockaddr*>(&target), sizeof(target));
+  // Non-blocking: poll tells how it went.
+  (void)connect(fd, reinterpret_cast<sockaddr*>(&target), sizeof(target));
   pollfd waiting{fd, POLLOUT, 0};
   int error = 1;
   socklen_t size = sizeof(error);
