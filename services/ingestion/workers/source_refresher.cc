@@ -4,10 +4,11 @@
 #include <fstream>
 #include <sstream>
 
+#include "grpcpp/channel.h"
+
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
-#include "grpcpp/channel.h"
 #include "services/ingestion/workers/current_sources.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 
