@@ -199,8 +199,12 @@ class Demo {
     return client_.Call(method, request);
   }
 
-  // Until every alert has been told and has its ticket.
+  // Until everything that was found has its alert, and nothing has come for a while: some rules
+  // count over a window.
   absl::Status AwaitCase() {
+    constexpr std::chrono::seconds kQuiet{3};
+    int seen = -1;
+    auto last_news = std::chrono::steady_clock::now();
     return Await("findings, alerts, mails and tickets", [&]() -> absl::StatusOr<bool> {
       YAGURA_ASSIGN_OR_RETURN(findings_, List(&DetectionService::Stub::ListFindings));
       YAGURA_ASSIGN_OR_RETURN(alerts_, List(&NotificationService::Stub::ListAlerts));
@@ -209,9 +213,13 @@ class Demo {
       const auto delivered =
           std::ranges::count(deliveries_.deliveries(), notification::v1::DELIVERED,
                              &notification::v1::Delivery::state);
-      return findings_.findings_size() > 0 && alerts_.alerts_size() > 0 &&
+      const int known = findings_.findings_size() + alerts_.alerts_size() +
+                        tickets_.tickets_size() + deliveries_.deliveries_size();
+      if (std::exchange(seen, known) != known) last_news = std::chrono::steady_clock::now();
+      return findings_.findings_size() > 0 && alerts_.alerts_size() == findings_.findings_size() &&
              tickets_.tickets_size() > 0 && delivered > 0 &&
-             delivered == deliveries_.deliveries_size();
+             delivered == deliveries_.deliveries_size() &&
+             std::chrono::steady_clock::now() - last_news >= kQuiet;
     });
   }
 

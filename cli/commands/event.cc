@@ -107,7 +107,8 @@ void AddCount(Program& program, CLI::App& group) {
       *group.add_subcommand("count", "How many events match, by groups with --by (top values)");
   AddRangeOptions(command, options->range);
   command.add_option("--by", options->by, "Up to 4 names to group by: src.ip, fields.attack, ...")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->allow_extra_args(false);
   command.add_option("--limit", options->limit, "Most groups")->capture_default_str();
   command.add_flag("--skip-missing", options->skip_missing, "Leave out groups without a value");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
