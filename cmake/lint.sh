@@ -1,6 +1,6 @@
 #!/bin/sh
 # Usage: lint.sh BUILD_DIR. Checks the format of all sources, the rule of who includes whom, the protos,
-# and runs clang-tidy on the sources that changed since YAGURA_LINT_BASE (a commit; default: since four
+# and runs clang-tidy on the shipped sources (not tests) that changed since YAGURA_LINT_BASE (a commit; default: since four
 # hours before the newest commit, or everything in a younger history).
 set -eu
 build=$1
@@ -24,9 +24,9 @@ if [ -z "$base" ]; then
   base=$(git rev-list -1 --before="$((newest - 14400))" HEAD)
 fi
 if [ -n "$base" ]; then
-  files=$(git diff --name-only --diff-filter=d "$base" -- '*.cc')
+  files=$(git diff --name-only --diff-filter=d "$base" -- 'common/*.cc' 'services/*.cc' 'cli/*.cc')
 else
-  files=$(git ls-files '*.cc')
+  files=$(git ls-files 'common/*.cc' 'services/*.cc' 'cli/*.cc')
 fi
 files=$(for f in $files; do grep -q "\"file\": \".*/$f\"" "$build/compile_commands.json" && echo "$f"; done || true)
 echo "clang-tidy on $(echo "$files" | grep -c . || true) files"
