@@ -55,8 +55,8 @@ bool ResourceStore::Impl::IsCurrent(const redis::Reply& marker) const {
 }
 
 absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
-  static const redis::Script script(kScript);
-  static const redis::Script finish(kFinishScript);
+  static const redis::Script kMove(kScript);
+  static const redis::Script kFinish(kFinishScript);
   const std::string marker_key = IndexMarkerKey(kind.kind(), tenant);
   const std::string cursor_key = ReindexCursorKey(kind.kind(), tenant);
   const std::string all_key = AllIdsKey(kind.kind(), tenant);
@@ -106,8 +106,8 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
       {
         YAGURA_ASSIGN_OR_RETURN(auto lease, state->Acquire());
         YAGURA_ASSIGN_OR_RETURN(const auto changed,
-                                script.Run(*lease, redis::Args(keys.begin(), keys.end()),
-                                           redis::Args(args.begin(), args.end())));
+                                kMove.Run(*lease, redis::Args(keys.begin(), keys.end()),
+                                          redis::Args(args.begin(), args.end())));
         // A writer of this version has made the entries itself; another one has left the marker
         // dirty. Either way there is nothing to repeat here.
         static_cast<void>(changed);
@@ -119,7 +119,7 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
     {
       YAGURA_ASSIGN_OR_RETURN(auto lease, state->Acquire());
       YAGURA_ASSIGN_OR_RETURN(const auto reply,
-                              finish.Run(*lease, {marker_key, cursor_key}, {token, version}));
+                              kFinish.Run(*lease, {marker_key, cursor_key}, {token, version}));
       done = reply.integer;
     }
     if (done == 1) return DropOtherIndexes(tenant);

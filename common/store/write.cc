@@ -83,8 +83,8 @@ return {'DONE', ''}
 )lua";
 
 const redis::Script& WriteScript() {
-  static const redis::Script script(kWriteScript);  // immutable
-  return script;
+  static const redis::Script kWrite(kWriteScript);  // immutable
+  return kWrite;
 }
 
 std::string_view NameOf(WriteKind kind) {

@@ -70,10 +70,10 @@ absl::StatusOr<int64_t> LoginThrottle::Run(const redis::Script& script, std::str
 }
 
 absl::Status LoginThrottle::Begin(std::string_view user, std::string_view address) {
-  static const redis::Script script(kBegin);
+  static const redis::Script kBeginScript(kBegin);
   YAGURA_ASSIGN_OR_RETURN(
       const int64_t wait,
-      Run(script, user, address,
+      Run(kBeginScript, user, address,
           {std::to_string(limits_.window.count()), std::to_string(limits_.per_address),
            std::to_string(limits_.per_user), std::to_string(limits_.per_user_and_address),
            fmt::format("from {}", address)}));
@@ -84,8 +84,8 @@ absl::Status LoginThrottle::Begin(std::string_view user, std::string_view addres
 }
 
 absl::Status LoginThrottle::Succeeded(std::string_view user, std::string_view address) {
-  static const redis::Script script(kSucceeded);
-  return Run(script, user, address, {fmt::format("from {}", address)}).status();
+  static const redis::Script kSucceededScript(kSucceeded);
+  return Run(kSucceededScript, user, address, {fmt::format("from {}", address)}).status();
 }
 
 absl::Status LoginThrottle::Forgive(std::string_view user) {
