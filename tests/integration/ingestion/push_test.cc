@@ -264,8 +264,8 @@ TEST_F(PushTest, ABadBatchIsAnsweredAndTheStreamGoesOn) {
   EXPECT_EQ(Stored().size(), 1u);
 }
 
-// Not run: on an idle machine gRPC's client takes in all the answers that this sender leaves
-// unread, so that nothing is cut off. It needs a client whose window stays small.
+// Not run: it failed on an otherwise idle machine, cause unknown, also with a fixed client window.
+// Whether such a sender is cut off is therefore unproven.
 TEST_F(PushTest, DISABLED_ASenderThatReadsNoAnswersIsCutOffAndHoldsUpNobody) {
   const auto deaf = Open();
   int written = 0;
