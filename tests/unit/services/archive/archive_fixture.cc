@@ -71,6 +71,15 @@ std::string MakeBatch(const std::string& tenant, const std::string& batch_id, in
   return builder.Finish();
 }
 
+bool Await(const std::function<bool()>& done, std::chrono::milliseconds limit) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return true;
+}
+
 rpc::Call MakeCall(const std::string& tenant, const std::set<std::string>& tenants) {
   auth::Grant grant;
   grant.role = "admin";
@@ -128,12 +137,11 @@ uint64_t Archive::CountEvents(const std::string& what) {
 }
 
 bool Archive::AwaitEvents(uint64_t count) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (CountEvents() < count) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  return true;
+  return Await([&] { return CountEvents() >= count; });
+}
+
+bool Archive::AwaitNoLag() {
+  return Await([this] { return Lag() == 0; });
 }
 
 uint64_t Archive::Lag() {

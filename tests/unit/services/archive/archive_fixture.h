@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,10 @@ event::v1::Event MakeEvent(const std::string& tenant, int number);
 
 // A batch of events `first`..`first + count - 1`.
 std::string MakeBatch(const std::string& tenant, const std::string& batch_id, int first, int count);
+
+// Looks again and again until `done`; false after `limit`.
+bool Await(const std::function<bool()>& done,
+           std::chrono::milliseconds limit = std::chrono::seconds(60));
 
 // Collects what a handler sends.
 class CollectingOutbox : public rpc::RawOutbox {
@@ -64,6 +69,8 @@ class Archive {
   bool AwaitEvents(uint64_t count);
   uint64_t CountEvents(const std::string& what = "count()");
   uint64_t Lag();
+  // Waits until the writer has committed everything; false after 60 s.
+  bool AwaitNoLag();
 
   testing::EventStore store;
   testing::RedisServer redis;

@@ -98,7 +98,7 @@ TEST(EventWriter, NothingIsMissingOrDoubledWhateverIsKilled) {
   const auto writer = archive.NewWriter(Quick());
   writer->Start();
   EXPECT_TRUE(archive.AwaitEvents(kBatches * kEventsPerBatch));
-  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_TRUE(archive.AwaitNoLag());
   writer->Stop();
   EXPECT_EQ(archive.CountEvents(), static_cast<uint64_t>(kBatches * kEventsPerBatch));
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"),
@@ -133,7 +133,7 @@ TEST(EventWriter, ARangeThatWasInsertedAndNotCommittedIsNotDoubled) {
   const auto writer = archive.NewWriter(Quick());
   writer->Start();
   EXPECT_TRUE(archive.AwaitEvents(60));
-  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(archive.AwaitNoLag());
   writer->Stop();
   EXPECT_EQ(archive.CountEvents(), 60u);
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 60u);
@@ -151,10 +151,11 @@ TEST(EventWriter, AStaleHolderCanPlanNothing) {
   internal::v1::PlannedRange plan;
   plan.set_token("of one");
   ASSERT_THAT(plans.Save(0, {"one", first.epoch()}, plan), IsOk());
-  std::this_thread::sleep_for(std::chrono::milliseconds(80));
-  ASSERT_OK_AND_ASSIGN(const auto second, take("two"));
+  // The lease of the first runs out.
+  auto second = take("two");
+  ASSERT_TRUE(Await([&] { return second.ok() || (second = take("two")).ok(); }));
   plan.set_token("of two");
-  ASSERT_THAT(plans.Save(0, {"two", second.epoch()}, plan), IsOk());
+  ASSERT_THAT(plans.Save(0, {"two", second->epoch()}, plan), IsOk());
   plan.set_token("of one again");
   EXPECT_THAT(plans.Save(0, {"one", first.epoch()}, plan),
               StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
@@ -168,10 +169,7 @@ TEST(EventWriter, AStoreThatIsDownIsWaitedForWhileThereIsRoom) {
   archive.Produce("acme", "b", 0, 100);
   const auto writer = archive.NewWriter(Quick());
   writer->Start();
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (writer->Health().ok() && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  EXPECT_TRUE(Await([&] { return !writer->Health().ok(); }));
   EXPECT_THAT(writer->Health(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
   EXPECT_EQ(archive.spool->ranges(), 0u);
   archive.store.Start();
@@ -191,11 +189,7 @@ TEST(EventWriter, BeyondItsShareOfRedisItSpoolsAndCatchesUp) {
   {
     const auto writer = archive.NewWriter(options);
     writer->Start();
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (archive.Lag() > 0 && std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    EXPECT_EQ(archive.Lag(), 0u) << "the streams are free again";
+    EXPECT_TRUE(archive.AwaitNoLag()) << "the streams are free again";
     writer->Stop();
   }
   EXPECT_GT(archive.spool->ranges(), 0u);
@@ -204,12 +198,8 @@ TEST(EventWriter, BeyondItsShareOfRedisItSpoolsAndCatchesUp) {
   const auto writer = archive.NewWriter(options);
   writer->Start();
   EXPECT_TRUE(archive.AwaitEvents(2000));
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (archive.spool->ranges() > 0 && std::chrono::steady_clock::now() < deadline) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  EXPECT_TRUE(Await([&] { return archive.spool->ranges() == 0; }));
   writer->Stop();
-  EXPECT_EQ(archive.spool->ranges(), 0u);
   EXPECT_EQ(archive.CountEvents(), 2000u);
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 2000u);
 }
@@ -222,7 +212,7 @@ TEST(EventWriter, ABrokenBatchStopsNobody) {
   const auto writer = archive.NewWriter(Quick());
   writer->Start();
   EXPECT_TRUE(archive.AwaitEvents(20));
-  while (archive.Lag() > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  EXPECT_TRUE(archive.AwaitNoLag());
   writer->Stop();
   EXPECT_EQ(writer->broken(), 1u);
   const auto dead = archive.flow->Command({"XLEN", stream::DeadLetterKey("events", 0)});
