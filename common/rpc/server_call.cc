@@ -8,6 +8,7 @@
 #include "google/protobuf/message.h"
 #include "grpcpp/impl/codegen/proto_utils.h"
 
+#include "common/rpc/peer.h"
 #include "common/rpc/request_digest.h"
 #include "common/rpc/server_call_reactor.h"
 #include "common/status/status.h"
@@ -36,9 +37,6 @@ absl::Status DeadlineExceeded() {
   return MakeError(absl::StatusCode::kDeadlineExceeded, "DEADLINE_EXCEEDED",
                    "the deadline has passed");
 }
-
-// "ipv4:10.0.0.1:50000" without the port.
-std::string PeerHost(std::string_view peer) { return std::string(peer.substr(0, peer.rfind(':'))); }
 
 // A handler that throws has a fault; its text may hold anything, so it goes to the log alone.
 template <typename Function>
@@ -110,7 +108,7 @@ absl::Status ServerCall::Admit(grpc::GenericCallbackServerContext* context) {
   }
   if (method_->is_public()) {
     principal_ = std::make_shared<const auth::Principal>();
-    quota_key_ = "peer " + PeerHost(peer_);
+    quota_key_ = "peer " + PeerNetwork(peer_);
   } else {
     const auto& metadata = context->client_metadata();
     const auto header = metadata.find("authorization");

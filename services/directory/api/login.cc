@@ -1,4 +1,5 @@
 #include "common/clock/proto_time.h"
+#include "common/rpc/peer.h"
 #include "common/store/change_feed.h"
 #include "services/directory/api/directory_api.h"
 #include "services/directory/api/standard.h"
@@ -24,7 +25,7 @@ class LoginApi {
   explicit LoginApi(Parts& parts) : parts_(parts) {}
 
   absl::StatusOr<v1::TokenResponse> Login(const Call& call, const v1::LoginRequest& request) {
-    const std::string address = AddressOfPeer(call.peer());
+    const std::string address = rpc::PeerNetwork(call.peer());
     const bool named = store::IsValidId(request.tenant()) && store::IsValidId(request.user()) &&
                        request.password().size() <= kMaxPasswordBytes;
     const std::string name =
@@ -42,7 +43,7 @@ class LoginApi {
 
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
                                                    const v1::ExchangeApiKeyRequest& request) {
-    const std::string address = AddressOfPeer(call.peer());
+    const std::string address = rpc::PeerNetwork(call.peer());
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
     const auto secret = request.secret().size() <= kMaxSecretBytes
                             ? ParseKeySecret(request.secret())
@@ -159,7 +160,7 @@ class LoginApi {
     record.set_action(action);
     record.set_resource(std::string(name));
     record.set_kind("directory.session");
-    record.set_detail("from " + AddressOfPeer(call.peer()));
+    record.set_detail("from " + rpc::PeerAddress(call.peer()));
     record.set_status_code(code);
     return store::AppendRecords(*parts_.state, {record});
   }

@@ -93,12 +93,4 @@ absl::Status LoginThrottle::Forgive(std::string_view user) {
   return state_->Command({"DEL", key}).status();
 }
 
-std::string AddressOfPeer(std::string_view peer) {
-  const size_t family = peer.find(':');
-  if (family == std::string_view::npos) return std::string(peer.substr(0, 64));
-  const bool has_port = peer.starts_with("ipv4:") || peer.starts_with("ipv6:");
-  if (has_port) peer = peer.substr(0, peer.rfind(':'));
-  return std::string(peer.substr(0, 64));
-}
-
 }  // namespace yagura::directory

@@ -30,7 +30,8 @@ class LoginThrottle {
   LoginThrottle(std::shared_ptr<redis::Pool> state, ThrottleLimits limits);
 
   // RESOURCE_EXHAUSTED (LOGIN_THROTTLED, with the time to wait) where a counter is used up;
-  // otherwise counts the attempt. `user` is "tenants/{tenant}/users/{user}", empty for API keys.
+  // otherwise counts the attempt. `user` is "tenants/{tenant}/users/{user}", empty for API keys;
+  // `address` what a caller cannot change at will, rpc::PeerNetwork.
   absl::Status Begin(std::string_view user, std::string_view address);
   // The attempt was right: it no longer counts.
   absl::Status Succeeded(std::string_view user, std::string_view address);
@@ -44,8 +45,5 @@ class LoginThrottle {
   const std::shared_ptr<redis::Pool> state_;
   const ThrottleLimits limits_;
 };
-
-// "ipv4:192.0.2.1:50000" without the port.
-std::string AddressOfPeer(std::string_view peer);
 
 }  // namespace yagura::directory

@@ -5,6 +5,7 @@
 #include "gtest/gtest.h"
 
 #include "common/redis/pool.h"
+#include "common/rpc/peer.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "services/directory/storage/login_throttle.h"
@@ -53,6 +54,16 @@ TEST_F(LoginThrottleTest, ManyUsersAndKeysFromOneAddress) {
   EXPECT_THAT(throttle_.Begin("", "a"), Throttled());
   EXPECT_THAT(throttle_.Begin(bob_, "a"), Throttled());
   EXPECT_THAT(throttle_.Begin(bob_, "b"), IsOk());
+}
+
+TEST_F(LoginThrottleTest, AddressesOfOneSlash64AreOne) {
+  for (int i = 0; i < 8; ++i) {
+    const auto peer = "ipv6:%5B2001:db8::" + std::to_string(i) + "%5D:50000";
+    EXPECT_THAT(throttle_.Begin("", rpc::PeerNetwork(peer)), IsOk());
+  }
+  EXPECT_THAT(throttle_.Begin("", rpc::PeerNetwork("ipv6:%5B2001:db8::ffff%5D:50000")),
+              Throttled());
+  EXPECT_THAT(throttle_.Begin("", rpc::PeerNetwork("ipv6:%5B2001:db8:0:1::1%5D:50000")), IsOk());
 }
 
 TEST_F(LoginThrottleTest, WhoIsRightIsNotCounted) {

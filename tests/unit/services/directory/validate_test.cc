@@ -4,7 +4,6 @@
 #include "gtest/gtest.h"
 
 #include "common/testing/status_matchers.h"
-#include "services/directory/storage/login_throttle.h"
 #include "services/directory/storage/password_hasher.h"
 
 namespace yagura::directory {
@@ -132,13 +131,6 @@ TEST(KeySecretTest, TellsWhoseItIs) {
         std::string("ygr_A_b_00"), secret.substr(0, secret.size() - 1) + "g"}) {
     EXPECT_THAT(ParseKeySecret(bad), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
   }
-}
-
-TEST(PeerTest, AnAddressIsThePeerWithoutItsPort) {
-  EXPECT_EQ(AddressOfPeer("ipv4:192.0.2.1:50000"), "ipv4:192.0.2.1");
-  EXPECT_EQ(AddressOfPeer("ipv6:[2001:db8::1]:50000"), "ipv6:[2001:db8::1]");
-  EXPECT_EQ(AddressOfPeer("unix:"), "unix:");
-  EXPECT_EQ(AddressOfPeer(""), "");
 }
 
 }  // namespace
