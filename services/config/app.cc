@@ -84,7 +84,7 @@ class ConfigApp final : public rpc::App {
         credentials_(stores, projections_.credentials, vault, platform.clock),
         snapshots_(stores, vault, access_, platform.clock, settings.max_snapshots_at_once,
                    settings.snapshot_timeout),
-        changes_(stores, projections_.changes, vault, drivers_, worker_, platform.clock) {}
+        changes_(stores, projections_.changes, vault, drivers_, access_, worker_, platform.clock) {}
 
   std::string_view name() const override { return "config"; }
 

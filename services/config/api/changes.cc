@@ -59,12 +59,14 @@ ChangeHandlers::ChangeHandlers(std::shared_ptr<Stores> stores,
                                std::shared_ptr<const store::Projection<v1::Change>> all,
                                std::shared_ptr<Vault> vault,
                                std::shared_ptr<const DriverSet> drivers,
+                               std::shared_ptr<const DeviceAccess> access,
                                std::shared_ptr<ApplyWorker> worker,
                                std::shared_ptr<const Clock> clock)
     : stores_(std::move(stores)),
       all_(std::move(all)),
       vault_(std::move(vault)),
       drivers_(std::move(drivers)),
+      access_(std::move(access)),
       worker_(std::move(worker)),
       clock_(std::move(clock)) {}
 
@@ -111,7 +113,8 @@ StatusOr<v1::Change> ChangeHandlers::Create(const rpc::Call& call,
   change.set_base_digest(base.digest());
   YAGURA_ASSIGN_OR_RETURN(*change.mutable_candidate_digest(),
                           vault_->DigestOf(call.tenant(), text));
-  Draft(change, StepOf(call, ""));
+  YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget target, access_->ChangeTargetOf(device));
+  Draft(change, StepOf(call, ""), target);
   YAGURA_RETURN_IF_ERROR(vault_->PutCandidate(call.write_context(), change, text));
   YAGURA_ASSIGN_OR_RETURN(v1::Change created,
                           stores_->changes.Create(call.write_context(), std::move(change)));
@@ -172,9 +175,15 @@ StatusOr<v1::Change> ChangeHandlers::Update(const rpc::Call& call,
             YAGURA_RETURN_IF_ERROR(MergeInto(request, change));
             if (!digest.empty()) change.set_candidate_digest(digest);
             YAGURA_RETURN_IF_ERROR(Validate(change));
-            return Edit(change, StepOf(call, ""));
+            YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget target, TargetNow(change));
+            return Edit(change, StepOf(call, ""), target);
           }));
   return WithDiff(std::move(updated));
+}
+
+StatusOr<v1::ChangeTarget> ChangeHandlers::TargetNow(const v1::Change& change) const {
+  YAGURA_ASSIGN_OR_RETURN(const v1::Device device, stores_->devices.Get(change.device()));
+  return access_->ChangeTargetOf(device);
 }
 
 StatusOr<v1::Change> ChangeHandlers::Move(const rpc::Call& call, const std::string& name,
@@ -189,8 +198,13 @@ StatusOr<v1::Change> ChangeHandlers::Move(const rpc::Call& call, const std::stri
 
 StatusOr<v1::Change> ChangeHandlers::Submit(const rpc::Call& call,
                                             const v1::SubmitChangeRequest& request) {
-  YAGURA_ASSIGN_OR_RETURN(v1::Change change, Move(call, request.name(), request.etag(),
-                                                  request.comment(), config::Submit));
+  YAGURA_ASSIGN_OR_RETURN(v1::Change change,
+                          Move(call, request.name(), request.etag(), request.comment(),
+                               [&](v1::Change& change, const Step& step) {
+                                 YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget target,
+                                                         TargetNow(change));
+                                 return config::Submit(change, step, target);
+                               }));
   return WithDiff(std::move(change));
 }
 
@@ -199,7 +213,8 @@ StatusOr<v1::Change> ChangeHandlers::Approve(const rpc::Call& call,
   if (request.digest().empty()) return InvalidField("digest", "is required");
   return Move(call, request.name(), request.etag(), request.comment(),
               [&](v1::Change& change, const Step& step) {
-                return config::Approve(change, step, request.digest());
+                YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget target, TargetNow(change));
+                return config::Approve(change, step, request.digest(), target);
               });
 }
 
@@ -255,7 +270,11 @@ StatusOr<v1::Change> ChangeHandlers::Apply(const rpc::Call& call,
     YAGURA_RETURN_IF_ERROR(worker_->CheckRoom());
     YAGURA_RETURN_IF_ERROR(TakeDevice(call, before));
   }
-  StatusOr<v1::Change> begun = Move(call, request.name(), request.etag(), "", config::BeginApply);
+  StatusOr<v1::Change> begun =
+      Move(call, request.name(), request.etag(), "", [&](v1::Change& change, const Step& step) {
+        YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget target, TargetNow(change));
+        return config::BeginApply(change, step, target);
+      });
   if (begun.ok()) {
     worker_->Enqueue(begun->name());
   } else if (approved && !absl::IsUnavailable(begun.status())) {

@@ -23,7 +23,8 @@ class ChangeHandlers {
   ChangeHandlers(std::shared_ptr<Stores> stores,
                  std::shared_ptr<const store::Projection<v1::Change>> all,
                  std::shared_ptr<Vault> vault, std::shared_ptr<const DriverSet> drivers,
-                 std::shared_ptr<ApplyWorker> worker, std::shared_ptr<const Clock> clock);
+                 std::shared_ptr<const DeviceAccess> access, std::shared_ptr<ApplyWorker> worker,
+                 std::shared_ptr<const Clock> clock);
 
   absl::StatusOr<v1::Change> Create(const rpc::Call& call, const v1::CreateChangeRequest& request);
   absl::StatusOr<v1::Change> Get(const rpc::Call& call, const v1::GetChangeRequest& request);
@@ -44,6 +45,8 @@ class ChangeHandlers {
                                   const MoveFn& move);
   Step StepOf(const rpc::Call& call, const std::string& comment) const;
 
+  // Where and how the change would be applied, as the inventory has it now.
+  absl::StatusOr<v1::ChangeTarget> TargetNow(const v1::Change& change) const;
   // The candidate's full text, secrets put back.
   absl::StatusOr<std::string> Resolve(const v1::Candidate& candidate, const v1::Change& change,
                                       const std::string& platform) const;
@@ -56,6 +59,7 @@ class ChangeHandlers {
   const std::shared_ptr<const store::Projection<v1::Change>> all_;
   const std::shared_ptr<Vault> vault_;
   const std::shared_ptr<const DriverSet> drivers_;
+  const std::shared_ptr<const DeviceAccess> access_;
   const std::shared_ptr<ApplyWorker> worker_;
   const std::shared_ptr<const Clock> clock_;
 };

@@ -2,19 +2,24 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
+#include <vector>
 
 #include "fmt/format.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/util/message_differencer.h"
 
 #include "common/blob/blob_store.h"
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::config {
 namespace {
 
 constexpr std::string_view kDigestPrefix = "sha256:";
+constexpr int kSshPort = 22;
 
 Status CheckState(const v1::Change& change, std::initializer_list<v1::ChangeState> allowed,
                   std::string_view verb) {
@@ -45,6 +50,11 @@ void AddAuthor(v1::Change& change, const std::string& actor) {
   if (!IsAuthor(change, actor)) change.add_authors(actor);
 }
 
+void SetTarget(v1::Change& change, const v1::ChangeTarget& now) {
+  *change.mutable_target() = now;
+  change.set_digest(ChangeDigest(change));
+}
+
 }  // namespace
 
 std::string ChangeDigest(const v1::Change& change) {
@@ -56,6 +66,7 @@ std::string ChangeDigest(const v1::Change& change) {
   bound.set_candidate_digest(change.candidate_digest());
   *bound.mutable_checks() = change.checks();
   *bound.mutable_dead_man_timeout() = change.dead_man_timeout();
+  if (change.has_target()) *bound.mutable_target() = change.target();
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -66,35 +77,72 @@ std::string ChangeDigest(const v1::Change& change) {
   return fmt::format("{}{}", kDigestPrefix, blob::DigestOf(bytes));
 }
 
+v1::ChangeTarget TargetOf(const v1::Device& device, const v1::Credential* credential) {
+  v1::ChangeTarget target;
+  target.set_platform(device.platform());
+  target.set_address(device.address());
+  target.set_port(device.port() == 0 ? kSshPort : device.port());
+  std::set<std::string> prints(device.host_key_fingerprints().begin(),
+                               device.host_key_fingerprints().end());
+  target.mutable_host_key_fingerprints()->Assign(prints.begin(), prints.end());
+  target.set_trust_host_key_on_first_use(device.trust_host_key_on_first_use());
+  target.set_credential(device.credential());
+  if (credential != nullptr) target.set_user_name(credential->user_name());
+  target.set_startup_path(device.startup_path());
+  return target;
+}
+
+Status CheckTarget(const v1::Change& change, const v1::ChangeTarget& now) {
+  const auto* fields = v1::ChangeTarget::descriptor();
+  std::vector<std::string> differing;
+  for (int i = 0; i < fields->field_count(); ++i) {
+    google::protobuf::util::MessageDifferencer differencer;
+    if (!differencer.CompareWithFields(change.target(), now, {fields->field(i)},
+                                       {fields->field(i)})) {
+      differing.emplace_back(fields->field(i)->name());
+    }
+  }
+  if (differing.empty()) return absl::OkStatus();
+  const std::string names = Join(differing, ", ");
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "TARGET_CHANGED",
+      fmt::format("{} or its credential no longer says what was approved ({}): cancel the change "
+                  "and make a new one",
+                  change.device(), names),
+      {{"fields", names}});
+}
+
 bool IsFinal(v1::ChangeState state) {
   return state == v1::VERIFIED || state == v1::ROLLED_BACK || state == v1::FAILED ||
          state == v1::REJECTED || state == v1::CANCELLED;
 }
 
-void Draft(v1::Change& change, const Step& step) {
+void Draft(v1::Change& change, const Step& step, const v1::ChangeTarget& now) {
   change.clear_authors();
   change.clear_history();
   change.clear_approver();
   change.clear_apply();
   AddAuthor(change, step.actor);
-  change.set_digest(ChangeDigest(change));
+  SetTarget(change, now);
   Move(change, step, v1::DRAFT);
 }
 
-Status Edit(v1::Change& change, const Step& step) {
+Status Edit(v1::Change& change, const Step& step, const v1::ChangeTarget& now) {
   YAGURA_RETURN_IF_ERROR(CheckState(change, {v1::DRAFT}, "edited"));
   AddAuthor(change, step.actor);
-  change.set_digest(ChangeDigest(change));
+  SetTarget(change, now);
   return absl::OkStatus();
 }
 
-Status Submit(v1::Change& change, const Step& step) {
+Status Submit(v1::Change& change, const Step& step, const v1::ChangeTarget& now) {
   YAGURA_RETURN_IF_ERROR(CheckState(change, {v1::DRAFT}, "submitted"));
+  SetTarget(change, now);
   Move(change, step, v1::SUBMITTED);
   return absl::OkStatus();
 }
 
-Status Approve(v1::Change& change, const Step& step, std::string_view digest) {
+Status Approve(v1::Change& change, const Step& step, std::string_view digest,
+               const v1::ChangeTarget& now) {
   YAGURA_RETURN_IF_ERROR(CheckState(change, {v1::SUBMITTED}, "approved"));
   if (IsAuthor(change, step.actor)) {
     return MakeError(absl::StatusCode::kPermissionDenied, "SELF_APPROVAL",
@@ -105,6 +153,7 @@ Status Approve(v1::Change& change, const Step& step, std::string_view digest) {
                      "the change is not the one that the digest was shown for",
                      {{"digest", change.digest()}});
   }
+  YAGURA_RETURN_IF_ERROR(CheckTarget(change, now));
   change.set_approver(step.actor);
   Move(change, step, v1::APPROVED);
   return absl::OkStatus();
@@ -122,13 +171,14 @@ Status Cancel(v1::Change& change, const Step& step) {
   return absl::OkStatus();
 }
 
-Status BeginApply(v1::Change& change, const Step& step) {
+Status BeginApply(v1::Change& change, const Step& step, const v1::ChangeTarget& now) {
   YAGURA_RETURN_IF_ERROR(CheckState(change, {v1::APPROVED}, "applied"));
   const bool approved = !change.approver().empty() && !IsAuthor(change, change.approver());
   if (!approved || change.digest() != ChangeDigest(change)) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "CHANGE_ALTERED",
                      "the change is no longer what was approved");
   }
+  YAGURA_RETURN_IF_ERROR(CheckTarget(change, now));
   v1::ApplyStatus& apply = *change.mutable_apply();
   apply.set_phase(v1::QUEUED);
   *apply.mutable_start_time() = ToProto(step.time);

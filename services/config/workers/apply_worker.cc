@@ -134,6 +134,7 @@ void ApplyWorker::Apply(const std::string& name, const std::stop_token& stop) {
   if (status.ok() && loaded->change.state() != v1::APPLYING) return;
   if (status.ok()) status = CheckTexts(*loaded);
   if (status.ok()) status = ClaimDevice(*loaded);
+  if (status.ok()) status = CheckUnmoved(*loaded);
   if (!status.ok()) {
     if (!IsPassing(status)) status = FailUnbegun(name, status);
     if (!status.ok()) {
@@ -183,10 +184,27 @@ Status ApplyWorker::ClaimDevice(const Loaded& loaded) const {
   return status;
 }
 
+// The device can no longer be edited, its credential can; and both could be until it was claimed.
+// What may have been loaded already is carried to its end at the approved target all the same.
+Status ApplyWorker::CheckUnmoved(const Loaded& loaded) const {
+  if (loaded.change.apply().phase() >= v1::LOADING) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const v1::Device device, stores_->devices.Get(loaded.device.name()));
+  YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget now, access_->ChangeTargetOf(device));
+  return CheckTarget(loaded.change, now);
+}
+
+StatusOr<v1::ChangeTarget> ApplyWorker::WhereTo(const Loaded& loaded) const {
+  // Begun by a release that approved no target.
+  if (!loaded.change.has_target()) return access_->ChangeTargetOf(loaded.device);
+  return loaded.change.target();
+}
+
 void ApplyWorker::Carry(Loaded& loaded, const std::stop_token& stop) {
   const std::string& name = loaded.change.name();
   const StatusOr<const Driver*> driver = access_->DriverOf(loaded.device);
-  StatusOr<DeviceTarget> target = access_->TargetOf(loaded.device);
+  const StatusOr<v1::ChangeTarget> where = WhereTo(loaded);
+  StatusOr<DeviceTarget> target =
+      where.ok() ? access_->Open(*where) : StatusOr<DeviceTarget>(where.status());
   Status status = driver.ok() ? target.status() : driver.status();
   if (!status.ok()) {
     if (!IsPassing(status)) FailUnbegun(name, status).IgnoreError();
@@ -200,7 +218,7 @@ void ApplyWorker::Carry(Loaded& loaded, const std::stop_token& stop) {
   order.job.dead_man =
       std::chrono::duration_cast<std::chrono::seconds>(FromProto(loaded.change.dead_man_timeout()));
   order.checks.assign(loaded.change.checks().begin(), loaded.change.checks().end());
-  order.startup_path = loaded.device.startup_path();
+  order.startup_path = where->startup_path();
   order.maybe_begun = loaded.change.apply().phase() >= v1::LOADING;
 
   logger_.Info("applying a change", {{"change", name}, {"device", loaded.device.name()}});

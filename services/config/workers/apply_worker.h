@@ -62,6 +62,8 @@ class ApplyWorker {
   absl::StatusOr<Loaded> Load(const std::string& name) const;
   absl::Status CheckTexts(const Loaded& loaded) const;
   absl::Status ClaimDevice(const Loaded& loaded) const;
+  absl::Status CheckUnmoved(const Loaded& loaded) const;
+  absl::StatusOr<v1::ChangeTarget> WhereTo(const Loaded& loaded) const;
   void Carry(Loaded& loaded, const std::stop_token& stop);
   bool NotePhase(const std::string& name, v1::ApplyPhase phase, double progress) const;
   absl::Status Finish(const Loaded& loaded, const ApplyReport& report);

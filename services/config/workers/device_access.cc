@@ -7,14 +7,9 @@
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
+#include "services/config/domain/change_machine.h"
 
 namespace yagura::config {
-namespace {
-
-constexpr int kSshPort = 22;
-
-}  // namespace
-
 DeviceAccess::DeviceAccess(std::shared_ptr<Stores> stores, std::shared_ptr<Vault> vault,
                            std::shared_ptr<DeviceConnector> connector,
                            std::shared_ptr<const DriverSet> drivers,
@@ -25,25 +20,34 @@ DeviceAccess::DeviceAccess(std::shared_ptr<Stores> stores, std::shared_ptr<Vault
       drivers_(std::move(drivers)),
       clock_(std::move(clock)) {}
 
-StatusOr<DeviceTarget> DeviceAccess::TargetOf(const v1::Device& device) const {
-  const auto no_credential = [&](std::string_view why) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_CREDENTIAL",
-                     fmt::format("{} {}", device.name(), why));
-  };
-  if (device.credential().empty()) return no_credential("has no credential");
+StatusOr<v1::ChangeTarget> DeviceAccess::ChangeTargetOf(const v1::Device& device) const {
+  if (device.credential().empty()) return TargetOf(device, nullptr);
   const auto credential = stores_->credentials.Get(device.credential());
-  if (absl::IsNotFound(credential.status()))
+  if (absl::IsNotFound(credential.status())) return TargetOf(device, nullptr);
+  if (!credential.ok()) return credential.status();
+  return TargetOf(device, &*credential);
+}
+
+StatusOr<DeviceTarget> DeviceAccess::Open(const v1::ChangeTarget& where) const {
+  const auto no_credential = [](std::string_view why) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_CREDENTIAL",
+                     fmt::format("the device {}", why));
+  };
+  if (where.credential().empty()) return no_credential("has no credential");
+  const auto credential = stores_->credentials.Get(where.credential());
+  if (absl::IsNotFound(credential.status())) {
     return no_credential("names a credential that is gone");
+  }
   if (!credential.ok()) return credential.status();
   YAGURA_ASSIGN_OR_RETURN(std::string secret, vault_->OpenSecret(credential->name()));
 
   DeviceTarget target;
-  target.address = device.address();
-  target.port = device.port() == 0 ? kSshPort : device.port();
-  target.host_key_fingerprints.assign(device.host_key_fingerprints().begin(),
-                                      device.host_key_fingerprints().end());
-  target.trust_on_first_use = device.trust_host_key_on_first_use();
-  target.user_name = credential->user_name();
+  target.address = where.address();
+  target.port = where.port();
+  target.host_key_fingerprints.assign(where.host_key_fingerprints().begin(),
+                                      where.host_key_fingerprints().end());
+  target.trust_on_first_use = where.trust_host_key_on_first_use();
+  target.user_name = where.user_name();
   if (credential->secret_kind() == v1::PRIVATE_KEY) {
     target.private_key = std::move(secret);
   } else {
@@ -59,7 +63,8 @@ StatusOr<const Driver*> DeviceAccess::DriverOf(const v1::Device& device) const {
 StatusOr<RunningConfiguration> DeviceAccess::ReadRunning(const v1::Device& device,
                                                          const Patience& patience) {
   YAGURA_ASSIGN_OR_RETURN(const Driver* driver, DriverOf(device));
-  YAGURA_ASSIGN_OR_RETURN(const DeviceTarget target, TargetOf(device));
+  YAGURA_ASSIGN_OR_RETURN(const v1::ChangeTarget where, ChangeTargetOf(device));
+  YAGURA_ASSIGN_OR_RETURN(const DeviceTarget target, Open(where));
   YAGURA_ASSIGN_OR_RETURN(const auto session, connector_->Connect(target, patience));
   YAGURA_ASSIGN_OR_RETURN(RunningConfiguration running, driver->Fetch(*session, patience));
   YAGURA_RETURN_IF_ERROR(NoteContact(device, session->host_key_fingerprint()));

@@ -20,8 +20,10 @@ class DeviceAccess {
                std::shared_ptr<DeviceConnector> connector, std::shared_ptr<const DriverSet> drivers,
                std::shared_ptr<const Clock> clock);
 
-  // FAILED_PRECONDITION (NO_CREDENTIAL).
-  absl::StatusOr<DeviceTarget> TargetOf(const v1::Device& device) const;
+  // Where and how a change to the device would be applied, as the inventory has it now.
+  absl::StatusOr<v1::ChangeTarget> ChangeTargetOf(const v1::Device& device) const;
+  // The same with the credential's secret: what to connect to. FAILED_PRECONDITION (NO_CREDENTIAL).
+  absl::StatusOr<DeviceTarget> Open(const v1::ChangeTarget& target) const;
   absl::StatusOr<const Driver*> DriverOf(const v1::Device& device) const;
   DeviceConnector& connector() const { return *connector_; }
 

@@ -227,6 +227,53 @@ TEST_F(ConfigService, RefusesToApplyOntoADeviceThatChangedAndShowsTheDifference)
   EXPECT_EQ(device_->Ruleset(), drifted);
 }
 
+TEST_F(ConfigService, DoesNotApplyAtATargetThatNobodyApproved) {
+  world_->worker->Start();
+  ASSERT_THAT(Snapshot(), IsOk());
+  const std::string before = device_->Ruleset();
+  ASSERT_OK_AND_ASSIGN(const v1::Change change,
+                       Approved(Draft(std::string(kRules) + "table ip x {\n}\n")));
+  EXPECT_EQ(change.target().address(), device_->address());
+  EXPECT_EQ(change.target().user_name(), "root");
+  EXPECT_THAT(change.target().host_key_fingerprints(),
+              ::testing::ElementsAre(device_->host_key_fingerprint()));
+
+  const auto edit_device = [&](const char* path, const v1::Device& to) {
+    v1::UpdateDeviceRequest request;
+    *request.mutable_device() = to;
+    request.mutable_device()->set_name(kFirewall);
+    request.mutable_device()->clear_etag();
+    request.mutable_update_mask()->add_paths(path);
+    return world_->devices->Update(CallAs("mallory"), request);
+  };
+  ASSERT_OK_AND_ASSIGN(const v1::Device right, world_->stores->devices.Get(kFirewall));
+  v1::Device wrong = right;
+  wrong.set_startup_path("/etc/cron.d/x");
+  wrong.set_address("127.0.0.1");
+  for (const char* path : {"startup_path", "address"}) {
+    ASSERT_THAT(edit_device(path, wrong), IsOk());
+    const auto refused = Apply(change.name());
+    EXPECT_THAT(refused, StatusIs(absl::StatusCode::kFailedPrecondition, "TARGET_CHANGED"));
+    EXPECT_THAT(std::string(Message(refused.status())), HasSubstr(path));
+    ASSERT_THAT(edit_device(path, right), IsOk());
+  }
+  v1::UpdateCredentialRequest user;
+  user.mutable_credential()->set_name("tenants/acme/credentials/root");
+  user.mutable_credential()->set_user_name("mallory");
+  ASSERT_THAT(world_->credentials->Update(CallAs("mallory"), user), IsOk());
+  EXPECT_THAT(Apply(change.name()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "TARGET_CHANGED"));
+  EXPECT_EQ(world_->stores->changes.Get(change.name())->state(), v1::APPROVED);
+  EXPECT_EQ(world_->stores->devices.Get(kFirewall)->applying_change(), "");
+  EXPECT_EQ(device_->Ruleset(), before);
+
+  // Once everything says again what was approved, it goes its way.
+  user.mutable_credential()->set_user_name("root");
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice"), user), IsOk());
+  ASSERT_THAT(Apply(change.name()), IsOk());
+  EXPECT_EQ(world_->AwaitEnd(change.name()).state(), v1::VERIFIED);
+}
+
 TEST_F(ConfigService, RecordsThatTheDeviceUndidACutOff) {
   world_->worker->Start();
   ASSERT_THAT(Snapshot(), IsOk());

@@ -64,8 +64,8 @@ ServiceWorld::ServiceWorld(const redis::Endpoint& state_redis,
   credentials = std::make_unique<CredentialHandlers>(stores, all_credentials, vault, SystemClock());
   snapshots = std::make_unique<SnapshotHandlers>(stores, vault, access, SystemClock(), 2,
                                                  std::chrono::seconds(20));
-  changes =
-      std::make_unique<ChangeHandlers>(stores, all_changes, vault, drivers, worker, SystemClock());
+  changes = std::make_unique<ChangeHandlers>(stores, all_changes, vault, drivers, access, worker,
+                                             SystemClock());
 }
 
 ServiceWorld::~ServiceWorld() {
