@@ -99,11 +99,21 @@ absl::StatusOr<SigningKey> SigningKey::LoadOrCreate(const std::filesystem::path&
     return MakeError(absl::StatusCode::kFailedPrecondition, "KEY_FILE_MALFORMED",
                      fmt::format("{} is not an Ed25519 seed of 64 hex digits", file.string()));
   }
+  auto key = FromSeed(*seed);
+  sodium_memzero(seed->data(), seed->size());
+  return key;
+}
+
+absl::StatusOr<SigningKey> SigningKey::FromSeed(std::string_view seed) {
+  RequireSodium();
+  if (seed.size() != crypto_sign_SEEDBYTES) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "KEY_MALFORMED",
+                     "an Ed25519 seed has 32 bytes");
+  }
   SigningKey key;
   key.secret_key_.resize(crypto_sign_SECRETKEYBYTES);
   key.public_key_.resize(crypto_sign_PUBLICKEYBYTES);
-  crypto_sign_seed_keypair(Bytes(key.public_key_), Bytes(key.secret_key_), Bytes(*seed));
-  sodium_memzero(seed->data(), seed->size());
+  crypto_sign_seed_keypair(Bytes(key.public_key_), Bytes(key.secret_key_), Bytes(seed));
   key.key_id_ = KeyId(key.public_key_);
   return key;
 }

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 
+#include <algorithm>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -18,6 +19,7 @@ namespace yagura::auth {
 namespace {
 
 constexpr size_t kMaxTokenBytes = 8192;
+constexpr size_t kMaxHeaderBytes = 256;
 constexpr size_t kMaxKeysPerIssuer = 16;
 constexpr std::chrono::seconds kSkew{30};
 constexpr std::string_view kInternalIssuer = "yagura-internal";
@@ -207,14 +209,21 @@ struct TokenVerifier::Impl {
     std::string id;
     std::string public_key;
   };
-  std::optional<std::string> Find(std::string_view issuer, std::string_view id) const {
+  // A key of whichever issuer: its id is a digest of it, so that there is one.
+  std::optional<std::string> Find(std::string_view id) const {
     std::shared_lock lock(mutex);
-    const auto found = issuers.find(issuer);
-    if (found == issuers.end()) return std::nullopt;
-    for (const Key& key : found->second) {
-      if (key.id == id) return key.public_key;
+    for (const auto& [issuer, keys] : issuers) {
+      for (const Key& key : keys) {
+        if (key.id == id) return key.public_key;
+      }
     }
     return std::nullopt;
+  }
+  bool Trusts(std::string_view issuer, std::string_view id) const {
+    std::shared_lock lock(mutex);
+    const auto found = issuers.find(issuer);
+    return found != issuers.end() && std::any_of(found->second.begin(), found->second.end(),
+                                                 [id](const Key& key) { return key.id == id; });
   }
 
   std::shared_ptr<const Clock> clock;
@@ -241,22 +250,26 @@ void TokenVerifier::Trust(std::string_view issuer, std::string_view public_key) 
   if (keys.size() > kMaxKeysPerIssuer) keys.pop_front();
 }
 
-absl::StatusOr<Principal> TokenVerifier::Verify(std::string_view jwt) const {
+absl::StatusOr<Principal> TokenVerifier::Verify(std::string_view jwt,
+                                                const VerifyGate& gate) const {
   if (jwt.size() > kMaxTokenBytes) return Invalid();
   const auto parts = Split(jwt, '.');
-  if (parts.size() != 3) return Invalid();
+  if (parts.size() != 3 || parts[0].size() > kMaxHeaderBytes) return Invalid();
   const auto header = Base64UrlDecode(parts[0]);
-  const auto payload = Base64UrlDecode(parts[1]);
   const auto signature = Base64UrlDecode(parts[2]);
-  if (!header || !payload || !signature) return Invalid();
+  if (!header || !signature) return Invalid();
   const auto key_id = ReadHeader(*header);
   if (!key_id) return Invalid();
-  auto claims = ReadClaims(*payload);
-  if (!claims) return Invalid();
-  const auto public_key = impl_->Find(claims->issuer, *key_id);
+  const auto public_key = impl_->Find(*key_id);
+  if (!public_key) return Invalid();
+  if (gate) YAGURA_RETURN_IF_ERROR(gate(*key_id));
   const std::string_view message = jwt.substr(0, parts[0].size() + 1 + parts[1].size());
-  if (!public_key || !VerifySignature(*public_key, message, *signature)) return Invalid();
-  if (!IssuerMaySay(*claims)) return Invalid();
+  if (!VerifySignature(*public_key, message, *signature)) return Invalid();
+  const auto payload = Base64UrlDecode(parts[1]);
+  auto claims = payload ? ReadClaims(*payload) : std::nullopt;
+  if (!claims || !impl_->Trusts(claims->issuer, *key_id) || !IssuerMaySay(*claims)) {
+    return Invalid();
+  }
   const int64_t now = UnixSeconds(impl_->clock->Now());
   if (claims->not_before > now + kSkew.count() || claims->issued_at > now + kSkew.count()) {
     return Invalid();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -19,6 +20,8 @@ class SigningKey {
   // Reads the seed from a file; makes the file (mode 0600) where it does not exist.
   static absl::StatusOr<SigningKey> LoadOrCreate(const std::filesystem::path& file);
   static SigningKey Generate();
+  // From 32 secret bytes, which the caller keeps sealed elsewhere.
+  static absl::StatusOr<SigningKey> FromSeed(std::string_view seed);
   std::string Sign(std::string_view message) const;              // 64 bytes
   const std::string& public_key() const { return public_key_; }  // 32 bytes
   const std::string& key_id() const { return key_id_; }
@@ -45,6 +48,10 @@ class TokenIssuer {
   std::shared_ptr<const Clock> clock_;
 };
 
+// Asked before a signature is checked, which is what costs: an error ends Verify with it. `key_id`
+// is that of a trusted key; nobody guesses the id of a key that is not published.
+using VerifyGate = std::function<absl::Status(std::string_view key_id)>;
+
 // Checks tokens of several issuers: people's and machines' tokens come from the directory
 // ("yagura"), calls between services from "yagura-internal", whose tokens live 60 s.
 class TokenVerifier {
@@ -52,8 +59,9 @@ class TokenVerifier {
   explicit TokenVerifier(std::shared_ptr<const Clock> clock);
   // `public_key`: 32 bytes. Keys of one issuer may overlap while they rotate. Thread-safe.
   void Trust(std::string_view issuer, std::string_view public_key);
-  // UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED); never says which part was wrong.
-  absl::StatusOr<Principal> Verify(std::string_view jwt) const;
+  // UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED); never says which part was wrong. Nothing of the
+  // claims is read before the signature is found good.
+  absl::StatusOr<Principal> Verify(std::string_view jwt, const VerifyGate& gate = {}) const;
 
  private:
   struct Impl;

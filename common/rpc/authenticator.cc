@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "fmt/format.h"
+
+#include "common/rpc/peer.h"
 #include "common/status/status.h"
 
 namespace yagura::rpc {
@@ -11,6 +14,7 @@ namespace {
 constexpr std::string_view kScheme = "Bearer ";
 constexpr size_t kMaxKnown = 4096;
 constexpr std::chrono::seconds kRemember{60};
+constexpr double kBadSignaturesPerSecond = 20;
 
 }  // namespace
 
@@ -20,11 +24,14 @@ std::string HomeTenantOf(const auth::Principal& principal) {
 }
 
 Authenticator::Authenticator(std::shared_ptr<auth::TokenVerifier> verifier,
-                             std::shared_ptr<const Clock> clock)
-    : verifier_(std::move(verifier)), clock_(std::move(clock)) {}
+                             std::shared_ptr<const Clock> clock, Counter* checks)
+    : verifier_(std::move(verifier)),
+      clock_(std::move(clock)),
+      checks_(checks),
+      bad_signatures_(kBadSignaturesPerSecond, clock_) {}
 
 absl::StatusOr<std::shared_ptr<const auth::Principal>> Authenticator::Authenticate(
-    std::string_view authorization) {
+    std::string_view authorization, std::string_view peer) {
   if (authorization.size() <= kScheme.size() ||
       !EqualsIgnoreCase(authorization.substr(0, kScheme.size()), kScheme)) {
     return MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_MISSING",
@@ -37,7 +44,23 @@ absl::StatusOr<std::shared_ptr<const auth::Principal>> Authenticator::Authentica
     const auto found = known_.find(token);
     if (found != known_.end() && now < found->second.until) return found->second.principal;
   }
-  auto verified = verifier_->Verify(token);
+  // Taken before the check and given back where it was good, so that bad tokens sent at once count
+  // like bad tokens in a row.
+  std::string taken_from;
+  auto verified = verifier_->Verify(token, [&](std::string_view key_id) -> absl::Status {
+    taken_from = fmt::format("{} {}", PeerNetwork(peer), key_id);
+    const auto wait = bad_signatures_.Take(taken_from, 1);
+    if (wait.count() == 0) {
+      checks_->Add();
+      return absl::OkStatus();
+    }
+    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_BAD_TOKENS",
+                                    "too many bad tokens have come from this address"),
+                          wait);
+  });
+  // An expired token was ours: its sender is late, not guessing.
+  const bool good = verified.ok() || ErrorReason(verified.status()) == "TOKEN_EXPIRED";
+  if (good) bad_signatures_.Give(taken_from, 1);
   if (!verified.ok()) return verified.status();
   auto principal = std::make_shared<const auth::Principal>(std::move(*verified));
   const std::unique_lock lock(mutex_);

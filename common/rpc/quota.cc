@@ -27,6 +27,12 @@ std::chrono::milliseconds Quota::Take(std::string_view key, double amount) {
   return std::chrono::milliseconds(0);
 }
 
+void Quota::Give(std::string_view key, double amount) {
+  const std::lock_guard lock(mutex_);
+  Bucket& bucket = Filled(key);
+  bucket.level = std::min(bucket.level + amount, std::max(rate_ * kBurstSeconds, 1.0));
+}
+
 std::chrono::milliseconds Quota::Charge(std::string_view key, double amount) {
   const std::lock_guard lock(mutex_);
   Bucket& bucket = Filled(key);

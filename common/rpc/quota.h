@@ -18,6 +18,8 @@ class Quota {
   // Takes `amount` where anything is left; an amount larger than the bucket makes the next ones
   // wait for longer instead of never being served. Zero or the time after which to try again.
   std::chrono::milliseconds Take(std::string_view key, double amount);
+  // Gives back what was taken for nothing.
+  void Give(std::string_view key, double amount);
   // Takes it in any case; how long to pause before the next.
   std::chrono::milliseconds Charge(std::string_view key, double amount);
 

@@ -119,7 +119,7 @@ absl::Status ServerCall::Admit(grpc::GenericCallbackServerContext* context) {
       }
       authorization_.assign(header->second.data(), header->second.size());
     }
-    YAGURA_ASSIGN_OR_RETURN(principal_, runtime_.authenticator.Authenticate(authorization_));
+    YAGURA_ASSIGN_OR_RETURN(principal_, runtime_.authenticator.Authenticate(authorization_, peer_));
     quota_key_ = HomeTenantOf(*principal_);
     // Said before anything is read: who may do this nowhere costs us no more.
     YAGURA_RETURN_IF_ERROR(method_->scope->CheckOpening(*principal_).status());

@@ -29,7 +29,7 @@ void ServerCall::CheckRights() {
     const std::lock_guard lock(mutex_);
     if (closing_) return;
   }
-  const auto principal = runtime_.authenticator.Authenticate(authorization_);
+  const auto principal = runtime_.authenticator.Authenticate(authorization_, peer_);
   if (!principal.ok()) {
     stop_.request_stop();
     Finish(principal.status());

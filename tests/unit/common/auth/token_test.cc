@@ -86,6 +86,21 @@ TEST_F(TokenTest, EveryChangedByteIsRefused) {
   }
 }
 
+TEST_F(TokenTest, TheGateIsAskedBeforeASignatureOfATrustedKeyAlone) {
+  std::vector<std::string> asked;
+  const VerifyGate gate = [&asked](std::string_view key_id) {
+    asked.emplace_back(key_id);
+    return absl::ResourceExhaustedError("later");
+  };
+  const auto stranger = TokenIssuer(SigningKey::Generate(), "yagura", clock);
+  EXPECT_EQ(verifier.Verify(stranger.Issue(alice, seconds(60)), gate).status().code(),
+            absl::StatusCode::kUnauthenticated);
+  EXPECT_TRUE(asked.empty());
+  EXPECT_EQ(verifier.Verify(issuer.Issue(alice, seconds(60)), gate).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(asked, testing::ElementsAre(key.key_id()));
+}
+
 TEST_F(TokenTest, KeysBelongToOneIssuer) {
   TokenIssuer other(key, "yagura-internal", clock);
   EXPECT_EQ(Reason(other.Issue({"services/x", {}, "", {}}, seconds(60))), "TOKEN_INVALID");

@@ -30,7 +30,7 @@ TEST(PeerNetwork, IsTheAddressInIpv4AndTheSlash64InIpv6) {
 
 TEST(PeerNetwork, TakesWhateverElseAsItIs) {
   EXPECT_EQ(PeerNetwork("ipv6:"), "ipv6:");
-  EXPECT_EQ(PeerNetwork("ipv6:%"), "ipv6:%");
+  EXPECT_EQ(PeerNetwork("ipv6:%"), "ipv6:");
   EXPECT_EQ(PeerNetwork("ipv6:%5Bnonsense%5D:1"), "ipv6:[nonsense]");
   EXPECT_EQ(PeerNetwork(std::string(5000, 'x')).size(), 64u);
 }

@@ -39,6 +39,17 @@ TEST(Quota, AStreamIsChargedAndToldHowLongToPause) {
   EXPECT_GE(quota.Charge("acme", 150), seconds(1));
 }
 
+TEST(Quota, WhatWasTakenForNothingIsGivenBack) {
+  Quota quota(10, std::make_shared<TestClock>());
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(quota.Take("acme", 1).count(), 0) << i;
+    quota.Give("acme", 1);
+  }
+  quota.Give("acme", 1000);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(quota.Take("acme", 1).count(), 0) << i;
+  EXPECT_GT(quota.Take("acme", 1).count(), 0) << "no more than a full bucket";
+}
+
 TEST(Quota, ManyKeysAreForgottenOnceTheirBucketsAreFull) {
   auto clock = std::make_shared<TestClock>();
   Quota quota(10, clock);

@@ -3,6 +3,7 @@
 #include <future>
 #include <thread>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "grpcpp/generic/generic_stub.h"
@@ -75,6 +76,47 @@ TEST(ServerUnary, WithoutAGoodTokenNothingIsServed) {
   const auto status = FromGrpc(server.stub()->GetEcho(&context, request, &response));
   EXPECT_EQ(ErrorReason(status), "TOKEN_MISSING");
   EXPECT_EQ(server.probe->calls, 0);
+}
+
+// The token with a signature that is not its own.
+std::string Forged(std::string token) {
+  token[token.size() - 10] = token[token.size() - 10] == 'A' ? 'B' : 'A';
+  return token;
+}
+
+TEST(ServerUnary, AFloodOfBadTokensCostsFewChecksOfSignatures) {
+  const auto clock = std::make_shared<TestClock>();
+  TestServer server({}, clock);
+  ASSERT_TRUE(server.Start().ok());
+  const auto request = Request("tenants/acme/echoes/e");
+  const std::string known = server.Token("engineer", {"acme"});
+  ASSERT_TRUE(server.GetAs(known, request).ok());
+  std::map<std::string, int> reasons;
+  for (int i = 0; i < 300; ++i) {
+    const auto token = Forged(server.Token("admin", {"*"}, fmt::format("tenants/a/users/{}", i)));
+    ++reasons[std::string(ErrorReason(server.GetAs(token, request).status()))];
+  }
+  EXPECT_EQ(reasons["TOKEN_INVALID"], 40);
+  EXPECT_EQ(reasons["TOO_MANY_BAD_TOKENS"], 260);
+  EXPECT_EQ(server.Metric("yagura_rpc_token_checks_total"), 41);
+
+  const auto told = server.GetAs(server.Token("viewer", {"acme"}), request).status();
+  EXPECT_TRUE(told.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
+  EXPECT_TRUE(server.GetAs(known, request).ok()) << "a token seen in the last minute goes on";
+  auth::Principal service{"services/detection", {{"service", true, {}}}, "", {}};
+  EXPECT_TRUE(server.GetAs(server.internal->Issue(service, std::chrono::seconds(60)), request).ok())
+      << "services are counted by themselves";
+  clock->Advance(std::chrono::seconds(1));
+  EXPECT_TRUE(server.GetAs(server.Token("engineer", {"acme"}), request).ok());
+}
+
+TEST(ServerUnary, GoodTokensAreNotCounted) {
+  TestServer server({}, std::make_shared<TestClock>());
+  ASSERT_TRUE(server.Start().ok());
+  for (int i = 0; i < 100; ++i) {
+    const auto token = server.Token("engineer", {"acme"}, fmt::format("tenants/acme/users/{}", i));
+    EXPECT_TRUE(server.GetAs(token, Request("tenants/acme/echoes/e")).ok()) << i;
+  }
 }
 
 TEST(ServerUnary, APublicMethodNeedsNobody) {
