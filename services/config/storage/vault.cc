@@ -12,12 +12,11 @@ namespace {
 using internal::v1::SealedSecret;
 using internal::v1::SealedText;
 
-// Creates the resource, or replaces what `fill` sets where it exists.
+// Creates the resource, or replaces what `fill` sets where it exists. A repeat of the same request
+// leaves alone what others have put there since.
 template <typename Message, typename Fill>
-Status Upsert(store::Store<Message>& store, store::WriteContext context, const std::string& name,
-              const Fill& fill) {
-  // The caller's request id guards the resource that this belongs to; sealing twice is harmless.
-  context.request_id.clear();
+Status Upsert(store::Store<Message>& store, const store::WriteContext& context,
+              const std::string& name, const Fill& fill) {
   Message message;
   message.set_name(name);
   fill(message);
@@ -67,9 +66,7 @@ StatusOr<std::string> Vault::OpenSecret(const std::string& credential) const {
 }
 
 Status Vault::ForgetSecret(const store::WriteContext& context, const std::string& credential) {
-  store::WriteContext own = context;
-  own.request_id.clear();
-  const Status status = stores_->secrets.Delete(own, credential);
+  const Status status = stores_->secrets.Delete(context, credential);
   return absl::IsNotFound(status) ? absl::OkStatus() : status;
 }
 
@@ -78,7 +75,11 @@ Status Vault::Put(Texts& texts, std::string_view kind, const store::WriteContext
   YAGURA_ASSIGN_OR_RETURN(const std::string sealed,
                           keyring_->Seal({TenantIdOf(name), kind, name}, text));
   YAGURA_ASSIGN_OR_RETURN(const std::string digest, blobs_->Put(sealed));
-  return Upsert(texts, context, name, [&](SealedText& message) { message.set_blob(digest); });
+  // The request id guards the resource that the text belongs to, whose name a repeat makes anew:
+  // that one needs its text too.
+  store::WriteContext own = context;
+  own.request_id.clear();
+  return Upsert(texts, own, name, [&](SealedText& message) { message.set_blob(digest); });
 }
 
 StatusOr<std::string> Vault::Open(const Texts& texts, std::string_view kind,
@@ -96,6 +97,14 @@ StatusOr<std::string> Vault::Open(const Texts& texts, std::string_view kind,
 Status Vault::PutSnapshot(const store::WriteContext& context, const std::string& snapshot,
                           std::string_view text) {
   return Put(stores_->snapshot_texts, "snapshot", context, snapshot, text);
+}
+
+Status Vault::ForgetSnapshot(const store::WriteContext& context, const std::string& snapshot) {
+  store::WriteContext own = context;
+  own.request_id.clear();
+  YAGURA_ASSIGN_OR_RETURN(const SealedText message, stores_->snapshot_texts.Get(snapshot));
+  YAGURA_RETURN_IF_ERROR(stores_->snapshot_texts.Delete(own, snapshot));
+  return blobs_->Delete(message.blob());
 }
 
 StatusOr<std::string> Vault::OpenSnapshot(const std::string& snapshot) const {

@@ -36,6 +36,8 @@ class Vault {
   absl::Status PutSnapshot(const store::WriteContext& context, const std::string& snapshot,
                            std::string_view text);
   absl::StatusOr<std::string> OpenSnapshot(const std::string& snapshot) const;
+  // Takes back a text whose snapshot is not kept after all.
+  absl::Status ForgetSnapshot(const store::WriteContext& context, const std::string& snapshot);
   absl::Status PutCandidate(const store::WriteContext& context, const v1::Change& change,
                             std::string_view text);
   absl::StatusOr<std::string> OpenCandidate(const v1::Change& change) const;

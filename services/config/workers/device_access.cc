@@ -7,6 +7,7 @@
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
+#include "common/text/text.h"
 #include "services/config/domain/change_machine.h"
 
 namespace yagura::config {
@@ -102,8 +103,16 @@ StatusOr<v1::Snapshot> DeviceAccess::Keep(const store::WriteContext& context,
   seed.set_scrubbed_secrets(static_cast<int32_t>(scrubbed.secrets.size()));
   seed.set_software_version(running.software_version);
   // The text first: a snapshot that is listed can be opened.
-  YAGURA_RETURN_IF_ERROR(vault_->PutSnapshot(context, seed.name(), running.text));
+  const std::string name = seed.name();
+  YAGURA_RETURN_IF_ERROR(vault_->PutSnapshot(context, name, running.text));
   YAGURA_ASSIGN_OR_RETURN(v1::Snapshot kept, stores_->snapshots.Create(context, std::move(seed)));
+  if (kept.name() != name) {  // a repeat: the first answer, with the text that was read then
+    YAGURA_RETURN_IF_ERROR(vault_->ForgetSnapshot(context, name));
+    YAGURA_ASSIGN_OR_RETURN(const std::string text, vault_->OpenSnapshot(kept.name()));
+    YAGURA_ASSIGN_OR_RETURN(const Scrubbed first, vault_->Scrub(tenant, text));
+    kept.set_text(ToValidUtf8(first.text));
+    return kept;
+  }
   YAGURA_RETURN_IF_ERROR(stores_->devices
                              .Mutate(ServiceContext("NoteSnapshot"), device.name(),
                                      [&](v1::Device& current) {
@@ -111,7 +120,7 @@ StatusOr<v1::Snapshot> DeviceAccess::Keep(const store::WriteContext& context,
                                        return absl::OkStatus();
                                      })
                              .status());
-  kept.set_text(scrubbed.text);
+  kept.set_text(ToValidUtf8(scrubbed.text));
   return kept;
 }
 

@@ -390,6 +390,45 @@ TEST_F(ConfigService, CredentialsInUseStayAndSecretsCanBeReplaced) {
   EXPECT_THAT(Snapshot(), IsOk());
 }
 
+TEST_F(ConfigService, ALateRepeatNeverBringsAnOldSecretBack) {
+  v1::UpdateCredentialRequest update;
+  update.mutable_credential()->set_name("tenants/acme/credentials/root");
+  update.mutable_secret()->set_password("old");
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice", "r1", "d1"), update), IsOk());
+  update.mutable_secret()->set_password(device_->password());
+  ASSERT_THAT(world_->credentials->Update(CallAs("bob", "r2", "d2"), update), IsOk());
+  update.mutable_secret()->set_password("old");
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice", "r1", "d1"), update), IsOk());
+  EXPECT_EQ(*world_->vault->OpenSecret("tenants/acme/credentials/root"), device_->password());
+
+  // Nor does a repeated removal take the secret of a credential that was made since.
+  v1::CreateCredentialRequest create;
+  create.set_parent(kParent);
+  create.set_credential_id("spare");
+  create.mutable_credential()->set_user_name("root");
+  create.mutable_secret()->set_password("first");
+  v1::DeleteCredentialRequest remove;
+  remove.set_name("tenants/acme/credentials/spare");
+  ASSERT_THAT(world_->credentials->Create(CallAs("alice", "r3", "d3"), create), IsOk());
+  ASSERT_THAT(world_->credentials->Delete(CallAs("alice", "r4", "d4"), remove), IsOk());
+  create.mutable_secret()->set_password("second");
+  ASSERT_THAT(world_->credentials->Create(CallAs("alice", "r5", "d5"), create), IsOk());
+  ASSERT_THAT(world_->credentials->Delete(CallAs("alice", "r4", "d4"), remove), IsOk());
+  EXPECT_EQ(*world_->vault->OpenSecret(remove.name()), "second");
+}
+
+TEST_F(ConfigService, ARepeatedSnapshotIsTheFirstOneWithItsText) {
+  v1::TakeSnapshotRequest request;
+  request.set_parent(kFirewall);
+  ASSERT_OK_AND_ASSIGN(const v1::Snapshot first,
+                       world_->snapshots->Take(CallAs("alice", "r1", "d1"), request));
+  device_->Load("add rule inet filter input tcp dport 4444 accept\n");
+  ASSERT_OK_AND_ASSIGN(const v1::Snapshot again,
+                       world_->snapshots->Take(CallAs("alice", "r1", "d1"), request));
+  EXPECT_EQ(again.name(), first.name());
+  EXPECT_EQ(again.text(), first.text());
+}
+
 TEST_F(ConfigService, ListsSnapshotsNewestFirstAndDiffsThem) {
   ASSERT_OK_AND_ASSIGN(const v1::Snapshot first, Snapshot());
   device_->Load("add rule inet filter input tcp dport 4444 accept\n");
