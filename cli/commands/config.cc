@@ -170,25 +170,65 @@ void AddCredentialCreate(Program& program, CLI::App& group) {
   });
 }
 
+struct ChangeOptions {
+  std::string tenant;
+  std::string device;
+  std::string title;
+  std::string reason;
+  std::string ticket;
+  std::string configuration_file;
+  std::string patch_file;
+  std::vector<std::string> contains;
+  std::vector<std::string> lacks;
+  int dead_man_seconds = 0;
+};
+
+void FillChange(const ChangeOptions& options, config::v1::Change& change) {
+  change.set_title(options.title);
+  change.set_reason(options.reason);
+  change.set_device(ResourceName(options.tenant, "devices", options.device));
+  if (!options.ticket.empty()) {
+    change.set_ticket(ResourceName(options.tenant, "tickets", options.ticket));
+  }
+  if (options.dead_man_seconds > 0) {
+    change.mutable_dead_man_timeout()->set_seconds(options.dead_man_seconds);
+  }
+  for (const auto& text : options.contains) {
+    auto& check = *change.add_checks();
+    check.set_title(fmt::format("has \"{}\"", text));
+    check.set_running_contains(text);
+  }
+  for (const auto& text : options.lacks) {
+    auto& check = *change.add_checks();
+    check.set_title(fmt::format("lacks \"{}\"", text));
+    check.set_running_lacks(text);
+  }
+}
+
+absl::StatusOr<config::v1::CreateChangeRequest> MakeChangeRequest(const ChangeOptions& options) {
+  config::v1::CreateChangeRequest request;
+  request.set_parent(TenantParent(options.tenant));
+  FillChange(options, *request.mutable_change());
+  if (!options.configuration_file.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_configuration(),
+                            ReadInput(options.configuration_file, kMaxConfigurationBytes));
+  } else if (!options.patch_file.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_patch(),
+                            ReadInput(options.patch_file, kMaxConfigurationBytes));
+  } else {
+    return InvalidField("candidate", "--config-file or --patch-file is needed");
+  }
+  SetRequestId(request);
+  return request;
+}
+
 void AddChangeCreate(Program& program, CLI::App& group) {
-  struct Options {
-    std::string tenant;
-    std::string device;
-    std::string title;
-    std::string reason;
-    std::string ticket;
-    std::string configuration_file;
-    std::string patch_file;
-    std::vector<std::string> contains;
-    std::vector<std::string> lacks;
-    int dead_man_seconds = 0;
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ChangeOptions>();
   CLI::App& command = *group.add_subcommand("create", "Draft a change of a device's configuration");
   command.add_option("title", options->title, "What it is about")->required();
   command.add_option("--tenant", options->tenant, "Tenant id")->required();
   command.add_option("--device", options->device, "Id of the device")->required();
-  command.add_option("--reason", options->reason, "Why it is needed");
+  command.add_option("--reason", options->reason, "Why it is needed; a change must say it");
   command.add_option("--ticket", options->ticket, "Id of the ticket that it belongs to");
   auto* whole = command.add_option("--config-file", options->configuration_file,
                                    "The whole new configuration; - is standard input");
@@ -202,38 +242,7 @@ void AddChangeCreate(Program& program, CLI::App& group) {
   command.add_option("--dead-man", options->dead_man_seconds,
                      "Seconds after which the device reverts by itself unless confirmed");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
-    config::v1::CreateChangeRequest request;
-    request.set_parent(TenantParent(options->tenant));
-    auto& change = *request.mutable_change();
-    change.set_title(options->title);
-    change.set_reason(options->reason);
-    change.set_device(ResourceName(options->tenant, "devices", options->device));
-    if (!options->ticket.empty()) {
-      change.set_ticket(ResourceName(options->tenant, "tickets", options->ticket));
-    }
-    if (options->dead_man_seconds > 0) {
-      change.mutable_dead_man_timeout()->set_seconds(options->dead_man_seconds);
-    }
-    for (const auto& text : options->contains) {
-      auto& check = *change.add_checks();
-      check.set_title(fmt::format("has \"{}\"", text));
-      check.set_running_contains(text);
-    }
-    for (const auto& text : options->lacks) {
-      auto& check = *change.add_checks();
-      check.set_title(fmt::format("lacks \"{}\"", text));
-      check.set_running_lacks(text);
-    }
-    if (!options->configuration_file.empty()) {
-      YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_configuration(),
-                              ReadInput(options->configuration_file, kMaxConfigurationBytes));
-    } else if (!options->patch_file.empty()) {
-      YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_patch(),
-                              ReadInput(options->patch_file, kMaxConfigurationBytes));
-    } else {
-      return InvalidField("candidate", "--config-file or --patch-file is needed");
-    }
-    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto request, MakeChangeRequest(*options));
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateChange, request));
     program.Print(created);
     return absl::OkStatus();
