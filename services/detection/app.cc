@@ -15,6 +15,7 @@
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/finding_sink.h"
 #include "services/detection/storage/kinds.h"
+#include "services/detection/storage/rule_set_store.h"
 #include "services/detection/storage/window_store.h"
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
@@ -43,7 +44,11 @@ class DetectionApp final : public rpc::App {
         logger_(platform.logger.Named("detection")),
         findings_(platform.state, FindingKind(), platform.clock),
         rules_(platform.state, RuleResourceKind(), platform.clock),
-        rule_book_(std::make_shared<RuleBook>(rules_, platform.state, *platform.metrics, logger_)),
+        rule_book_(std::make_shared<RuleBook>(
+            rules_, platform.state,
+            std::make_shared<RuleSetStore>(platform.flow, settings_.events,
+                                           std::string(kMatchReader)),
+            *platform.metrics, logger_)),
         hits_topic_(
             std::make_shared<stream::Producer>(platform.flow, settings_.hits, ProducerOptions())),
         findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
@@ -114,6 +119,7 @@ class DetectionApp final : public rpc::App {
   stream::Worker::Options Options(std::string_view reader, int threads) const {
     stream::Worker::Options options;
     options.reader = std::string(reader);
+    options.holder = platform_.HolderOf(reader);
     options.lease = settings_.lease;
     options.threads = threads;
     return options;

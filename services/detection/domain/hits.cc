@@ -221,7 +221,8 @@ class HitCollector {
       batch.set_source_shard(static_cast<uint32_t>(source_.shard));
       batch.set_source_id(source_.id);
       batch.set_epoch(source_.epoch);
-      batch.set_rule_set_version(matcher_.rules().version());
+      batch.set_rule_set_version(source_.rule_set_version.empty() ? matcher_.rules().version()
+                                                                  : source_.rule_set_version);
     }
     int index = 0;
     while (index < batch.rules_size() && batch.rules(index).id() != info.id) ++index;

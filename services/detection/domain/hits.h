@@ -22,6 +22,7 @@ struct HitSource {
   int shard = 0;
   std::string id;
   uint64_t epoch = 0;
+  std::string rule_set_version = {};  // as announced in the shard; empty: the matcher's own
 };
 
 // The shard of a partition, "tenant/rule id".

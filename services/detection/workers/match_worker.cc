@@ -1,11 +1,25 @@
 #include "services/detection/workers/match_worker.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 
+#include "common/event/control.h"
 #include "common/status/status.h"
 #include "services/detection/domain/hits.h"
 
 namespace yagura::detection {
+namespace {
+
+// The switch in force at a place: the latest at or before it, else the first.
+auto InForce(const std::vector<RuleSetSwitch>& switches, stream::EntryId at) {
+  const auto next = std::upper_bound(
+      switches.begin(), switches.end(), at,
+      [](const stream::EntryId& id, const RuleSetSwitch& one) { return id < one.at; });
+  return next == switches.begin() ? next : next - 1;
+}
+
+}  // namespace
 
 MatchWorker::MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<stream::Producer> hits,
                          std::chrono::nanoseconds fold, MetricsRegistry& metrics)
@@ -16,43 +30,78 @@ MatchWorker::MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<stream
       events_matched_(
           metrics.GetCounter("yagura_detection_matches_total", "Matches of events with rules")) {}
 
-BatchMatcher& MatchWorker::MatcherOf(int shard) {
-  auto current = rules_->Current();
-  const std::lock_guard lock(mutex_);
-  auto& matcher = matchers_[shard];
-  if (matcher == nullptr || matcher->shared_rules() != current) {
-    matcher = std::make_unique<BatchMatcher>(std::move(current));
-  }
-  return *matcher;
-}
-
 absl::Status MatchWorker::Handle(const stream::Worker::Context& context,
                                  const std::vector<stream::Entry>& entries) {
-  BatchMatcher& matcher = MatcherOf(context.shard);
+  Shard* shard = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    shard = &shards_[context.shard];
+  }
+  YAGURA_RETURN_IF_ERROR(Prepare(context, entries.front().id, *shard));
   for (const auto& entry : entries) {
-    YAGURA_RETURN_IF_ERROR(HandleEntry(matcher, context, entry));
+    if (const auto version = event::ControlBody(entry.payload, kRuleSetControl)) {
+      Switch(*shard, entry.id, *version);
+      continue;
+    }
+    if (event::IsControl(entry.payload)) continue;
+    YAGURA_RETURN_IF_ERROR(UseRulesOf(*shard, entry.id));
+    YAGURA_RETURN_IF_ERROR(HandleEntry(*shard, context, entry));
   }
   return absl::OkStatus();
 }
 
-absl::Status MatchWorker::HandleEntry(BatchMatcher& matcher, const stream::Worker::Context& context,
+// Under a new lease the index tells what came before; from there on every switch comes by itself.
+absl::Status MatchWorker::Prepare(const stream::Worker::Context& context, stream::EntryId first,
+                                  Shard& shard) {
+  if (shard.epoch != context.epoch || shard.switches.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(shard.switches, rules_->Switches(context.shard));
+    shard.epoch = context.epoch;
+  }
+  if (shard.switches.empty()) {
+    rules_->RequestReload();
+    return Unavailable("NO_RULE_SET", "no rule set has been announced in the shard yet");
+  }
+  // What was committed does not come again.
+  shard.switches.erase(shard.switches.begin(), InForce(shard.switches, first));
+  return absl::OkStatus();
+}
+
+void MatchWorker::Switch(Shard& shard, stream::EntryId at, std::string_view version) {
+  if (shard.switches.back().at < at) shard.switches.push_back({at, std::string(version)});
+  // Somebody read other rules than we: who looks now sees those that hold, and announces them
+  // should that have been an old view.
+  if (shard.switches.back().at == at && version != rules_->latest_version()) {
+    rules_->RequestReload();
+  }
+}
+
+absl::Status MatchWorker::UseRulesOf(Shard& shard, stream::EntryId at) {
+  const std::string& version = InForce(shard.switches, at)->version;
+  if (shard.matcher != nullptr && shard.version == version) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(auto rules, rules_->Load(version));
+  shard.matcher = std::make_unique<BatchMatcher>(std::move(rules));
+  shard.version = version;
+  return absl::OkStatus();
+}
+
+absl::Status MatchWorker::HandleEntry(Shard& shard, const stream::Worker::Context& context,
                                       const stream::Entry& entry) {
   YAGURA_ASSIGN_OR_RETURN(auto batch, event::BatchReader::Open(entry.payload));
-  YAGURA_ASSIGN_OR_RETURN(const auto matches, matcher.Run(batch));
+  YAGURA_ASSIGN_OR_RETURN(const auto matches, shard.matcher->Run(batch));
   events_seen_->Add(static_cast<double>(batch.size()));
   events_matched_->Add(static_cast<double>(matches.size()));
   if (matches.empty()) return absl::OkStatus();
-  const HitSource source{context.shard, entry.id.ToString(), context.epoch};
+  const HitSource source{context.shard, entry.id.ToString(), context.epoch, shard.version};
   const auto shard_of = [this](std::string_view partition) {
     return stream::ShardOf(partition, hits_->topic().shards);
   };
   YAGURA_ASSIGN_OR_RETURN(const auto hits,
-                          MakeHits(matcher, batch, matches, source, shard_of, fold_));
+                          MakeHits(*shard.matcher, batch, matches, source, shard_of, fold_));
   // One entry after the other: a later source id in a shard before an earlier one would make the
   // windows ignore the earlier for good.
-  for (const auto& [shard, hit_batch] : hits) {
+  for (const auto& [to, hit_batch] : hits) {
     const std::string key = fmt::format("{}-{}", context.shard, source.id);
-    YAGURA_RETURN_IF_ERROR(hits_->Append(shard, key, hit_batch.SerializeAsString()).status());
+    YAGURA_RETURN_IF_ERROR(hits_->Append(to, key, hit_batch.SerializeAsString()).status());
   }
   return absl::OkStatus();
 }

@@ -4,6 +4,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -16,20 +18,30 @@
 namespace yagura::detection {
 
 // The first step: looks at each event of a shard of "events" alone and sends what rules matched to
-// "hits", in the order of the events. Handle is the handler of a stream::Worker. Thread-safe for
-// different shards.
+// "hits", in the order of the events. Which rules these are depends on the place in the shard
+// alone: the set that the latest control entry before it announces, or, before the first, that
+// first one. Handle is the handler of a stream::Worker. Thread-safe for different shards.
 class MatchWorker {
  public:
   // `fold`: how long matches of a single-event rule fold into one finding.
   MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<stream::Producer> hits,
               std::chrono::nanoseconds fold, MetricsRegistry& metrics);
 
+  // UNAVAILABLE (NO_RULE_SET) while none has been announced in the shard.
   absl::Status Handle(const stream::Worker::Context& context,
                       const std::vector<stream::Entry>& entries);
 
  private:
-  BatchMatcher& MatcherOf(int shard);
-  absl::Status HandleEntry(BatchMatcher& matcher, const stream::Worker::Context& context,
+  struct Shard {
+    uint64_t epoch = 0;
+    std::vector<RuleSetSwitch> switches;  // in order
+    std::string version;                  // of the matcher's rules
+    std::unique_ptr<BatchMatcher> matcher;
+  };
+  absl::Status Prepare(const stream::Worker::Context& context, stream::EntryId first, Shard& shard);
+  void Switch(Shard& shard, stream::EntryId at, std::string_view version);
+  absl::Status UseRulesOf(Shard& shard, stream::EntryId at);
+  absl::Status HandleEntry(Shard& shard, const stream::Worker::Context& context,
                            const stream::Entry& entry);
 
   const std::shared_ptr<RuleBook> rules_;
@@ -38,7 +50,7 @@ class MatchWorker {
   Counter* const events_seen_;
   Counter* const events_matched_;
   std::mutex mutex_;
-  std::map<int, std::unique_ptr<BatchMatcher>> matchers_;  // by shard
+  std::map<int, Shard> shards_;
 };
 
 }  // namespace yagura::detection

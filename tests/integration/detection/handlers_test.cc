@@ -38,7 +38,10 @@ class DetectionHandlersTest : public ::testing::Test {
         feed_(std::make_shared<store::FeedFollower>(pool_, Logger::Null())),
         rules_(pool_, RuleResourceKind(), SystemClock()),
         findings_(pool_, FindingKind(), SystemClock()),
-        book_(std::make_shared<RuleBook>(rules_, pool_, metrics_, Logger::Null())),
+        book_(std::make_shared<RuleBook>(
+            rules_, pool_,
+            std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
+            metrics_, Logger::Null())),
         handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
         finding_handlers_(findings_, feed_) {
     for (const auto* tenant : {"acme", "globex", "provider"}) {
@@ -57,6 +60,12 @@ class DetectionHandlersTest : public ::testing::Test {
     request.mutable_rule()->set_text(RuleText(number));
     request.mutable_rule()->set_enabled(true);
     return handlers_.Create(CallIn(tenant), request);
+  }
+
+  std::vector<RuleSet::Entry> RulesInForce() {
+    const auto set = book_->Load(book_->latest_version());
+    EXPECT_THAT(set, IsOk());
+    return set.ok() ? (*set)->entries() : std::vector<RuleSet::Entry>();
   }
 
   testing::RedisServer redis_;
@@ -78,7 +87,7 @@ TEST_F(DetectionHandlersTest, CreatesARuleUnderItsSigmaId) {
   EXPECT_EQ(rule.kind(), v1::SINGLE_EVENT);
   EXPECT_THAT(Create(1), StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(book_->Reload(), IsOk());
-  EXPECT_THAT(book_->Current()->entries(), SizeIs(1));
+  EXPECT_THAT(RulesInForce(), SizeIs(1));
 }
 
 TEST_F(DetectionHandlersTest, RefusesATextWithLineAndReason) {
@@ -103,7 +112,7 @@ TEST_F(DetectionHandlersTest, UpdatesWhatTheMaskNamesUnderTheEtag) {
   EXPECT_THAT(handlers_.Update(CallIn("acme"), request),
               StatusIs(absl::StatusCode::kAborted, "ETAG_MISMATCH"));
   EXPECT_THAT(book_->Reload(), IsOk());
-  EXPECT_THAT(book_->Current()->entries(), SizeIs(0));
+  EXPECT_THAT(RulesInForce(), SizeIs(0));
 
   request.mutable_rule()->clear_etag();
   request.mutable_update_mask()->set_paths(0, "text");

@@ -1,290 +1,11 @@
 // Events in, findings out, over real Redis: with workers that are killed at every point, come back
 // late with an old lease, and get the same entries again.
-#include <map>
-#include <random>
-#include <set>
-
-#include "fmt/format.h"
-#include "gmock/gmock.h"
-#include "gtest/gtest.h"
-
-#include "common/clock/proto_time.h"
-#include "common/event/batch_codec.h"
-#include "common/redis/pool.h"
-#include "common/store/resource_name.h"
-#include "common/stream/leased_cursor.h"
-#include "common/stream/worker.h"
-#include "common/testing/redis_server.h"
-#include "common/testing/status_matchers.h"
-#include "services/detection/domain/rule_resource.h"
-#include "services/detection/storage/finding_sink.h"
-#include "services/detection/storage/kinds.h"
-#include "services/detection/storage/window_store.h"
-#include "services/detection/workers/match_worker.h"
-#include "services/detection/workers/rule_book.h"
-#include "services/detection/workers/window_worker.h"
-#include "yagura/event/v1/event.pb.h"
+#include "tests/integration/detection/pipeline_fixture.h"
 
 namespace yagura::detection {
 namespace {
 
-using stream::LeasedCursor;
 using ::testing::IsEmpty;
-using yagura::testing::IsOk;
-using yagura::testing::StatusIs;
-
-constexpr std::string_view kBruteForce = R"(title: Log-in failed
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001
-logsource:
-  product: acme
-detection:
-  s:
-    what: failed
-  condition: s
-level: informational
----
-title: Many failed log-ins
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002
-correlation:
-  type: event_count
-  rules: [4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001]
-  group-by: [who]
-  timespan: 1m
-  condition:
-    gte: 5
-level: high
-)";
-constexpr std::string_view kMalware = R"(title: Malware
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003
-logsource:
-  product: acme
-detection:
-  s:
-    what: malware
-  condition: s
-level: critical
-)";
-
-const stream::Topic kEvents{"events", 2, {"detection"}};
-const stream::Topic kHits{"hits", 2, {"detection-windows"}};
-const stream::Topic kFindings{"findings", 2, {"notification"}};
-constexpr std::chrono::minutes kFold{10};
-
-// Everything of one process: what a kill throws away.
-struct Process {
-  explicit Process(const testing::RedisServer& redis)
-      : pool(redis.NewPool()),
-        rules(pool, RuleResourceKind(), SystemClock()),
-        findings(pool, FindingKind(), SystemClock()),
-        rule_book(std::make_shared<RuleBook>(rules, pool, metrics, Logger::Null())),
-        match(rule_book,
-              std::make_shared<stream::Producer>(pool, kHits, stream::Producer::Options{}), kFold,
-              metrics),
-        window(std::make_shared<WindowStore>(pool, kHits, "detection-windows"),
-               std::make_shared<FindingSink>(
-                   findings, std::make_shared<stream::Producer>(pool, kFindings,
-                                                                stream::Producer::Options{})),
-               Windows::Limits{}, metrics) {
-    EXPECT_THAT(rule_book->Reload(), IsOk());
-  }
-
-  std::shared_ptr<redis::Pool> pool;
-  MetricsRegistry metrics;
-  store::Store<v1::Rule> rules;
-  store::Store<v1::Finding> findings;
-  std::shared_ptr<RuleBook> rule_book;
-  MatchWorker match;
-  WindowWorker window;
-};
-
-class DetectionPipelineTest : public ::testing::Test {
- protected:
-  void SetUp() override { Prepare(); }
-
-  // An empty Redis with the two rules.
-  void Prepare() {
-    auto pool = redis_.NewPool();
-    ASSERT_THAT(pool->Command({"FLUSHALL"}), IsOk());
-    for (const auto& topic : {kEvents, kHits, kFindings}) {
-      ASSERT_THAT(stream::DeclareReaders(*pool, topic), IsOk());
-    }
-    ASSERT_THAT(store::RegisterTenant(*pool, "provider"), IsOk());
-    store::Store<v1::Rule> rules(pool, RuleResourceKind(), SystemClock());
-    for (const std::string_view text : {kBruteForce, kMalware}) {
-      v1::Rule rule;
-      rule.set_text(std::string(text));
-      rule.set_enabled(true);
-      const auto parsed = CompleteRule(rule);
-      ASSERT_THAT(parsed, IsOk());
-      rule.set_name(RuleName("provider", *parsed));
-      ASSERT_THAT(rules.Create({.principal = "test", .method = "test"}, rule), IsOk());
-    }
-  }
-
-  static event::v1::Event MakeEvent(int second, std::string_view what, std::string_view who) {
-    event::v1::Event event;
-    event.set_product("acme.box");
-    event.set_raw(fmt::format("what={} who={} at={}", what, who, second));
-    *event.mutable_event_time() = ToProto(TimePoint(std::chrono::seconds(1'700'000'000 + second)));
-    *event.mutable_receive_time() = event.event_time();
-    event.set_device(std::string(who.substr(0, 2)));
-    event.set_user(std::string(who));
-    const auto add = [&event](std::string_view name, std::string_view value) {
-      auto* field = event.add_fields();
-      field->set_name(std::string(name));
-      field->set_value(std::string(value));
-    };
-    add("what", what);
-    add("who", who);
-    return event;
-  }
-
-  // 60 batches of two devices, each device a shard: bursts of failures, lone failures, malware.
-  void Produce() {
-    stream::Producer producer(redis_.NewPool(), kEvents, {});
-    for (int number = 0; number < 60; ++number) {
-      const int device = number % 2;
-      const std::string batch_id = event::BatchIdOf({fmt::format("{}", number)});
-      event::BatchBuilder builder({"acme", batch_id, TimePoint(std::chrono::seconds(1))});
-      const int second = number * 7;
-      for (int user = 0; user < 3; ++user) {
-        const std::string who = fmt::format("d{}-user{}", device, user);
-        // user0 fails all the time, user1 in bursts, user2 too seldom.
-        const bool fails =
-            user == 0 || (user == 1 && number % 20 < 8) || (user == 2 && number % 20 == 0);
-        builder.Add(MakeEvent(second + user, fails ? "failed" : "fine", who));
-        if (user == 1 && number % 20 < 8) builder.Add(MakeEvent(second + 3, "failed", who));
-      }
-      if (number % 13 == 0)
-        builder.Add(MakeEvent(second, "malware", fmt::format("d{}-host", device)));
-      ASSERT_THAT(producer.Append(device, batch_id, builder.Finish()), IsOk());
-    }
-  }
-
-  // A reader's place in one shard. The same holder again: a process that was killed and came back.
-  LeasedCursor Take(const stream::Topic& topic, int shard) {
-    auto cursor = LeasedCursor::Acquire(redis_.NewPool(2), topic, shard,
-                                        {topic.readers[0], "holder", std::chrono::minutes(10)});
-    EXPECT_THAT(cursor, IsOk());
-    return std::move(*cursor);
-  }
-
-  using Handle = std::function<absl::Status(Process&, const stream::Worker::Context&,
-                                            const std::vector<stream::Entry>&)>;
-  static absl::Status Match(Process& process, const stream::Worker::Context& context,
-                            const std::vector<stream::Entry>& entries) {
-    return process.match.Handle(context, entries);
-  }
-  static absl::Status Window(Process& process, const stream::Worker::Context& context,
-                             const std::vector<stream::Entry>& entries) {
-    return process.window.Handle(context, entries);
-  }
-
-  // Reads a shard to its end without any trouble.
-  void Drain(const stream::Topic& topic, int shard, const Handle& handle, Process& process) {
-    LeasedCursor cursor = Take(topic, shard);
-    while (true) {
-      const auto entries = cursor.Read(16, 1 << 20, {});
-      ASSERT_THAT(entries, IsOk());
-      if (entries->empty()) return;
-      ASSERT_THAT(handle(process, {shard, cursor.epoch()}, *entries), IsOk());
-      ASSERT_THAT(cursor.Commit(entries->back().id), IsOk());
-    }
-  }
-
-  // One step of one shard that may be killed before or after any effect. True at the end.
-  bool Step(const stream::Topic& topic, int shard, const Handle& handle, std::mt19937& random) {
-    LeasedCursor cursor = Take(topic, shard);
-    const auto entries = cursor.Read(1 + random() % 5, 1 << 20, {});
-    EXPECT_THAT(entries, IsOk());
-    if (entries->empty()) return true;
-    auto process = std::make_unique<Process>(redis_);
-    const stream::Worker::Context context{shard, cursor.epoch()};
-    switch (random() % 4) {
-      case 0:  // all is well
-        EXPECT_THAT(handle(*process, context, *entries), IsOk());
-        EXPECT_THAT(cursor.Commit(entries->back().id), IsOk());
-        break;
-      case 1:  // killed before the cursor moves
-        EXPECT_THAT(handle(*process, context, *entries), IsOk());
-        break;
-      case 2: {  // the lease is lost while the handler runs: findings are put, windows refused
-        LeasedCursor thief = Take(topic, shard);
-        (void)handle(*process, context, *entries);
-        EXPECT_THAT(cursor.Commit(entries->back().id),
-                    StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
-        break;
-      }
-      default: {  // stalls, another does the work, then the stale holder wakes up
-        LeasedCursor other = Take(topic, shard);
-        const auto same = other.Read(entries->size(), 1 << 20, {});
-        EXPECT_THAT(handle(*std::make_unique<Process>(redis_), {shard, other.epoch()}, *same),
-                    IsOk());
-        EXPECT_THAT(other.Commit(same->back().id), IsOk());
-        (void)handle(*process, context, *entries);
-        break;
-      }
-    }
-    return false;
-  }
-
-  void RunWithKills(uint32_t seed) {
-    std::mt19937 random(seed);
-    std::set<int> open = {0, 1, 2, 3};  // two shards of each topic
-    std::set<int> ended;
-    while (ended.size() < 4) {
-      const int pick = static_cast<int>(random() % 4);
-      const bool match = pick < 2;
-      const bool end =
-          match ? Step(kEvents, pick, Match, random) : Step(kHits, pick - 2, Window, random);
-      // Hits are at their end only when events are.
-      if (end && (match || (ended.contains(0) && ended.contains(1)))) ended.insert(pick);
-    }
-  }
-
-  // What the store holds, without what differs from run to run.
-  std::set<std::string> Findings() {
-    store::Store<v1::Finding> findings(redis_.NewPool(), FindingKind(), SystemClock());
-    std::set<std::string> texts;
-    EXPECT_THAT(findings.raw()->ForEach("acme",
-                                        [&](const google::protobuf::Message& message) {
-                                          v1::Finding finding;
-                                          finding.CopyFrom(message);
-                                          finding.clear_etag();
-                                          finding.clear_create_time();
-                                          finding.clear_update_time();
-                                          texts.insert(finding.DebugString());
-                                          return absl::OkStatus();
-                                        }),
-                IsOk());
-    return texts;
-  }
-
-  // How often each finding is in the topic.
-  std::map<std::string, int> Published() {
-    std::map<std::string, int> times;
-    for (int shard = 0; shard < kFindings.shards; ++shard) {
-      LeasedCursor cursor = Take(kFindings, shard);
-      const auto entries = cursor.Read(1000, 8 << 20, {});
-      EXPECT_THAT(entries, IsOk());
-      for (const auto& entry : *entries) {
-        v1::Finding finding;
-        EXPECT_TRUE(finding.ParseFromString(entry.payload));
-        EXPECT_EQ(entry.key, store::LastId(finding.name()));
-        ++times[finding.name()];
-      }
-    }
-    return times;
-  }
-
-  void RunUninterrupted() {
-    Process process(redis_);
-    for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
-    for (int shard = 0; shard < 2; ++shard) Drain(kHits, shard, Window, process);
-  }
-
-  testing::RedisServer redis_;
-};
 
 TEST_F(DetectionPipelineTest, EventsBecomeFindings) {
   Produce();
@@ -330,7 +51,7 @@ TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
 
 TEST_F(DetectionPipelineTest, AStaleEpochCannotWriteWindows) {
   Produce();
-  Process process(redis_);
+  Process process(redis_.NewPool());
   Drain(kEvents, 0, Match, process);
   for (int shard = 0; shard < 2; ++shard) {
     LeasedCursor stale = Take(kHits, shard);
@@ -345,7 +66,7 @@ TEST_F(DetectionPipelineTest, AStaleEpochCannotWriteWindows) {
 }
 
 TEST_F(DetectionPipelineTest, ADisabledRuleFindsNothing) {
-  Process process(redis_);
+  Process process(redis_.NewPool());
   for (const std::string_view id :
        {"4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002", "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003"}) {
     ASSERT_THAT(process.rules.Mutate({.principal = "test", .method = "test"},
@@ -365,7 +86,7 @@ TEST_F(DetectionPipelineTest, ADisabledRuleFindsNothing) {
 
 TEST_F(DetectionPipelineTest, RunsUnderWorkers) {
   Produce();
-  Process process(redis_);
+  Process process(redis_.NewPool());
   const auto no_dead_letters = [](const auto&, const auto& entry, const auto& status) {
     ADD_FAILURE() << entry.key << ": " << status;
   };
