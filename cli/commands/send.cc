@@ -116,6 +116,9 @@ absl::Status SendGrpc(Client& client, const SendOptions& options, LineSource& li
   }
   YAGURA_RETURN_IF_ERROR(flush());
   YAGURA_RETURN_IF_ERROR(pusher.Finish());
+  if (pusher.postponed() > 0) {
+    std::cerr << fmt::format("(asked {} times to send a batch again later)\n", pusher.postponed());
+  }
   if (pusher.reconnects() > 0) {
     std::cerr << fmt::format("({} reconnects; what was not acknowledged was sent again)\n",
                              pusher.reconnects());

@@ -1,10 +1,15 @@
 #include "cli/send/pusher.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 #include "fmt/format.h"
+#include "google/rpc/error_details.pb.h"
 
+#include "common/clock/proto_time.h"
 #include "common/status/status.h"
 
 namespace yagura::cli {
@@ -16,11 +21,26 @@ using ingestion::v1::PushResponse;
 using Steady = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds kPause{200};
+constexpr std::chrono::milliseconds kGoodbye{5'000};
+constexpr std::chrono::milliseconds kShortestDelay{10};
+constexpr std::chrono::milliseconds kLongestDelay{30'000};
 
 bool MayRetry(absl::StatusCode code) {
   return code == absl::StatusCode::kUnavailable || code == absl::StatusCode::kResourceExhausted ||
          code == absl::StatusCode::kDeadlineExceeded || code == absl::StatusCode::kAborted ||
          code == absl::StatusCode::kCancelled || code == absl::StatusCode::kUnauthenticated;
+}
+
+// How long the service asks to wait.
+Steady::duration DelayOf(const google::rpc::Status& status) {
+  for (const auto& detail : status.details()) {
+    google::rpc::RetryInfo info;
+    if (!detail.Is<google::rpc::RetryInfo>() || !detail.UnpackTo(&info)) continue;
+    const auto delay =
+        std::chrono::duration_cast<std::chrono::milliseconds>(FromProto(info.retry_delay()));
+    return std::clamp(delay, kShortestDelay, kLongestDelay);
+  }
+  return kPause;
 }
 
 uint64_t BytesOf(const PushRequest& batch) {
@@ -45,49 +65,75 @@ Pusher::~Pusher() { Disconnect(); }
 
 absl::Status Pusher::Send(PushRequest batch) {
   YAGURA_RETURN_IF_ERROR(WaitUntilPending(options_.window - 1));
-  bool usable = false;
   {
     const std::lock_guard lock(mutex_);
     if (pending_.empty()) last_ack_ = Steady::now();
-    pending_.push_back(batch);
-    usable = !broken_ && !retry_;
+    const bool postponed = std::ranges::any_of(pending_, std::not_fn(&Entry::sent));
+    const bool overtakes_nobody = !postponed || MaySend();
+    pending_.push_back({std::move(batch)});
+    if (broken_ || !overtakes_nobody) return absl::OkStatus();
   }
-  // A write that fails shows as the end of the stream, which the reader notices.
-  if (usable) connection_->stream->Write(batch);
+  SendPending();
   return absl::OkStatus();
 }
 
 absl::Status Pusher::Finish() {
   YAGURA_RETURN_IF_ERROR(WaitUntilPending(0));
-  if (connection_ != nullptr) connection_->stream->WritesDone();
+  if (connection_ != nullptr) {
+    connection_->stream->WritesDone();
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kGoodbye, [this] { return broken_; });
+  }
   Disconnect();
   return absl::OkStatus();
 }
 
 absl::Status Pusher::WaitUntilPending(size_t at_most) {
   for (;;) {
-    bool reconnect = false;
+    bool broken = false;
+    bool send = false;
     {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, kPause, [&] {
-        return pending_.size() <= at_most || broken_ || retry_ || !refused_.ok();
+        return pending_.size() <= at_most || broken_ || MaySend() || !refused_.ok();
       });
       if (!refused_.ok()) return refused_;
       // An unbroken stream is wanted even before the first batch.
       if (pending_.size() <= at_most && !broken_) return absl::OkStatus();
       if (pending_.empty() && at_most == 0) return absl::OkStatus();
-      reconnect = broken_ || retry_;
+      broken = broken_;
+      send = MaySend();
       if (Steady::now() - last_ack_ > options_.patience) {
         return MakeError(absl::StatusCode::kUnavailable, "NOT_ACKNOWLEDGED",
                          fmt::format("nothing was acknowledged for {} s; {} batches are not",
                                      options_.patience.count(), pending_.size()));
       }
     }
-    if (reconnect) {
+    if (broken) {
       const absl::Status status = Reconnect();
       if (!status.ok() && !MayRetry(status.code())) return status;
       if (!status.ok()) std::this_thread::sleep_for(kPause);
+    } else if (send) {
+      SendPending();
     }
+  }
+}
+
+bool Pusher::MaySend() const {
+  return !pending_.empty() && Steady::now() >= not_before_ &&
+         std::ranges::none_of(pending_, &Entry::sent);
+}
+
+void Pusher::SendPending() {
+  std::vector<PushRequest> batches;
+  {
+    const std::lock_guard lock(mutex_);
+    for (Entry& entry : pending_) {
+      if (!std::exchange(entry.sent, true)) batches.push_back(entry.batch);
+    }
+  }
+  for (const PushRequest& batch : batches) {
+    if (!connection_->stream->Write(batch)) return;
   }
 }
 
@@ -101,17 +147,13 @@ absl::Status Pusher::Reconnect() {
   connection_ = std::make_unique<Connection>(client_.channel());
   client_.Prepare(connection_->context, true);
   connection_->stream = connection_->stub.Push(&connection_->context);
-  std::deque<PushRequest> again;
   {
     const std::lock_guard lock(mutex_);
-    again = pending_;
+    for (Entry& entry : pending_) entry.sent = false;
+    not_before_ = {};
     broken_ = false;
-    retry_ = false;
   }
   connection_->reader = std::thread([this] { ReadAnswers(*connection_->stream); });
-  for (const auto& batch : again) {
-    if (!connection_->stream->Write(batch)) break;
-  }
   return absl::OkStatus();
 }
 
@@ -124,24 +166,29 @@ void Pusher::Disconnect() {
   broken_ = true;
 }
 
+void Pusher::Note(const PushResponse& response) {
+  const std::lock_guard lock(mutex_);
+  const auto at = std::ranges::find(pending_, response.batch_id(),
+                                    [](const Entry& entry) { return entry.batch.batch_id(); });
+  if (at == pending_.end()) return;
+  const auto code = static_cast<absl::StatusCode>(response.status().code());
+  if (code == absl::StatusCode::kOk) {
+    on_ack_(static_cast<uint64_t>(at->batch.lines_size()), BytesOf(at->batch));
+    pending_.erase(at);
+    last_ack_ = Steady::now();
+  } else if (MayRetry(code)) {
+    at->sent = false;
+    not_before_ = std::max(not_before_, Steady::now() + DelayOf(response.status()));
+    ++postponed_;
+  } else {
+    refused_ = MakeError(code, "BATCH_REFUSED", response.status().message());
+  }
+  changed_.notify_all();
+}
+
 void Pusher::ReadAnswers(Stream& stream) {
   PushResponse response;
-  while (stream.Read(&response)) {
-    const std::lock_guard lock(mutex_);
-    const auto at = std::ranges::find(pending_, response.batch_id(), &PushRequest::batch_id);
-    if (at == pending_.end()) continue;
-    const auto code = static_cast<absl::StatusCode>(response.status().code());
-    if (code == absl::StatusCode::kOk) {
-      on_ack_(static_cast<uint64_t>(at->lines_size()), BytesOf(*at));
-      pending_.erase(at);
-      last_ack_ = Steady::now();
-    } else if (MayRetry(code)) {
-      retry_ = true;
-    } else {
-      refused_ = MakeError(code, "BATCH_REFUSED", response.status().message());
-    }
-    changed_.notify_all();
-  }
+  while (stream.Read(&response)) Note(response);
   const auto status = rpc::FromGrpc(stream.Finish());
   const std::lock_guard lock(mutex_);
   broken_ = true;

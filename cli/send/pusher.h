@@ -16,8 +16,9 @@
 
 namespace yagura::cli {
 
-// Sends batches over IngestionService.Push and keeps each until it is acknowledged; what was not is
-// sent again under its id, over a new stream where the old one broke. For one thread.
+// Sends batches over IngestionService.Push and keeps each until it is acknowledged. What the
+// service did not take yet is sent again under its id, in its order, after the time that the
+// service asked for: over the same stream, or a new one where that broke. For one thread.
 class Pusher {
  public:
   struct Options {
@@ -33,15 +34,28 @@ class Pusher {
   // Waits until everything is acknowledged.
   absl::Status Finish();
   int reconnects() const { return reconnects_; }
+  // Batches that the service asked to send again later.
+  int postponed() const { return postponed_; }
 
  private:
   using Stream = grpc::ClientReaderWriter<ingestion::v1::PushRequest, ingestion::v1::PushResponse>;
   struct Connection;
 
+  struct Entry {
+    ingestion::v1::PushRequest batch;
+    bool sent = false;  // and not yet answered
+  };
+
   absl::Status WaitUntilPending(size_t at_most);
-  // A stream that works, with everything pending sent again; or why there is none.
+  // Under the mutex: something is to be sent, its time has come, and nothing is outstanding that it
+  // could overtake.
+  bool MaySend() const;
+  // Writes all that is not sent; a write that fails shows as the end of the stream.
+  void SendPending();
+  // A stream that works, with nothing sent over it yet; or why there is none.
   absl::Status Reconnect();
   void Disconnect();
+  void Note(const ingestion::v1::PushResponse& response);
   void ReadAnswers(Stream& stream);
 
   Client& client_;
@@ -52,9 +66,10 @@ class Pusher {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<ingestion::v1::PushRequest> pending_;
+  std::deque<Entry> pending_;
   bool broken_ = true;
-  bool retry_ = false;  // some batch was answered "later"
+  std::chrono::steady_clock::time_point not_before_{};  // what was postponed is sent again then
+  int postponed_ = 0;
   absl::Status refused_;
   std::chrono::steady_clock::time_point last_ack_;
 };

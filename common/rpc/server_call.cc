@@ -1,5 +1,6 @@
 #include "common/rpc/server_call.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -453,15 +454,37 @@ void ServerCall::RunMessage(grpc::ByteBuffer buffer) {
     return;
   }
   // A stream over its quota is read more slowly; nothing that was sent is refused for it.
-  const auto pause = quota_key_.empty() ? std::chrono::milliseconds(0)
-                                        : runtime_.bytes_quota.Charge(quota_key_, bytes);
-  if (pause.count() == 0) {
+  ReadAfter(quota_key_.empty() ? std::chrono::milliseconds(0)
+                               : runtime_.bytes_quota.Charge(quota_key_, bytes));
+}
+
+void ServerCall::RunResume() {
+  if (!IsWanted()) return;
+  const absl::Status status = Guarded(runtime_.logger, method_name_,
+                                      [&]() -> absl::Status { return session_->OnResume(); });
+  if (!status.ok()) {
+    Finish(status);
+    return;
+  }
+  ReadAfter(std::chrono::milliseconds(0));
+}
+
+void ServerCall::ReadAfter(std::chrono::milliseconds quota_pause) {
+  const std::chrono::milliseconds pause = session_->Pause();
+  if (pause.count() == 0 && quota_pause.count() == 0) {
     ReadNext();
     return;
   }
-  runtime_.deadlines.After(pause, [weak = weak_from_this()] {
-    if (const auto call = weak.lock()) call->ReadNext();
-  });
+  runtime_.deadlines.After(std::max(pause, quota_pause),
+                           [weak = weak_from_this(), resume = pause.count() > 0] {
+                             const auto call = weak.lock();
+                             if (!call) return;
+                             if (resume) {
+                               call->SubmitStep([](ServerCall& self) { self.RunResume(); });
+                             } else {
+                               call->ReadNext();
+                             }
+                           });
 }
 
 void ServerCall::RunClientDone() {

@@ -61,6 +61,9 @@ class ServerCall final : public RawOutbox, public std::enable_shared_from_this<S
   void RunWatch(const Message& request);
   void OpenSession();
   void RunMessage(grpc::ByteBuffer buffer);
+  void RunResume();
+  // Reads the next message once neither the quota nor the session wants the sender to wait.
+  void ReadAfter(std::chrono::milliseconds quota_pause);
   void RunClientDone();
   // Runs a step of a session; the steps never overlap, and OnEnd is the last.
   void SubmitStep(std::function<void(ServerCall&)> step);

@@ -88,6 +88,8 @@ class ServiceRegistry {
       absl::Status OnMessage(const Message& request) override {
         return session->OnMessage(static_cast<const Request&>(request));
       }
+      std::chrono::milliseconds Pause() const override { return session->Pause(); }
+      absl::Status OnResume() override { return session->OnResume(); }
       void OnClientDone() override { session->OnClientDone(); }
       void OnEnd() override { session->OnEnd(); }
       std::unique_ptr<StreamSession<Request>> session;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -47,6 +48,12 @@ class StreamSession {
   virtual ~StreamSession() = default;
   // An error ends the stream with it.
   virtual absl::Status OnMessage(const Request& request) = 0;
+  // Asked after OnMessage and OnResume. Zero: the next message is read. Otherwise nothing is read
+  // for so long, and OnResume is called then: how a session makes its sender wait without holding a
+  // thread.
+  virtual std::chrono::milliseconds Pause() const { return std::chrono::milliseconds(0); }
+  // An error ends the stream with it.
+  virtual absl::Status OnResume() { return absl::OkStatus(); }
   // The client has sent all; the session calls Outbox::Finish now or when its last answer is ready.
   virtual void OnClientDone() = 0;
   // The call is over, however it ended; nothing is called after this.

@@ -35,6 +35,7 @@ class IngestionApp final : public rpc::App {
                std::unique_ptr<Spool> spool)
       : platform_(platform),
         topic_(settings.events),
+        push_patience_(settings.push_patience),
         refresher_({settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb"},
                    platform.channels, sources_, platform.logger.Named("ingestion/sources")),
         metrics_(std::make_shared<IngestionMetrics>(platform.metrics)) {
@@ -80,7 +81,7 @@ class IngestionApp final : public rpc::App {
     registry.Stream<v1::PushRequest, v1::PushResponse>(
         "/yagura.ingestion.v1.IngestionService/Push",
         [this](const rpc::Call& call, rpc::Outbox<v1::PushResponse> outbox) {
-          return MakePushSession(parts_, call, std::move(outbox));
+          return MakePushSession(parts_, push_patience_, call, std::move(outbox));
         });
     registry.Unary<v1::ListQuarantinedSourcesRequest, v1::ListQuarantinedSourcesResponse>(
         "/yagura.ingestion.v1.IngestionService/ListQuarantinedSources",
@@ -117,6 +118,7 @@ class IngestionApp final : public rpc::App {
  private:
   const rpc::Platform platform_;
   const stream::Topic topic_;
+  const std::chrono::milliseconds push_patience_;
   const std::shared_ptr<CurrentSources> sources_ = std::make_shared<CurrentSources>();
   const std::shared_ptr<Quarantine> quarantine_ = std::make_shared<Quarantine>();
   SourceRefresher refresher_;

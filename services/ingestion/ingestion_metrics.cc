@@ -48,6 +48,13 @@ void IngestionMetrics::CountLost(const ReadyBatch& batch) {
       ->Add(static_cast<double>(batch.events));
 }
 
+void IngestionMetrics::CountPushWait() {
+  registry_
+      ->GetCounter("yagura_ingestion_push_waits_total",
+                   "Pauses of pushed batches while the flow Redis is full or no sources are known")
+      ->Add();
+}
+
 void IngestionMetrics::SetSpoolBytes(uint64_t bytes) {
   registry_->GetGauge("yagura_ingestion_spool_bytes", "Bytes in the disk spool")
       ->Set(static_cast<double>(bytes));

@@ -23,6 +23,8 @@ class IngestionMetrics {
   void CountDelivered(const ReadyBatch& batch);
   void CountSpooled(const ReadyBatch& batch);
   void CountLost(const ReadyBatch& batch);
+  // A pushed batch was made to wait, as the flow Redis is full or no sources are known.
+  void CountPushWait();
   void SetSpoolBytes(uint64_t bytes);
   // Datagrams that the kernel dropped because we did not read in time.
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);

@@ -42,6 +42,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       reader.Bytes("flow_memory_budget", settings.flow_memory_budget, 0, 1ull << 40,
                    "Nothing is added while the flow Redis uses more memory; 0: no limit of ours.");
   settings.sources_refresh =
+  settings.push_patience =
+      reader.Duration("push_patience", settings.push_patience, milliseconds(0), minutes(1),
+                      "How long a pushed batch, and all behind it in its stream, waits while the "
+                      "flow Redis is full or no sources are known, before it is refused.");
       reader.Duration("sources_refresh", settings.sources_refresh, milliseconds(100), minutes(10),
                       "How often the directory is asked for sources.");
   settings.sources_wait =

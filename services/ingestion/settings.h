@@ -27,6 +27,7 @@ struct Settings {
   uint64_t spool_quota = 4ull << 30;
   uint64_t flow_memory_budget = 2ull << 30;
   std::chrono::milliseconds sources_refresh{5'000};
+  std::chrono::milliseconds push_patience{5'000};
   std::chrono::milliseconds sources_wait{10'000};
 };
 

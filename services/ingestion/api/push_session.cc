@@ -1,6 +1,7 @@
 #include "services/ingestion/api/push_session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fmt/format.h"
 #include "grpcpp/support/status.h"
@@ -57,13 +58,14 @@ Status Validate(const v1::PushRequest& request) {
 
 class PushSession final : public rpc::StreamSession<v1::PushRequest> {
  public:
-  PushSession(const ListenerParts& parts, const rpc::Call& call,
+  PushSession(const ListenerParts& parts, std::chrono::milliseconds patience, const rpc::Call& call,
               rpc::Outbox<v1::PushResponse> outbox)
       : sink_(parts.sink),
         sources_(parts.sources),
         metrics_(parts.metrics),
         clock_(parts.clock),
         outbox_(std::move(outbox)),
+        patience_(patience),
         intake_(parts.intake, parts.quarantine),
         sender_(Sender{"push", {}, call.principal().name}) {
     sender_.may_write = [scope = call.scope()](std::string_view tenant) {
@@ -72,36 +74,30 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   }
 
   Status OnMessage(const v1::PushRequest& request) override {
-    v1::PushResponse response;
-    response.set_batch_id(request.batch_id());
-    const Status status = Take(request);
-    if (status.ok()) {
-      response.set_event_count(static_cast<uint32_t>(request.lines_size()));
-    } else {
-      // The wire form of the status, with its details.
-      const grpc::Status wire = rpc::ToGrpc(status);
-      if (!response.mutable_status()->ParseFromString(wire.error_details())) {
-        response.mutable_status()->Clear();
-      }
-      response.mutable_status()->set_code(static_cast<int>(wire.error_code()));
-      response.mutable_status()->set_message(wire.error_message());
-    }
-    // Never waits: a sender that reads no answers must not hold one of the threads of all senders.
-    // The outbox has room for more answers than may be outstanding.
-    outbox_.Push(std::move(response));
+    batch_id_ = request.batch_id();
+    line_count_ = request.lines_size();
+    give_up_ = clock_->SteadyNow() + patience_;
+    Settle(request, Read(request));
+    return absl::OkStatus();
+  }
+
+  std::chrono::milliseconds Pause() const override { return pause_; }
+
+  Status OnResume() override {
+    const v1::PushRequest request = std::exchange(unread_, {});
+    Settle(request, batches_.empty() ? Read(request) : absl::OkStatus());
     return absl::OkStatus();
   }
 
   void OnClientDone() override { outbox_.Finish(absl::OkStatus()); }
 
  private:
-  Status Take(const v1::PushRequest& request) {
+  // The lines of the request become batches_.
+  Status Read(const v1::PushRequest& request) {
     YAGURA_RETURN_IF_ERROR(Validate(request));
     const auto sources = sources_->Get();
     if (sources == nullptr) {
-      return WithRetryDelay(
-          Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet"),
-          kRetryDelay);
+      return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
     }
     const std::string& principal = sender_.sender.credential;
     const std::string_view tenant = TenantOf(request.parent());
@@ -115,11 +111,48 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     for (const std::string& line : request.lines()) {
       intake_.Add(sender_, sources, line, false, receive_time, {});
     }
-    const std::vector<ReadyBatch> batches = intake_.TakeAll();
-    const Status appended = sink_->Append(batches);
-    if (!appended.ok()) return WithRetryDelay(appended, kRetryDelay);
-    for (const ReadyBatch& batch : batches) metrics_->CountReceived(batch);
+    batches_ = intake_.TakeAll();
     return absl::OkStatus();
+  }
+
+  // Appends what was read and answers, or lets the sender wait where waiting may help.
+  void Settle(const v1::PushRequest& request, Status status) {
+    if (status.ok()) status = sink_->Append(batches_);
+    pause_ = std::chrono::milliseconds(0);
+    const std::string reason = status.ok() ? "" : ErrorReason(status);
+    if ((reason == "FLOW_FULL" || reason == "SOURCES_UNKNOWN") && clock_->SteadyNow() < give_up_) {
+      metrics_->CountPushWait();
+      if (batches_.empty()) unread_ = request;
+      pause_ = kRetryDelay;
+      return;
+    }
+    if (status.ok()) {
+      for (const ReadyBatch& batch : batches_) metrics_->CountReceived(batch);
+    } else if (status.code() == absl::StatusCode::kUnavailable ||
+               status.code() == absl::StatusCode::kResourceExhausted) {
+      status = WithRetryDelay(status, kRetryDelay);
+    }
+    batches_.clear();
+    Answer(status);
+  }
+
+  void Answer(const Status& status) {
+    v1::PushResponse response;
+    response.set_batch_id(batch_id_);
+    if (status.ok()) {
+      response.set_event_count(static_cast<uint32_t>(line_count_));
+    } else {
+      // The wire form of the status, with its details.
+      const grpc::Status wire = rpc::ToGrpc(status);
+      if (!response.mutable_status()->ParseFromString(wire.error_details())) {
+        response.mutable_status()->Clear();
+      }
+      response.mutable_status()->set_code(static_cast<int>(wire.error_code()));
+      response.mutable_status()->set_message(wire.error_message());
+    }
+    // Never waits: a sender that reads no answers must not hold one of the threads of all senders.
+    // The outbox has room for more answers than may be outstanding.
+    outbox_.Push(std::move(response));
   }
 
   const std::shared_ptr<BatchSink> sink_;
@@ -127,15 +160,24 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   const std::shared_ptr<IngestionMetrics> metrics_;
   const std::shared_ptr<const Clock> clock_;
   const rpc::Outbox<v1::PushResponse> outbox_;
+  const std::chrono::milliseconds patience_;
   Intake intake_;
   SenderState sender_;
+  // Of the batch that came last. While it waits nothing else is read.
+  std::string batch_id_;
+  int line_count_ = 0;
+  SteadyTime give_up_{};
+  std::chrono::milliseconds pause_{0};
+  v1::PushRequest unread_;  // set while the sources are waited for
+  std::vector<ReadyBatch> batches_;
 };
 
 }  // namespace
 
 StatusOr<std::unique_ptr<rpc::StreamSession<v1::PushRequest>>> MakePushSession(
-    const ListenerParts& parts, const rpc::Call& call, rpc::Outbox<v1::PushResponse> outbox) {
-  return std::make_unique<PushSession>(parts, call, std::move(outbox));
+    const ListenerParts& parts, std::chrono::milliseconds patience, const rpc::Call& call,
+    rpc::Outbox<v1::PushResponse> outbox) {
+  return std::make_unique<PushSession>(parts, patience, call, std::move(outbox));
 }
 
 }  // namespace yagura::ingestion

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -12,9 +13,11 @@
 namespace yagura::ingestion {
 
 // One stream of IngestionService.Push: each batch is read, appended to the event streams and only
-// then acknowledged. Nothing is spooled: the sender keeps what was not acknowledged. Keeps copies
-// of `parts`' pointers.
+// then acknowledged. Nothing is spooled: the sender keeps what was not acknowledged. While the flow
+// Redis is full or no sources are known yet, the sender is made to wait (nothing more is read) for
+// up to `patience` before the batch is refused. Keeps copies of `parts`' pointers.
 absl::StatusOr<std::unique_ptr<rpc::StreamSession<v1::PushRequest>>> MakePushSession(
-    const ListenerParts& parts, const rpc::Call& call, rpc::Outbox<v1::PushResponse> outbox);
+    const ListenerParts& parts, std::chrono::milliseconds patience, const rpc::Call& call,
+    rpc::Outbox<v1::PushResponse> outbox);
 
 }  // namespace yagura::ingestion

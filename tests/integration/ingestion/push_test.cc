@@ -1,5 +1,6 @@
 // IngestionService over a real gRPC server and a real flow Redis. Sources come from the cache of an
 // earlier run; no directory answers here.
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -7,6 +8,7 @@
 #include <set>
 #include <thread>
 
+#include "google/rpc/error_details.pb.h"
 #include "grpcpp/create_channel.h"
 
 #include "common/auth/token.h"
@@ -82,6 +84,35 @@ class PushTest : public ::testing::Test {
     channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()),
                                    grpc::InsecureChannelCredentials());
     stub_ = v1::IngestionService::NewStub(channel_);
+  }
+
+  bool HasWaited() const {
+    return metrics_->Render().find("\nyagura_ingestion_push_waits_total") != std::string::npos;
+  }
+
+  // More than the flow budget of the tests, and away again.
+  void Fill() {
+    EXPECT_THAT(redis_.NewPool()->Command({"SETRANGE", "fill", "67108864", "x"}), IsOk());
+  }
+  void MakeRoom() { EXPECT_THAT(redis_.NewPool()->Command({"DEL", "fill"}), IsOk()); }
+
+  static Status StatusOf(const v1::PushResponse& response) {
+    return rpc::FromGrpc({static_cast<grpc::StatusCode>(response.status().code()),
+                          response.status().message(), response.status().SerializeAsString()});
+  }
+  static bool HasRetryInfo(const v1::PushResponse& response) {
+    return std::ranges::any_of(response.status().details(), [](const auto& detail) {
+      return detail.template Is<google::rpc::RetryInfo>();
+    });
+  }
+  // Whether another method is not answered at once.
+  bool IsRefusedElsewhere() {
+    grpc::ClientContext context;
+    Authorize(context, {}, "tenants/provider/users/alice");
+    v1::ListQuarantinedSourcesRequest request;
+    request.set_parent("tenants/quarantine");
+    v1::ListQuarantinedSourcesResponse response;
+    return !stub_->ListQuarantinedSources(&context, request, &response).ok();
   }
 
   bool OneWasCutOff() const {
@@ -195,6 +226,24 @@ TEST_F(PushTest, AResentBatchIsAcknowledgedAndNotDoubled) {
   EXPECT_EQ(Stored().size(), lines.size());
   EXPECT_FALSE(second->Push(Request("b2", lines)).has_status());
   EXPECT_EQ(Stored().size(), 2 * lines.size()) << "another batch id is another batch";
+}
+
+TEST_F(PushTest, AResentBatchIsKnownAgainAfterRestartsOfIngestionAndRedis) {
+  std::vector<std::string> lines;
+  testing::FortigateLines source;
+  for (int i = 0; i < 700; ++i) lines.push_back(source.Next());
+  EXPECT_FALSE(Open()->Push(Request("b1", lines)).has_status());
+  Serve();
+  EXPECT_FALSE(Open()->Push(Request("b1", lines)).has_status());
+  redis_.KillHard();
+  redis_.Restart();
+  const auto session = Open();
+  v1::PushResponse response = session->Push(Request("b1", lines));
+  while (StatusOf(response).code() == absl::StatusCode::kUnavailable) {
+    response = session->Push(Request("b1", lines));  // an old connection to Redis is noticed
+  }
+  EXPECT_FALSE(response.has_status()) << response.ShortDebugString();
+  EXPECT_EQ(Stored().size(), lines.size());
 }
 
 TEST_F(PushTest, TheSameBatchIdOfAnotherPrincipalIsAnotherBatch) {
@@ -320,6 +369,55 @@ TEST_F(PushTest, ASenderThatReadsAgainInTimeIsToldWhyItWasCutOff) {
   sender.join();
   EXPECT_THAT(rpc::FromGrpc(deaf->stream->Finish()),
               StatusIs(absl::StatusCode::kResourceExhausted, "SLOW_READER"));
+}
+
+TEST_F(PushTest, AFullFlowRedisMakesTheSenderWaitInsteadOfRefusingIt) {
+  options_.threads_per_app = 1;
+  settings_.flow_memory_budget = 32 << 20;
+  settings_.push_patience = std::chrono::seconds(60);
+  Serve();
+  Fill();
+  const auto session = Open();
+  for (const char* id : {"b1", "b2", "b3"}) {
+    ASSERT_TRUE(session->stream->Write(Request(id, {"<13>app: " + std::string(id)})));
+  }
+  while (!HasWaited()) std::this_thread::yield();
+  EXPECT_TRUE(Stored().empty());
+  EXPECT_FALSE(IsRefusedElsewhere()) << "waiting holds no thread";
+  MakeRoom();
+  for (const char* id : {"b1", "b2", "b3"}) {
+    v1::PushResponse response;
+    ASSERT_TRUE(session->stream->Read(&response));
+    EXPECT_EQ(response.batch_id(), id);
+    EXPECT_FALSE(response.has_status()) << response.ShortDebugString();
+  }
+  EXPECT_EQ(Stored().size(), 3u);
+  EXPECT_THAT(session->End(), IsOk());
+}
+
+TEST_F(PushTest, AFlowRedisThatStaysFullIsToldWithTheTimeToComeBack) {
+  settings_.flow_memory_budget = 32 << 20;
+  settings_.push_patience = std::chrono::milliseconds(300);
+  Serve();
+  Fill();
+  const auto session = Open();
+  const v1::PushResponse refused = session->Push(Request("b1", {"<13>app: one"}));
+  EXPECT_THAT(StatusOf(refused), StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  EXPECT_TRUE(HasRetryInfo(refused));
+  MakeRoom();
+  v1::PushResponse again = session->Push(Request("b1", {"<13>app: one"}));
+  EXPECT_FALSE(again.has_status()) << again.ShortDebugString();
+  EXPECT_EQ(Stored().size(), 1u);
+}
+
+TEST_F(PushTest, WithoutSourcesASenderIsToldToComeBackAfterAWhile) {
+  std::filesystem::remove(folder_ / "ingestion" / "sources.pb");
+  settings_.push_patience = std::chrono::milliseconds(300);
+  Serve();
+  const v1::PushResponse refused = Open()->Push(Request("b1", {"<13>app: one"}));
+  EXPECT_THAT(StatusOf(refused), StatusIs(absl::StatusCode::kUnavailable, "SOURCES_UNKNOWN"));
+  EXPECT_TRUE(HasRetryInfo(refused));
+  EXPECT_TRUE(HasWaited());
 }
 
 TEST_F(PushTest, AForeignTenantEndsTheStream) {
