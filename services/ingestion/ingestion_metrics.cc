@@ -60,6 +60,24 @@ void IngestionMetrics::SetSpoolBytes(uint64_t bytes) {
       ->Set(static_cast<double>(bytes));
 }
 
+void IngestionMetrics::CountSpoolDamage(uint64_t bytes) {
+  registry_
+      ->GetCounter("yagura_ingestion_spool_damages_total",
+                   "Places in the spool that were no sound record and were left out")
+      ->Add();
+  registry_
+      ->GetCounter("yagura_ingestion_spool_damaged_bytes_total",
+                   "Bytes of the spool that were no sound record and were left out")
+      ->Add(static_cast<double>(bytes));
+}
+
+void IngestionMetrics::SetSpoolDamagedBytes(uint64_t bytes) {
+  registry_
+      ->GetGauge("yagura_ingestion_spool_damaged_bytes",
+                 "Damaged bytes of the spool that are set aside on disk")
+      ->Set(static_cast<double>(bytes));
+}
+
 void IngestionMetrics::CountKernelDrops(const std::string& listener, uint64_t datagrams) {
   registry_
       ->GetCounter("yagura_ingestion_kernel_drops_total",

@@ -26,6 +26,10 @@ class IngestionMetrics {
   // A pushed batch was made to wait, as the flow Redis is full or no sources are known.
   void CountPushWait();
   void SetSpoolBytes(uint64_t bytes);
+  // Bytes of the spool were no sound record and were left out.
+  void CountSpoolDamage(uint64_t bytes);
+  // Set aside on disk until somebody looks at them.
+  void SetSpoolDamagedBytes(uint64_t bytes);
   // Datagrams that the kernel dropped because we did not read in time.
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
   void CountConnections(const std::string& listener, int change);

@@ -22,6 +22,7 @@ BatchSink::BatchSink(std::shared_ptr<stream::Producer> producer, std::unique_ptr
       spool_(std::move(spool)) {
   // What an earlier process left goes first.
   if (!spool_->empty()) flowing_ = false;
+  metrics_->SetSpoolDamagedBytes(spool_->damaged_bytes());
 }
 
 BatchSink::~BatchSink() { Stop(); }
@@ -128,11 +129,25 @@ void BatchSink::Replay(const std::stop_token& stop) {
   }
 }
 
+void BatchSink::TellDamages() {
+  for (const Spool::Damage& damage : spool_->TakeDamages()) {
+    metrics_->CountSpoolDamage(damage.bytes);
+    const std::string kept = damage.kept_in.empty() ? "nowhere" : damage.kept_in.string();
+    logger_.Error("bytes of the spool are no sound record and were left out",
+                  {{"segment", damage.segment.string()},
+                   {"offset", damage.offset},
+                   {"bytes", damage.bytes},
+                   {"kept_in", kept}});
+  }
+  metrics_->SetSpoolDamagedBytes(spool_->damaged_bytes());
+}
+
 bool BatchSink::ReplayOne() {
   std::optional<Spool::Record> record;
   {
     const std::lock_guard lock(mutex_);
     auto front = spool_->Front();
+    TellDamages();
     if (!front.ok()) {
       last_error_ = front.status();
       return false;

@@ -52,6 +52,7 @@ class BatchSink {
   absl::Status AppendSome(const std::vector<ReadyBatch>& batches, size_t* done);
   void NoteRefusal(const absl::Status& status);  // under the mutex
   void Replay(const std::stop_token& stop);
+  void TellDamages();  // under the mutex
   // One record; false where there is none left or it could not be delivered.
   bool ReplayOne();
 
