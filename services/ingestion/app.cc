@@ -59,6 +59,8 @@ class IngestionApp final : public rpc::App {
     ListenerOptions options;
     options.sources_wait = settings.sources_wait;
     options.max_connections = static_cast<size_t>(settings.tcp_connections);
+    options.idle_timeout = settings.tcp_idle_timeout;
+    options.max_pending_bytes = settings.tcp_pending_bytes;
     options.receive_buffer_bytes = static_cast<int>(settings.udp_receive_buffer);
     if (!settings.syslog_udp.empty()) {
       options.name = "syslog_udp";

@@ -86,6 +86,14 @@ void IngestionMetrics::CountKernelDrops(const std::string& listener, uint64_t da
       ->Add(static_cast<double>(datagrams));
 }
 
+void IngestionMetrics::CountConnectionsCut(const std::string& listener, const char* reason) {
+  registry_
+      ->GetCounter("yagura_ingestion_connections_cut_total",
+                   "Connections that were closed or refused by ingestion",
+                   {{"listener", listener}, {"reason", reason}})
+      ->Add();
+}
+
 void IngestionMetrics::CountConnections(const std::string& listener, int change) {
   registry_
       ->GetCounter(change > 0 ? "yagura_ingestion_connections_opened_total"

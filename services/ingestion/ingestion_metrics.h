@@ -33,6 +33,8 @@ class IngestionMetrics {
   // Datagrams that the kernel dropped because we did not read in time.
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
   void CountConnections(const std::string& listener, int change);
+  // We ended or refused it: "idle", "memory", "limit".
+  void CountConnectionsCut(const std::string& listener, const char* reason);
 
  private:
   Counter* Lines(const char* name, const char* help, const ReadyBatch& batch);

@@ -27,6 +27,12 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.tcp_connections =
       static_cast<int>(reader.Integer("tcp_connections", settings.tcp_connections, 1, 1'000'000,
                                       "Connections that one TCP thread holds; more are refused."));
+  settings.tcp_idle_timeout = reader.Duration(
+      "tcp_idle_timeout", settings.tcp_idle_timeout, milliseconds(0), std::chrono::hours(24 * 7),
+      "A TCP connection that sends nothing for so long is closed; 0: never.");
+  settings.tcp_pending_bytes = reader.Bytes(
+      "tcp_pending_bytes", settings.tcp_pending_bytes, 1u << 20, 1ull << 40,
+      "Bytes of begun lines that all TCP connections may hold; beyond, the greediest is closed.");
   settings.udp_receive_buffer =
       reader.Bytes("udp_receive_buffer", settings.udp_receive_buffer, 4096, 1u << 30,
                    "Kernel buffer of each UDP thread; the system may grant less.");

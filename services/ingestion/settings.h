@@ -22,6 +22,8 @@ struct Settings {
   int tcp_threads = 1;
   int tcp_connections = 10'000;
   uint64_t udp_receive_buffer = 8ull << 20;
+  std::chrono::milliseconds tcp_idle_timeout{3'600'000};
+  uint64_t tcp_pending_bytes = 256ull << 20;
   uint64_t batch_bytes = 64ull << 10;
   std::chrono::milliseconds batch_linger{50};
   uint64_t spool_quota = 4ull << 30;

@@ -7,6 +7,7 @@ namespace {
 
 // 9,999,999 bytes: a longer number is text that begins with digits.
 constexpr size_t kMaxCountDigits = 7;
+constexpr size_t kPieceBytes = 4096;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLineEnd(char c) { return c == '\n' || c == '\r' || c == '\0'; }
@@ -24,17 +25,25 @@ void Emit(std::string_view line, bool truncated, const Framer::Sink& sink) {
 }  // namespace
 
 void Framer::Feed(std::string_view bytes, const Sink& sink) {
-  if (pending_.empty()) {
-    while (Next(bytes, sink)) {
+  while (!pending_.empty()) {
+    // A piece at a time, so that what is held stays about as long as one line.
+    const size_t piece = std::min(bytes.size(), kPieceBytes);
+    if (piece == 0) return;
+    pending_ += bytes.substr(0, piece);
+    std::string_view rest = pending_;
+    while (Next(rest, sink)) {
     }
-    pending_ = bytes;
-    return;
+    if (rest.size() > piece) {
+      pending_.erase(0, pending_.size() - rest.size());
+      bytes.remove_prefix(piece);
+    } else {
+      bytes.remove_prefix(piece - rest.size());  // the line that is begun lies in `bytes`
+      std::string().swap(pending_);              // gives its memory back, too
+    }
   }
-  pending_ += bytes;
-  std::string_view rest = pending_;
-  while (Next(rest, sink)) {
+  while (Next(bytes, sink)) {
   }
-  pending_.erase(0, pending_.size() - rest.size());
+  pending_ = bytes;
 }
 
 void Framer::Finish(const Sink& sink) {

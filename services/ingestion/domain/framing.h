@@ -25,8 +25,11 @@ class Framer {
   void Finish(const Sink& sink);
   // Bytes held until their line is complete.
   size_t pending_bytes() const { return pending_.size(); }
+  // Memory that they take: at most about twice the longest line, nothing while no line has begun.
+  size_t held_bytes() const { return pending_.capacity() > kInPlace ? pending_.capacity() : 0; }
 
  private:
+  static constexpr size_t kInPlace = 15;  // what a std::string holds without asking for memory
   // Consumes at least one byte of `bytes` at a line's start and returns true, or returns false
   // where more are needed.
   bool Next(std::string_view& bytes, const Sink& sink);

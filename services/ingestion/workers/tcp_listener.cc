@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "fmt/format.h"
@@ -34,16 +36,22 @@ struct Connection {
   Socket socket;
   Framer framer;
   SenderState state;
+  SteadyTime last_read{};
+  size_t held = 0;  // of the framer, as it is counted in the sum
 };
+
+// Bytes of begun lines that the connections of all threads hold.
+using HeldBytes = std::atomic<uint64_t>;
 
 // One thread: its own listening socket, its connections, its batches. Reads nothing while the event
 // streams take nothing, so that senders wait in TCP's own way.
 class TcpThread {
  public:
-  TcpThread(const ListenerOptions& options, const ListenerParts& parts, Socket listening,
-            int number)
+  TcpThread(const ListenerOptions& options, const ListenerParts& parts, HeldBytes& held,
+            Socket listening, int number)
       : options_(options),
         parts_(parts),
+        held_(held),
         intake_(
             [&] {
               Intake::Options intake = parts.intake;
@@ -76,9 +84,12 @@ class TcpThread {
       if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
       if (!HandOn(false)) {
         parts_.sink->WaitFlowing(kPause);
+        reading_since_ = parts_.clock->SteadyNow();  // who could not send was not idle
         continue;
       }
       Poll(Timeout());
+      CloseHoarders();
+      CloseIdle();
     }
     Finish();
   }
@@ -120,6 +131,7 @@ class TcpThread {
         Accept();
       } else if (const auto found = connections_.find(fd); found != connections_.end()) {
         if (!Read(*found->second)) Close(found->first);
+        CloseHoarders();
       }
       // A round may bring many full batches: no more than the sink takes.
       if (intake_.has_ready() && !HandOn(false)) return;
@@ -133,6 +145,7 @@ class TcpThread {
                             SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.fd() < 0) return;
     if (connections_.size() >= options_.max_connections) {
+      parts_.metrics->CountConnectionsCut(options_.name, "limit");
       parts_.logger.Warning("too many connections; one was refused",
                             {{"listener", options_.name}, {"peer", AddressOf(peer).ToString()}});
       return;
@@ -140,8 +153,10 @@ class TcpThread {
     const int on = 1;
     ::setsockopt(socket.fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     const int fd = socket.fd();
-    connections_[fd] =
+    auto& connection = connections_[fd];
+    connection =
         std::make_unique<Connection>(std::move(socket), Sender{options_.name, AddressOf(peer), {}});
+    connection->last_read = parts_.clock->SteadyNow();
     parts_.metrics->CountConnections(options_.name, +1);
     Watch(fd);
   }
@@ -151,8 +166,47 @@ class TcpThread {
     const ssize_t got = ::recv(connection.socket.fd(), buffer_.data(), buffer_.size(), 0);
     if (got < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     if (got == 0) return false;
+    connection.last_read = parts_.clock->SteadyNow();
     connection.framer.Feed({buffer_.data(), static_cast<size_t>(got)}, Sink(connection));
+    CountHeld(connection, connection.framer.held_bytes());
     return true;
+  }
+
+  void CountHeld(Connection& connection, size_t now) {
+    held_ += now;
+    held_ -= std::exchange(connection.held, now);
+  }
+
+  // Whoever holds most goes first: those who send whole lines hold next to nothing.
+  void CloseHoarders() {
+    while (held_ > options_.max_pending_bytes) {
+      const auto most = std::max_element(
+          connections_.begin(), connections_.end(),
+          [](const auto& a, const auto& b) { return a.second->held < b.second->held; });
+      if (most == connections_.end() || most->second->held == 0) return;  // another thread's matter
+      Cut(most->first, "memory");
+    }
+  }
+
+  void CloseIdle() {
+    if (options_.idle_timeout.count() == 0) return;
+    const SteadyTime now = parts_.clock->SteadyNow();
+    if (now < next_idle_check_) return;
+    next_idle_check_ = now + options_.idle_timeout / 20;
+    std::vector<int> idle;
+    for (const auto& [fd, connection] : connections_) {
+      const SteadyTime since = std::max(connection->last_read, reading_since_);
+      if (now - since >= options_.idle_timeout) idle.push_back(fd);
+    }
+    for (const int fd : idle) Cut(fd, "idle");
+  }
+
+  void Cut(int fd, const char* reason) {
+    parts_.metrics->CountConnectionsCut(options_.name, reason);
+    parts_.logger.Info("a connection was closed", {{"listener", options_.name},
+                                                   {"peer", connections_.at(fd)->state.origin},
+                                                   {"reason", reason}});
+    Close(fd);
   }
 
   Framer::Sink Sink(Connection& connection) {
@@ -165,6 +219,7 @@ class TcpThread {
   void Close(int fd) {
     const auto found = connections_.find(fd);
     found->second->framer.Finish(Sink(*found->second));
+    CountHeld(*found->second, 0);
     connections_.erase(found);
     parts_.metrics->CountConnections(options_.name, -1);
   }
@@ -191,12 +246,15 @@ class TcpThread {
 
   const ListenerOptions& options_;
   const ListenerParts& parts_;
+  HeldBytes& held_;
   Intake intake_;
   Socket listening_;
   Socket epoll_;
   Socket wake_;
   std::shared_ptr<const SourceMap> sources_;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
+  SteadyTime reading_since_{};  // without a pause of ours
+  SteadyTime next_idle_check_{};
   std::vector<ReadyBatch> waiting_;  // refused by streams and spool
   std::string buffer_;
 };
@@ -207,7 +265,7 @@ class TcpListener final : public Listener {
               std::string address)
       : options_(std::move(options)), parts_(std::move(parts)), address_(std::move(address)) {
     for (size_t i = 0; i < sockets.size(); ++i) {
-      threads_.push_back(std::make_unique<TcpThread>(options_, parts_, std::move(sockets[i]),
+      threads_.push_back(std::make_unique<TcpThread>(options_, parts_, held_, std::move(sockets[i]),
                                                      static_cast<int>(i)));
     }
   }
@@ -233,6 +291,7 @@ class TcpListener final : public Listener {
   const ListenerOptions options_;
   const ListenerParts parts_;
   const std::string address_;
+  HeldBytes held_ = 0;
   std::vector<std::unique_ptr<TcpThread>> threads_;
   std::vector<std::jthread> running_;
 };

@@ -63,6 +63,14 @@ class Client {
       bytes.remove_prefix(static_cast<size_t>(sent));
     }
   }
+  // The other side may close in the middle.
+  void Offer(std::string_view bytes) const {
+    while (!bytes.empty()) {
+      const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (sent <= 0) return;
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    }
+  }
   bool HasEnded() const {
     char byte = 0;
     return ::recv(fd_, &byte, 1, MSG_DONTWAIT) == 0;
@@ -103,9 +111,7 @@ class ListenersTest : public ::testing::Test {
     parts_.sink->Start();
   }
 
-  std::string Listen(bool tcp, size_t max_connections = 10'000) {
-    ListenerOptions options;
-    options.max_connections = max_connections;
+  std::string Listen(bool tcp, ListenerOptions options = {}) {
     options.name = tcp ? "syslog_tcp" : "syslog_udp";
     options.address = "127.0.0.1:0";
     auto made = tcp ? MakeTcpListener(options, parts_) : MakeUdpListener(options, parts_);
@@ -198,13 +204,62 @@ TEST(ConnectionsThatFit, LeavesHalfOfTheFilesToOthers) {
 }
 
 TEST_F(ListenersTest, ATcpThreadRefusesMoreConnectionsThanItMayHold) {
-  const std::string address = Listen(true, 3);
+  ListenerOptions options;
+  options.max_connections = 3;
+  const std::string address = Listen(true, options);
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<Client>(SOCK_STREAM, address));
   EXPECT_TRUE(Eventually([&] {
     return std::count_if(clients.begin(), clients.end(),
                          [](const auto& client) { return client->HasEnded(); }) == 2;
   }));
+}
+
+TEST_F(ListenersTest, ASilentTcpConnectionIsClosedAndItsLastLineKept) {
+  ListenerOptions options;
+  options.idle_timeout = std::chrono::seconds(2);
+  const std::string address = Listen(true, options);
+  const Client silent(SOCK_STREAM, address);
+  silent.Send("<13>app: a line without an end");
+  const Client busy(SOCK_STREAM, address);
+  size_t sent = 0;
+  while (!silent.HasEnded()) {
+    busy.Send("<13>app: busy\n");
+    ++sent;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    ASSERT_LT(sent, 3000u);
+  }
+  EXPECT_FALSE(busy.HasEnded());
+  ASSERT_TRUE(EventuallyStored(sent + 1));
+  EXPECT_EQ(RawOf(Stored()).count("<13>app: a line without an end"), 1u);
+  EXPECT_NE(
+      registry_->Render().find("connections_cut_total{listener=\"syslog_tcp\",reason=\"idle\"} 1"),
+      std::string::npos);
+}
+
+TEST_F(ListenersTest, ThoseWhoHoardBegunLinesAreClosedAndNobodyElse) {
+  ListenerOptions options;
+  options.max_pending_bytes = 1 << 20;
+  options.threads = 2;
+  const std::string address = Listen(true, options);
+  const Client modest(SOCK_STREAM, address);
+  modest.Send("<13>app: begun ");
+  std::vector<std::unique_ptr<Client>> hoarders;
+  const auto ended = [&] {
+    return std::count_if(hoarders.begin(), hoarders.end(),
+                         [](const auto& client) { return client->HasEnded(); });
+  };
+  const std::string half_a_line(60'000, 'x');
+  for (int i = 0; i < 40; ++i) {
+    hoarders.push_back(std::make_unique<Client>(SOCK_STREAM, address));
+    hoarders.back()->Offer(half_a_line);
+  }
+  // 1 MiB is room for 8 to 17 of them.
+  ASSERT_TRUE(Eventually([&] { return ended() >= 23; }));
+  EXPECT_LE(ended(), 36);
+  modest.Send("and ended\n");
+  EXPECT_TRUE(Eventually([&] { return RawOf(Stored()).contains("<13>app: begun and ended"); }));
+  EXPECT_FALSE(modest.HasEnded());
 }
 
 TEST_F(ListenersTest, UdpLinesReachTheStreams) {

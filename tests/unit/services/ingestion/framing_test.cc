@@ -61,6 +61,21 @@ TEST(FramingTest, OversizedLinesAreCutAndTheNextIsWhole) {
   EXPECT_THAT(Cut(exact + "\r\n"), ElementsAre(Pair(exact, false)));
 }
 
+TEST(FramingTest, NoMoreIsHeldThanTheLineThatIsBegunNeeds) {
+  const auto ignore = [](std::string_view, bool) {};
+  Framer framer;
+  framer.Feed("<1>begun" + std::string(100, 'x'), ignore);
+  EXPECT_EQ(framer.pending_bytes(), 108u);
+  std::string many = "\n";
+  while (many.size() < 256 * 1024) many += "<1>a whole line\n";
+  framer.Feed(many, ignore);
+  EXPECT_EQ(framer.held_bytes(), 0u) << "all lines were whole";
+  for (int i = 0; i < 1000; ++i) {
+    framer.Feed(std::string(1000, 'y'), ignore);
+    ASSERT_LE(framer.held_bytes(), 2 * kMaxLineBytes + 4096);
+  }
+}
+
 TEST(FramingTest, ABrokenOffCountedLineIsMarked) {
   EXPECT_THAT(Cut("50 <1>only this"), ElementsAre(Pair("<1>only this", true)));
 }
