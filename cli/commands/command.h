@@ -169,6 +169,7 @@ void AddReportCommands(Program& program);
 void AddDirectoryCommands(Program& program);  // tenant, site, user, key, asset, source
 void AddAuditCommands(Program& program);
 void AddSendCommand(Program& program);
+void AddParseCommand(Program& program);
 void AddUpCommand(Program& program);  // up, down
 void AddDemoCommand(Program& program);
 

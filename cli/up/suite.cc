@@ -5,6 +5,7 @@
 #include <functional>
 #include <vector>
 
+#include "cli/content_dir.h"
 #include "cli/data_dir.h"
 #include "cli/up/redis_child.h"
 #include "fmt/format.h"
@@ -32,15 +33,6 @@ using AppOr = absl::StatusOr<std::unique_ptr<rpc::App>>;
 
 std::filesystem::path ProgramFolder() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path();
-}
-
-// content/ stands in an ancestor of the program's folder (source tree), or is installed.
-std::filesystem::path FindContent(const std::filesystem::path& told) {
-  if (!told.empty()) return told;
-  for (auto folder = ProgramFolder(); folder != folder.root_path(); folder = folder.parent_path()) {
-    if (std::filesystem::is_directory(folder / "content" / "sigma")) return folder / "content";
-  }
-  return "/usr/share/yagura/content";
 }
 
 std::string Local(int port) { return fmt::format("127.0.0.1:{}", port); }
@@ -130,6 +122,9 @@ class AppFactory {
   AppOr Ingestion() {
     auto section = Section("ingestion");
     YAGURA_ASSIGN_OR_RETURN(auto settings, ingestion::ReadSettings(section));
+    if (settings.parsers_folder.empty()) {
+      settings.parsers_folder = FindContent(options_.content_dir) / "parsers";
+    }
     settings.syslog_udp = options_.syslog_udp_address;
     settings.syslog_tcp = options_.syslog_tcp_address;
     return ingestion::NewApp(settings, host_.ForService("ingestion"));

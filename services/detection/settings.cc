@@ -1,31 +1,17 @@
 #include "services/detection/settings.h"
 
 #include "common/config/settings_reader.h"
+#include "common/stream/topics.h"
 
 namespace yagura::detection {
-namespace {
-
-stream::Topic ReadTopic(config::SettingsReader& reader, const stream::Topic& fallback) {
-  auto section = reader.Section(fallback.name, "The stream topic \"" + fallback.name + "\".");
-  stream::Topic topic = fallback;
-  topic.shards = static_cast<int>(section.Integer(
-      "shards", fallback.shards, 1, 256,
-      "Shards; the same for everybody who writes or reads the topic, and never changed later."));
-  topic.readers = section.Strings("readers", fallback.readers,
-                                  "Readers whose progress keeps entries from being trimmed.");
-  return topic;
-}
-
-}  // namespace
-
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::hours;
   using std::chrono::milliseconds;
   using std::chrono::seconds;
   Settings settings;
-  settings.events = ReadTopic(reader, settings.events);
-  settings.hits = ReadTopic(reader, settings.hits);
-  settings.findings = ReadTopic(reader, settings.findings);
+  settings.events = stream::ReadTopic(reader, settings.events);
+  settings.hits = stream::ReadTopic(reader, settings.hits);
+  settings.findings = stream::ReadTopic(reader, settings.findings);
   settings.match_threads = static_cast<int>(reader.Integer(
       "match_threads", settings.match_threads, 1, 64, "Threads that match events with rules."));
   settings.window_threads = static_cast<int>(reader.Integer(

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 
-#include "common/stream/topic.h"
+#include "common/stream/topics.h"
 
 namespace yagura::config {
 class SettingsReader;
@@ -14,9 +14,9 @@ class SettingsReader;
 namespace yagura::detection {
 
 struct Settings {
-  stream::Topic events{"events", 4, {"archive", "detection"}};
-  stream::Topic hits{"hits", 4, {"detection-windows"}};
-  stream::Topic findings{"findings", 4, {"notification", "ticketing"}};
+  stream::Topic events = stream::EventsTopic();
+  stream::Topic hits = stream::HitsTopic();
+  stream::Topic findings = stream::FindingsTopic();
   int match_threads = 1;
   int window_threads = 1;
   std::chrono::milliseconds lease{8'000};

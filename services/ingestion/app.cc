@@ -13,6 +13,7 @@
 #include "common/stream/worker.h"
 #include "services/ingestion/api/push_session.h"
 #include "services/ingestion/api/quarantine_handlers.h"
+#include "services/ingestion/domain/described/catalogue.h"
 #include "services/ingestion/domain/quarantine.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
@@ -32,18 +33,20 @@ std::string NewInstance() {
 class IngestionApp final : public rpc::App {
  public:
   IngestionApp(const Settings& settings, const rpc::Platform& platform,
-               std::unique_ptr<Spool> spool)
+               std::unique_ptr<Spool> spool, std::shared_ptr<const ParserCatalogue> parsers)
       : platform_(platform),
         topic_(settings.events),
         push_patience_(settings.push_patience),
-        refresher_({settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb"},
-                   platform.channels, sources_, platform.logger.Named("ingestion/sources")),
+        refresher_(
+            {settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb", parsers},
+            platform.channels, sources_, platform.logger.Named("ingestion/sources")),
         metrics_(std::make_shared<IngestionMetrics>(platform.metrics)) {
     stream::Producer::Options producer;
     producer.memory_budget_bytes = settings.flow_memory_budget;
     parts_.instance = NewInstance();
     parts_.intake.batch_bytes = settings.batch_bytes;
     parts_.intake.linger = settings.batch_linger;
+    parts_.intake.parsers = std::move(parsers);
     parts_.sink = std::make_shared<BatchSink>(
         std::make_shared<stream::Producer>(platform.flow, topic_, producer), std::move(spool),
         metrics_, platform.logger.Named("ingestion/spool"));
@@ -135,7 +138,14 @@ StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
                                            const rpc::Platform& platform) {
   YAGURA_ASSIGN_OR_RETURN(
       auto spool, Spool::Open(platform.data_dir / "ingestion" / "spool", settings.spool_quota));
-  auto app = std::make_unique<IngestionApp>(settings, platform, std::move(spool));
+  std::shared_ptr<const ParserCatalogue> parsers;
+  if (!settings.parsers_folder.empty()) {
+    auto loaded = ParserCatalogue::Load(settings.parsers_folder);
+    if (!loaded.ok()) return Annotate(loaded.status(), "parsers_folder");
+    parsers = *std::move(loaded);
+  }
+  auto app =
+      std::make_unique<IngestionApp>(settings, platform, std::move(spool), std::move(parsers));
   YAGURA_RETURN_IF_ERROR(app->Bind(settings));
   return app;
 }

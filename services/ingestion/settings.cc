@@ -42,16 +42,19 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.batch_linger =
       reader.Duration("batch_linger", settings.batch_linger, milliseconds(1), seconds(10),
                       "A batch is closed so long after its first line.");
+  settings.push_patience =
+      reader.Duration("push_patience", settings.push_patience, milliseconds(0), minutes(1),
+                      "How long a pushed batch, and all behind it in its stream, waits while the "
+                      "flow Redis is full or no sources are known, before it is refused.");
   settings.spool_quota = reader.Bytes("spool_quota", settings.spool_quota, 1u << 20, 1ull << 40,
                                       "Disk for batches while the flow Redis takes none.");
   settings.flow_memory_budget =
       reader.Bytes("flow_memory_budget", settings.flow_memory_budget, 0, 1ull << 40,
                    "Nothing is added while the flow Redis uses more memory; 0: no limit of ours.");
+  settings.parsers_folder = reader.String(
+      "parsers_folder", settings.parsers_folder.string(),
+      "Folder with descriptions of parsers (*.yaml) and Grok patterns (*.grok); empty: none.");
   settings.sources_refresh =
-  settings.push_patience =
-      reader.Duration("push_patience", settings.push_patience, milliseconds(0), minutes(1),
-                      "How long a pushed batch, and all behind it in its stream, waits while the "
-                      "flow Redis is full or no sources are known, before it is refused.");
       reader.Duration("sources_refresh", settings.sources_refresh, milliseconds(100), minutes(10),
                       "How often the directory is asked for sources.");
   settings.sources_wait =

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,15 +22,16 @@ struct Settings {
   int udp_threads = 1;
   int tcp_threads = 1;
   int tcp_connections = 10'000;
-  uint64_t udp_receive_buffer = 8ull << 20;
   std::chrono::milliseconds tcp_idle_timeout{3'600'000};
   uint64_t tcp_pending_bytes = 256ull << 20;
+  uint64_t udp_receive_buffer = 8ull << 20;
   uint64_t batch_bytes = 64ull << 10;
   std::chrono::milliseconds batch_linger{50};
+  std::chrono::milliseconds push_patience{5'000};
   uint64_t spool_quota = 4ull << 30;
   uint64_t flow_memory_budget = 2ull << 30;
+  std::filesystem::path parsers_folder;  // of described parsers; empty: none
   std::chrono::milliseconds sources_refresh{5'000};
-  std::chrono::milliseconds push_patience{5'000};
   std::chrono::milliseconds sources_wait{10'000};
 };
 

@@ -186,8 +186,6 @@ absl::Status Normalize(v1::Asset& asset) {
 }
 
 absl::Status Normalize(v1::Source& source) {
-  static constexpr std::array<std::string_view, 4> kParsers = {"fortigate", "syslog", "json",
-                                                               "auto"};
   static constexpr std::array<std::string_view, 4> kCharsets = {"utf-8", "shift_jis", "euc-jp",
                                                                 "iso-8859-1"};
   FieldErrors errors;
@@ -214,8 +212,12 @@ absl::Status Normalize(v1::Source& source) {
   CheckTimeZone(source.time_zone(), errors);
   if (source.parser().empty()) source.set_parser("auto");
   if (source.charset().empty()) source.set_charset("utf-8");
-  if (std::find(kParsers.begin(), kParsers.end(), source.parser()) == kParsers.end()) {
-    errors.Add("parser", fmt::format("must be one of {}", Join(kParsers, ", ")));
+  // Which parsers there are is ingestion's to know: content/parsers may have any.
+  if (source.parser().size() > 64 ||
+      !std::all_of(source.parser().begin(), source.parser().end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+      })) {
+    errors.Add("parser", "must be at most 64 of a-z, 0-9 and _");
   }
   if (std::find(kCharsets.begin(), kCharsets.end(), source.charset()) == kCharsets.end()) {
     errors.Add("charset", fmt::format("must be one of {}", Join(kCharsets, ", ")));

@@ -37,7 +37,7 @@ std::string_view TenantOf(std::string_view parent) {
   return tenant.find('/') == tenant.npos ? tenant : std::string_view{};
 }
 
-Status Validate(const v1::PushRequest& request) {
+Status Validate(const v1::PushRequest& request, const ParserCatalogue* parsers) {
   FieldErrors errors;
   if (TenantOf(request.parent()).empty()) errors.Add("parent", "must be \"tenants/{tenant}\"");
   const std::string& id = request.batch_id();
@@ -50,8 +50,8 @@ Status Validate(const v1::PushRequest& request) {
     errors.Add("lines", "must be 1 to 8,192 lines of together at most 4 MiB");
   }
   if (request.source().size() > kMaxSource) errors.Add("source", "is longer than 128 bytes");
-  if (!ParserRegistry::IsKnownSetting(request.parser())) {
-    errors.Add("parser", "must be \"auto\", \"fortigate\", \"syslog\" or \"json\"");
+  if (!ParserRegistry::IsKnownSetting(request.parser(), parsers)) {
+    errors.Add("parser", "there is no such parser");
   }
   return errors.ToStatus();
 }
@@ -66,6 +66,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
         clock_(parts.clock),
         outbox_(std::move(outbox)),
         patience_(patience),
+        parsers_(parts.intake.parsers),
         intake_(parts.intake, parts.quarantine),
         sender_(Sender{"push", {}, call.principal().name}) {
     sender_.may_write = [scope = call.scope()](std::string_view tenant) {
@@ -94,7 +95,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
  private:
   // The lines of the request become batches_.
   Status Read(const v1::PushRequest& request) {
-    YAGURA_RETURN_IF_ERROR(Validate(request));
+    YAGURA_RETURN_IF_ERROR(Validate(request, parsers_.get()));
     const auto sources = sources_->Get();
     if (sources == nullptr) {
       return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
@@ -161,6 +162,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   const std::shared_ptr<const Clock> clock_;
   const rpc::Outbox<v1::PushResponse> outbox_;
   const std::chrono::milliseconds patience_;
+  const std::shared_ptr<const ParserCatalogue> parsers_;
   Intake intake_;
   SenderState sender_;
   // Of the batch that came last. While it waits nothing else is read.

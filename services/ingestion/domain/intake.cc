@@ -31,7 +31,9 @@ struct Intake::Lane {
 };
 
 Intake::Intake(Options options, std::shared_ptr<Quarantine> quarantine)
-    : options_(std::move(options)), quarantine_(std::move(quarantine)) {}
+    : options_(std::move(options)),
+      quarantine_(std::move(quarantine)),
+      pipeline_(options_.parsers) {}
 Intake::~Intake() = default;
 
 void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,
@@ -48,6 +50,7 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   context.likely = &state.likely;
   if (expected != nullptr) {
     context.zone = expected->zone;
+    context.charset = expected->charset;
     context.parser = expected->parser;
   } else if (!state.tenant.empty()) {
     context.zone = sources->ZoneOf(state.tenant);
@@ -58,8 +61,10 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   // The line named its source, which reads it otherwise than was thought.
   if (target != expected && target != nullptr) {
     const std::string_view parser = state.parser.empty() ? target->parser : state.parser;
-    if (parser != context.parser || (parsed->zone_used && !(target->zone == context.zone))) {
+    if (parser != context.parser || (parsed->zone_used && !(target->zone == context.zone)) ||
+        (target->charset != context.charset && !IsAscii(line))) {
       context.zone = target->zone;
+      context.charset = target->charset;
       context.parser = parser;
       parsed = &pipeline_.Process(line, context);
     }

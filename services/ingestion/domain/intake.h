@@ -54,6 +54,7 @@ class Intake {
     std::string instance;
     size_t batch_bytes = 64 * 1024;
     std::chrono::milliseconds linger{50};
+    std::shared_ptr<const ParserCatalogue> parsers;  // described ones; null: none
   };
   Intake(Options options, std::shared_ptr<Quarantine> quarantine);
   ~Intake();

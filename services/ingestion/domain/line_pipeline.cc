@@ -29,14 +29,16 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   event.receive_time = context.receive_time;
   event.origin = context.origin;
 
-  ReadSyslogHeader(line, context.receive_time, context.zone, arena_, &header_);
+  bool broken = false;
+  const std::string_view text = decoder_.ToUtf8(line, context.charset, arena_, &broken);
+  ReadSyslogHeader(text, context.receive_time, context.zone, arena_, &header_);
   event.event_time = header_.time;
   parsed_.zone_used = header_.zone_used;
   event.host = header_.host;
   event.program = header_.program;
   if (header_.priority >= 0) event.severity = SeverityOfPriority(header_.priority);
 
-  const LineInput input{line, header_, context.receive_time, context.zone};
+  const LineInput input{text, header_, context.receive_time, context.zone};
   Parser* parser = nullptr;
   if (context.parser.empty() || context.parser == "auto") {
     parser = parsers_.Recognise(input, context.likely != nullptr ? *context.likely : nullptr);
@@ -51,6 +53,9 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
     event.message = header_.body;
     event.parse_error = "no parser recognises the line";
     AddFlaw(event::v1::UNPARSED, &event);
+  }
+  if (broken) {
+    MarkPartlyParsed("bytes that are no characters of the source's character set", &event);
   }
   Check(context);
   return parsed_;

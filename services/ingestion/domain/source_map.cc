@@ -104,7 +104,8 @@ SourceMap::~SourceMap() = default;
 
 std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v1::Source>& sources,
                                                   const FallbackZones& zones,
-                                                  std::vector<std::string>* problems) {
+                                                  std::vector<std::string>* problems,
+                                                  const ParserCatalogue* parsers) {
   std::shared_ptr<SourceMap> map(new SourceMap());
   const auto refuse = [&](const directory::v1::Source& source, std::string_view why) {
     if (problems != nullptr) problems->push_back(fmt::format("{}: {}", source.name(), why));
@@ -140,9 +141,14 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
       refuse(source, "it has no criterion");
       continue;
     }
-    if (!ParserRegistry::IsKnownSetting(rule->target.parser)) {
+    if (!ParserRegistry::IsKnownSetting(rule->target.parser, parsers)) {
       refuse(source, "there is no such parser; lines are recognised instead");
       rule->target.parser.clear();
+    }
+    if (const auto charset = FindCharset(source.charset())) {
+      rule->target.charset = *charset;
+    } else {
+      refuse(source, "there is no such character set; UTF-8 is assumed instead");
     }
     if (auto zone = SourceZone::Find(ZoneName(source, rule->target.tenant, zones)); zone.ok()) {
       rule->target.zone = *zone;

@@ -8,6 +8,7 @@
 
 #include "common/event/event_view.h"
 #include "common/text/text.h"
+#include "services/ingestion/domain/charset.h"
 #include "services/ingestion/domain/source_zone.h"
 
 namespace yagura::directory::v1 {
@@ -15,6 +16,8 @@ class Source;
 }
 
 namespace yagura::ingestion {
+
+class ParserCatalogue;
 
 inline constexpr std::string_view kQuarantineTenant = "quarantine";
 
@@ -25,6 +28,7 @@ struct SourceTarget {
   std::string site;    // id, or empty
   std::string device;  // id, or empty
   SourceZone zone;
+  Charset charset = Charset::kUtf8;
   std::string parser;  // empty: recognise
 };
 
@@ -72,7 +76,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   // (may be null) says which and why.
   static std::shared_ptr<const SourceMap> Build(const std::vector<directory::v1::Source>& sources,
                                                 const FallbackZones& zones,
-                                                std::vector<std::string>* problems);
+                                                std::vector<std::string>* problems,
+                                                const ParserCatalogue* parsers = nullptr);
   // Without any source: everything is quarantine.
   static std::shared_ptr<const SourceMap> Empty();
   ~SourceMap();

@@ -141,7 +141,7 @@ void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const Fallbac
   std::string bytes = stored.SerializeAsString();
   if (sources_->Get() != nullptr && bytes == last_) return;
   std::vector<std::string> problems;
-  sources_->Set(SourceMap::Build(sources, zones, &problems));
+  sources_->Set(SourceMap::Build(sources, zones, &problems, options_.parsers.get()));
   const std::string told = Join(problems, "; ");
   if (!told.empty() && told != last_problems_) {
     logger_.Warning("sources that are not used as they stand", {{"sources", told}});

@@ -20,6 +20,8 @@ class Source;
 
 namespace yagura::ingestion {
 
+class ParserCatalogue;
+
 class CurrentSources;
 struct FallbackZones;
 
@@ -30,6 +32,7 @@ class SourceRefresher {
   struct Options {
     std::chrono::milliseconds interval;
     std::filesystem::path cache_file;
+    std::shared_ptr<const ParserCatalogue> parsers;  // which parsers a source may name
   };
   SourceRefresher(Options options, std::shared_ptr<rpc::Channels> channels,
                   std::shared_ptr<CurrentSources> sources, Logger logger);

@@ -1,9 +1,19 @@
 #include "services/ingestion/domain/parsers/registry.h"
 
+#include <algorithm>
+#include <array>
+
+#include "services/ingestion/domain/described/catalogue.h"
+
 namespace yagura::ingestion {
 
-ParserRegistry::ParserRegistry() {
+ParserRegistry::ParserRegistry(const ParserCatalogue* catalogue) {
   parsers_.push_back(MakeFortigateParser());
+  if (catalogue != nullptr) {
+    for (const auto& description : catalogue->descriptions()) {
+      parsers_.push_back(MakeDescribedParser(description));
+    }
+  }
   parsers_.push_back(MakeJsonLinesParser());
   parsers_.push_back(MakeSyslogTextParser());
 }
@@ -26,8 +36,14 @@ Parser* ParserRegistry::Recognise(const LineInput& input, Parser* likely) const 
   return nullptr;
 }
 
-bool ParserRegistry::IsKnownSetting(std::string_view name) {
-  return name.empty() || name == "auto" || ParserRegistry().Find(name) != nullptr;
+bool ParserRegistry::IsKnownSetting(std::string_view name, const ParserCatalogue* catalogue) {
+  // Asked for every batch that is pushed: without making the parsers.
+  constexpr std::array<std::string_view, 5> kAlways{"", "auto", "fortigate", "json", "syslog"};
+  if (std::find(kAlways.begin(), kAlways.end(), name) != kAlways.end()) return true;
+  if (catalogue == nullptr) return false;
+  const auto& described = catalogue->descriptions();
+  return std::any_of(described.begin(), described.end(),
+                     [name](const auto& description) { return description->name == name; });
 }
 
 }  // namespace yagura::ingestion

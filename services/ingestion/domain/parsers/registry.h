@@ -8,10 +8,13 @@
 
 namespace yagura::ingestion {
 
+class ParserCatalogue;
+
 // The parsers in the order in which they are asked: the most particular first, generic ones last.
 class ParserRegistry {
  public:
-  ParserRegistry();  // all parsers there are
+  // The written parsers and the described ones of `catalogue` (may be null: none).
+  explicit ParserRegistry(const ParserCatalogue* catalogue);
 
   // By the name of a source's setting; nullptr where there is none.
   Parser* Find(std::string_view name) const;
@@ -19,7 +22,7 @@ class ParserRegistry {
   // first: most senders speak one format.
   Parser* Recognise(const LineInput& input, Parser* likely) const;
   // Whether a setting may name it: a parser, "auto" or nothing.
-  static bool IsKnownSetting(std::string_view name);
+  static bool IsKnownSetting(std::string_view name, const ParserCatalogue* catalogue);
 
  private:
   std::vector<std::unique_ptr<Parser>> parsers_;

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <cstdlib>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "common/clock/proto_time.h"
+#include "services/ingestion/domain/described/catalogue.h"
 #include "services/ingestion/domain/line_pipeline.h"
 #include "yagura/event/v1/event.pb.h"
 
@@ -13,12 +16,23 @@ namespace yagura::ingestion {
 
 inline TimePoint At(std::string_view time) { return ParseTime(time).value(); }
 
+// The described parsers of content/parsers, read once.
+inline std::shared_ptr<const ParserCatalogue> ShippedParsers() {
+  static const auto kParsers = [] {
+    const char* source = std::getenv("YAGURA_SOURCE_DIR");
+    return ParserCatalogue::Load(std::filesystem::path(source == nullptr ? "." : source) /
+                                 "content" / "parsers")
+        .value();
+  }();
+  return kParsers;
+}
+
 // What one line becomes, received at `receive_time` from a source in `zone`.
 inline event::v1::Event ParseLine(std::string_view line,
                                   std::string_view receive_time = "2026-11-21T00:15:45Z",
                                   std::string_view zone = "Asia/Tokyo",
                                   std::string_view parser = "auto") {
-  LinePipeline pipeline;
+  LinePipeline pipeline(ShippedParsers());
   LineContext context;
   context.receive_time = At(receive_time);
   context.zone = SourceZone::Find(zone).value();

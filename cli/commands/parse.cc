@@ -1,0 +1,156 @@
+#include <iostream>
+#include <map>
+
+#include "cli/commands/command.h"
+#include "cli/content_dir.h"
+#include "cli/send/line_source.h"
+#include "cli/send/progress.h"
+#include "cli/time_range.h"
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/text/text.h"
+#include "services/ingestion/domain/described/catalogue.h"
+#include "services/ingestion/domain/line_pipeline.h"
+#include "yagura/event/v1/event.pb.h"
+
+namespace yagura::cli {
+namespace {
+
+struct ParseOptions {
+  std::vector<std::string> files{"-"};
+  std::string parser;
+  std::string zone;
+  std::string received = "now";
+  std::string content;
+  bool list = false;
+};
+
+const std::vector<TableColumn> kColumns = {
+    {"TIME", "event_time"},        {"PRODUCT", "product", 30}, {"CATEGORY", "category", 20},
+    {"SEVERITY", "severity"},      {"ACTION", "action"},       {"SOURCE", "src.ip"},
+    {"PORT", "src.port"},          {"DESTINATION", "dst.ip"},  {"PORT", "dst.port"},
+    {"PROTOCOL", "protocol"},      {"RULE", "rule", 24},       {"USER", "user", 24},
+    {"PROBLEM", "parse_error", 60}};
+
+// How the lines of one product came out.
+struct ProductCount {
+  uint64_t lines = 0;
+  uint64_t fields = 0;
+  uint64_t partly = 0;   // recognised, but not read whole
+  uint64_t no_time = 0;  // no time that could be read
+};
+
+class Summary {
+ public:
+  void Count(const event::EventView& event) {
+    ProductCount& count = products_[std::string(event.product)];
+    const auto has = [&event](event::v1::Flaw flaw) {
+      return (event.flaws >> flaw & 1) != 0 ? uint64_t{1} : uint64_t{0};
+    };
+    ++count.lines;
+    count.fields += event.fields.size();
+    count.partly += has(event::v1::PARTLY_PARSED) + has(event::v1::UNPARSED);
+    count.no_time += has(event::v1::NO_EVENT_TIME);
+  }
+
+  std::string Text() const {
+    std::string text = fmt::format("{:<32} {:>10} {:>14} {:>12} {:>12}\n", "PRODUCT", "LINES",
+                                   "FIELDS A LINE", "NOT WHOLE", "WITHOUT TIME");
+    for (const auto& [product, count] : products_) {
+      text += fmt::format("{:<32} {:>10} {:>14.1f} {:>12} {:>12}\n", EscapeForTerminal(product),
+                          count.lines,
+                          static_cast<double>(count.fields) / static_cast<double>(count.lines),
+                          count.partly, count.no_time);
+    }
+    return text;
+  }
+
+ private:
+  std::map<std::string, ProductCount> products_;
+};
+
+std::string ListOf(const ingestion::ParserCatalogue& catalogue) {
+  std::string text =
+      "auto        recognise the format of each line\n"
+      "fortigate   Fortinet FortiGate, FortiWeb\n";
+  for (const auto& description : catalogue.descriptions()) {
+    text += fmt::format("{:<11} {}\n", description->name, description->title);
+  }
+  return text +
+         "json        one JSON object a line: Windows, Sysmon, Zeek, Suricata, applications\n"
+         "syslog      any line with a syslog header\n";
+}
+
+absl::Status Parse(const Program& program, const ParseOptions& options) {
+  using ingestion::ParserCatalogue;
+  using ingestion::ParserRegistry;
+  auto catalogue = ParserCatalogue::Load(FindContent(options.content) / "parsers");
+  if (!catalogue.ok()) return Annotate(catalogue.status(), "content/parsers");
+  if (options.list) {
+    Write(ListOf(**catalogue));
+    return absl::OkStatus();
+  }
+  if (!ParserRegistry::IsKnownSetting(options.parser, catalogue->get())) {
+    return InvalidField("parser", fmt::format("there is no parser \"{}\"", options.parser));
+  }
+  const TimePoint now = SystemClock()->Now();
+  ingestion::LineContext context;
+  context.receive_time = now;
+  if (options.received != "now") {
+    YAGURA_ASSIGN_OR_RETURN(context.receive_time, ParseWhen(options.received, now));
+  }
+  YAGURA_ASSIGN_OR_RETURN(context.zone, ingestion::SourceZone::Find(options.zone));
+  context.parser = options.parser;
+  YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
+
+  ingestion::LinePipeline pipeline(*catalogue);
+  ingestion::Parser* likely = nullptr;
+  context.likely = &likely;
+  Renderer renderer(program.format(), kColumns);
+  Summary summary;
+  Progress progress(lines.total_bytes());
+  event::v1::Event event;
+  constexpr size_t kRowsAtOnce = 200;
+  for (std::string line; lines.Next(line);) {
+    const ingestion::ParsedLine& parsed = pipeline.Process(line, context);
+    summary.Count(parsed.event);
+    event.Clear();
+    event::ToProto(parsed.event, &event);
+    renderer.Add(event);
+    progress.Add(1, line.size() + 1);
+    if (renderer.rows() % kRowsAtOnce == 0) {
+      progress.Clear();
+      Write(renderer.Flush());
+    }
+  }
+  progress.Clear();
+  Write(renderer.Finish());
+  // Apart from what a script reads.
+  const bool table = program.format() == Format::kTable;
+  (table ? std::cout : std::cerr) << "\n" << summary.Text() << progress.Summary() << std::endl;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddParseCommand(Program& program) {
+  auto options = std::make_shared<ParseOptions>();
+  CLI::App& command = *program.app().add_subcommand(
+      "parse", "What lines of files become, read here as the suite reads them");
+  command.add_option("files", options->files, "Files of lines; - is standard input")
+      ->capture_default_str();
+  command.add_option("--parser", options->parser,
+                     "Read every line with this parser instead of recognising its format");
+  command.add_option("--time-zone", options->zone,
+                     "IANA name of the zone of times without an offset; UTC without it");
+  command
+      .add_option("--received", options->received,
+                  "When the lines were received, for times without a year or a date")
+      ->capture_default_str();
+  command.add_flag("--list", options->list, "Tell which parsers there are, and read nothing");
+  command.add_option("--content", options->content, "Folder content/ with parsers/");
+  program.Do(command, [&program, options] { return Parse(program, *options); });
+}
+
+}  // namespace yagura::cli

@@ -1,0 +1,129 @@
+#include "services/ingestion/domain/described/key_values.h"
+
+#include <algorithm>
+
+#include "common/text/text.h"
+#include "services/ingestion/domain/parsers/fields.h"
+
+namespace yagura::ingestion {
+namespace {
+
+// The text with `\c` read as c wherever `unescapes` holds c; \n and \r are line ends.
+std::string_view Unescape(std::string_view text, std::string_view unescapes, TextArena& arena) {
+  if (text.find('\\') == text.npos) return text;
+  char* const start = arena.Reserve(text.size());
+  char* out = start;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = text[i] == '\\' && i + 1 < text.size() ? text[i + 1] : '\0';
+    if (next == '\0' || unescapes.find(next) == unescapes.npos) {
+      *out++ = text[i];
+      continue;
+    }
+    ++i;
+    *out++ = next == 'n' ? '\n' : next == 'r' ? '\r' : next;
+  }
+  const auto used = static_cast<size_t>(out - start);
+  arena.Shrink(text.size(), used);
+  return {start, used};
+}
+
+class Reader {
+ public:
+  Reader(std::string_view text, const KeyValueFormat& format, TextArena& arena)
+      : text_(text), format_(format), arena_(arena) {}
+
+  // The next pair; false at the end.
+  bool Next(event::FieldView* field) {
+    for (;;) {
+      const size_t assign = FindAssign(at_);
+      if (assign == text_.npos) return false;
+      const std::string_view name = NameBefore(assign);
+      const size_t value = assign + format_.assign.size();
+      if (name.empty()) {
+        at_ = value;
+        continue;
+      }
+      field->name = name;
+      field->value = ReadValue(value);
+      return true;
+    }
+  }
+
+ private:
+  bool IsEscaped(size_t at) const {
+    size_t slashes = 0;
+    while (slashes < at && text_[at - slashes - 1] == '\\') ++slashes;
+    return slashes % 2 != 0;
+  }
+
+  size_t FindAssign(size_t from) const {
+    size_t found = text_.find(format_.assign, from);
+    while (format_.escaped && found != text_.npos && IsEscaped(found)) {
+      found = text_.find(format_.assign, found + 1);
+    }
+    return found;
+  }
+
+  std::string_view NameBefore(size_t assign) const {
+    std::string_view name = text_.substr(at_, assign - at_);
+    const size_t separator = name.rfind(format_.separator);
+    if (separator != name.npos) name.remove_prefix(separator + format_.separator.size());
+    return Trim(name);
+  }
+
+  // The value at `start`; moves on to what follows it.
+  std::string_view ReadValue(size_t start) {
+    const char quote = start < text_.size() ? text_[start] : '\0';
+    if (quote == '"' || quote == '\'') {
+      size_t end = start + 1;
+      while (end < text_.size() && text_[end] != quote) end += text_[end] == '\\' ? 2 : 1;
+      if (end < text_.size()) {
+        at_ = end + 1;
+        return Unescape(text_.substr(start + 1, end - start - 1), "\"\\'", arena_);
+      }
+    }
+    const size_t end = EndOfBareValue(start);
+    at_ = end;
+    const std::string_view value = text_.substr(start, end - start);
+    return format_.escaped ? Unescape(value, "=|\\nr", arena_) : value;
+  }
+
+  size_t EndOfBareValue(size_t start) const {
+    const std::string_view separator = format_.separator;
+    if (!format_.greedy) {
+      size_t end = text_.find(separator, start);
+      while (format_.escaped && end != text_.npos && IsEscaped(end)) {
+        end = text_.find(separator, end + 1);
+      }
+      return std::min(end, text_.size());
+    }
+    for (size_t next = FindAssign(start); next != text_.npos; next = FindAssign(next + 1)) {
+      const size_t before = text_.substr(start, next - start).rfind(separator);
+      if (before == text_.npos) continue;
+      const size_t name = start + before + separator.size();
+      if (name == next) continue;  // "a = b": nothing stands before the sign
+      return start + before;
+    }
+    return text_.size();
+  }
+
+  const std::string_view text_;
+  const KeyValueFormat& format_;
+  TextArena& arena_;
+  size_t at_ = 0;
+};
+
+}  // namespace
+
+bool ReadKeyValues(std::string_view text, const KeyValueFormat& format, TextArena& arena,
+                   std::vector<event::FieldView>* fields) {
+  Reader reader(text, format, arena);
+  event::FieldView field;
+  while (reader.Next(&field)) {
+    if (fields->size() >= kMaxFields) return false;
+    fields->push_back(field);
+  }
+  return true;
+}
+
+}  // namespace yagura::ingestion
