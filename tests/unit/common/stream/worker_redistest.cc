@@ -177,14 +177,22 @@ TEST_F(WorkerTest, AHandlerMayTakeLongerThanTheLease) {
 TEST_F(WorkerTest, StopLetsTheHandlerFinishAndCommits) {
   AppendMany(3);
   std::atomic<bool> entered = false;
+  std::atomic<bool> stopping = false;
+  std::atomic<bool> stopped = false;
+  std::atomic<bool> finished = false;
   auto worker = Make(Options(), [&](const Worker::Context&, const std::vector<Entry>&) {
     entered = true;
-    std::this_thread::sleep_for(milliseconds(50));
+    EXPECT_TRUE(Eventually([&] { return stopping.load(); }));
+    EXPECT_FALSE(stopped);
+    finished = true;
     return absl::OkStatus();
   });
   worker->Start();
   ASSERT_TRUE(Eventually([&] { return entered.load(); }));
+  stopping = true;
   worker->Stop();
+  stopped = true;
+  EXPECT_TRUE(finished);
   EXPECT_EQ(Lag("archive"), 0U);
   EXPECT_TRUE(Holders().empty());  // another may go on at once
 }
