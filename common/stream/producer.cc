@@ -20,6 +20,7 @@ constexpr size_t kMaxPayload = 16 << 20;
 // One script call blocks Redis for as long as it runs.
 constexpr size_t kMaxItemsPerCall = 256;
 constexpr size_t kMaxBytesPerCall = 1 << 20;
+constexpr int64_t kPeriods = 4;  // of a window, as the script has them
 constexpr auto kBudgetCheckInterval = std::chrono::milliseconds(100);
 
 // Whether the flow Redis is above its budget, asked at most every 100 ms. Thread-safe.
@@ -82,7 +83,9 @@ struct Producer::Impl {
   struct Part {
     Queue* queue;
     size_t end;
-    std::vector<std::string> keys;
+    std::string stream;
+    std::string prefix;
+    std::vector<DedupPlace> dedup;
   };
 
   void SendRound(redis::Connection& connection, const Topic& topic, std::span<const Item> items,
@@ -144,7 +147,8 @@ std::vector<StatusOr<EntryId>> Producer::AppendAll(std::span<const Item> items) 
 void Producer::Impl::SendRound(redis::Connection& connection, const Topic& topic,
                                std::span<const Item> items, std::vector<Queue>& queues,
                                Results& results) const {
-  const std::string window = fmt::format("{}", std::max<int64_t>(options.dedup_window.count(), 1));
+  const std::string period = fmt::format(
+      "{}", std::max<int64_t>((options.dedup_window.count() + kPeriods - 1) / kPeriods, 1));
   std::vector<Part> parts;
   for (Queue& queue : queues) {
     if (queue.next < queue.places.size()) parts.push_back(NextPart(topic, items, queue));
@@ -153,11 +157,12 @@ void Producer::Impl::SendRound(redis::Connection& connection, const Topic& topic
   calls.reserve(parts.size());
   for (const Part& part : parts) {
     auto& [keys, args] = calls.emplace_back();
-    keys.assign(part.keys.begin(), part.keys.end());
-    args.push_back(window);
+    keys = {part.stream, part.prefix};
+    args.push_back(period);
     for (size_t i = part.queue->next; i < part.end; ++i) {
-      args.push_back(items[part.queue->places[i]].key);
-      args.push_back(items[part.queue->places[i]].payload);
+      const DedupPlace& dedup = part.dedup[i - part.queue->next];
+      const Item& item = items[part.queue->places[i]];
+      args.insert(args.end(), {dedup.bucket, dedup.member, item.key, item.payload});
     }
   }
   const auto replies = append.RunAll(connection, calls);
@@ -166,13 +171,17 @@ void Producer::Impl::SendRound(redis::Connection& connection, const Topic& topic
 
 Producer::Impl::Part Producer::Impl::NextPart(const Topic& topic, std::span<const Item> items,
                                               Queue& queue) {
-  Part part{&queue, queue.next, {StreamKey(topic.name, queue.shard)}};
+  Part part{&queue,
+            queue.next,
+            StreamKey(topic.name, queue.shard),
+            DedupPrefix(topic.name, queue.shard),
+            {}};
   size_t bytes = 0;
   while (part.end < queue.places.size() && part.end - queue.next < kMaxItemsPerCall &&
          bytes < kMaxBytesPerCall) {
     const Item& item = items[queue.places[part.end++]];
     bytes += item.payload.size();
-    part.keys.push_back(DedupKey(topic.name, item.shard, item.key));
+    part.dedup.push_back(DedupPlaceOf(item.key));
   }
   return part;
 }

@@ -1,5 +1,11 @@
 #include "common/stream/scripts.h"
 
+#include <openssl/sha.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
 #include "fmt/format.h"
 
 #include "common/status/status.h"
@@ -97,24 +103,47 @@ std::string LeaseKey(std::string_view topic, int shard, std::string_view reader)
   return fmt::format("y:{{s{}}}:lease:{}:{}", shard, topic, reader);
 }
 
-std::string DedupKey(std::string_view topic, int shard, std::string_view key) {
-  return fmt::format("y:{{s{}}}:dedup:{}:{}", shard, topic, key);
+std::string DedupPrefix(std::string_view topic, int shard) {
+  return fmt::format("y:{{s{}}}:dedup:{}:", shard, topic);
+}
+
+DedupPlace DedupPlaceOf(std::string_view key) {
+  // Cryptographic, as senders choose what keys are made from: nobody can aim at another's.
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+  int64_t member = 0;
+  std::memcpy(&member, digest.data(), sizeof member);
+  const unsigned bucket = (static_cast<unsigned>(digest[8]) << 8 | digest[9]) % kDedupBuckets;
+  return {fmt::format("{:04x}", bucket), fmt::format("{}", member)};
 }
 
 std::string MembersKey(std::string_view topic, std::string_view reader) {
   return fmt::format("y:{{s0}}:members:{}:{}", topic, reader);
 }
 
+// Keys are remembered by period, four to a window. A period's place is a set of whole numbers,
+// small enough that Redis packs it (eight bytes each). The period to come is asked too, for a clock
+// that was set back.
 redis::Script AppendScript() {
   return redis::Script(R"lua(
-local ids = {}
-for i = 1, #KEYS - 1 do
-  local id = redis.call('GET', KEYS[i + 1])
-  if not id then
-    id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2 * i], 'p', ARGV[2 * i + 1])
-    redis.call('SET', KEYS[i + 1], id, 'EX', ARGV[1])
+local period = tonumber(ARGV[1])
+local now = math.floor(tonumber(redis.call('TIME')[1]) / period)
+local function place(bucket, at) return KEYS[2] .. bucket .. ':' .. string.format('%.0f', at) end
+local function known(bucket, member)
+  for at = now + 1, now - 4, -1 do
+    if redis.call('SISMEMBER', place(bucket, at), member) == 1 then return true end
   end
-  ids[i] = id
+  return false
+end
+local ids = {}
+for i = 2, #ARGV, 4 do
+  local id = '0-0'
+  if not known(ARGV[i], ARGV[i + 1]) then
+    id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[i + 2], 'p', ARGV[i + 3])
+    redis.call('SADD', place(ARGV[i], now), ARGV[i + 1])
+    redis.call('EXPIREAT', place(ARGV[i], now), string.format('%.0f', (now + 5) * period), 'NX')
+  end
+  ids[#ids + 1] = id
 end
 return ids
 )lua");

@@ -14,12 +14,24 @@ namespace yagura::stream {
 // Hash {holder, epoch, until}: who reads the shard for `reader`, until when (Redis's own clock,
 // ms).
 std::string LeaseKey(std::string_view topic, int shard, std::string_view reader);
-// String: the id under which the entry of this key was appended.
-std::string DedupKey(std::string_view topic, int shard, std::string_view key);
+// Begins the names of the sets that remember keys: "<prefix><bucket>:<period>", each holding the
+// numbers of the keys that were appended in that period and fall into that bucket.
+std::string DedupPrefix(std::string_view topic, int shard);
+// Where a key is remembered: 77 bits of its digest. Of 100 million keys in a window, the chance
+// that any two are taken for one is about 1 in 30 million.
+struct DedupPlace {
+  std::string bucket;
+  std::string member;  // a 64-bit number, as Redis packs them
+};
+DedupPlace DedupPlaceOf(std::string_view key);
+// Of a shard and period. A set stays packed up to 512 keys (set-max-intset-entries): with this
+// many, up to 190 entries a second and shard where the window is a day.
+inline constexpr unsigned kDedupBuckets = 8192;
 // Sorted set of a reader's members by the time (ms) until when they count as alive.
 std::string MembersKey(std::string_view topic, std::string_view reader);
 
-// KEYS stream, dedup...; ARGV window in seconds, (key, payload)... -> the ids.
+// KEYS stream, dedup prefix; ARGV a quarter of the window in seconds, (bucket, member, key,
+// payload)... -> the ids; "0-0" where the key was seen before.
 redis::Script AppendScript();
 // KEYS lease, stream; ARGV reader, holder, lease ms -> {epoch, committed id}, or YAGURA_LEASE_HELD.
 redis::Script AcquireScript();

@@ -45,6 +45,7 @@ class SimulationTest : public StreamTest {
   std::vector<Source> sources_;
   std::vector<Reader> readers_;
   std::unique_ptr<EffectLog> effects_;
+  std::map<std::string, EntryId> appended_;
   std::map<std::string, EntryId> acknowledged_;
   std::map<Place, EntryId> committed_;
   std::map<Place, std::set<EntryId>> dead_;
@@ -91,11 +92,12 @@ class SimulationTest : public StreamTest {
     const size_t sent =
         Roll(4) == 0 ? static_cast<size_t>(Roll(static_cast<int>(items.size()) + 1)) : items.size();
     const auto ids = producer_of_game_->AppendAll({items.data(), sent});
-    if (sent < items.size() || Roll(4) == 0) return;
     for (size_t i = 0; i < ids.size(); ++i) {
       ASSERT_THAT(ids[i], IsOk());
-      acknowledged_[source.unanswered[i].second] = *ids[i];
+      if (*ids[i] != EntryId()) appended_[source.unanswered[i].second] = *ids[i];
     }
+    if (sent < items.size() || Roll(4) == 0) return;
+    for (const auto& [shard, key] : source.unanswered) acknowledged_[key] = appended_.at(key);
     source.unanswered.clear();
   }
 
@@ -309,6 +311,7 @@ class SimulationTest : public StreamTest {
   void ForgetGame() {
     sources_.clear();
     readers_.clear();
+    appended_.clear();
     acknowledged_.clear();
     committed_.clear();
     dead_.clear();
