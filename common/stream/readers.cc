@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "fmt/format.h"
+
 #include "common/redis/pool.h"
 #include "common/redis/script.h"
 #include "common/status/status.h"
@@ -25,6 +27,22 @@ const redis::Reply* Group(const redis::Reply& groups, std::string_view reader) {
     if (name != nullptr && name->text == reader) return &group;
   }
   return nullptr;
+}
+
+// Whoever declares the topic first says how many shards it has.
+Status CheckShards(redis::Connection& connection, const Topic& topic) {
+  const std::string own = fmt::format("{}", topic.shards);
+  const std::string key = ShardsKey(topic.name);
+  YAGURA_ASSIGN_OR_RETURN(const redis::Reply kept,
+                          connection.Command({"SET", key, own, "NX", "GET"}));
+  if (kept.is_nil() || kept.text == own) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kFailedPrecondition, "TOPIC_DIFFERS",
+      fmt::format(
+          "the topic \"{}\" has {} shards, and these settings say {}: all services need the "
+          "same number (to change it, drain the topic, stop everybody, delete {})",
+          topic.name, kept.text, own, key),
+      {{"topic", topic.name}, {"shards", kept.text}});
 }
 
 }  // namespace
@@ -55,6 +73,7 @@ StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_
 Status DeclareReaders(redis::Pool& flow, const Topic& topic) {
   const redis::Script script = DeclareScript();
   YAGURA_ASSIGN_OR_RETURN(auto connection, flow.Acquire());
+  YAGURA_RETURN_IF_ERROR(CheckShards(*connection, topic));
   const redis::Args readers(topic.readers.begin(), topic.readers.end());
   for (int shard = 0; shard < topic.shards; ++shard) {
     YAGURA_RETURN_IF_ERROR(

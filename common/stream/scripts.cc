@@ -117,6 +117,8 @@ DedupPlace DedupPlaceOf(std::string_view key) {
   return {fmt::format("{:04x}", bucket), fmt::format("{}", member)};
 }
 
+std::string ShardsKey(std::string_view topic) { return fmt::format("y:{{s0}}:shards:{}", topic); }
+
 std::string MembersKey(std::string_view topic, std::string_view reader) {
   return fmt::format("y:{{s0}}:members:{}:{}", topic, reader);
 }

@@ -27,6 +27,8 @@ DedupPlace DedupPlaceOf(std::string_view key);
 // Of a shard and period. A set stays packed up to 512 keys (set-max-intset-entries): with this
 // many, up to 190 entries a second and shard where the window is a day.
 inline constexpr unsigned kDedupBuckets = 8192;
+// String: how many shards the topic has.
+std::string ShardsKey(std::string_view topic);
 // Sorted set of a reader's members by the time (ms) until when they count as alive.
 std::string MembersKey(std::string_view topic, std::string_view reader);
 

@@ -90,4 +90,6 @@ absl::Status RemoveReader(redis::Pool& flow, const Topic& topic, std::string_vie
 // reader declared later starts with what is still there. Called by App before producing.
 absl::Status DeclareReaders(redis::Pool& flow, const Topic& topic);
 
+// FAILED_PRECONDITION (TOPIC_DIFFERS) where somebody has declared it with another number of shards:
+// what is in a shard that its readers do not know would never be read.
 }  // namespace yagura::stream

@@ -2,6 +2,7 @@
 
 #include "common/config/settings_reader.h"
 #include "common/status/status.h"
+#include "common/stream/topics.h"
 #include "services/notification/domain/mime.h"
 
 namespace yagura::notification {
@@ -46,11 +47,7 @@ absl::StatusOr<SmtpOptions> ReadSmtp(config::SettingsReader smtp) {
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
-  settings.findings.shards = static_cast<int>(reader.Integer(
-      "findings_shards", settings.findings.shards, 1, 256, "shards of the stream of findings"));
-  settings.findings.readers =
-      reader.Strings("findings_readers", settings.findings.readers,
-                     "everybody who reads the findings before they may be trimmed");
+  settings.findings = stream::ReadTopic(reader, settings.findings);
   settings.finding_threads = static_cast<int>(
       reader.Integer("finding_threads", settings.finding_threads, 1, 16, "threads on findings"));
   YAGURA_ASSIGN_OR_RETURN(settings.smtp, ReadSmtp(reader.Section("smtp", "the mail server")));

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 
-#include "common/stream/topic.h"
+#include "common/stream/topics.h"
 #include "services/notification/domain/delivery.h"
 #include "services/notification/transport/smtp.h"
 #include "services/notification/transport/webhook_client.h"
@@ -17,7 +17,7 @@ class SettingsReader;
 namespace yagura::notification {
 
 struct Settings {
-  stream::Topic findings{"findings", 4, {"notification", "ticketing"}};
+  stream::Topic findings = stream::FindingsTopic();
   int finding_threads = 1;
   SmtpOptions smtp;  // without a host mails go to the maildir "<data folder>/maildir"
   std::string from_name = "Yagura";

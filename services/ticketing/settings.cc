@@ -6,6 +6,7 @@
 
 #include "common/config/settings_reader.h"
 #include "common/status/status.h"
+#include "common/stream/topics.h"
 
 namespace yagura::ticketing {
 namespace {
@@ -25,11 +26,7 @@ void ReadDeadline(config::SettingsReader& reader, std::string_view priority,
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
-  settings.findings.shards = static_cast<int>(reader.Integer(
-      "findings_shards", settings.findings.shards, 1, 256, "shards of the stream of findings"));
-  settings.findings.readers =
-      reader.Strings("findings_readers", settings.findings.readers,
-                     "everybody who reads the findings before they may be trimmed");
+  settings.findings = stream::ReadTopic(reader, settings.findings);
   settings.finding_threads = static_cast<int>(
       reader.Integer("finding_threads", settings.finding_threads, 1, 16, "threads on findings"));
   const std::string severity =

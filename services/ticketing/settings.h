@@ -2,7 +2,7 @@
 
 #include "absl/status/statusor.h"
 
-#include "common/stream/topic.h"
+#include "common/stream/topics.h"
 #include "services/ticketing/domain/ticket_rules.h"
 
 namespace yagura::config {
@@ -12,7 +12,7 @@ class SettingsReader;
 namespace yagura::ticketing {
 
 struct Settings {
-  stream::Topic findings{"findings", 4, {"notification", "ticketing"}};
+  stream::Topic findings = stream::FindingsTopic();
   int finding_threads = 1;
   event::v1::Severity min_severity = event::v1::LOW;
   Deadlines deadlines;

@@ -43,6 +43,18 @@ TEST_F(TrimmerTest, RemovesWhatAllReadersHaveCommittedAndNothingElse) {
   EXPECT_EQ(Lag("archive"), 0U);
 }
 
+TEST_F(TrimmerTest, ATopicHasTheShardsThatItWasFirstDeclaredWith) {
+  ASSERT_THAT(DeclareReaders(*flow_, topic_), IsOk());
+  ASSERT_THAT(DeclareReaders(*flow_, topic_), IsOk());
+  Topic other = topic_;
+  other.shards = 8;
+  const auto refused = DeclareReaders(*flow_, other);
+  EXPECT_THAT(refused, testing::StatusIs(absl::StatusCode::kFailedPrecondition, "TOPIC_DIFFERS"));
+  EXPECT_THAT(std::string(Message(refused)), ::testing::HasSubstr("has 4 shards"));
+  other.name = "others";
+  EXPECT_THAT(DeclareReaders(*flow_, other), IsOk());
+}
+
 TEST_F(TrimmerTest, RemovesNothingWhileADeclaredReaderHasNeverCome) {
   const auto ids = AppendMany(3);
   CommitAs("archive", ids[2]);

@@ -1,0 +1,26 @@
+#include "common/stream/topics.h"
+
+#include "fmt/format.h"
+
+#include "common/config/settings_reader.h"
+
+namespace yagura::stream {
+
+Topic EventsTopic() { return {"events", 4, {"archive", "detection"}}; }
+Topic HitsTopic() { return {"hits", 4, {"detection-windows"}}; }
+Topic FindingsTopic() { return {"findings", 4, {"notification", "ticketing"}}; }
+
+Topic ReadTopic(config::SettingsReader& reader, const Topic& fallback) {
+  auto section =
+      reader.Section(fallback.name, fmt::format("The stream topic \"{}\".", fallback.name));
+  Topic topic = fallback;
+  topic.shards = static_cast<int>(
+      section.Integer("shards", fallback.shards, 1, 256,
+                      "Shards; the same for everybody who writes or reads the topic, and never "
+                      "changed later: a process with another number does not start."));
+  topic.readers = section.Strings("readers", fallback.readers,
+                                  "Readers whose progress keeps entries from being trimmed.");
+  return topic;
+}
+
+}  // namespace yagura::stream
