@@ -182,6 +182,8 @@ absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFol
 
   rpc::PlatformSettings settings;
   settings.data_dir = folder.root();
+  // The folder and its Redis are one process's: who holds them is the suite that was killed, again.
+  settings.instance = "suite";
   settings.state_address = "unix:" + folder.Socket("state").string();
   settings.flow_address = "unix:" + folder.Socket("flow").string();
   settings.internal_key = folder.Folder("keys") / "internal.key";

@@ -36,7 +36,16 @@ struct Platform {
   // What callers' tokens are checked with; the directory adds its key, others fetch it from there.
   std::shared_ptr<auth::TokenVerifier> verifier;
   std::filesystem::path data_dir;  // for spools, keys and blobs of this process
+  // Name of this process that no other process on the same Redis has, and that it has again after a
+  // restart: what it held when it was killed it takes back at once, under a higher epoch. Empty:
+  // there is none, and what was held comes free when its lease runs out.
+  std::string instance;
   Logger logger = Logger::Null();
+
+  // The name of one of its parts, "suite/archive"; empty without an instance.
+  std::string HolderOf(std::string_view part) const {
+    return instance.empty() ? std::string() : instance + "/" + std::string(part);
+  }
 };
 
 // One service as a library. Life: made, Register, Start, (serving), Stop, destroyed.

@@ -33,6 +33,7 @@ struct PlatformSettings {
   std::string flow_username;
   std::string flow_password;
   int redis_connections = 32;          // of each of the two
+  std::string instance;                // as Platform::instance
   std::filesystem::path internal_key;  // the services' shared key; empty: made in data_dir/keys
   std::filesystem::path trusted_key;   // the directory's public key in hex; empty: asked for there
   std::map<std::string, std::string> services;  // name -> "dns:///host:port"; "*" for the rest

@@ -25,8 +25,11 @@ namespace yagura::stream {
 class LeasedCursor {
  public:
   struct Options {
-    std::string reader;                      // one of the topic's declared readers
-    std::string holder;                      // unique a process and thread
+    std::string reader;  // one of the topic's declared readers
+    // Unique among those alive. Who had the same name and is gone is succeeded at once: the lease
+    // is the holder's again, and its epoch one higher, so that a predecessor that lives after all
+    // can commit nothing.
+    std::string holder;
     std::chrono::milliseconds lease{8'000};  // renewed by every Read and Commit
   };
   // Takes the lease. UNAVAILABLE with reason LEASE_HELD while another holder has it.

@@ -25,7 +25,9 @@ class Worker {
  public:
   struct Options {
     std::string reader;
-    std::string holder;  // empty: made from host, process id and a random number
+    // Empty: made from host, process id and a random number. A name that no other process has, and
+    // that is given again after a restart, takes its shards back at once, under a higher epoch.
+    std::string holder;
     // After a kill another holder goes on within this time. Renewed in the background as long as
     // the process lives, however long a handler takes.
     std::chrono::milliseconds lease{8'000};
@@ -88,8 +90,8 @@ absl::Status RemoveReader(redis::Pool& flow, const Topic& topic, std::string_vie
 
 // Makes the reader groups of the topic where they do not exist, at the beginning of the stream: a
 // reader declared later starts with what is still there. Called by App before producing.
-absl::Status DeclareReaders(redis::Pool& flow, const Topic& topic);
-
 // FAILED_PRECONDITION (TOPIC_DIFFERS) where somebody has declared it with another number of shards:
 // what is in a shard that its readers do not know would never be read.
+absl::Status DeclareReaders(redis::Pool& flow, const Topic& topic);
+
 }  // namespace yagura::stream

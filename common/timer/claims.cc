@@ -63,6 +63,20 @@ redis.call('HINCRBY', KEYS[4], ARGV[1], 1)
 return 1
 )lua";
 
+constexpr std::string_view kTakeBack = R"lua(
+local function begins(text, with) return string.sub(text, 1, #with) == with end
+local taken = 0
+local claims = redis.call('HGETALL', KEYS[3])
+for i = 1, #claims, 2 do
+  if begins(claims[i + 1], ARGV[1]) and not begins(claims[i + 1], ARGV[2]) then
+    redis.call('HDEL', KEYS[3], claims[i])
+    redis.call('ZADD', KEYS[1], 'XX', ARGV[3], claims[i])
+    taken = taken + 1
+  end
+end
+return taken
+)lua";
+
 template <typename... Parts>
 redis::Script Assemble(const Parts&... parts) {
   std::string source;
@@ -108,7 +122,8 @@ Claims::Claims(std::shared_ptr<redis::Pool> state, std::string_view queue)
       claim_(kClaim),
       renew_(Assemble(kHeld, kRenew)),
       finish_(Assemble(kRemove, kHeld, kFinish)),
-      fail_(Assemble(kHeld, kFail)) {}
+      fail_(Assemble(kHeld, kFail)),
+      take_back_(kTakeBack) {}
 
 StatusOr<redis::Reply> Claims::Run(const redis::Script& script, const redis::Args& args) const {
   YAGURA_ASSIGN_OR_RETURN(auto connection, state_->Acquire());
@@ -172,6 +187,13 @@ StatusOr<bool> Claims::Finish(const Claimed& claimed) const {
 StatusOr<bool> Claims::Fail(const Claimed& claimed, TimePoint retry_at) const {
   const std::string retry_text = Milliseconds(retry_at);
   return RunHeld(fail_, {claimed.timer.id, claimed.token, retry_text});
+}
+
+StatusOr<int64_t> Claims::TakeBack(std::string_view prefix, std::string_view own,
+                                   TimePoint now) const {
+  const std::string now_text = Milliseconds(now);
+  YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply, Run(take_back_, {prefix, own, now_text}));
+  return reply.integer;
 }
 
 }  // namespace yagura::timer

@@ -45,6 +45,10 @@ class Claims {
   absl::StatusOr<bool> Renew(const Claimed& claimed, TimePoint until) const;
   absl::StatusOr<bool> Finish(const Claimed& claimed) const;
   absl::StatusOr<bool> Fail(const Claimed& claimed, TimePoint retry_at) const;
+  // Takes what is in the hands of tokens that begin with `prefix`, but not with `own`, out of them:
+  // due `now`. How many they were.
+  absl::StatusOr<int64_t> TakeBack(std::string_view prefix, std::string_view own,
+                                   TimePoint now) const;
 
  private:
   absl::StatusOr<redis::Reply> Run(const redis::Script& script, const redis::Args& args) const;
@@ -61,6 +65,7 @@ class Claims {
   const redis::Script renew_;
   const redis::Script finish_;
   const redis::Script fail_;
+  const redis::Script take_back_;
 };
 
 }  // namespace yagura::timer

@@ -67,6 +67,10 @@ class TimerWorker {
     std::chrono::milliseconds first_retry{1'000};
     std::chrono::milliseconds longest_retry{60'000};
     int threads = 1;
+    // Name that no other process has, and that is given again after a restart: what it had in hand
+    // when it was killed is due at once, and no longer its predecessor's. Empty: when the lease has
+    // run out.
+    std::string instance = {};
   };
   // OK: the timer is done and removed. An error: it comes again later.
   using Handler = std::function<absl::Status(const Timer&)>;

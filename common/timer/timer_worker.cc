@@ -33,12 +33,13 @@ struct TimerWorker::Impl {
   Impl(std::shared_ptr<redis::Pool> state, std::string_view queue, Options given,
        std::shared_ptr<const Clock> time, Handler does, Logger log)
       : claims(std::move(state), queue),
-        options(given),
+        options(std::move(given)),
         clock(std::move(time)),
         handler(std::move(does)),
         logger(std::move(log)) {}
 
   void Work();
+  void TakeBack() const;
   void KeepClaims();
   StatusOr<bool> DoNext();
   Status Call(const Timer& timer) const;
@@ -51,7 +52,8 @@ struct TimerWorker::Impl {
   const std::shared_ptr<const Clock> clock;
   const Handler handler;
   const Logger logger;
-  const std::string name = RandomName();
+  const std::string name =
+      options.instance.empty() ? RandomName() : options.instance + "/" + RandomName();
 
   std::atomic<uint64_t> next_token = 0;
   std::mutex mutex;
@@ -65,7 +67,7 @@ struct TimerWorker::Impl {
 TimerWorker::TimerWorker(std::shared_ptr<redis::Pool> state, std::string_view queue,
                          Options options, std::shared_ptr<const Clock> clock, Handler handler,
                          Logger logger)
-    : impl_(std::make_unique<Impl>(std::move(state), queue, options, std::move(clock),
+    : impl_(std::make_unique<Impl>(std::move(state), queue, std::move(options), std::move(clock),
                                    std::move(handler), std::move(logger))) {}
 
 TimerWorker::~TimerWorker() { Stop(); }
@@ -145,7 +147,21 @@ TimePoint TimerWorker::Impl::RetryAt(int failures) const {
   return clock->Now() + std::min<milliseconds>(doubled, options.longest_retry);
 }
 
+// What a process of our name had in hand when it was killed.
+void TimerWorker::Impl::TakeBack() const {
+  if (options.instance.empty()) return;
+  while (true) {
+    const auto taken = claims.TakeBack(options.instance + "/", name + "-", clock->Now());
+    if (taken.ok()) {
+      if (*taken > 0) logger.Info("takes back timers in hand at a kill", {{"timers", *taken}});
+      return;
+    }
+    if (stop_keeper->WaitFor(kOutagePause)) return;
+  }
+}
+
 void TimerWorker::Impl::KeepClaims() {
+  TakeBack();
   while (!stop_keeper->WaitFor(std::max(options.lease / 3, milliseconds(1)))) {
     std::vector<Claims::Claimed> busy;
     {

@@ -30,6 +30,19 @@ constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
+constexpr std::string_view kAuditService = "/yagura.audit.v1.AuditService/";
+
+WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
+  WriterOptions options = settings.writer;
+  options.holder = platform.HolderOf(options.reader);
+  return options;
+}
+
+SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platform) {
+  SealOptions options = settings.audit;
+  options.holder = platform.HolderOf("audit");
+  return options;
+}
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),
@@ -37,7 +50,7 @@ class ArchiveApp final : public rpc::App {
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
         writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_},
-                settings.writer, settings.writer_threads),
+                WriterOptionsOf(settings, platform), settings.writer_threads),
         trimmer_(platform.flow, {settings.events}, kTrimInterval, logger_),
         tail_(platform.flow, settings.events, logger_),
         refresher_(platform.channels, retention_, settings.retention_refresh, logger_),

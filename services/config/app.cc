@@ -32,8 +32,9 @@ std::shared_ptr<const DriverSet> AllDrivers() {
   return std::make_shared<DriverSet>(std::move(drivers));
 }
 
-ApplyWorkerOptions WorkerOptions(const Settings& settings) {
+ApplyWorkerOptions WorkerOptions(const Settings& settings, const rpc::Platform& platform) {
   ApplyWorkerOptions options;
+  options.instance = platform.HolderOf("config");
   options.threads = settings.apply_threads;
   options.max_waiting = static_cast<size_t>(settings.max_waiting_changes);
   options.limits.connect = settings.connect_timeout;
@@ -77,7 +78,7 @@ class ConfigApp final : public rpc::App {
         access_(std::make_shared<DeviceAccess>(stores, vault, NewSshConnector(), drivers_,
                                                platform.clock)),
         worker_(std::make_shared<ApplyWorker>(
-            WorkerOptions(settings), platform.state, stores, vault, access_,
+            WorkerOptions(settings, platform), platform.state, stores, vault, access_,
             [changes = projections_.changes] { return FindApplying(*changes); }, platform.clock,
             *platform.metrics, platform.logger.Named("config/apply"))),
         devices_(stores, projections_.devices, drivers_),

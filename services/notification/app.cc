@@ -69,7 +69,8 @@ class NotificationApp : public rpc::App {
                   {settings.id_domain, settings.retry}),
         routes_(stores_, platform.feed),
         deliveries_(stores_, platform.feed),
-        holders_(std::make_shared<Holders>(platform.state, NewHolderName())),
+        holders_(std::make_shared<Holders>(platform.state, NewHolderName(),
+                                           platform.HolderOf("notification"))),
         dispatcher_(NewSender(std::move(mail)), holders_, stores_, platform.feed, platform.clock,
                     logger_.Named("notification/dispatcher"),
                     {settings.mail_threads, settings.webhook_threads}),
@@ -117,6 +118,7 @@ class NotificationApp : public rpc::App {
     options.reader = "notification";
     options.max_entries = kFindingsABatch;
     options.threads = settings_.finding_threads;
+    options.holder = platform_.HolderOf(options.reader);
     return options;
   }
 

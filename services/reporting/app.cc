@@ -22,7 +22,8 @@ class ReportingApp final : public rpc::App {
                  .files = files,
                  .channels = platform.channels,
                  .clock = platform.clock,
-                 .logger = platform.logger.Named("reporting")},
+                 .logger = platform.logger.Named("reporting"),
+                 .instance = platform.HolderOf("reporting")},
                 settings.workers),
         handlers_({.reports = reports_,
                    .projection =

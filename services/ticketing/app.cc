@@ -56,6 +56,7 @@ class TicketingApp : public rpc::App {
   stream::Worker::Options WorkerOptions() const {
     stream::Worker::Options options;
     options.reader = "ticketing";
+    options.holder = platform_.HolderOf(options.reader);
     options.max_entries = kFindingsABatch;
     options.threads = settings_.finding_threads;
     return options;

@@ -30,7 +30,7 @@ std::string NewHolder() {
 EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
     : options_(std::move(options)),
       threads_count_(std::clamp(threads, 1, parts.topic.shards)),
-      holder_(NewHolder()),
+      holder_(options_.holder.empty() ? NewHolder() : options_.holder),
       plans_(parts.flow, parts.topic, options_.reader),
       inserter_(parts.client, parts.table, parts.retention),
       leases_(parts.flow, options_.lease),
@@ -110,7 +110,8 @@ Status EventWriter::DrainOne(int shard) {
   if (!range.has_value()) return absl::OkStatus();
   YAGURA_ASSIGN_OR_RETURN(const auto outcome, inserter_.Insert(*range));
   shared_.events += outcome.events;
-  for (const auto& [id, error] : outcome.broken) {
+  for (const auto& [index, error] : outcome.broken) {
+    const stream::EntryId id = range->entries[index].id;
     ++shared_.broken;
     shared_.logger.Error("a batch of the spool is broken",
                          {{"shard", shard}, {"entry", id.ToString()}, {"error", Message(error)}});

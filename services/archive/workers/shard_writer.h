@@ -20,6 +20,7 @@ namespace yagura::archive {
 
 struct WriterOptions {
   std::string reader = "archive";
+  std::string holder;  // as stream::Worker::Options::holder; empty: made anew at each start
   std::chrono::milliseconds lease{8'000};
   size_t rows_per_insert = 50'000;             // an insert has so many rows ...
   std::chrono::milliseconds max_delay{1'000};  // ... or what came in that time

@@ -53,7 +53,7 @@ ApplyWorker::ApplyWorker(ApplyWorkerOptions options, std::shared_ptr<redis::Pool
                          std::shared_ptr<DeviceAccess> access, FindApplying find_applying,
                          std::shared_ptr<const Clock> clock, MetricsRegistry& metrics,
                          Logger logger)
-    : options_(options),
+    : options_(std::move(options)),
       state_(std::move(state)),
       stores_(std::move(stores)),
       vault_(std::move(vault)),
@@ -126,7 +126,8 @@ void ApplyWorker::Apply(const std::string& name, const std::stop_token& stop) {
   const std::stop_callback passing_on(stop, [&lost] { lost.request_stop(); });
   const std::string key =
       fmt::format("y:{{{}}}:config:apply-lease:{}", TenantIdOf(name), store::LastId(name));
-  const auto lease = Lease::Acquire(state_, key, options_.lease, [&lost] { lost.request_stop(); });
+  const auto lease = Lease::Acquire(state_, key, options_.instance, options_.lease,
+                                    [&lost] { lost.request_stop(); });
   if (!lease.ok() || *lease == nullptr) return;  // another process is at it, or Redis is away
 
   StatusOr<Loaded> loaded = Load(name);

@@ -30,6 +30,7 @@ struct ApplyWorkerOptions {
   ApplyLimits limits;
   std::chrono::milliseconds look{1'000};   // how often we look for changes that nobody applies
   std::chrono::milliseconds lease{6'000};  // after so long a dead process's change is taken over
+  std::string instance;                    // as rpc::Platform::instance: then at once
 };
 
 // Carries changes in state APPLYING to their end: those that were just begun, and those that a

@@ -11,6 +11,13 @@
 namespace yagura::config {
 namespace {
 
+// ARGV holder, lifetime, prefix of the holders that are us (empty: none).
+constexpr std::string_view kAcquire = R"lua(
+local held = redis.call('GET', KEYS[1])
+if held and (ARGV[3] == '' or string.sub(held, 1, #ARGV[3]) ~= ARGV[3]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1)lua";
+
 constexpr std::string_view kRenew = R"lua(
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
@@ -23,13 +30,19 @@ return 0)lua";
 }  // namespace
 
 StatusOr<std::unique_ptr<Lease>> Lease::Acquire(std::shared_ptr<redis::Pool> state, std::string key,
+                                                const std::string& instance,
                                                 std::chrono::milliseconds lifetime,
                                                 std::function<void()> on_lost) {
-  std::string holder = store::NewUlid();
+  const std::string prefix = instance.empty() ? "" : instance + "/";
+  std::string holder = prefix + store::NewUlid();
   const std::string milliseconds = std::to_string(lifetime.count());
-  YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply,
-                          state->Command({"SET", key, holder, "NX", "PX", milliseconds}));
-  if (reply.is_nil()) return nullptr;
+  redis::Reply reply;
+  {
+    YAGURA_ASSIGN_OR_RETURN(auto connection, state->Acquire());
+    YAGURA_ASSIGN_OR_RETURN(
+        reply, redis::Script(kAcquire).Run(*connection, {key}, {holder, milliseconds, prefix}));
+  }
+  if (reply.integer == 0) return nullptr;
   return std::unique_ptr<Lease>(
       new Lease(std::move(state), std::move(key), std::move(holder), lifetime, std::move(on_lost)));
 }

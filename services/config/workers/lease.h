@@ -15,13 +15,15 @@ class Pool;
 namespace yagura::config {
 
 // The sole right to do something, held in Redis and renewed while the object lives. A holder that
-// dies loses it after `lifetime`.
+// dies loses it after `lifetime`, or at once to the next process of the same instance.
 class Lease {
  public:
-  // Null where somebody else holds it. `on_lost` is called once, from another thread, where it
-  // turns out that somebody else holds it now.
+  // Null where somebody else holds it. `instance`: as rpc::Platform::instance; within one process
+  // nobody asks for a key that is held there already. `on_lost` is called once, from another
+  // thread, where it turns out that somebody else holds it now.
   static absl::StatusOr<std::unique_ptr<Lease>> Acquire(std::shared_ptr<redis::Pool> state,
                                                         std::string key,
+                                                        const std::string& instance,
                                                         std::chrono::milliseconds lifetime,
                                                         std::function<void()> on_lost);
   ~Lease();  // gives it back

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -13,12 +14,14 @@ class Pool;
 namespace yagura::notification {
 
 // Which processes that make attempts are alive: each keeps a key that expires after 5 s unless it
-// is renewed. Thread-safe.
+// is renewed, or that its successor of the same instance takes away. Thread-safe.
 class Holders {
  public:
-  // `self`: a name that no process has had before.
-  Holders(std::shared_ptr<redis::Pool> state, std::string self);
+  // `self`: a name that no process has had before. `instance`: as rpc::Platform::instance.
+  Holders(std::shared_ptr<redis::Pool> state, std::string self, std::string instance = "");
   const std::string& self() const { return self_; }
+  // The first time also takes the instance over. ABORTED (SUPERSEDED) where a later process of the
+  // same instance has done so since: nothing may be begun any more.
   absl::Status Renew();
   absl::Status Release();
   absl::StatusOr<bool> IsAlive(std::string_view holder) const;
@@ -26,6 +29,8 @@ class Holders {
  private:
   std::shared_ptr<redis::Pool> state_;
   const std::string self_;
+  const std::string instance_;
+  std::atomic<bool> in_office_ = false;
 };
 
 }  // namespace yagura::notification

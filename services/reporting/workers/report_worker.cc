@@ -26,7 +26,7 @@ ReportWorker::ReportWorker(Parts parts, int threads)
     : parts_(std::move(parts)),
       queue_(parts_.state, kQueue),
       timers_(
-          parts_.state, kQueue, {.threads = threads}, parts_.clock,
+          parts_.state, kQueue, {.threads = threads, .instance = parts_.instance}, parts_.clock,
           [this](const timer::Timer& timer) { return Handle(timer.id); }, parts_.logger) {}
 
 absl::Status ReportWorker::Enqueue(const std::string& report) {

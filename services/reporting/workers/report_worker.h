@@ -29,6 +29,7 @@ class ReportWorker {
     std::shared_ptr<rpc::Channels> channels;
     std::shared_ptr<const Clock> clock;
     Logger logger;
+    std::string instance;  // as TimerWorker::Options::instance
   };
   ReportWorker(Parts parts, int threads);
   void Start() { timers_.Start(); }

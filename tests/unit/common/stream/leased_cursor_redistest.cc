@@ -68,6 +68,24 @@ TEST_F(LeasedCursorTest, AStaleHolderThatWakesUpLateIsFencedOff) {
   EXPECT_THAT(Keys(rest), ElementsAre("k2", "k3"));
 }
 
+TEST_F(LeasedCursorTest, WhoComesAgainUnderItsOldNameTakesOverAtOnceAndFencesItselfOff) {
+  const auto ids = AppendMany(3);
+  ASSERT_OK_AND_ASSIGN(LeasedCursor before, Acquire("suite/archive"));
+  ASSERT_OK_AND_ASSIGN(const auto read, before.Read(3, 1 << 20, milliseconds(0)));
+  ASSERT_THAT(before.Commit(ids[0]), IsOk());
+  // Killed, it seems, and started again: the lease has 60 s to run.
+  ASSERT_OK_AND_ASSIGN(LeasedCursor after, Acquire("suite/archive"));
+  EXPECT_GT(after.epoch(), before.epoch());
+  EXPECT_EQ(after.committed(), ids[0]);
+  ASSERT_THAT(after.Commit(ids[1]), IsOk());
+  // But it was alive all the time.
+  EXPECT_THAT(before.Commit(ids[2]), StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
+  EXPECT_THAT(before.Renew(), StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
+  ASSERT_THAT(before.Release(), IsOk());
+  EXPECT_THAT(after.Commit(ids[2]), IsOk());
+  EXPECT_THAT(Acquire("other/archive"), StatusIs(absl::StatusCode::kUnavailable, "LEASE_HELD"));
+}
+
 TEST_F(LeasedCursorTest, ALeaseThatRanOutAndNobodyTookGoesOn) {
   AppendMany(1);
   ASSERT_OK_AND_ASSIGN(LeasedCursor cursor, Acquire("one"));

@@ -178,6 +178,35 @@ TEST_F(TimerTest, WhatADeadWorkerHeldIsDoneOnceItsLeaseHasRunOut) {
   EXPECT_EQ(kept->payload, "y");
 }
 
+TEST_F(TimerTest, WhatAPredecessorOfTheSameNameHeldIsDoneAtOnce) {
+  ASSERT_THAT(queue_.Schedule("ours", start_, "x"), IsOk());
+  ASSERT_THAT(queue_.Schedule("theirs", start_, "x"), IsOk());
+  const Claims claims(state_, "test");
+  const TimePoint now = clock_->Now() + seconds(1);
+  std::vector<Claims::Claimed> held;
+  for (const char* token : {"suite/before-0", "suites/other-0"}) {
+    ASSERT_OK_AND_ASSIGN(const auto claimed, claims.Claim(now, now + seconds(60), token));
+    ASSERT_TRUE(claimed);
+    held.push_back(*claimed);
+  }
+  clock_->Advance(seconds(1));
+  TimerWorker::Options options;
+  options.poll = milliseconds(2);
+  options.lease = seconds(60);
+  options.instance = "suite";
+  TimerWorker worker(state_, "test", options, clock_, Recorder(), Logger::Null());
+  worker.Start();
+  ASSERT_TRUE(Eventually([this] { return Done().size() == 1; }));
+  EXPECT_EQ(Done()[0], held[0].timer.id + "=x");
+  ASSERT_TRUE(LooksFiveTimes());
+  EXPECT_EQ(Done().size(), 1u) << "what others hold is theirs";
+  // The predecessor, alive after all, changes nothing any more; the other does.
+  ASSERT_OK_AND_ASSIGN(const bool renewed, claims.Renew(held[0], now + seconds(60)));
+  EXPECT_FALSE(renewed);
+  ASSERT_OK_AND_ASSIGN(const bool finished, claims.Finish(held[1]));
+  EXPECT_TRUE(finished);
+}
+
 TEST_F(TimerTest, AFailedTimerComesAgainAfterAGrowingPause) {
   ASSERT_THAT(queue_.Schedule("mail", start_, "x"), IsOk());
   std::atomic<int> tries = 0;
