@@ -45,6 +45,7 @@ class PushTest : public ::testing::Test {
     source->mutable_match()->set_credential("tenants/acme/apiKeys/sender");
     source = cached.add_sources();
     source->set_name("tenants/globex/sources/box");
+    source->set_charset("shift_jis");
     source->mutable_match()->set_device_serial("FGT60FTK00000009");
     std::filesystem::create_directories(folder_ / "ingestion");
     std::ofstream(folder_ / "ingestion" / "sources.pb", std::ios::binary)
@@ -451,6 +452,23 @@ TEST_F(PushTest, SourcesSayWhoseLinesAreButOnlyWithinTheCallersTenants) {
     serials.insert(found.device_serial());
   }
   EXPECT_EQ(serials, (std::set<std::string>{"", "FGT60FTK00000009"}));
+}
+
+// The source is found by what the line says, so that the line is read a second time.
+TEST_F(PushTest, ALineIsReadInTheCharacterSetOfItsSourceAndKeptAsItCame) {
+  const std::string line =
+      "<189>date=2026-11-21 time=09:15:42 devid=\"FGT60FTK00000009\" logid=\"1\" type=\"event\" "
+      "user=\"\x95\x5c\x8e\xa6\"";
+  const auto staff = Open({}, "tenants/provider/users/alice");
+  EXPECT_FALSE(staff->Push(Request("b1", {line}, "tenants/-")).has_status());
+  const auto events = Stored();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].tenant(), "globex");
+  EXPECT_EQ(events[0].raw(), line);
+  const auto user =
+      std::ranges::find(events[0].fields(), "user", [](const auto& field) { return field.name(); });
+  ASSERT_NE(user, events[0].fields().end());
+  EXPECT_EQ(user->value(), "表示");
 }
 
 }  // namespace
