@@ -30,7 +30,16 @@ constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
-constexpr std::string_view kAuditService = "/yagura.audit.v1.AuditService/";
+
+WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
+  WriterOptions options = settings.writer;
+  options.holder = platform.HolderOf(options.reader);
+  return options;
+}
+
+class ArchiveApp final : public rpc::App {
+ public:
+  ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
 
 WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
   WriterOptions options = settings.writer;
