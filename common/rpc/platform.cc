@@ -47,7 +47,6 @@ absl::Status TrustFile(const std::filesystem::path& file, auth::TokenVerifier& v
   return absl::OkStatus();
 }
 
-absl::Status MakeFolder(const std::filesystem::path& folder) {
 absl::Status CheckInstance(std::string_view instance) {
   const auto plain = [](char c) {
     return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.' || c == '_';
@@ -59,6 +58,7 @@ absl::Status CheckInstance(std::string_view instance) {
                       "must be at most 100 letters, digits, hyphens, dots or underscores");
 }
 
+absl::Status MakeFolder(const std::filesystem::path& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (!error) {
@@ -89,13 +89,13 @@ PlatformSettings PlatformSettings::Read(config::SettingsReader& reader) {
   s.flow_password = flow.Secret("password", "Password.");
   s.redis_connections = static_cast<int>(
       reader.Integer("redis_connections", s.redis_connections, 1, 1000, "Of each of the two."));
-  s.internal_key = reader.String("internal_key", "",
   s.instance = reader.String(
       "instance", "",
       "Name of this process that no other has, and that it has again after a restart, such as the "
       "name of a StatefulSet's pod: what it held when it was killed it takes back at once. Two "
       "processes of one name would take their work from each other all the time. Empty: what was "
       "held comes free when its lease runs out, after some 8 s.");
+  s.internal_key = reader.String("internal_key", "",
                                  "File with the key that calls between services are signed with, "
                                  "the same for all. Empty: made in data_dir/keys.");
   s.trusted_key = reader.String("trusted_key", "",
@@ -214,19 +214,19 @@ struct PlatformHost::KeyFollower {
 
 absl::StatusOr<std::unique_ptr<PlatformHost>> PlatformHost::Make(const PlatformSettings& settings,
                                                                  Logger logger) {
+  YAGURA_RETURN_IF_ERROR(CheckInstance(settings.instance));
   YAGURA_RETURN_IF_ERROR(MakeFolder(settings.data_dir));
   YAGURA_RETURN_IF_ERROR(MakeFolder(settings.data_dir / "keys"));
   std::unique_ptr<PlatformHost> host(new PlatformHost());
   Platform& p = host->shared_;
-  YAGURA_RETURN_IF_ERROR(CheckInstance(settings.instance));
   p.clock = SystemClock();
   p.logger = std::move(logger);
   p.data_dir = settings.data_dir;
+  p.instance = settings.instance;
   p.metrics = std::make_shared<MetricsRegistry>();
   p.verifier = std::make_shared<auth::TokenVerifier>(p.clock);
   const auto key_file = settings.internal_key.empty() ? settings.data_dir / "keys" / "internal.key"
                                                       : settings.internal_key;
-  p.instance = settings.instance;
   YAGURA_ASSIGN_OR_RETURN(auth::SigningKey key, auth::SigningKey::LoadOrCreate(key_file));
   p.verifier->Trust(kInternalIssuer, key.public_key());
   host->internal_issuer_ =

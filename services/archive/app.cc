@@ -27,10 +27,6 @@ constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
 
-class ArchiveApp final : public rpc::App {
- public:
-  ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
-
 WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
   WriterOptions options = settings.writer;
   options.holder = platform.HolderOf(options.reader);
@@ -40,18 +36,6 @@ WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& pla
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
-
-WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
-  WriterOptions options = settings.writer;
-  options.holder = platform.HolderOf(options.reader);
-  return options;
-}
-
-SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platform) {
-  SealOptions options = settings.audit;
-  options.holder = platform.HolderOf("audit");
-  return options;
-}
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),

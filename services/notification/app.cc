@@ -116,9 +116,9 @@ class NotificationApp : public rpc::App {
   stream::Worker::Options WorkerOptions() const {
     stream::Worker::Options options;
     options.reader = "notification";
+    options.holder = platform_.HolderOf(options.reader);
     options.max_entries = kFindingsABatch;
     options.threads = settings_.finding_threads;
-    options.holder = platform_.HolderOf(options.reader);
     return options;
   }
 
