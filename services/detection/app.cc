@@ -16,6 +16,7 @@
 #include "services/detection/storage/finding_sink.h"
 #include "services/detection/storage/kinds.h"
 #include "services/detection/storage/rule_set_store.h"
+#include "services/detection/storage/watermark_store.h"
 #include "services/detection/storage/window_store.h"
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
@@ -54,7 +55,8 @@ class DetectionApp final : public rpc::App {
         findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
                                                            ProducerOptions())),
         sink_(std::make_shared<FindingSink>(findings_, findings_topic_)),
-        match_(rule_book_, hits_topic_, settings_.fold, *platform.metrics),
+        match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
+               settings_.fold, *platform.metrics),
         window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,
                                               std::string(kWindowReader)),
                 sink_, {settings_.lateness, static_cast<size_t>(settings_.groups_per_rule)},
@@ -138,7 +140,7 @@ class DetectionApp final : public rpc::App {
     }
     const int64_t now = platform_.clock->Now().time_since_epoch().count();
     const Status put =
-        sink_->Put({{DeadLetterFinding(tenant, batch_id, Message(reason), now), true}});
+        sink_->Put({{DeadLetterFinding(tenant, batch_id, Message(reason), now), true, true}});
     if (!put.ok()) logger_.Error("no finding of it", {{"reason", Message(put)}});
   }
 

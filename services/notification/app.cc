@@ -139,7 +139,8 @@ class NotificationApp : public rpc::App {
         return MakeError(absl::StatusCode::kInvalidArgument, "FINDING_UNREADABLE",
                          "an entry is not a Finding");
       }
-      YAGURA_RETURN_IF_ERROR(handler_.Handle(finding));
+      const bool grew = FindingHandler::TellsGrowth(entry.key, finding);
+      YAGURA_RETURN_IF_ERROR(grew ? handler_.HandleGrowth(finding) : handler_.Handle(finding));
       platform_.metrics
           ->GetCounter("yagura_notification_findings_total", "Findings handled, repeats included.")
           ->Add();

@@ -272,4 +272,25 @@ absl::StatusOr<std::vector<std::pair<int, HitBatch>>> MakeHits(
   return collector.Take();
 }
 
+void AddWatermarks(const event::BatchReader& batch, const HitSource& source, int shards,
+                   std::vector<std::pair<int, HitBatch>>& hits) {
+  const int64_t received = batch.header().receive_time.time_since_epoch().count();
+  std::vector<bool> has(static_cast<size_t>(shards), false);
+  for (auto& [shard, hit_batch] : hits) {
+    has[static_cast<size_t>(shard)] = true;
+    hit_batch.set_received(std::max(hit_batch.received(), received));
+  }
+  for (int shard = 0; shard < shards; ++shard) {
+    if (has[static_cast<size_t>(shard)]) continue;
+    HitBatch empty;
+    empty.set_tenant(batch.tenant());
+    empty.set_source_shard(static_cast<uint32_t>(source.shard));
+    empty.set_source_id(source.id);
+    empty.set_epoch(source.epoch);
+    empty.set_rule_set_version(source.rule_set_version);
+    empty.set_received(received);
+    hits.emplace_back(shard, std::move(empty));
+  }
+}
+
 }  // namespace yagura::detection

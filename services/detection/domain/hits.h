@@ -35,4 +35,9 @@ absl::StatusOr<std::vector<std::pair<int, internal::v1::HitBatch>>> MakeHits(
     BatchMatcher& matcher, event::BatchReader& batch, const std::vector<Match>& matches,
     const HitSource& source, const ShardOf& shard_of, std::chrono::nanoseconds fold);
 
+// Makes every shard of "hits" hear of the batch's receive time: those that get no hits get an entry
+// without any.
+void AddWatermarks(const event::BatchReader& batch, const HitSource& source, int shards,
+                   std::vector<std::pair<int, internal::v1::HitBatch>>& hits);
+
 }  // namespace yagura::detection

@@ -20,6 +20,7 @@ using internal::v1::HitBatch;
 using internal::v1::RuleSummary;
 
 constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
+constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
 
 google::protobuf::Timestamp Time(int64_t nanos) {
   return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
@@ -95,6 +96,22 @@ void OpenFinding(Group& group, const std::string& key, int64_t span) {
   group.set_count(count);
   group.set_finding_id(ShortDigest({"finding", key, fmt::format("{}", group.first())}));
   group.clear_pending();
+  group.set_told_count(0);
+  group.set_told_last(0);
+}
+
+bool IsToTell(const Group& group) {
+  return group.count() / 2 >= group.told_count() ||
+         group.last() >= Plus(group.told_last(), kTellInterval);
+}
+
+void NoteTold(Group& group) {
+  group.set_told_count(group.count());
+  group.set_told_last(group.last());
+}
+
+bool HasUntold(const Group& group) {
+  return !group.finding_id().empty() && group.told_count() < group.count();
 }
 
 void CloseFinding(Group& group) {
@@ -102,6 +119,19 @@ void CloseFinding(Group& group) {
   group.set_count(0);
   group.set_first(0);
   group.set_last(0);
+}
+
+// What nobody was told of yet about a finding whose window has closed.
+Windows::Outcome LastWord(const Group& group) {
+  Windows::Outcome outcome;
+  outcome.finding.set_name(
+      fmt::format("tenants/{}/findings/{}", group.tenant(), group.finding_id()));
+  outcome.finding.set_event_count(group.count());
+  *outcome.finding.mutable_first_event_time() = Time(group.first());
+  *outcome.finding.mutable_last_event_time() = Time(group.last());
+  outcome.tells = true;
+  outcome.closing = true;
+  return outcome;
 }
 
 }  // namespace
@@ -126,11 +156,12 @@ bool Windows::IsNew(const HitBatch& batch) {
   return true;
 }
 
-void Windows::Forget(std::set<Order>& order, int64_t watermark) {
+void Windows::Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes) {
   while (!order.empty() && order.begin()->expires < watermark) {
     const std::string key = order.begin()->key;
     order.erase(order.begin());
     const auto found = groups_.find(key);
+    if (HasUntold(found->second)) outcomes.push_back(LastWord(found->second));
     const auto count = per_rule_.find(RuleKey(found->second.tenant(), found->second.rule_id()));
     if (--count->second == 0) per_rule_.erase(count);
     groups_.erase(found);
@@ -138,12 +169,13 @@ void Windows::Forget(std::set<Order>& order, int64_t watermark) {
   }
 }
 
-Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSummary& rule) {
+Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSummary& rule,
+                     std::vector<Outcome>& outcomes) {
   if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
   const std::string rule_key = RuleKey(batch.tenant(), rule.id());
   if (per_rule_[rule_key] >= limits_.groups_per_rule) {
     // Groups of sources that have fallen silent give way.
-    for (auto& [shard, order] : by_expiry_) Forget(order, latest_);
+    for (auto& [shard, order] : by_expiry_) Forget(order, latest_, outcomes);
     if (per_rule_[rule_key] >= limits_.groups_per_rule) return nullptr;
   }
   ++per_rule_[rule_key];
@@ -183,7 +215,9 @@ void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
     *finding.mutable_last_event_time() = Time(group.last());
     *finding.mutable_evidence() = group.evidence();
     for (const auto* evidence : fresh) *finding.add_evidence() = *evidence;
-    outcomes.push_back({std::move(finding), began});
+    const bool tells = began || IsToTell(group);
+    if (tells) NoteTold(group);
+    outcomes.push_back({std::move(finding), began, tells});
     group.clear_evidence();
     fresh.clear();
     grew = false;
@@ -210,6 +244,7 @@ void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
         continue;
       }
       if (grew) tell();
+      if (HasUntold(group)) outcomes.push_back(LastWord(group));
       CloseFinding(group);
     }
     auto& pending = *group.mutable_pending();
@@ -237,11 +272,11 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
     if (hit.rule() >= static_cast<uint32_t>(batch.rules_size()) || hit.times().empty()) continue;
     const RuleSummary& rule = batch.rules(static_cast<int>(hit.rule()));
     const std::string key = GroupKey(batch.tenant(), rule, hit);
-    Group* group = Find(key, batch, rule);
+    Group* group = Find(key, batch, rule, outcomes);
     if (group == nullptr) {
       ++overflowed_;
       outcomes.push_back(
-          {OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule), true});
+          {OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule), true, true});
       continue;
     }
     Count(*group, batch, rule, hit, outcomes);
@@ -249,7 +284,7 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
           Plus(Plus(batch.received(), rule.timespan_nanos()), limits_.lateness.count()));
   }
   latest_ = std::max(latest_, batch.received());
-  Forget(by_expiry_[batch.source_shard()], batch.received());
+  Forget(by_expiry_[batch.source_shard()], batch.received(), outcomes);
   return outcomes;
 }
 

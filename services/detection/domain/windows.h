@@ -38,6 +38,11 @@ class Windows {
   struct Outcome {
     v1::Finding finding;
     bool began = false;
+    // Others are to be told: it began, has doubled, grew on for a minute of event time since they
+    // were told, or its window has closed. The same events tell the same counts, however often.
+    bool tells = false;
+    // Its window closed without a further event: name, count and times are all that is set.
+    bool closing = false;
   };
   // Counts a batch, unless its source id is at or below the shard's checkpoint.
   std::vector<Outcome> Apply(const internal::v1::HitBatch& batch);
@@ -60,9 +65,9 @@ class Windows {
   };
 
   bool IsNew(const internal::v1::HitBatch& batch);
-  void Forget(std::set<Order>& order, int64_t watermark);
+  void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
   Group* Find(const std::string& key, const internal::v1::HitBatch& batch,
-              const internal::v1::RuleSummary& rule);
+              const internal::v1::RuleSummary& rule, std::vector<Outcome>& outcomes);
   void Touch(const std::string& key, Group& group, uint32_t source_shard, int64_t expires);
   void Count(Group& group, const internal::v1::HitBatch& batch,
              const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit,

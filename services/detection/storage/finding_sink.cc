@@ -27,36 +27,54 @@ FindingSink::FindingSink(store::Store<v1::Finding> findings,
     : findings_(std::move(findings)), topic_(std::move(topic)) {}
 
 absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
-  std::vector<Windows::Outcome> merged;
+  struct Merged {
+    Windows::Outcome outcome;
+    std::vector<std::string> keys;  // to be told under
+  };
+  std::vector<Merged> merged;
   std::map<std::string, size_t> places;
   for (const auto& outcome : outcomes) {
     const auto [place, is_new] = places.try_emplace(outcome.finding.name(), merged.size());
     if (is_new) {
-      merged.push_back(outcome);
-      continue;
+      merged.push_back({outcome, {}});
+    } else {
+      auto& kept = merged[place->second].outcome;
+      MergeFinding(outcome.finding, kept.finding);
+      kept.began = kept.began || outcome.began;
     }
-    MergeFinding(outcome.finding, merged[place->second].finding);
-    merged[place->second].began = merged[place->second].began || outcome.began;
+    if (!outcome.tells) continue;
+    const std::string id(store::LastId(outcome.finding.name()));
+    merged[place->second].keys.push_back(
+        outcome.began ? id : fmt::format("{}/{}", id, outcome.finding.event_count()));
   }
-  for (const auto& outcome : merged) {
-    YAGURA_ASSIGN_OR_RETURN(const v1::Finding kept, Keep(outcome.finding));
-    if (!outcome.began) continue;
-    const std::string id(store::LastId(kept.name()));
-    const std::string tenant(store::TenantOf(kept.name()).value_or(""));
-    const int shard =
-        stream::ShardOf(fmt::format("{}/{}", tenant, kept.dedup_key()), topic_->topic().shards);
-    YAGURA_RETURN_IF_ERROR(topic_->Append(shard, id, kept.SerializeAsString()).status());
+  for (const auto& [outcome, keys] : merged) {
+    const auto kept = Keep(outcome);
+    // A last word about something that is not there any more.
+    if (outcome.closing && kept.status().code() == absl::StatusCode::kNotFound) continue;
+    if (!kept.ok()) return kept.status();
+    YAGURA_RETURN_IF_ERROR(Tell(*kept, keys));
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::Finding> FindingSink::Keep(const v1::Finding& finding) {
+absl::Status FindingSink::Tell(const v1::Finding& kept, const std::vector<std::string>& keys) {
+  const std::string tenant(store::TenantOf(kept.name()).value_or(""));
+  const int shard =
+      stream::ShardOf(fmt::format("{}/{}", tenant, kept.dedup_key()), topic_->topic().shards);
+  for (const std::string& key : keys) {
+    YAGURA_RETURN_IF_ERROR(topic_->Append(shard, key, kept.SerializeAsString()).status());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::Finding> FindingSink::Keep(const Windows::Outcome& outcome) {
+  const v1::Finding& finding = outcome.finding;
   const auto merge = [&finding](v1::Finding& kept) {
     MergeFinding(finding, kept);
     return absl::OkStatus();
   };
   auto kept = findings_.Mutate(Context(), finding.name(), merge);
-  if (kept.status().code() != absl::StatusCode::kNotFound) return kept;
+  if (kept.status().code() != absl::StatusCode::kNotFound || outcome.closing) return kept;
   kept = findings_.Create(Context(), finding);
   if (kept.status().code() != absl::StatusCode::kAlreadyExists) return kept;
   return findings_.Mutate(Context(), finding.name(), merge);

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -18,11 +19,14 @@ namespace yagura::detection {
 class FindingSink {
  public:
   FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic);
-  // In order; several outcomes of one finding are one write. UNAVAILABLE: some may be done; repeat.
+  // In order; several outcomes of one finding are one write. The topic gets an entry of the whole
+  // finding for each outcome that tells, under the key of its id where it began, else of
+  // "<id>/<events>". UNAVAILABLE: some may be done; repeat.
   absl::Status Put(const std::vector<Windows::Outcome>& outcomes);
 
  private:
-  absl::StatusOr<v1::Finding> Keep(const v1::Finding& finding);
+  absl::StatusOr<v1::Finding> Keep(const Windows::Outcome& outcome);
+  absl::Status Tell(const v1::Finding& kept, const std::vector<std::string>& keys);
 
   store::Store<v1::Finding> findings_;
   std::shared_ptr<stream::Producer> topic_;

@@ -21,9 +21,12 @@ auto InForce(const std::vector<RuleSetSwitch>& switches, stream::EntryId at) {
 
 }  // namespace
 
-MatchWorker::MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<stream::Producer> hits,
-                         std::chrono::nanoseconds fold, MetricsRegistry& metrics)
+MatchWorker::MatchWorker(std::shared_ptr<RuleBook> rules,
+                         std::shared_ptr<WatermarkStore> watermarks,
+                         std::shared_ptr<stream::Producer> hits, std::chrono::nanoseconds fold,
+                         MetricsRegistry& metrics)
     : rules_(std::move(rules)),
+      watermarks_(std::move(watermarks)),
       hits_(std::move(hits)),
       fold_(fold),
       events_seen_(metrics.GetCounter("yagura_detection_events_total", "Events looked at")),
@@ -55,6 +58,7 @@ absl::Status MatchWorker::Prepare(const stream::Worker::Context& context, stream
                                   Shard& shard) {
   if (shard.epoch != context.epoch || shard.switches.empty()) {
     YAGURA_ASSIGN_OR_RETURN(shard.switches, rules_->Switches(context.shard));
+    YAGURA_ASSIGN_OR_RETURN(shard.watermark, watermarks_->Load(context.shard));
     shard.epoch = context.epoch;
   }
   if (shard.switches.empty()) {
@@ -90,19 +94,45 @@ absl::Status MatchWorker::HandleEntry(Shard& shard, const stream::Worker::Contex
   YAGURA_ASSIGN_OR_RETURN(const auto matches, shard.matcher->Run(batch));
   events_seen_->Add(static_cast<double>(batch.size()));
   events_matched_->Add(static_cast<double>(matches.size()));
-  if (matches.empty()) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const bool tells_time,
+                          TellsTime(shard, context.shard, entry, batch.header().receive_time));
+  if (matches.empty() && !tells_time) return absl::OkStatus();
   const HitSource source{context.shard, entry.id.ToString(), context.epoch, shard.version};
   const auto shard_of = [this](std::string_view partition) {
     return stream::ShardOf(partition, hits_->topic().shards);
   };
-  YAGURA_ASSIGN_OR_RETURN(const auto hits,
+  YAGURA_ASSIGN_OR_RETURN(auto hits,
                           MakeHits(*shard.matcher, batch, matches, source, shard_of, fold_));
-  // One entry after the other: a later source id in a shard before an earlier one would make the
-  // windows ignore the earlier for good.
-  for (const auto& [to, hit_batch] : hits) {
-    const std::string key = fmt::format("{}-{}", context.shard, source.id);
-    YAGURA_RETURN_IF_ERROR(hits_->Append(to, key, hit_batch.SerializeAsString()).status());
+  if (tells_time) AddWatermarks(batch, source, hits_->topic().shards, hits);
+  return Send(std::move(hits), source);
+}
+
+// Whether the windows hear of time with this entry: the first of each interval. The same answer
+// whenever the entry is read again.
+absl::StatusOr<bool> MatchWorker::TellsTime(Shard& shard, int number, const stream::Entry& entry,
+                                            TimePoint received) {
+  Watermark& latest = shard.watermark;
+  if (entry.id <= latest.at) return entry.id == latest.at;
+  const int64_t slot = received.time_since_epoch().count() / kWatermarkInterval;
+  if (slot <= latest.slot) return false;
+  const Watermark next{entry.id, slot};
+  YAGURA_RETURN_IF_ERROR(watermarks_->Save(number, next));
+  latest = next;
+  return true;
+}
+
+// One entry after the other: a later source id in a shard before an earlier one would make the
+// windows ignore the earlier for good.
+absl::Status MatchWorker::Send(std::vector<std::pair<int, internal::v1::HitBatch>> hits,
+                               const HitSource& source) {
+  const std::string key = fmt::format("{}-{}", source.shard, source.id);
+  std::vector<std::string> payloads;
+  payloads.reserve(hits.size());
+  std::vector<stream::Producer::Item> items;
+  for (const auto& [to, batch] : hits) {
+    items.push_back({to, key, payloads.emplace_back(batch.SerializeAsString())});
   }
+  for (const auto& sent : hits_->AppendAll(items)) YAGURA_RETURN_IF_ERROR(sent.status());
   return absl::OkStatus();
 }
 

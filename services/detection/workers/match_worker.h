@@ -13,6 +13,8 @@
 #include "common/stream/producer.h"
 #include "common/stream/worker.h"
 #include "services/detection/domain/engine/batch_matcher.h"
+#include "services/detection/domain/hits.h"
+#include "services/detection/storage/watermark_store.h"
 #include "services/detection/workers/rule_book.h"
 
 namespace yagura::detection {
@@ -20,12 +22,15 @@ namespace yagura::detection {
 // The first step: looks at each event of a shard of "events" alone and sends what rules matched to
 // "hits", in the order of the events. Which rules these are depends on the place in the shard
 // alone: the set that the latest control entry before it announces, or, before the first, that
-// first one. Handle is the handler of a stream::Worker. Thread-safe for different shards.
+// first one. Every ten seconds of receive time all shards of "hits" hear how far time has come, so
+// that windows close although nothing matches any more. Handle is the handler of a stream::Worker.
+// Thread-safe for different shards.
 class MatchWorker {
  public:
   // `fold`: how long matches of a single-event rule fold into one finding.
-  MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<stream::Producer> hits,
-              std::chrono::nanoseconds fold, MetricsRegistry& metrics);
+  MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<WatermarkStore> watermarks,
+              std::shared_ptr<stream::Producer> hits, std::chrono::nanoseconds fold,
+              MetricsRegistry& metrics);
 
   // UNAVAILABLE (NO_RULE_SET) while none has been announced in the shard.
   absl::Status Handle(const stream::Worker::Context& context,
@@ -34,6 +39,7 @@ class MatchWorker {
  private:
   struct Shard {
     uint64_t epoch = 0;
+    Watermark watermark;
     std::vector<RuleSetSwitch> switches;  // in order
     std::string version;                  // of the matcher's rules
     std::unique_ptr<BatchMatcher> matcher;
@@ -43,8 +49,13 @@ class MatchWorker {
   absl::Status UseRulesOf(Shard& shard, stream::EntryId at);
   absl::Status HandleEntry(Shard& shard, const stream::Worker::Context& context,
                            const stream::Entry& entry);
+  absl::StatusOr<bool> TellsTime(Shard& shard, int number, const stream::Entry& entry,
+                                 TimePoint received);
+  absl::Status Send(std::vector<std::pair<int, internal::v1::HitBatch>> hits,
+                    const HitSource& source);
 
   const std::shared_ptr<RuleBook> rules_;
+  const std::shared_ptr<WatermarkStore> watermarks_;
   const std::shared_ptr<stream::Producer> hits_;
   const std::chrono::nanoseconds fold_;
   Counter* const events_seen_;

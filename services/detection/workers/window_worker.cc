@@ -44,7 +44,9 @@ absl::Status WindowWorker::HandleShard(const stream::Worker::Context& context, S
   YAGURA_RETURN_IF_ERROR(sink_->Put(outcomes));
   YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *shard.windows));
   shard.windows->Clean();
-  for (const auto& outcome : outcomes) (outcome.began ? findings_ : grown_)->Add();
+  for (const auto& outcome : outcomes) {
+    if (!outcome.closing) (outcome.began ? findings_ : grown_)->Add();
+  }
   return absl::OkStatus();
 }
 

@@ -60,6 +60,31 @@ void Widen(v1::Alert& alert, const detection::v1::Finding& finding) {
   }
 }
 
+// The finding's name and how many of its events are counted, at the same place.
+void Remember(v1::Alert& alert, const detection::v1::Finding& finding) {
+  auto& names = *alert.mutable_findings();
+  auto& counts = *alert.mutable_finding_event_counts();
+  counts.Resize(names.size(), 0);
+  if (const int excess = names.size() - kRememberedFindings + 1; excess > 0) {
+    names.DeleteSubrange(0, excess);
+    counts.erase(counts.begin(), counts.begin() + excess);
+  }
+  *names.Add() = finding.name();
+  counts.Add(finding.event_count());
+}
+
+// Counts what the finding has gained since it was counted.
+void CountGrowth(v1::Alert& alert, const detection::v1::Finding& finding) {
+  const auto& names = alert.findings();
+  const auto at =
+      static_cast<int>(std::find(names.begin(), names.end(), finding.name()) - names.begin());
+  if (at >= alert.finding_event_counts_size()) return;
+  const uint64_t counted = alert.finding_event_counts(at);
+  if (counted == 0 || finding.event_count() <= counted) return;
+  alert.set_event_count(alert.event_count() + finding.event_count() - counted);
+  alert.set_finding_event_counts(at, finding.event_count());
+}
+
 }  // namespace
 
 std::string GroupKey(const detection::v1::Finding& finding) {
@@ -104,11 +129,7 @@ v1::Alert OpenAlert(std::string_view tenant, const detection::v1::Finding& findi
 }
 
 void Join(v1::Alert& alert, const detection::v1::Finding& finding) {
-  auto& names = *alert.mutable_findings();
-  if (names.size() >= kRememberedFindings) {
-    names.DeleteSubrange(0, names.size() - kRememberedFindings + 1);
-  }
-  *names.Add() = finding.name();
+  Remember(alert, finding);
   alert.set_finding_count(alert.finding_count() + 1);
   alert.set_event_count(alert.event_count() + finding.event_count());
   alert.set_severity(std::max(alert.severity(), finding.severity()));
@@ -126,6 +147,11 @@ void Join(v1::Alert& alert, const detection::v1::Finding& finding) {
     AddOnce(*alert.mutable_sample_lines(), Printable(evidence.raw(), kMaxSampleBytes),
             kMaxSampleLines);
   }
+}
+
+void Grow(v1::Alert& alert, const detection::v1::Finding& finding) {
+  CountGrowth(alert, finding);
+  Widen(alert, finding);
 }
 
 }  // namespace yagura::notification

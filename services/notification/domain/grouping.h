@@ -35,4 +35,8 @@ v1::Alert OpenAlert(std::string_view tenant, const detection::v1::Finding& findi
 // Adds a finding to an alert that does not have it.
 void Join(v1::Alert& alert, const detection::v1::Finding& finding);
 
+// Brings an alert up to what one of its findings has grown to; any number of times and in any
+// order, with the same result.
+void Grow(v1::Alert& alert, const detection::v1::Finding& finding);
+
 }  // namespace yagura::notification

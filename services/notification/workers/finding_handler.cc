@@ -42,6 +42,10 @@ absl::Status LookAgain() { return absl::AbortedError("the alert changed meanwhil
 FindingHandler::FindingHandler(Stores stores, std::shared_ptr<const Clock> clock, Options options)
     : stores_(std::move(stores)), clock_(std::move(clock)), options_(std::move(options)) {}
 
+bool FindingHandler::TellsGrowth(std::string_view key, const detection::v1::Finding& finding) {
+  return key.starts_with(fmt::format("{}/", store::LastId(finding.name())));
+}
+
 absl::Status FindingHandler::Handle(const detection::v1::Finding& finding) {
   const auto tenant = store::TenantOf(finding.name());
   if (!tenant || !store::IsValidId(*tenant)) {
@@ -52,6 +56,31 @@ absl::Status FindingHandler::Handle(const detection::v1::Finding& finding) {
   YAGURA_ASSIGN_OR_RETURN(const v1::Alert alert, Place(id, routing, finding));
   if (alert.state() == v1::RESOLVED) return absl::OkStatus();
   return Deliver(id, routing, alert);
+}
+
+absl::Status FindingHandler::HandleGrowth(const detection::v1::Finding& finding) {
+  const auto tenant = store::TenantOf(finding.name());
+  if (!tenant || !store::IsValidId(*tenant)) {
+    return InvalidField("finding.name", "names no tenant");
+  }
+  store::ListQuery query;
+  query.parent = fmt::format("tenants/{}", *tenant);
+  query.filter = fmt::format("group_key = \"{}\"", GroupKey(finding));
+  query.order_by = "generation desc";
+  query.page_size = 3;
+  YAGURA_ASSIGN_OR_RETURN(const auto page, stores_.alerts.List(query));
+  for (const v1::Alert& alert : page.items) {
+    const auto placement = notification::Place(alert, finding, options_.group_window);
+    if (placement != Placement::kKnown) continue;
+    return stores_.alerts
+        .Mutate(Context(), alert.name(),
+                [&finding](v1::Alert& kept) {
+                  Grow(kept, finding);
+                  return absl::OkStatus();
+                })
+        .status();
+  }
+  return absl::OkStatus();  // its alert has had so many since that it remembers it no more
 }
 
 absl::StatusOr<FindingHandler::Routing> FindingHandler::LoadRouting(

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -26,8 +27,14 @@ class FindingHandler {
   };
   FindingHandler(Stores stores, std::shared_ptr<const Clock> clock, Options options);
 
+  // Whether an entry of the stream with this key tells how a finding has grown, "<id>/<events>",
+  // and not that it began.
+  static bool TellsGrowth(std::string_view key, const detection::v1::Finding& finding);
+
   // INVALID_ARGUMENT for a finding that names no tenant; UNAVAILABLE while the state Redis is away.
   absl::Status Handle(const detection::v1::Finding& finding);
+  // The finding as it has grown: counts and times of the alert that has it; nobody is told.
+  absl::Status HandleGrowth(const detection::v1::Finding& finding);
 
  private:
   struct Routing {

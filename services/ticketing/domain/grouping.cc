@@ -55,6 +55,56 @@ std::string Describe(const detection::v1::Finding& finding) {
   return text;
 }
 
+void WidenTimes(v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  if (finding.has_first_event_time() &&
+      (!ticket.has_first_event_time() ||
+       Before(finding.first_event_time(), ticket.first_event_time()))) {
+    *ticket.mutable_first_event_time() = finding.first_event_time();
+  }
+  if (finding.has_last_event_time() &&
+      (!ticket.has_last_event_time() ||
+       Before(ticket.last_event_time(), finding.last_event_time()))) {
+    *ticket.mutable_last_event_time() = finding.last_event_time();
+  }
+}
+
+void LinkEvidence(v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  for (const auto& evidence : finding.evidence()) {
+    v1::EvidenceLink link;
+    link.set_event_id(evidence.event_id());
+    *link.mutable_event_time() = evidence.event_time();
+    *link.mutable_receive_time() = evidence.receive_time();
+    link.set_raw(evidence.raw());
+    link.set_finding(finding.name());
+    if (!AddEvidence(ticket, std::move(link))) break;  // event_count tells that there are more
+  }
+}
+
+// The finding's name and how many of its events are counted, at the same place.
+void Remember(v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  auto& names = *ticket.mutable_findings();
+  auto& counts = *ticket.mutable_finding_event_counts();
+  counts.Resize(names.size(), 0);
+  if (const int excess = names.size() - kRememberedFindings + 1; excess > 0) {
+    names.DeleteSubrange(0, excess);
+    counts.erase(counts.begin(), counts.begin() + excess);
+  }
+  *names.Add() = finding.name();
+  counts.Add(finding.event_count());
+}
+
+// Counts what the finding has gained since it was counted.
+void CountGrowth(v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  const auto& names = ticket.findings();
+  const auto at =
+      static_cast<int>(std::find(names.begin(), names.end(), finding.name()) - names.begin());
+  if (at >= ticket.finding_event_counts_size()) return;
+  const uint64_t counted = ticket.finding_event_counts(at);
+  if (counted == 0 || finding.event_count() <= counted) return;
+  ticket.set_event_count(ticket.event_count() + finding.event_count() - counted);
+  ticket.set_finding_event_counts(at, finding.event_count());
+}
+
 }  // namespace
 
 std::string GroupKey(const detection::v1::Finding& finding) {
@@ -102,11 +152,7 @@ v1::Ticket OpenTicket(std::string_view tenant, const detection::v1::Finding& fin
 }
 
 void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadlines& deadlines) {
-  auto& names = *ticket.mutable_findings();
-  if (names.size() >= kRememberedFindings) {
-    names.DeleteSubrange(0, names.size() - kRememberedFindings + 1);
-  }
-  *names.Add() = finding.name();
+  Remember(ticket, finding);
   ticket.set_finding_count(ticket.finding_count() + 1);
   ticket.set_event_count(ticket.event_count() + finding.event_count());
   if (finding.severity() > ticket.severity()) {
@@ -117,30 +163,19 @@ void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadl
       SetDueTimes(ticket, FromProto(ticket.create_time()), deadlines);
     }
   }
-  if (finding.has_first_event_time() &&
-      (!ticket.has_first_event_time() ||
-       Before(finding.first_event_time(), ticket.first_event_time()))) {
-    *ticket.mutable_first_event_time() = finding.first_event_time();
-  }
-  if (finding.has_last_event_time() &&
-      (!ticket.has_last_event_time() ||
-       Before(ticket.last_event_time(), finding.last_event_time()))) {
-    *ticket.mutable_last_event_time() = finding.last_event_time();
-  }
+  WidenTimes(ticket, finding);
   for (const std::string& tag : finding.tags()) {
     auto& tags = *ticket.mutable_tags();
     if (tags.size() >= kMaxTags) break;
     if (std::find(tags.begin(), tags.end(), tag) == tags.end()) *tags.Add() = Line(tag, 100);
   }
-  for (const auto& evidence : finding.evidence()) {
-    v1::EvidenceLink link;
-    link.set_event_id(evidence.event_id());
-    *link.mutable_event_time() = evidence.event_time();
-    *link.mutable_receive_time() = evidence.receive_time();
-    link.set_raw(evidence.raw());
-    link.set_finding(finding.name());
-    if (!AddEvidence(ticket, std::move(link))) break;  // event_count tells that there are more
-  }
+  LinkEvidence(ticket, finding);
+}
+
+void Grow(v1::Ticket& ticket, const detection::v1::Finding& finding) {
+  CountGrowth(ticket, finding);
+  WidenTimes(ticket, finding);
+  LinkEvidence(ticket, finding);
 }
 
 }  // namespace yagura::ticketing

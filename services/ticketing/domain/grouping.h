@@ -35,4 +35,8 @@ v1::Ticket OpenTicket(std::string_view tenant, const detection::v1::Finding& fin
 // it.
 void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadlines& deadlines);
 
+// Brings a ticket up to what one of its findings has grown to; any number of times and in any
+// order, with the same result.
+void Grow(v1::Ticket& ticket, const detection::v1::Finding& finding);
+
 }  // namespace yagura::ticketing

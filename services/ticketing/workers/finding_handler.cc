@@ -23,6 +23,10 @@ store::WriteContext Context() {
 FindingHandler::FindingHandler(Stores stores, std::shared_ptr<const Clock> clock, Options options)
     : stores_(std::move(stores)), clock_(std::move(clock)), options_(options) {}
 
+bool FindingHandler::TellsGrowth(std::string_view key, const detection::v1::Finding& finding) {
+  return key.starts_with(fmt::format("{}/", store::LastId(finding.name())));
+}
+
 absl::Status FindingHandler::Handle(const detection::v1::Finding& finding) {
   const auto tenant = store::TenantOf(finding.name());
   if (!tenant || !store::IsValidId(*tenant)) {
@@ -35,6 +39,30 @@ absl::Status FindingHandler::Handle(const detection::v1::Finding& finding) {
     if (!lost_race) return status;
   }
   return Unavailable("TICKET_CONTENDED", "a ticket changes faster than a finding can join it");
+}
+
+absl::Status FindingHandler::HandleGrowth(const detection::v1::Finding& finding) {
+  const auto tenant = store::TenantOf(finding.name());
+  if (!tenant || !store::IsValidId(*tenant)) {
+    return InvalidField("finding.name", "names no tenant");
+  }
+  store::ListQuery query;
+  query.parent = fmt::format("tenants/{}", *tenant);
+  query.filter = fmt::format("group_key = \"{}\"", GroupKey(finding));
+  query.order_by = "generation desc";
+  query.page_size = 3;
+  YAGURA_ASSIGN_OR_RETURN(const auto page, stores_.tickets.List(query));
+  for (const v1::Ticket& ticket : page.items) {
+    if (Place(ticket, finding) != Placement::kKnown) continue;
+    return stores_.tickets
+        .Mutate(Context(), ticket.name(),
+                [&finding](v1::Ticket& kept) {
+                  Grow(kept, finding);
+                  return absl::OkStatus();
+                })
+        .status();
+  }
+  return absl::OkStatus();  // too mild for a ticket, or one of very many
 }
 
 absl::Status FindingHandler::HandleOnce(const std::string& tenant,

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -22,8 +23,14 @@ class FindingHandler {
   };
   FindingHandler(Stores stores, std::shared_ptr<const Clock> clock, Options options);
 
+  // Whether an entry of the stream with this key tells how a finding has grown, "<id>/<events>",
+  // and not that it began.
+  static bool TellsGrowth(std::string_view key, const detection::v1::Finding& finding);
+
   // INVALID_ARGUMENT for a finding that names no tenant; UNAVAILABLE while the state Redis is away.
   absl::Status Handle(const detection::v1::Finding& finding);
+  // The finding as it has grown: counts, times and evidence of the ticket that has it.
+  absl::Status HandleGrowth(const detection::v1::Finding& finding);
 
  private:
   absl::Status HandleOnce(const std::string& tenant, const detection::v1::Finding& finding);

@@ -36,6 +36,9 @@ TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
   RunUninterrupted();
   const auto expected = Findings();
   ASSERT_EQ(expected.size(), 10U);
+  Published();
+  const auto grown = grown_;
+  EXPECT_FALSE(grown.empty());
   for (uint32_t seed = 1; seed <= 12; ++seed) {
     SCOPED_TRACE(seed);
     Prepare();
@@ -44,6 +47,7 @@ TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
     EXPECT_EQ(Findings(), expected);
     const auto published = Published();
     EXPECT_EQ(published.size(), expected.size());
+    EXPECT_EQ(grown_, grown);
     for (const auto& [name, times] : published) EXPECT_EQ(times, 1) << name;
     if (HasFailure()) break;
   }

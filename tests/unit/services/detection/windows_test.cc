@@ -12,6 +12,7 @@
 namespace yagura::detection {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -193,6 +194,50 @@ TEST_F(WindowsTest, KeepsAtMostTwentyPiecesOfEvidence) {
   ASSERT_THAT(findings, SizeIs(1));
   EXPECT_EQ(findings[0].finding.event_count(), 30U);
   EXPECT_THAT(findings[0].finding.evidence(), SizeIs(20));
+}
+
+// What is told of a finding, as counts.
+std::vector<uint64_t> Told(const std::vector<Windows::Outcome>& outcomes) {
+  std::vector<uint64_t> counts;
+  for (const auto& outcome : outcomes) {
+    if (outcome.tells) counts.push_back(outcome.finding.event_count());
+  }
+  return counts;
+}
+
+TEST_F(WindowsTest, GrowthIsToldWhenItHasDoubledOrAMinuteHasPassed) {
+  threshold_ = 1;
+  EXPECT_THAT(Told(windows_.Apply(Batch({0}))), ElementsAre(1));
+  EXPECT_THAT(Told(windows_.Apply(Batch({1}))), ElementsAre(2));
+  EXPECT_THAT(Told(windows_.Apply(Batch({2}))), IsEmpty());
+  EXPECT_THAT(Told(windows_.Apply(Batch({3}))), ElementsAre(4));
+  EXPECT_THAT(Told(windows_.Apply(Batch({4, 5}))), IsEmpty());
+  EXPECT_THAT(Told(windows_.Apply(Batch({62}))), IsEmpty());
+  EXPECT_THAT(Told(windows_.Apply(Batch({63}))), ElementsAre(8));  // a minute, and doubled
+  EXPECT_THAT(Told(windows_.Apply(Batch({122}))), IsEmpty());
+  EXPECT_THAT(Told(windows_.Apply(Batch({123}))), ElementsAre(10));  // a minute
+}
+
+TEST_F(WindowsTest, AClosedWindowTellsTheLastCount) {
+  threshold_ = 1;
+  EXPECT_THAT(Told(windows_.Apply(Batch({0, 1, 2}))), ElementsAre(3));
+  EXPECT_THAT(Told(windows_.Apply(Batch({3}))), IsEmpty());
+  // A gap: what follows is the next finding.
+  EXPECT_THAT(Told(windows_.Apply(Batch({80}))), ElementsAre(4, 1));
+  EXPECT_THAT(Told(windows_.Apply(Batch({81, 82, 83}))), ElementsAre(4));
+  EXPECT_THAT(Told(windows_.Apply(Batch({84}))), IsEmpty());
+  // No more hits, but time goes on: the last one was received 84 s in, the window ends a time span
+  // and the lateness after it.
+  auto nothing = Batch({});
+  nothing.clear_hits();
+  nothing.set_received(kStart + (84 + 60 + 30) * kSecond);
+  EXPECT_THAT(Told(windows_.Apply(nothing)), IsEmpty());
+  nothing.set_source_id("1000-999");
+  nothing.set_received(kStart + (84 + 60 + 31) * kSecond);
+  const auto last = windows_.Apply(nothing);
+  EXPECT_THAT(Told(last), ElementsAre(5));
+  EXPECT_TRUE(last[0].closing);
+  EXPECT_EQ(windows_.size(), 0U);
 }
 
 }  // namespace

@@ -57,6 +57,14 @@ TEST_F(AppRedisTest, FindingsOfTheStreamBecomeMailsInTheMaildirWithoutAnSmtpServ
     const auto finding = FindingOf("acme", fmt::format("f{}", i), fmt::format("k{}", i % 10));
     ASSERT_THAT(producer.Append(i % 4, finding.name(), finding.SerializeAsString()), IsOk());
   }
+  auto grown = FindingOf("acme", "f0", "k0");
+  grown.set_event_count(100);
+  ASSERT_THAT(producer.Append(0, "f0/100", grown.SerializeAsString()), IsOk());
+  EXPECT_TRUE(Eventually([&] {
+    uint64_t events = 0;
+    for (const v1::Alert& alert : node.Alerts("acme")) events += alert.event_count();
+    return events == 39 * 3 + 100;
+  }));
   EXPECT_TRUE(Eventually([&] { return MailsInMaildir() == 10; }));
   EXPECT_TRUE(Eventually([&] { return node.AllIn("acme", v1::DELIVERED); }));
   uint64_t findings = 0;

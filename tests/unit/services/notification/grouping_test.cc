@@ -80,6 +80,28 @@ TEST(Grouping, JoiningWidensTheAlertAndKeepsTheGravestSeverity) {
   EXPECT_EQ(FromProto(alert.last_finding_time()), kStart + std::chrono::minutes(30));
 }
 
+TEST(Grouping, AFindingThatGrowsIsCountedOnce) {
+  v1::Alert alert = OpenAlert("acme", FindingOf("f1", "k"), 1);
+  const uint64_t before = alert.event_count();
+  auto grown = FindingOf("f1", "k");
+  grown.set_event_count(before + 40);
+  grown.mutable_last_event_time()->set_seconds(2'000'000'000);
+  for (int i = 0; i < 2; ++i) Grow(alert, grown);
+  auto late = grown;
+  late.set_event_count(before + 20);
+  Grow(alert, late);
+  EXPECT_EQ(alert.event_count(), before + 40);
+  EXPECT_EQ(alert.finding_count(), 1u);
+  EXPECT_EQ(alert.last_event_time().seconds(), 2'000'000'000);
+  // An alert of a release that did not keep the counts.
+  alert.clear_finding_event_counts();
+  grown.set_event_count(before + 100);
+  Grow(alert, grown);
+  EXPECT_EQ(alert.event_count(), before + 40);
+  Join(alert, FindingOf("f2", "k"));
+  EXPECT_EQ(alert.finding_event_counts_size(), alert.findings_size());
+}
+
 TEST(Grouping, RemembersTheLatestFindingsAndCountsAll) {
   v1::Alert alert = OpenAlert("acme", FindingOf("f0", "k"), 1);
   for (int i = 1; i < 300; ++i) Join(alert, FindingOf("f" + std::to_string(i), "k"));

@@ -59,6 +59,29 @@ TEST_F(FindingsRedisTest, AFindingThatComesAgainChangesNothing) {
   EXPECT_EQ(Tickets("acme").size(), 1u);
 }
 
+TEST_F(FindingsRedisTest, AFindingThatGrowsIsCountedOnceWithItsEvidence) {
+  detection::v1::Finding finding = FindingOf("acme", "f1", "k");
+  finding.set_event_count(3);
+  ASSERT_THAT(handler_.Handle(finding), IsOk());
+  ASSERT_THAT(handler_.Handle(FindingOf("acme", "f2", "k")), IsOk());
+  detection::v1::Finding grown = finding;
+  grown.set_event_count(10);
+  *grown.mutable_last_event_time() = ToProto(SystemClock()->Now());
+  grown.add_evidence()->set_event_id("event-later");
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(handler_.HandleGrowth(grown), IsOk());
+  detection::v1::Finding late = finding;  // told before, comes after
+  late.set_event_count(6);
+  ASSERT_THAT(handler_.HandleGrowth(late), IsOk());
+  ASSERT_THAT(handler_.HandleGrowth(FindingOf("acme", "unknown", "k")), IsOk());
+  ASSERT_EQ(Tickets("acme").size(), 1u);
+  const v1::Ticket ticket = Tickets("acme")[0];
+  EXPECT_EQ(ticket.finding_count(), 2u);
+  EXPECT_EQ(ticket.event_count(), 10u + 1u);
+  ASSERT_EQ(ticket.evidence_size(), 3);
+  EXPECT_EQ(ticket.evidence(2).event_id(), "event-later");
+  EXPECT_EQ(ticket.last_event_time().seconds(), grown.last_event_time().seconds());
+}
+
 TEST_F(FindingsRedisTest, AfterTheResolutionTheNextFindingOpensTheNextTicket) {
   ASSERT_THAT(handler_.Handle(FindingOf("acme", "f1", "k")), IsOk());
   const std::string first = Tickets("acme")[0].name();
@@ -114,6 +137,16 @@ TEST_F(FindingsRedisTest, TheServiceReadsTheStreamOfFindings) {
     const auto finding = FindingOf("acme", fmt::format("f{}", i), fmt::format("k{}", i % 5));
     ASSERT_THAT(producer.Append(i % 4, finding.name(), finding.SerializeAsString()), IsOk());
   }
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    auto grown = FindingOf("acme", "f0", "k0");
+    grown.set_event_count(100);
+    ASSERT_THAT(producer.Append(0, fmt::format("f0/{}", 100), grown.SerializeAsString()), IsOk());
+  }
+  EXPECT_TRUE(Eventually([&] {
+    uint64_t events = 0;
+    for (const v1::Ticket& ticket : Tickets("acme")) events += ticket.event_count();
+    return events == 19 + 100;
+  }));
   EXPECT_TRUE(Eventually([&] {
     uint64_t findings = 0;
     for (const v1::Ticket& ticket : Tickets("acme")) findings += ticket.finding_count();
