@@ -84,7 +84,8 @@ class Reader {
     }
     const size_t end = EndOfBareValue(start);
     at_ = end;
-    const std::string_view value = text_.substr(start, end - start);
+    std::string_view value = text_.substr(start, end - start);
+    if (format_.greedy) value = Trim(value);
     return format_.escaped ? Unescape(value, "=|\\nr", arena_) : value;
   }
 

@@ -160,7 +160,8 @@ std::string_view CoreStep::Text(const StepContext& context) const {
 
 bool CoreStep::Run(StepContext& context) const {
   std::string_view text = Text(context);
-  if (text.empty()) return true;
+  // A value that is empty on purpose takes away what stands there.
+  if (text.empty() && !(rule_.value && rule_.value->empty())) return true;
   if (!rule_.values.empty()) {
     auto found = rule_.values.find(context.arena.Lower(text));
     if (found == rule_.values.end()) found = rule_.values.find("*");

@@ -77,6 +77,7 @@ class Template {
   static absl::StatusOr<Template> Parse(std::string_view text);
   // In the arena where it is more than one piece.
   std::string_view Expand(const StepContext& context) const;
+  bool empty() const { return pieces_.empty(); }
 
  private:
   struct Piece {
