@@ -1,7 +1,5 @@
 #include "services/detection/app.h"
 
-#include "common/clock/proto_time.h"
-#include "common/event/batch_codec.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/store/projection.h"
@@ -10,7 +8,6 @@
 #include "common/stream/worker.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
-#include "services/detection/domain/findings.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/finding_sink.h"
@@ -18,6 +15,7 @@
 #include "services/detection/storage/rule_set_store.h"
 #include "services/detection/storage/watermark_store.h"
 #include "services/detection/storage/window_store.h"
+#include "services/detection/workers/dead_letter_teller.h"
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
 #include "services/detection/workers/window_worker.h"
@@ -66,20 +64,16 @@ class DetectionApp final : public rpc::App {
             [this](const auto& context, const auto& entries) {
               return match_.Handle(context, entries);
             },
-            [this](const auto&, const auto& entry, const auto& status) {
-              TellDeadLetter(entry, status);
-            },
-            logger_),
+            nullptr, logger_),
         window_worker_(
             platform.flow, settings_.hits, Options(kWindowReader, settings_.window_threads),
             [this](const auto& context, const auto& entries) {
               return window_.Handle(context, entries);
             },
-            [this](const auto&, const auto& entry, const auto& status) {
-              logger_.Error("hits went to the dead letters",
-                            {{"entry", entry.id.ToString()}, {"reason", Message(status)}});
-            },
-            logger_),
+            nullptr, logger_),
+        teller_(platform.flow, platform.state,
+                {settings_.events, settings_.hits, settings_.findings}, sink_, *platform.metrics,
+                logger_),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
         finding_handlers_(findings_, platform.feed),
         rule_handlers_(rules_, platform.feed, rule_book_, platform.clock) {}
@@ -106,6 +100,7 @@ class DetectionApp final : public rpc::App {
     rule_book_->Start();
     window_worker_.Start();
     match_worker_.Start();
+    teller_.Start();
     trimmer_.Start();
     return absl::OkStatus();
   }
@@ -113,6 +108,7 @@ class DetectionApp final : public rpc::App {
   void Stop() override {
     match_worker_.Stop();
     window_worker_.Stop();
+    teller_.Stop();
     trimmer_.Stop();
     rule_book_->Stop();
   }
@@ -125,23 +121,6 @@ class DetectionApp final : public rpc::App {
     options.lease = settings_.lease;
     options.threads = threads;
     return options;
-  }
-
-  // The batch could not be looked at: say so to the tenant, or to the provider where even the
-  // tenant cannot be read.
-  void TellDeadLetter(const stream::Entry& entry, const Status& reason) {
-    logger_.Error("events went to the dead letters",
-                  {{"entry", entry.id.ToString()}, {"reason", Message(reason)}});
-    std::string tenant(kProviderTenant);
-    std::string batch_id = entry.key;
-    if (const auto batch = event::BatchReader::Open(entry.payload); batch.ok()) {
-      tenant = batch->tenant();
-      batch_id = batch->batch_id();
-    }
-    const int64_t now = platform_.clock->Now().time_since_epoch().count();
-    const Status put =
-        sink_->Put({{DeadLetterFinding(tenant, batch_id, Message(reason), now), true, true}});
-    if (!put.ok()) logger_.Error("no finding of it", {{"reason", Message(put)}});
   }
 
   const rpc::Platform platform_;
@@ -157,6 +136,7 @@ class DetectionApp final : public rpc::App {
   WindowWorker window_;
   stream::Worker match_worker_;
   stream::Worker window_worker_;
+  DeadLetterTeller teller_;
   stream::Trimmer trimmer_;
   FindingHandlers finding_handlers_;
   RuleHandlers rule_handlers_;

@@ -107,21 +107,28 @@ v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSum
   return finding;
 }
 
-v1::Finding DeadLetterFinding(std::string_view tenant, std::string_view batch_id,
-                              std::string_view reason, int64_t nanos) {
+v1::Finding DeadLetterFinding(const GivenUp& given_up) {
   v1::Finding finding;
-  finding.set_name(fmt::format("tenants/{}/findings/{}", tenant,
-                               ShortDigest({"dead-letter", tenant, batch_id})));
-  finding.set_title("Events could not be looked at");
-  finding.set_description(fmt::format(
-      "Batch {} went to the dead letters of the detection service: {}", batch_id, reason));
+  finding.set_name(fmt::format("tenants/{}/findings/{}", given_up.tenant,
+                               ShortDigest({"dead-letter", given_up.tenant, given_up.topic,
+                                            given_up.reader, fmt::format("{}", given_up.hour)})));
+  finding.set_title(fmt::format("Yagura could not process {}", given_up.topic));
+  finding.set_description(ToValidUtf8(fmt::format(
+      "Entries of the stream \"{}\" failed again and again in \"{}\" and went to the dead letters, "
+      "so that the rest could go on. The latest error: {}",
+      given_up.topic, given_up.reader, given_up.error)));
   finding.set_severity(event::v1::MEDIUM);
   finding.set_rule_id(std::string(kDeadLetterRule));
-  finding.set_event_count(1);
-  *finding.mutable_first_event_time() = Time(nanos);
-  *finding.mutable_last_event_time() = Time(nanos);
-  finding.set_dedup_key(ShortDigest({"dead-letter", tenant}));
+  finding.set_event_count(given_up.count);
+  *finding.mutable_first_event_time() = Time(given_up.first);
+  *finding.mutable_last_event_time() = Time(given_up.last);
+  finding.set_dedup_key(
+      ShortDigest({"dead-letter", given_up.tenant, given_up.topic, given_up.reader}));
   return finding;
+}
+
+bool IsDeadLetterFinding(const v1::Finding& finding) {
+  return finding.rule_id() == kDeadLetterRule;
 }
 
 }  // namespace yagura::detection

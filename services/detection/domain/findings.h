@@ -28,8 +28,20 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept);
 v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSummary& rule,
                             const internal::v1::Hit& hit, size_t cap);
 
-// Events that could not be looked at: one finding an entry of the stream.
-v1::Finding DeadLetterFinding(std::string_view tenant, std::string_view batch_id,
-                              std::string_view reason, int64_t nanos);
+// What a reader of a stream gave up within an hour of one tenant.
+struct GivenUp {
+  std::string tenant;
+  std::string topic;   // "events"
+  std::string reader;  // "archive"
+  int64_t hour = 0;    // since 1970
+  uint64_t count = 0;  // so far
+  std::string error;   // of the latest
+  int64_t first = 0;   // nanoseconds since 1970
+  int64_t last = 0;
+};
+// "Yagura could not process ...": one finding a tenant, stream, reader and hour.
+v1::Finding DeadLetterFinding(const GivenUp& given_up);
+// Whether a finding is one of those: that it cannot be processed either is told nobody.
+bool IsDeadLetterFinding(const v1::Finding& finding);
 
 }  // namespace yagura::detection
