@@ -194,6 +194,18 @@ absl::StatusOr<std::optional<std::string>> ResourceStore::Impl::Replay(
   return reply.items[1].text;
 }
 
+absl::StatusOr<std::optional<std::string>> ResourceStore::Impl::Remember(
+    const RequestIdentity& request, const Loaded& loaded) const {
+  if (request.key.empty()) return std::nullopt;
+  const Stored stored{.etag = loaded.etag,
+                      .index_version = loaded.index_version,
+                      .message = Serialize(*loaded.message)};
+  YAGURA_ASSIGN_OR_RETURN(WriteResult result, RunRemember(*state, request, stored));
+  if (result.outcome == WriteResult::Outcome::kReused) return RequestIdReused();
+  if (result.outcome != WriteResult::Outcome::kReplayed) return std::nullopt;
+  return std::move(result.value);
+}
+
 absl::Status ResourceStore::Impl::Register(const std::string& tenant) {
   {
     const std::lock_guard lock(mutex);
@@ -248,6 +260,8 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
     next->CopyFrom(*before.message);
     YAGURA_ASSIGN_OR_RETURN(const Next decided, prepare(before, *next));
     if (decided == Next::kNothing) {
+      YAGURA_ASSIGN_OR_RETURN(const auto first, Remember(request, before));
+      if (first) return answer(*first);
       if (out != nullptr) out->CopyFrom(*before.message);
       return absl::OkStatus();
     }

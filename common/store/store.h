@@ -115,7 +115,8 @@ class Store {
     return message;
   }
   // Reads, changes, writes; again from the start after a lost race (bounded). `change` may run more
-  // than once; where it returns an error nothing is written. Unchanged: no write, no record.
+  // than once; where it returns an error nothing is written. Unchanged: no write, no record, but a
+  // request id is remembered with the answer.
   absl::StatusOr<M> Mutate(const WriteContext& context, std::string_view name,
                            const std::function<absl::Status(M&)>& change) {
     M message;

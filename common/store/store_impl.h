@@ -67,6 +67,10 @@ struct ResourceStore::Impl {
                   const Message* before, Message* after) const;
   // The first answer of a repeated request, if this is one.
   absl::StatusOr<std::optional<std::string>> Replay(const RequestIdentity& request) const;
+  // Keeps the answer of a request that changed nothing: a late repeat must not change what others
+  // have written since. The first answer where this is a repeat after all.
+  absl::StatusOr<std::optional<std::string>> Remember(const RequestIdentity& request,
+                                                      const Loaded& loaded) const;
   absl::Status Register(const std::string& tenant);
   absl::Status RegisterIndexes(const std::string& tenant) const;
   // Of this index version.

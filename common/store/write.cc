@@ -82,6 +82,22 @@ end
 return {'DONE', ''}
 )lua";
 
+// KEYS: request. ARGV: digest, field, answer, lifetime.
+constexpr std::string_view kRememberScript = R"lua(
+local digest = redis.call('HGET', KEYS[1], 'digest')
+if digest and digest ~= ARGV[1] then return {'REUSED', ''} end
+local first = redis.call('HGET', KEYS[1], ARGV[2])
+if first then return {'REPLAYED', first} end
+redis.call('HSET', KEYS[1], 'digest', ARGV[1], ARGV[2], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return {'DONE', ''}
+)lua";
+
+const redis::Script& RememberScript() {
+  static const redis::Script kRemember(kRememberScript);  // immutable
+  return kRemember;
+}
+
 const redis::Script& WriteScript() {
   static const redis::Script kWrite(kWriteScript);  // immutable
   return kWrite;
@@ -108,6 +124,14 @@ absl::StatusOr<WriteResult::Outcome> OutcomeOf(std::string_view word) {
   if (word == "MISSING") return Outcome::kMissing;
   if (word == "DIFFERS") return Outcome::kEtagDiffers;
   return Internal("the write script gave an unknown answer");
+}
+
+absl::StatusOr<WriteResult> ResultOf(const redis::Reply& reply) {
+  if (reply.items.size() != 2) return Internal("the write script gave an unknown answer");
+  WriteResult result;
+  YAGURA_ASSIGN_OR_RETURN(result.outcome, OutcomeOf(reply.items[0].text));
+  result.value = reply.items[1].text;
+  return result;
 }
 
 }  // namespace
@@ -163,6 +187,16 @@ RequestIdentity IdentityOf(const WriteContext& context, const CompiledKind& kind
   return identity;
 }
 
+absl::StatusOr<WriteResult> RunRemember(redis::Pool& state, const RequestIdentity& request,
+                                        const Stored& answer) {
+  YAGURA_ASSIGN_OR_RETURN(auto lease, state.Acquire());
+  YAGURA_ASSIGN_OR_RETURN(const auto reply,
+                          RememberScript().Run(*lease, {request.key},
+                                               {request.digest, request.field, EncodeStored(answer),
+                                                kRequestLifetimeSeconds}));
+  return ResultOf(reply);
+}
+
 absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kind,
                                      const Location& location, const RequestIdentity& request,
                                      const Write& write) {
@@ -210,11 +244,7 @@ absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kin
   YAGURA_ASSIGN_OR_RETURN(const auto reply,
                           WriteScript().Run(*lease, redis::Args(keys.begin(), keys.end()),
                                             redis::Args(args.begin(), args.end())));
-  if (reply.items.size() != 2) return Internal("the write script gave an unknown answer");
-  WriteResult result;
-  YAGURA_ASSIGN_OR_RETURN(result.outcome, OutcomeOf(reply.items[0].text));
-  result.value = reply.items[1].text;
-  return result;
+  return ResultOf(reply);
 }
 
 }  // namespace yagura::store

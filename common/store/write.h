@@ -76,6 +76,10 @@ struct RequestIdentity {
 RequestIdentity IdentityOf(const WriteContext& context, const CompiledKind& kind,
                            const Location& location, WriteKind write);
 
+// Remembers the answer of a request that changed nothing. kDone, kReused or kReplayed.
+absl::StatusOr<WriteResult> RunRemember(redis::Pool& state, const RequestIdentity& request,
+                                        const Stored& answer);
+
 absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kind,
                                      const Location& location, const RequestIdentity& request,
                                      const Write& write);

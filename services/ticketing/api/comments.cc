@@ -62,10 +62,10 @@ absl::StatusOr<v1::Comment> CommentsApi::Add(const rpc::Call& call,
 absl::Status CommentsApi::NoteOnTicket(const rpc::Call& call, const std::string& ticket, bool staff,
                                        v1::Visibility visibility) {
   if (visibility != v1::PUBLIC) return absl::OkStatus();
-  store::WriteContext context = call.write_context();
-  context.request_id.clear();  // belongs to the comment's own write
+  // Under the comment's request id too: a repeat does what a crash left undone, and never moves a
+  // ticket that somebody has moved since.
   const auto noted = stores_.tickets.Mutate(
-      context, ticket, [this, &call, staff](v1::Ticket& current) -> absl::Status {
+      call.write_context(), ticket, [this, &call, staff](v1::Ticket& current) -> absl::Status {
         if (staff) {
           if (current.reporter() != call.principal().name) NoteResponse(current, clock_->Now());
         } else if (current.state() == v1::WAITING_FOR_CUSTOMER) {

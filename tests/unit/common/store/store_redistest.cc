@@ -148,6 +148,24 @@ TEST_F(StoreTest, ARepeatOfAMutationDoesNotRunTheChangeAgain) {
   EXPECT_EQ(runs, 1);
 }
 
+TEST_F(StoreTest, ALateRepeatOfAMutationThatChangedNothingChangesNothing) {
+  ASSERT_THAT(assets_.Create(By("alice"), MakeAsset("acme", "a", "web")), IsOk());
+  const auto call_it = [this](const char* who, const char* request, const char* host) {
+    return assets_.Mutate(By(who, request), "tenants/acme/assets/a", [host](Asset& asset) {
+      asset.set_host_name(host);
+      return absl::OkStatus();
+    });
+  };
+  ASSERT_OK_AND_ASSIGN(const Asset first, call_it("alice", "r1", "web"));
+  ASSERT_THAT(call_it("bob", "r2", "mail"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const Asset again, call_it("alice", "r1", "web"));
+  EXPECT_EQ(again.SerializeAsString(), first.SerializeAsString());
+  EXPECT_EQ(assets_.Get("tenants/acme/assets/a")->host_name(), "mail");
+  EXPECT_THAT(assets_.Mutate(By("alice", "r1", "two"), "tenants/acme/assets/a",
+                             [](Asset&) { return absl::OkStatus(); }),
+              StatusIs(StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
+}
+
 TEST_F(StoreTest, ARequestIdWithAnotherBodyIsRefused) {
   ASSERT_THAT(assets_.Create(By("alice", "r1", "one"), MakeAsset("acme", "a")), IsOk());
   EXPECT_THAT(assets_.Create(By("alice", "r1", "two"), MakeAsset("acme", "b")),

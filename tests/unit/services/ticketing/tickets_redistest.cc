@@ -141,6 +141,39 @@ TEST_F(TicketsRedisTest, ACustomersAnswerBringsAWaitingTicketBack) {
   EXPECT_EQ(now.state(), v1::IN_PROGRESS);
 }
 
+TEST_F(TicketsRedisTest, ARepeatedCommentMovesNoTicketThatWasMovedSince) {
+  const rpc::Call staff = CallAs("analyst", "acme");
+  for (const bool waiting : {true, false}) {
+    const std::string name = NewTicket("acme", "one").name();
+    ASSERT_THAT(tickets_.Move(staff, name, "", waiting ? Transition::kWait : Transition::kStart),
+                IsOk());
+    const rpc::Call customer =
+        CallAs("customer-viewer", "acme", "ticketing.comments.create", waiting ? "r1" : "r2");
+    ASSERT_OK_AND_ASSIGN(const v1::Comment first, Say(customer, name, v1::PUBLIC, "done"));
+    ASSERT_THAT(tickets_.Move(staff, name, "", Transition::kWait), IsOk());
+    ASSERT_OK_AND_ASSIGN(const v1::Ticket before, stores_.tickets.Get(name));
+    ASSERT_OK_AND_ASSIGN(const v1::Comment again, Say(customer, name, v1::PUBLIC, "done"));
+    EXPECT_EQ(again.name(), first.name());
+    ASSERT_OK_AND_ASSIGN(const v1::Ticket after, stores_.tickets.Get(name));
+    EXPECT_EQ(after.state(), v1::WAITING_FOR_CUSTOMER);
+    EXPECT_EQ(after.etag(), before.etag());
+  }
+}
+
+TEST_F(TicketsRedisTest, ARepeatDoesWhatACrashAfterTheCommentLeftUndone) {
+  const std::string name = NewTicket("acme", "one").name();
+  ASSERT_THAT(tickets_.Move(CallAs("analyst", "acme"), name, "", Transition::kWait), IsOk());
+  const rpc::Call customer = CallAs("customer-viewer", "acme", "ticketing.comments.create", "r1");
+  v1::Comment comment;
+  comment.set_name(name + "/comments/0000000000000001-x");
+  comment.set_text("done");
+  comment.set_visibility(v1::PUBLIC);
+  ASSERT_THAT(stores_.comments.Create(customer.write_context(), comment), IsOk());
+  ASSERT_OK_AND_ASSIGN(const v1::Comment again, Say(customer, name, v1::PUBLIC, "done"));
+  EXPECT_EQ(again.name(), comment.name());
+  EXPECT_EQ(stores_.tickets.Get(name)->state(), v1::IN_PROGRESS);
+}
+
 TEST_F(TicketsRedisTest, ACommentOnNoTicketIsNotFound) {
   EXPECT_THAT(Say(CallAs("analyst", "acme"), "tenants/acme/tickets/none", v1::PUBLIC, "x"),
               StatusIs(absl::StatusCode::kNotFound));

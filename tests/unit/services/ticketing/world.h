@@ -29,7 +29,8 @@ inline bool Eventually(const std::function<bool()>& condition) {
 
 // A call as the runtime hands it to a handler.
 inline rpc::Call CallAs(const std::string& role, const std::string& tenant,
-                        const std::string& permission = "ticketing.tickets.list") {
+                        const std::string& permission = "ticketing.tickets.list",
+                        const std::string& request_id = "") {
   auth::Grant grant;
   grant.role = role;
   grant.all_tenants = role.rfind("customer-", 0) != 0;
@@ -41,6 +42,8 @@ inline rpc::Call CallAs(const std::string& role, const std::string& tenant,
   parts.method = "/test";
   parts.permission = permission;
   parts.tenant = tenant;
+  parts.request_id = request_id;
+  if (!request_id.empty()) parts.request_digest = "of " + request_id;
   return rpc::Call(std::move(parts));
 }
 
