@@ -1,6 +1,7 @@
 #include "services/notification/domain/mime.h"
 
 #include <algorithm>
+#include <cctype>
 #include <ctime>
 
 #include "fmt/format.h"
@@ -10,7 +11,18 @@
 namespace yagura::notification {
 namespace {
 
+// A line has at most 998 bytes; beside a name stands an address.
+constexpr size_t kLongestPlain = 900;
+constexpr size_t kLongestPlainName = 200;
+
 bool IsPlain(unsigned char byte) { return byte >= 0x20 && byte < 0x7f; }
+
+// What a display name may hold without quotes (RFC 5322, atext).
+bool IsAtomOrSpace(char c) {
+  static constexpr std::string_view kOthers = " !#$%&'*+-/=?^_`{|}~";
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+         kOthers.find(c) != std::string_view::npos;
+}
 
 size_t SequenceLength(unsigned char first) {
   if (first < 0x80) return 1;
@@ -25,6 +37,31 @@ std::string OneLine(std::string_view text) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
   }
   return line;
+}
+
+// Printable ASCII that nobody takes for an encoded word.
+bool IsPlainText(std::string_view line) {
+  return line.find("=?") == std::string_view::npos &&
+         std::all_of(line.begin(), line.end(),
+                     [](char c) { return IsPlain(static_cast<unsigned char>(c)); });
+}
+
+// RFC 2047, folded: words that never split a character.
+std::string EncodedWords(std::string_view line) {
+  static constexpr size_t kWordBytes = 42;  // 42 bytes are 56 of base64: a word of 68 characters
+  std::string out;
+  for (size_t i = 0; i < line.size();) {
+    size_t end = i;
+    while (end < line.size()) {
+      const size_t length = SequenceLength(static_cast<unsigned char>(line[end]));
+      if (end + length - i > kWordBytes) break;
+      end += length;
+    }
+    if (!out.empty()) out += "\r\n ";
+    out += fmt::format("=?UTF-8?B?{}?=", Base64Encode(line.substr(i, end - i)));
+    i = end;
+  }
+  return out;
 }
 
 // RFC 5322 date in UTC, in English whatever the locale.
@@ -71,24 +108,21 @@ bool IsMailAddress(std::string_view text) {
 }
 
 std::string EncodeHeaderText(std::string_view text) {
-  static constexpr size_t kWordBytes = 42;  // 42 bytes are 56 of base64: a word of 68 characters
   std::string line = OneLine(text);
-  const bool plain = std::all_of(line.begin(), line.end(),
-                                 [](char c) { return IsPlain(static_cast<unsigned char>(c)); });
-  if (plain && line.find("=?") == std::string::npos && line.size() <= 900) return line;
-  std::string out;
-  for (size_t i = 0; i < line.size();) {
-    size_t end = i;
-    while (end < line.size()) {  // a word never splits a character
-      const size_t length = SequenceLength(static_cast<unsigned char>(line[end]));
-      if (end + length - i > kWordBytes) break;
-      end += length;
-    }
-    if (!out.empty()) out += "\r\n ";
-    out += fmt::format("=?UTF-8?B?{}?=", Base64Encode(std::string_view(line).substr(i, end - i)));
-    i = end;
+  return IsPlainText(line) && line.size() <= kLongestPlain ? line : EncodedWords(line);
+}
+
+std::string EncodeDisplayName(std::string_view text) {
+  const std::string line = OneLine(text);
+  const std::string_view name = Trim(line);
+  if (name.size() > kLongestPlainName || !IsPlainText(name)) return EncodedWords(name);
+  if (std::all_of(name.begin(), name.end(), IsAtomOrSpace)) return std::string(name);
+  std::string quoted = "\"";
+  for (const char c : name) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    quoted += c;
   }
-  return out;
+  return quoted + '"';
 }
 
 std::string QuotedPrintable(std::string_view text) {
@@ -129,10 +163,8 @@ std::string RenderMail(const Mail& mail) {
     out += fmt::format("{}: {}\r\n", name, value);
   };
   add("Date", DateText(mail.date));
-  add("From", mail.from_name.empty()
-                  ? mail.from
-                  : fmt::format("=?UTF-8?B?{}?= <{}>",
-                                Base64Encode(OneLine(mail.from_name).substr(0, 40)), mail.from));
+  const std::string sender = EncodeDisplayName(mail.from_name);
+  add("From", sender.empty() ? mail.from : fmt::format("{} <{}>", sender, mail.from));
   add("To", mail.to);
   add("Subject", EncodeHeaderText(mail.subject));
   add("Message-ID", fmt::format("<{}>", IdText(mail.message_id)));

@@ -30,6 +30,9 @@ bool IsMailAddress(std::string_view text);
 
 // RFC 2047, folded; printable ASCII stays as it is.
 std::string EncodeHeaderText(std::string_view text);
+// The name before an address: as it is where it is made of ASCII atoms, in quotes where ASCII needs
+// them, else as EncodeHeaderText does it. Empty for what is only white space.
+std::string EncodeDisplayName(std::string_view text);
 // RFC 2045, with CRLF and soft breaks at 76 characters.
 std::string QuotedPrintable(std::string_view text);
 

@@ -50,6 +50,58 @@ TEST(RenderMail, NoTextAddsAHeader) {
   EXPECT_THAT(head, HasSubstr("\r\nX-Yagura-Alert: d    body\r\n"));
 }
 
+// What a mail program shows: encoded words decoded and joined, quotes taken off.
+std::string Shown(std::string_view name) {
+  if (name.find("=?") == std::string_view::npos) {
+    if (!name.starts_with('"')) return std::string(name);
+    std::string shown;
+    for (size_t i = 1; i + 1 < name.size(); ++i) {
+      if (name[i] == '\\') ++i;
+      shown += name[i];
+    }
+    return shown;
+  }
+  std::string shown;
+  for (std::string_view word : Split(name, ' ')) {
+    word = Trim(word);
+    EXPECT_TRUE(word.starts_with("=?UTF-8?B?") && word.ends_with("?=") && word.size() <= 75)
+        << word;
+    const auto part = Base64Decode(word.substr(10, word.size() - 12));
+    EXPECT_TRUE(part && IsValidUtf8(*part)) << "a cut character in " << word;
+    shown += part.value_or("");
+  }
+  return shown;
+}
+
+TEST(EncodeDisplayName, NeverCutsACharacter) {
+  for (size_t shift = 0; shift < 6; ++shift) {
+    std::string name(shift, 'a');
+    for (int i = 0; i < 30; ++i) name += i % 2 == 0 ? "櫓" : "🗼";
+    EXPECT_EQ(Shown(EncodeDisplayName(name)), name);
+  }
+}
+
+TEST(EncodeDisplayName, LeavesAsciiReadable) {
+  EXPECT_EQ(EncodeDisplayName("Yagura"), "Yagura");
+  EXPECT_EQ(EncodeDisplayName("  Yagura SOC "), "Yagura SOC");
+  EXPECT_EQ(EncodeDisplayName("   "), "");
+  EXPECT_EQ(EncodeDisplayName("Acme, Inc. \"SOC\" <a@b>"), "\"Acme, Inc. \\\"SOC\\\" <a@b>\"");
+  for (const std::string name : {"back\\slash", "Acme: SOC", "SOC (night)", "=?UTF-8?B?eA==?="}) {
+    EXPECT_EQ(Shown(EncodeDisplayName(name)), name);
+  }
+  // So long that a line with the address would be too long.
+  const std::string endless(400, 'x');
+  EXPECT_EQ(Shown(EncodeDisplayName(endless)), endless);
+}
+
+TEST(RenderMail, ShowsTheSendersName) {
+  Mail mail = SampleMail();
+  mail.from_name = "Yagura";
+  EXPECT_THAT(RenderMail(mail), HasSubstr("\r\nFrom: Yagura <yagura@example.com>\r\n"));
+  mail.from_name = "櫓";
+  EXPECT_THAT(RenderMail(mail), HasSubstr("\r\nFrom: =?UTF-8?B?5quT?= <yagura@example.com>\r\n"));
+}
+
 TEST(EncodeHeaderText, WritesOtherScriptsInEncodedWordsOfWholeCharacters) {
   EXPECT_EQ(EncodeHeaderText("plain [HIGH] text"), "plain [HIGH] text");
   EXPECT_EQ(EncodeHeaderText("警告"), "=?UTF-8?B?6K2m5ZGK?=");
