@@ -66,7 +66,9 @@ class NotificationApp : public rpc::App {
         handler_(stores_, platform.clock, HandlerOptions(settings)),
         alerts_(stores_, platform.feed, platform.clock),
         contacts_(stores_, secrets_, platform.feed, platform.clock,
-                  {settings.id_domain, settings.retry}),
+                  {settings.id_domain, settings.retry,
+                   [client = std::shared_ptr<WebhookClient>(NewWebhookClient(settings.webhook))](
+                       const std::string& url) { return client->Check(url); }}),
         routes_(stores_, platform.feed),
         deliveries_(stores_, platform.feed),
         holders_(std::make_shared<Holders>(platform.state, NewHolderName(),

@@ -80,6 +80,14 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.webhook.timeout =
       webhook.Duration("timeout", settings.webhook.timeout, milliseconds(1'000),
                        milliseconds(600'000), "of one attempt as a whole");
+  YAGURA_ASSIGN_OR_RETURN(
+      settings.webhook.policy,
+      WebhookPolicy::Make(
+          webhook.Strings("allowed_networks", {},
+                          "networks such as \"10.1.0.0/16\" that may be called although they are "
+                          "loopback, link-local, private, multicast or reserved"),
+          webhook.Strings("allowed_hosts", {},
+                          "host names that may be called whatever addresses they have")));
   settings.mail_threads = static_cast<int>(
       reader.Integer("mail_threads", settings.mail_threads, 1, 64, "mails sent at once"));
   settings.webhook_threads = static_cast<int>(reader.Integer(

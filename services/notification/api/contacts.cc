@@ -10,11 +10,12 @@
 #include "services/notification/domain/routing.h"
 #include "services/notification/domain/text.h"
 #include "services/notification/domain/validate.h"
+#include "services/notification/domain/webhook.h"
 
 namespace yagura::notification {
 namespace {
 
-// For the writes besides the one that a request is about.
+// For deliveries, whose ids say already what they are a repeat of.
 store::WriteContext SideContext(const rpc::Call& call) {
   store::WriteContext context = call.write_context();
   context.request_id.clear();
@@ -53,6 +54,14 @@ ContactsApi::ContactsApi(Stores stores, std::shared_ptr<ContactSecrets> secrets,
       options_(std::move(options)),
       all_(stores_.contacts, feed) {}
 
+absl::Status ContactsApi::CheckWebhook(const std::string& url) const {
+  // What is no URL is told with the other fields.
+  if (!options_.check_webhook || !IsWebhookUrl(url)) return absl::OkStatus();
+  const absl::Status status = options_.check_webhook(url);
+  if (!absl::IsFailedPrecondition(status)) return status;
+  return InvalidField("contact.webhook_url", Message(status));
+}
+
 absl::StatusOr<v1::Contact> ContactsApi::Create(const rpc::Call& call,
                                                 const v1::CreateContactRequest& request) {
   v1::Contact contact = request.contact();
@@ -61,15 +70,17 @@ absl::StatusOr<v1::Contact> ContactsApi::Create(const rpc::Call& call,
   if (!store::IsValidId(id)) {
     return InvalidField("contact_id", "must be lower-case letters, digits and hyphens");
   }
+  YAGURA_RETURN_IF_ERROR(CheckWebhook(contact.webhook_url()));
   const std::string secret = contact.webhook_secret();
   contact.clear_webhook_secret();
   contact.set_webhook_secret_set(!secret.empty());
   contact.set_name(fmt::format("{}/contacts/{}", request.parent(), id));
   YAGURA_ASSIGN_OR_RETURN(v1::Contact created,
                           stores_.contacts.Create(call.write_context(), std::move(contact)));
-  // Until this is done a webhook to the contact waits: nothing goes out unsigned.
+  // Under the same request id, so that a late repeat never brings an old secret back or takes a new
+  // one away. Until this is done a webhook to the contact waits: nothing goes out unsigned.
   if (!secret.empty()) {
-    YAGURA_RETURN_IF_ERROR(secrets_->Put(SideContext(call), created.name(), secret));
+    YAGURA_RETURN_IF_ERROR(secrets_->Put(call.write_context(), created.name(), secret));
   }
   return created;
 }
@@ -95,6 +106,9 @@ absl::StatusOr<v1::Contact> ContactsApi::Update(const rpc::Call& call,
   const auto& paths = request.update_mask().paths();
   const bool secret_changes =
       std::find(paths.begin(), paths.end(), "webhook_secret") != paths.end();
+  if (std::find(paths.begin(), paths.end(), "webhook_url") != paths.end()) {
+    YAGURA_RETURN_IF_ERROR(CheckWebhook(wanted.webhook_url()));
+  }
   YAGURA_ASSIGN_OR_RETURN(
       v1::Contact updated,
       stores_.contacts.Mutate(
@@ -108,8 +122,8 @@ absl::StatusOr<v1::Contact> ContactsApi::Update(const rpc::Call& call,
   if (secret_changes) {
     YAGURA_RETURN_IF_ERROR(
         wanted.webhook_secret().empty()
-            ? secrets_->Remove(SideContext(call), updated.name())
-            : secrets_->Put(SideContext(call), updated.name(), wanted.webhook_secret()));
+            ? secrets_->Remove(call.write_context(), updated.name())
+            : secrets_->Put(call.write_context(), updated.name(), wanted.webhook_secret()));
   }
   return updated;
 }
@@ -131,7 +145,7 @@ absl::StatusOr<v1::DeleteContactResponse> ContactsApi::Delete(
   YAGURA_RETURN_IF_ERROR(CheckUnused(call, request.name()));
   YAGURA_RETURN_IF_ERROR(
       stores_.contacts.Delete(call.write_context(), request.name(), request.etag()));
-  YAGURA_RETURN_IF_ERROR(secrets_->Remove(SideContext(call), request.name()));
+  YAGURA_RETURN_IF_ERROR(secrets_->Remove(call.write_context(), request.name()));
   return v1::DeleteContactResponse();
 }
 

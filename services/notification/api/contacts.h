@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "common/clock/clock.h"
 #include "common/rpc/service_registry.h"
@@ -17,6 +19,8 @@ class ContactsApi {
   struct Options {
     std::string id_domain;  // right side of the Message-IDs of tests
     RetryPolicy retry;
+    // Says why a webhook URL may not be called, FAILED_PRECONDITION. Empty: all may.
+    std::function<absl::Status(const std::string& url)> check_webhook = {};
   };
   ContactsApi(Stores stores, std::shared_ptr<ContactSecrets> secrets,
               const std::shared_ptr<store::FeedFollower>& feed, std::shared_ptr<const Clock> clock,
@@ -38,6 +42,7 @@ class ContactsApi {
       const rpc::Call& call, const v1::SendTestNotificationRequest& request);
 
  private:
+  absl::Status CheckWebhook(const std::string& url) const;
   absl::Status CheckUnused(const rpc::Call& call, const std::string& contact) const;
 
   Stores stores_;

@@ -1,9 +1,15 @@
 #include "services/notification/transport/webhook_client.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <array>
+#include <cstring>
 
 #include "fmt/format.h"
 
+#include "common/status/status.h"
 #include "services/notification/domain/webhook.h"
 #include "services/notification/transport/curl_handle.h"
 
@@ -11,6 +17,7 @@ namespace yagura::notification {
 namespace {
 
 constexpr size_t kMaxAnswer = 64 * 1024;
+constexpr long kCheckTimeoutMs = 2'000;
 
 // The answer's body says nothing to us: counted, and the transfer ended where it will not end.
 size_t Discard(char* /*data*/, size_t size, size_t count, void* user) {
@@ -19,13 +26,80 @@ size_t Discard(char* /*data*/, size_t size, size_t count, void* user) {
   return seen > kMaxAnswer ? 0 : size * count;
 }
 
+// Decides over each address that libcurl is about to connect to.
+struct Guard {
+  const WebhookPolicy& policy;
+  bool open;                 // whether what is allowed is connected to
+  bool allowed = false;      // some address was
+  std::string refused = {};  // the last address that was not
+};
+
+std::string BytesOf(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    sockaddr_in four{};
+    memcpy(&four, &address, sizeof(four));
+    return {reinterpret_cast<const char*>(&four.sin_addr), sizeof(four.sin_addr)};
+  }
+  if (address.sa_family == AF_INET6) {
+    sockaddr_in6 six{};
+    memcpy(&six, &address, sizeof(six));
+    return {reinterpret_cast<const char*>(&six.sin6_addr), sizeof(six.sin6_addr)};
+  }
+  return "";
+}
+
+std::string TextOf(const sockaddr& address) {
+  const std::string bytes = BytesOf(address);
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(address.sa_family, bytes.data(), text.data(), text.size());
+  return text.data();
+}
+
+curl_socket_t OpenSocket(void* user, curlsocktype /*purpose*/, curl_sockaddr* address) {
+  auto& guard = *static_cast<Guard*>(user);
+  if (!guard.policy.AllowsAddress(BytesOf(address->addr))) {
+    guard.refused = TextOf(address->addr);
+    return CURL_SOCKET_BAD;
+  }
+  guard.allowed = true;
+  if (!guard.open) return CURL_SOCKET_BAD;
+  return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+std::string HostOf(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), curl_url_cleanup);
+  char* host = nullptr;
+  if (parsed == nullptr || curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), CURLUPART_HOST, &host, 0) != CURLUE_OK) {
+    return "";
+  }
+  std::string text = host;
+  curl_free(host);
+  return text;
+}
+
+std::string RefusalText(const Guard& guard) {
+  return fmt::format("the address {} is no public one, nor among webhook.allowed_networks",
+                     guard.refused);
+}
+
 class CurlWebhookClient : public WebhookClient {
  public:
   explicit CurlWebhookClient(WebhookOptions options) : options_(std::move(options)) {}
 
   Outcome Post(const WebhookRequest& request, const std::stop_token& stop) override {
+    const bool proxied = !options_.proxy.empty();
+    if (proxied) {
+      if (const absl::Status status = Check(request.url); !status.ok()) {
+        return {v1::PERMANENT_FAILURE, 0, std::string(Message(status))};
+      }
+    }
     const CurlHandle handle(curl_easy_init());
     if (handle == nullptr) return {v1::TEMPORARY_FAILURE, 0, "libcurl has no handle"};
+    Guard guard{options_.policy, true};
+    if (!proxied && !options_.policy.AllowsHost(HostOf(request.url))) {
+      SetGuard(handle.get(), guard);
+    }
     std::array<char, CURL_ERROR_SIZE> error{};
     size_t seen = 0;
     CurlList headers;
@@ -45,10 +119,36 @@ class CurlWebhookClient : public WebhookClient {
     const TransferLimit limit{stop, std::chrono::steady_clock::now() + options_.timeout};
     SetLimit(handle.get(), limit);
     const CURLcode result = curl_easy_perform(handle.get());
+    if (!guard.allowed && !guard.refused.empty()) {
+      return {v1::PERMANENT_FAILURE, 0, RefusalText(guard)};
+    }
     return Classify(handle.get(), result, request.body.size(), error.data());
   }
 
+  absl::Status Check(const std::string& url) override {
+    if (options_.policy.AllowsHost(HostOf(url))) return absl::OkStatus();
+    const CurlHandle handle(curl_easy_init());
+    if (handle == nullptr) return Unavailable("NO_HANDLE", "libcurl has no handle");
+    Guard guard{options_.policy, false};
+    SetGuard(handle.get(), guard);
+    Configure(handle.get());
+    curl_easy_setopt(handle.get(), CURLOPT_PROXY, "");
+    curl_easy_setopt(handle.get(), CURLOPT_URL, url.c_str());
+    curl_easy_setopt(handle.get(), CURLOPT_CONNECTTIMEOUT_MS, kCheckTimeoutMs);
+    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT_MS, kCheckTimeoutMs);
+    curl_easy_setopt(handle.get(), CURLOPT_QUICK_EXIT, 1L);  // never wait for a slow name server
+    // It fails, as nothing is connected to: the guard has seen the addresses.
+    static_cast<void>(curl_easy_perform(handle.get()));
+    if (guard.allowed || guard.refused.empty()) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition, "WEBHOOK_REFUSED", RefusalText(guard));
+  }
+
  private:
+  static void SetGuard(CURL* handle, Guard& guard) {
+    curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, OpenSocket);
+    curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &guard);
+  }
+
   void Configure(CURL* handle) const {
     curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(handle, CURLOPT_PROXY, options_.proxy.c_str());

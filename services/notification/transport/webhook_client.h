@@ -7,7 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 #include "services/notification/domain/delivery.h"
+#include "services/notification/domain/webhook_policy.h"
 
 namespace yagura::notification {
 
@@ -16,6 +19,7 @@ struct WebhookOptions {
   std::string proxy;    // "http://host:port"; empty: none
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds timeout{30'000};  // of a whole attempt
+  WebhookPolicy policy;
 };
 
 struct WebhookRequest {
@@ -25,11 +29,18 @@ struct WebhookRequest {
 };
 
 // One POST over a connection of its own; redirections are not followed. AMBIGUOUS where all of the
-// request was sent and no answer came. Thread-safe.
+// request was sent and no answer came. PERMANENT_FAILURE where the policy allows none of the
+// addresses that the host has: they are looked at one by one as they are connected to, so that a
+// name that resolves otherwise the next time gets nobody in. Through a proxy it is the proxy that
+// resolves: what the name means here is looked at before, and the rest is the proxy's. Thread-safe.
 class WebhookClient {
  public:
   virtual ~WebhookClient() = default;
   virtual Outcome Post(const WebhookRequest& request, const std::stop_token& stop) = 0;
+  // FAILED_PRECONDITION (WEBHOOK_REFUSED) where the policy allows none of the addresses that the
+  // URL's host has now; OK where it has none for now, as each attempt looks again. Connects to
+  // nobody; at most two seconds.
+  virtual absl::Status Check(const std::string& url) = 0;
 };
 
 std::unique_ptr<WebhookClient> NewWebhookClient(WebhookOptions options);

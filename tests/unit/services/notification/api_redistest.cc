@@ -69,7 +69,12 @@ class ApiRedisTest : public ::testing::Test {
       std::make_shared<store::FeedFollower>(state_, Logger::Null());
   Node node_{redis_.endpoint()};
   AlertsApi alerts_{node_.stores, feed_, SystemClock()};
-  ContactsApi contacts_{node_.stores, node_.secrets, feed_, SystemClock(), {"example.com", {}}};
+  ContactsApi contacts_{
+      node_.stores,
+      node_.secrets,
+      feed_,
+      SystemClock(),
+      {"example.com", {}, [](const std::string& url) { return NewWebhookClient({})->Check(url); }}};
   RoutesApi routes_{node_.stores, feed_};
   DeliveriesApi deliveries_{node_.stores, feed_};
 };
@@ -134,6 +139,38 @@ TEST_F(ApiRedisTest, StaffSeeTheAlertsOfAllTenantsInOneOrder) {
   ASSERT_EQ(page.alerts_size(), 3);
   EXPECT_EQ(page.alerts(0).severity(), event::v1::CRITICAL);
   EXPECT_EQ(page.alerts(2).severity(), event::v1::LOW);
+}
+
+TEST_F(ApiRedisTest, AWebhookIntoOurOwnNetworkIsRefused) {
+  const auto refused = CreateContact("alice", "", "http://169.254.169.254/latest/meta-data");
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(std::string(Message(refused.status())),
+              ::testing::AllOf(::testing::HasSubstr("169.254.169.254"),
+                               ::testing::HasSubstr("webhook.allowed_networks")));
+  ASSERT_OK_AND_ASSIGN(const v1::Contact contact, CreateContact("bob", "", "https://1.1.1.1/hook"));
+  v1::UpdateContactRequest update;
+  update.mutable_contact()->set_name(contact.name());
+  update.mutable_contact()->set_webhook_url("http://[::1]:6379/");
+  update.mutable_update_mask()->add_paths("webhook_url");
+  EXPECT_THAT(contacts_.Update(CallAs("engineer", "acme"), update),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(ApiRedisTest, ALateRepeatNeverBringsAnOldSecretBack) {
+  ASSERT_OK_AND_ASSIGN(const v1::Contact contact,
+                       CreateContact("alice", "", "https://1.1.1.1/", "0123456789abcdef"));
+  v1::UpdateContactRequest update;
+  update.mutable_contact()->set_name(contact.name());
+  update.mutable_update_mask()->add_paths("webhook_secret");
+  const auto set = [&](const char* secret, const char* request_id) {
+    update.mutable_contact()->set_webhook_secret(secret);
+    return contacts_.Update(CallAs("engineer", "acme", "notification.contacts.update", request_id),
+                            update);
+  };
+  ASSERT_THAT(set("older-secret-1234", "r1"), IsOk());
+  ASSERT_THAT(set("newer-secret-1234", "r2"), IsOk());
+  ASSERT_THAT(set("older-secret-1234", "r1"), IsOk());
+  EXPECT_EQ(*node_.secrets->Get(contact.name()), "newer-secret-1234");
 }
 
 TEST_F(ApiRedisTest, AWebhookSecretIsKeptSealedAndNeverShown) {

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdlib>
 #include <map>
 
@@ -166,7 +168,10 @@ TEST(DeliveryChild, DISABLED_Run) {
   endpoint.address = redis;
   Node node(endpoint, SmtpAt(std::atoi(port)));
   node.dispatcher->Start();
-  while (true) std::this_thread::sleep_for(std::chrono::seconds(1));
+  // Its parent kills it; where that has died itself, it does not stay for ever.
+  const pid_t parent = ::getppid();
+  EXPECT_TRUE(Eventually([parent] { return ::getppid() != parent; }, std::chrono::minutes(5)))
+      << "nobody kills it";
 }
 
 std::unique_ptr<testing::Process> StartChild(const RedisServer& redis, const SmtpServer& smtp,
@@ -212,6 +217,22 @@ TEST_F(DeliveryRedisTest, AKillBetweenDataAndTheLedgerGivesOneMarkedRepeatWithTh
   EXPECT_FALSE(delivery.attempts(0).possible_repeat());
   EXPECT_TRUE(delivery.attempts(1).possible_repeat());
   std::filesystem::remove_all(log);
+}
+
+TEST_F(DeliveryRedisTest, ASuccessorOfTheSameInstanceTakesOverAtOnce) {
+  const auto state = redis_.NewPool();
+  Holders before(state, "before", "suite/notification");
+  ASSERT_THAT(before.Renew(), IsOk());
+  ASSERT_THAT(before.Renew(), IsOk());
+  Holders after(state, "after", "suite/notification");
+  EXPECT_TRUE(*after.IsAlive("before"));
+  ASSERT_THAT(after.Renew(), IsOk());
+  EXPECT_FALSE(*after.IsAlive("before"));
+  // Alive after all, it may begin nothing any more, and does not come back.
+  EXPECT_THAT(before.Renew(), testing::StatusIs(absl::StatusCode::kAborted, "SUPERSEDED"));
+  EXPECT_FALSE(*after.IsAlive("before"));
+  ASSERT_THAT(after.Renew(), IsOk());
+  EXPECT_TRUE(*before.IsAlive("after"));
 }
 
 TEST_F(DeliveryRedisTest, TwoProcessesMakeEachDeliveryOnce) {

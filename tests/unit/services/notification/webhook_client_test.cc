@@ -1,15 +1,24 @@
 #include "services/notification/transport/webhook_client.h"
 
 #include "fmt/format.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/testing/process.h"
+#include "common/testing/status_matchers.h"
 #include "tests/unit/services/notification/http_peer.h"
 
 namespace yagura::notification {
 namespace {
 
-Outcome Post(const std::string& url, WebhookOptions options = {}) {
+// The peers are on this machine.
+WebhookOptions Local() {
+  WebhookOptions options;
+  options.policy = *WebhookPolicy::Make({"127.0.0.0/8"}, {});
+  return options;
+}
+
+Outcome Post(const std::string& url, WebhookOptions options = Local()) {
   return NewWebhookClient(std::move(options))
       ->Post(
           {url, {{"Content-Type", "application/json"}, {"X-Yagura-Timestamp", "1"}}, "{\"a\":1}"},
@@ -43,7 +52,7 @@ TEST(WebhookClient, TellsLaterFromNever) {
 
 TEST(WebhookClient, NoAnswerIsAmbiguous) {
   HttpPeer peer;
-  WebhookOptions impatient;
+  WebhookOptions impatient = Local();
   impatient.timeout = std::chrono::milliseconds(300);
   EXPECT_EQ(Post(peer.Url("/hang"), impatient).result, v1::AMBIGUOUS);
 }
@@ -51,6 +60,51 @@ TEST(WebhookClient, NoAnswerIsAmbiguous) {
 TEST(WebhookClient, NobodyThereIsATemporaryFailure) {
   EXPECT_EQ(Post(fmt::format("http://127.0.0.1:{}/", testing::FreePort())).result,
             v1::TEMPORARY_FAILURE);
+}
+
+TEST(WebhookClient, InnerAddressesAreNeitherConnectedToNorAccepted) {
+  HttpPeer peer;
+  const std::string port = peer.Url("/ok").substr(std::string("http://127.0.0.1:").size());
+  // Whatever way it is written, or resolves: what counts is what would be connected to.
+  for (const std::string host :
+       {"127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"}) {
+    const std::string url = fmt::format("http://{}:{}", host, port);
+    const Outcome outcome = Post(url, {});
+    EXPECT_EQ(outcome.result, v1::PERMANENT_FAILURE) << url << ": " << outcome.detail;
+    EXPECT_THAT(outcome.detail, ::testing::HasSubstr("webhook.allowed_networks")) << url;
+    EXPECT_THAT(NewWebhookClient({})->Check(url),
+                testing::StatusIs(absl::StatusCode::kFailedPrecondition, "WEBHOOK_REFUSED"))
+        << url;
+  }
+  EXPECT_TRUE(peer.requests().empty());
+  EXPECT_THAT(NewWebhookClient(Local())->Check(peer.Url("/ok")), testing::IsOk());
+  EXPECT_TRUE(peer.requests().empty()) << "a check connects to nobody";
+}
+
+TEST(WebhookClient, AHostThatIsAllowedMayBeAnywhere) {
+  HttpPeer peer;
+  const std::string url =
+      "http://localhost:" + peer.Url("/ok").substr(std::string("http://127.0.0.1:").size());
+  WebhookOptions options;
+  options.policy = *WebhookPolicy::Make({}, {"LOCALHOST"});
+  EXPECT_EQ(Post(url, options).result, v1::ACCEPTED);
+  EXPECT_THAT(NewWebhookClient(options)->Check(url), testing::IsOk());
+  EXPECT_EQ(Post(peer.Url("/ok"), options).result, v1::PERMANENT_FAILURE);
+}
+
+TEST(WebhookClient, AProxyIsNoWayAround) {
+  HttpPeer peer;
+  WebhookOptions options;
+  options.proxy = peer.Url("").substr(0, peer.Url("/").size() - 1);
+  const Outcome inner = Post("http://169.254.169.254/ok", options);
+  EXPECT_EQ(inner.result, v1::PERMANENT_FAILURE);
+  EXPECT_EQ(inner.code, 0) << inner.detail;
+  // The proxy itself may be inside: it is the one that answers here, not knowing the path.
+  EXPECT_EQ(Post("http://1.1.1.1/ok", options).code, 404);
+}
+
+TEST(WebhookClient, ANameThatDoesNotResolveNowMayDoSoLater) {
+  EXPECT_THAT(NewWebhookClient({})->Check("http://no-such-host.invalid/"), testing::IsOk());
 }
 
 TEST(WebhookClient, OtherSchemesAreNotSpoken) {

@@ -66,6 +66,7 @@ class Node {
     const auto holders = std::make_shared<Holders>(state_, "node-" + store::NewUlid());
     WebhookOptions webhook;
     webhook.timeout = std::chrono::seconds(20);
+    webhook.policy = *WebhookPolicy::Make({"127.0.0.0/8"}, {});
     Sender::Parts parts{stores,
                         secrets,
                         NewSmtpTransport(std::move(smtp)),
