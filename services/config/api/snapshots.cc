@@ -9,12 +9,12 @@
 #include "common/text/text.h"
 #include "services/config/api/common.h"
 #include "services/config/domain/unified_diff.h"
+#include "services/config/domain/validate.h"
 
 namespace yagura::config {
 namespace {
 
 constexpr std::string_view kAnyDevice = "/devices/-";
-constexpr size_t kMaxReason = 500;
 
 // A place among those that read devices, given back at the end.
 class Place {
@@ -107,9 +107,7 @@ StatusOr<v1::DiffSnapshotsResponse> SnapshotHandlers::Diff(
 
 StatusOr<v1::RevealSnapshotResponse> SnapshotHandlers::Reveal(
     const rpc::Call& call, const v1::RevealSnapshotRequest& request) {
-  if (Trim(request.reason()).empty() || request.reason().size() > kMaxReason) {
-    return InvalidField("reason", "is required, at most 500 bytes");
-  }
+  YAGURA_RETURN_IF_ERROR(ValidateReason(request.reason()));
   YAGURA_ASSIGN_OR_RETURN(const v1::Snapshot snapshot, stores_->snapshots.Get(request.name()));
   YAGURA_ASSIGN_OR_RETURN(std::string text, vault_->OpenSnapshot(snapshot.name()));
   // On record before anybody sees it: no record, no text.

@@ -1,5 +1,7 @@
 #include "services/config/domain/validate.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cctype>
 
@@ -17,13 +19,31 @@ using std::chrono::seconds;
 
 constexpr size_t kMaxCandidate = 2u << 20;
 
+enum class Unit { kCharacters, kBytes };
+
+// Of valid UTF-8: what is no continuation byte begins one.
+size_t Characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(
+      text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
 void CheckText(FieldErrors& errors, std::string_view field, std::string_view text, bool required,
-               size_t max) {
+               size_t max, Unit unit = Unit::kCharacters) {
   if (required && Trim(text).empty()) errors.Add(field, "is required");
-  if (text.size() > max) errors.Add(field, fmt::format("must be at most {} bytes", max));
+  const bool bytes = unit == Unit::kBytes;
+  if ((bytes ? text.size() : Characters(text)) > max) {
+    errors.Add(field, fmt::format("must be at most {} {}", max, bytes ? "bytes" : "characters"));
+  }
   if (text.find('\0') != std::string_view::npos) errors.Add(field, "must not have NUL bytes");
 }
 
+bool IsIpAddress(const std::string& text) {
+  in6_addr address{};
+  return inet_pton(AF_INET, text.c_str(), &address) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), &address) == 1;
+}
+
+// Host name or IP address.
 bool IsAddress(std::string_view text) {
   return !text.empty() && text.size() <= 253 && text.front() != '-' &&
          std::all_of(text.begin(), text.end(), [](char c) {
@@ -47,7 +67,7 @@ void CheckFingerprint(FieldErrors& errors, std::string_view fingerprint) {
 void CheckCheck(FieldErrors& errors, const std::string& field, const v1::Check& check) {
   CheckText(errors, field + ".title", check.title(), false, 200);
   const auto tcp = [&](const v1::TcpTarget& target) {
-    if (!IsAddress(target.address())) errors.Add(field, "address must be an IP address");
+    if (!IsIpAddress(target.address())) errors.Add(field, "address must be an IP address");
     if (target.port() < 1 || target.port() > 65535) errors.Add(field, "port must be 1 to 65535");
   };
   switch (check.expectation_case()) {
@@ -66,7 +86,7 @@ void CheckCheck(FieldErrors& errors, const std::string& field, const v1::Check& 
     case v1::Check::kCommand:
       CheckText(errors, field + ".command", check.command().command(), true, 1000);
       CheckText(errors, field + ".output_contains", check.command().output_contains(), false, 1000);
-      if (check.command().command().find('\n') != std::string::npos) {
+      if (check.command().command().find_first_of("\r\n") != std::string::npos) {
         errors.Add(field + ".command", "must be one line");
       }
       break;
@@ -116,10 +136,10 @@ Status Validate(const v1::CredentialSecret& secret) {
   FieldErrors errors;
   switch (secret.secret_case()) {
     case v1::CredentialSecret::kPassword:
-      CheckText(errors, "secret.password", secret.password(), true, 1024);
+      CheckText(errors, "secret.password", secret.password(), true, 1024, Unit::kBytes);
       break;
     case v1::CredentialSecret::kPrivateKey:
-      CheckText(errors, "secret.private_key", secret.private_key(), true, 16u << 10);
+      CheckText(errors, "secret.private_key", secret.private_key(), true, 16u << 10, Unit::kBytes);
       break;
     case v1::CredentialSecret::SECRET_NOT_SET:
       errors.Add("secret", "is required");
@@ -148,15 +168,22 @@ Status Validate(const v1::Candidate& candidate) {
   FieldErrors errors;
   switch (candidate.content_case()) {
     case v1::Candidate::kConfiguration:
-      CheckText(errors, "candidate.configuration", candidate.configuration(), true, kMaxCandidate);
+      CheckText(errors, "candidate.configuration", candidate.configuration(), true, kMaxCandidate,
+                Unit::kBytes);
       break;
     case v1::Candidate::kPatch:
-      CheckText(errors, "candidate.patch", candidate.patch(), true, kMaxCandidate);
+      CheckText(errors, "candidate.patch", candidate.patch(), true, kMaxCandidate, Unit::kBytes);
       break;
     case v1::Candidate::CONTENT_NOT_SET:
       errors.Add("candidate", "is required");
       break;
   }
+  return errors.ToStatus();
+}
+
+Status ValidateReason(std::string_view reason) {
+  FieldErrors errors;
+  CheckText(errors, "reason", reason, true, 500);
   return errors.ToStatus();
 }
 

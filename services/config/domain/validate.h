@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 #include "absl/status/status.h"
 
 #include "yagura/config/v1/change.pb.h"
@@ -15,6 +17,8 @@ absl::Status Validate(const v1::Credential& credential);
 absl::Status Validate(const v1::CredentialSecret& secret);
 absl::Status Validate(const v1::Change& change);
 absl::Status Validate(const v1::Candidate& candidate);
+// Why a snapshot is revealed.
+absl::Status ValidateReason(std::string_view reason);
 absl::Status ValidateComment(std::string_view comment, bool required);
 
 }  // namespace yagura::config

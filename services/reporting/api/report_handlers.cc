@@ -90,6 +90,7 @@ absl::StatusOr<std::shared_ptr<void>> ReportHandlers::Watch(
 absl::Status ReportHandlers::Download(const rpc::Call& call,
                                       const v1::DownloadReportRequest& request,
                                       const rpc::Outbox<v1::DownloadReportResponse>& outbox) const {
+  if (!v1::ReportFormat_IsValid(request.format())) return InvalidField("format", "is no format");
   YAGURA_ASSIGN_OR_RETURN(const auto report, parts_.reports->Get(request.name()));
   if (report.state() != v1::READY) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "REPORT_NOT_READY",

@@ -159,9 +159,6 @@ absl::Status ValidateEvidence(
     if (id.empty() || id.size() > 128 || !IsOneLine(id)) {
       errors.Add(fmt::format("evidence[{}].event_id", i), "must be 1 to 128 bytes in one line");
     }
-    if (evidence[i].raw().size() > kMaxRaw) {
-      errors.Add(fmt::format("evidence[{}].raw", i), "must be at most 2 KiB");
-    }
   }
   return errors.ToStatus();
 }

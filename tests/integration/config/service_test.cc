@@ -343,6 +343,52 @@ TEST_F(ConfigService, AnEditedDraftHasAnotherDigestAndItsEditorCannotApproveIt) 
   EXPECT_THAT(world_->changes->Approve(CallAs("carol"), approve), IsOk());
 }
 
+TEST_F(ConfigService, AStaleEtagOfAChangeIsAbortedWithTheCurrentOne) {
+  ASSERT_THAT(Snapshot(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const v1::Change change,
+                       world_->changes->Create(CallAs("alice"), Draft("table ip a {\n}\n")));
+  const std::string name = change.name();
+  const auto expect_stale = [&](const Status& status) {
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kAborted, "ETAG_MISMATCH"));
+    EXPECT_EQ(GetErrorMetadata(status)["etag"], world_->stores->changes.Get(name)->etag());
+  };
+  const auto staled = [&](auto request) {
+    request.set_name(name);
+    request.set_etag("0123456789abcdef");
+    return request;
+  };
+  v1::UpdateChangeRequest update;
+  update.mutable_change()->set_name(name);
+  update.mutable_change()->set_etag("0123456789abcdef");
+  update.mutable_change()->set_title("other");
+  update.mutable_update_mask()->add_paths("title");
+  expect_stale(world_->changes->Update(CallAs("alice"), update).status());
+  update.mutable_change()->set_etag(change.etag());
+  for (const char* path : {"no_such_field", "device", "state", "approver", "target", "digest"}) {
+    update.mutable_update_mask()->set_paths(0, path);
+    EXPECT_THAT(world_->changes->Update(CallAs("alice"), update),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << path;
+  }
+  expect_stale(
+      world_->changes->Submit(CallAs("alice"), staled(v1::SubmitChangeRequest())).status());
+  v1::SubmitChangeRequest submit;
+  submit.set_name(name);
+  ASSERT_THAT(world_->changes->Submit(CallAs("alice"), submit), IsOk());
+  v1::ApproveChangeRequest approve = staled(v1::ApproveChangeRequest());
+  approve.set_digest(change.digest());
+  expect_stale(world_->changes->Approve(CallAs("bob"), approve).status());
+  v1::RejectChangeRequest reject = staled(v1::RejectChangeRequest());
+  reject.set_comment("no");
+  expect_stale(world_->changes->Reject(CallAs("bob"), reject).status());
+  approve.clear_etag();
+  ASSERT_THAT(world_->changes->Approve(CallAs("bob"), approve), IsOk());
+  expect_stale(world_->changes->Apply(CallAs("alice"), staled(v1::ApplyChangeRequest())).status());
+  EXPECT_EQ(world_->stores->devices.Get(kFirewall)->applying_change(), "");
+  expect_stale(
+      world_->changes->Cancel(CallAs("alice"), staled(v1::CancelChangeRequest())).status());
+}
+
 TEST_F(ConfigService, GivesRetriesTheFirstAnswer) {
   ASSERT_THAT(Snapshot(), IsOk());
   const auto draft = Draft("table ip a {\n}\n");

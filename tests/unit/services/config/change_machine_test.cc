@@ -186,7 +186,18 @@ TEST(ChangeMachine, ValidatesItsFields) {
   EXPECT_THAT(Validate(change), StatusIs(absl::StatusCode::kInvalidArgument));
   change.mutable_checks(0)->mutable_command()->set_command("a\nb");
   EXPECT_THAT(Validate(change), StatusIs(absl::StatusCode::kInvalidArgument));
+  change.mutable_checks(0)->mutable_tcp_open()->set_port(22);
+  change.mutable_checks(0)->mutable_tcp_open()->set_address("fw.example.com");
+  EXPECT_THAT(Validate(change), StatusIs(absl::StatusCode::kInvalidArgument)) << "no address";
+  change.mutable_checks(0)->mutable_tcp_open()->set_address("2001:db8::1");
+  EXPECT_THAT(Validate(change), IsOk());
   change.clear_checks();
+  change.clear_title();
+  for (int i = 0; i < 200; ++i) change.mutable_title()->append("櫓");
+  EXPECT_THAT(Validate(change), IsOk()) << "200 characters";
+  change.mutable_title()->append("a");
+  EXPECT_THAT(Validate(change), StatusIs(absl::StatusCode::kInvalidArgument));
+  change.set_title("x");
   change.mutable_dead_man_timeout()->set_seconds(1);
   EXPECT_THAT(Validate(change), StatusIs(absl::StatusCode::kInvalidArgument));
   change.mutable_dead_man_timeout()->set_seconds(60);
