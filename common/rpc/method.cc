@@ -50,13 +50,14 @@ const FieldDescriptor* TextField(const Descriptor& type, const char* name) {
 audit::v1::Action AuditedAs(std::string_view method, bool has_request_id) {
   if (has_request_id) return audit::v1::ACTION_UNSPECIFIED;
   if (method == "WhoAmI") return audit::v1::ACTION_UNSPECIFIED;
-  constexpr std::array<std::pair<std::string_view, audit::v1::Action>, 11> kVerbs = {{
+  constexpr std::array<std::pair<std::string_view, audit::v1::Action>, 12> kVerbs = {{
       {"Get", audit::v1::READ},
       {"List", audit::v1::READ},
       {"Watch", audit::v1::READ},
       {"Diff", audit::v1::READ},
       {"Reveal", audit::v1::READ},
       {"Describe", audit::v1::READ},
+      {"Verify", audit::v1::READ},
       {"Search", audit::v1::SEARCHED},
       {"Tail", audit::v1::SEARCHED},
       {"Count", audit::v1::SEARCHED},
