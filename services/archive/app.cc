@@ -13,8 +13,12 @@
 #include "services/archive/api/archive_handlers.h"
 #include "services/archive/api/audit_handlers.h"
 #include "services/archive/domain/event_table.h"
+#include "services/archive/storage/audit_key.h"
+#include "services/archive/storage/audit_store.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
+#include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/event_writer.h"
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
@@ -26,6 +30,7 @@ namespace {
 constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
+constexpr std::string_view kAuditService = "/yagura.audit.v1.AuditService/";
 
 WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& platform) {
   WriterOptions options = settings.writer;
@@ -33,9 +38,16 @@ WriterOptions WriterOptionsOf(const Settings& settings, const rpc::Platform& pla
   return options;
 }
 
+SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platform) {
+  SealOptions options = settings.audit;
+  options.holder = platform.HolderOf("audit");
+  return options;
+}
+
 class ArchiveApp final : public rpc::App {
  public:
-  ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool)
+  ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool,
+             const auth::SigningKey& audit_key)
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),
@@ -49,7 +61,12 @@ class ArchiveApp final : public rpc::App {
         refresher_(platform.channels, retention_, settings.retention_refresh, logger_),
         handlers_(client_, table_, platform.clock,
                   {settings.query_timeout, settings.query_threads}),
-        audit_(platform.state) {}
+        seals_(platform.state),
+        audit_store_(client_),
+        audit_key_(audit_key),
+        sealing_{seals_, audit_store_, audit_key_, platform.clock, logger_.Named("sealer")},
+        sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
+        audit_(platform.state, seals_, audit_store_, platform.clock) {}
 
   ~ArchiveApp() override { Stop(); }
 
@@ -73,10 +90,7 @@ class ArchiveApp final : public rpc::App {
         service + "GetCoverage", [this](const auto& call, const auto& request) {
           return handlers_.GetCoverage(call, request);
         });
-    registry.Unary<audit::v1::ListRecordsRequest, audit::v1::ListRecordsResponse>(
-        "/yagura.audit.v1.AuditService/ListRecords", [this](const auto& call, const auto& request) {
-          return audit_.ListRecords(call, request);
-        });
+    RegisterAudit(registry);
     registry.Watch<v1::TailEventsRequest, v1::TailEventsResponse>(
         service + "TailEvents", [this](const auto& call, const auto& request, auto out) {
           return Tail(call, request, out);
@@ -89,7 +103,7 @@ class ArchiveApp final : public rpc::App {
     const Status migrated = Migrate(*client_, table_, logger_);
     if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
     schema_ready_ = migrated.ok();
-    if (schema_ready_) writer_.Start();
+    if (schema_ready_) StartWriting();
     refresher_.Start();
     trimmer_.Start();
     tail_.Start();
@@ -103,15 +117,38 @@ class ArchiveApp final : public rpc::App {
     tail_.Stop();
     trimmer_.Stop();
     refresher_.Stop();
+    sealer_.Stop();
     writer_.Stop();
   }
 
   std::map<std::string, absl::Status> Health() const override {
     const std::lock_guard lock(mutex_);
-    return {{"store", store_health_}, {"writer", writer_.Health()}};
+    return {{"store", store_health_}, {"writer", writer_.Health()}, {"sealer", sealer_.Health()}};
   }
 
  private:
+  void RegisterAudit(rpc::ServiceRegistry& registry) {
+    const std::string service(kAuditService);
+    registry.Unary<audit::v1::ListRecordsRequest, audit::v1::ListRecordsResponse>(
+        service + "ListRecords", [this](const auto& call, const auto& request) {
+          return audit_.ListRecords(call, request);
+        });
+    registry.ServerStream<audit::v1::VerifyRecordsRequest, audit::v1::VerifyRecordsResponse>(
+        service + "VerifyRecords", [this](const auto& call, const auto& request, const auto& out) {
+          return audit_.VerifyRecords(call, request, out);
+        });
+    registry.Unary<audit::v1::ListSealingKeysRequest, audit::v1::ListSealingKeysResponse>(
+        service + "ListSealingKeys", [this](const auto& call, const auto& request) {
+          return audit_.ListSealingKeys(call, request);
+        });
+  }
+
+  // Once the event store has its tables.
+  void StartWriting() {
+    writer_.Start();
+    sealer_.Start();
+  }
+
   StatusOr<std::shared_ptr<void>> Tail(const rpc::Call& call, const v1::TailEventsRequest& request,
                                        rpc::Outbox<v1::TailEventsResponse> out) {
     YAGURA_ASSIGN_OR_RETURN(
@@ -132,7 +169,7 @@ class ArchiveApp final : public rpc::App {
       if (health.ok() && !schema_ready_) {
         health = Migrate(*client_, table_, logger_);
         schema_ready_ = health.ok();
-        if (schema_ready_) writer_.Start();
+        if (schema_ready_) StartWriting();
       }
       {
         const std::lock_guard lock(mutex_);
@@ -154,6 +191,20 @@ class ArchiveApp final : public rpc::App {
     AddUp("yagura_archive_inserts_total", "Inserts into the event store.", writer_.inserts());
     AddUp("yagura_archive_broken_batches_total", "Batches that went to the dead letters.",
           writer_.broken());
+    metrics
+        .GetGauge("yagura_archive_audit_unsealed_records", "Audit records that wait to be sealed.")
+        ->Set(static_cast<double>(sealer_.unsealed()));
+    metrics
+        .GetGauge("yagura_archive_audit_stalled_tenants",
+                  "Tenants whose audit records cannot be sealed.")
+        ->Set(static_cast<double>(sealer_.stalled()));
+    AddUp("yagura_archive_audit_sealed_records_total", "Audit records sealed.", sealing_.sealed);
+    AddUp("yagura_archive_audit_seals_total", "Stretches of audit records sealed.",
+          sealing_.seals_made);
+    AddUp("yagura_archive_audit_lost_records_total",
+          "Audit records that were gone from a feed before they could be sealed.", sealing_.lost);
+    AddUp("yagura_archive_audit_trimmed_records_total",
+          "Sealed audit records dropped from the change feeds.", sealing_.trimmed);
   }
 
   void AddUp(const std::string& metric, const std::string& help, uint64_t now) {
@@ -174,6 +225,11 @@ class ArchiveApp final : public rpc::App {
   TailHub tail_;
   RetentionRefresher refresher_;
   const ArchiveHandlers handlers_;
+  const SealStore seals_;
+  const AuditStore audit_store_;
+  const auth::SigningKey audit_key_;
+  SealerParts sealing_;
+  AuditSealer sealer_;
   const AuditHandlers audit_;
   bool schema_ready_ = false;                 // Start, then the ticker
   std::map<std::string, uint64_t> reported_;  // of counters; the ticker alone
@@ -190,8 +246,10 @@ StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
                                            ? platform.data_dir / "archive" / "spool"
                                            : std::filesystem::path(settings.spool_folder);
   YAGURA_ASSIGN_OR_RETURN(auto spool, Spool::Open(folder, settings.spool_quota_bytes));
+  YAGURA_ASSIGN_OR_RETURN(const auth::SigningKey audit_key,
+                          LoadOrCreateAuditKey(platform.data_dir / "archive"));
   return std::unique_ptr<rpc::App>(
-      std::make_unique<ArchiveApp>(settings, platform, std::move(spool)));
+      std::make_unique<ArchiveApp>(settings, platform, std::move(spool), audit_key));
 }
 
 }  // namespace yagura::archive

@@ -40,6 +40,25 @@ void ReadWriter(config::SettingsReader reader, Settings* settings) {
       "While the store is down and the flow Redis uses more than this, events go to the spool.");
 }
 
+void ReadAudit(config::SettingsReader reader, SealOptions* audit) {
+  audit->interval = reader.Duration("interval", audit->interval, milliseconds(10), hours(24),
+                                    "How long a record of who did what waits to be sealed.");
+  audit->records_per_seal = static_cast<size_t>(
+      reader.Integer("records_per_seal", static_cast<int64_t>(audit->records_per_seal), 1, 50'000,
+                     "Sealed at once where so many wait; no seal has more."));
+  audit->lease = reader.Duration("lease", audit->lease, milliseconds(500), minutes(10),
+                                 "How long a killed sealer's tenant waits for another.");
+  audit->keep_age = reader.Duration(
+      "keep_age", audit->keep_age, milliseconds(0), hours(24 * 365),
+      "How long sealed records stay in the change feeds too, for those who follow these.");
+  audit->keep_records = static_cast<uint64_t>(
+      reader.Integer("keep_records", static_cast<int64_t>(audit->keep_records), 0, 100'000'000,
+                     "Of a tenant's newest records not more stay there once they are sealed."));
+  audit->retention_days =
+      static_cast<int>(reader.Integer("retention_days", audit->retention_days, 1, 36'500,
+                                      "How long sealed records are kept in the event store."));
+}
+
 }  // namespace
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
@@ -53,6 +72,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       events.Strings("readers", settings.events.readers,
                      "Readers whose progress keeps entries from being trimmed.");
   ReadWriter(reader.Section("writer", "How events are stored."), &settings);
+  ReadAudit(reader.Section("audit", "How records of who did what are sealed."), &settings.audit);
   settings.spool_folder = reader.String("spool_folder", settings.spool_folder,
                                         "Folder of the spool; empty: in the data folder.");
   settings.spool_quota_bytes =

@@ -9,6 +9,7 @@
 #include "common/eventstore/client.h"
 #include "common/stream/topic.h"
 #include "services/archive/workers/shard_writer.h"
+#include "services/archive/workers/tenant_sealer.h"
 
 namespace yagura::config {
 class SettingsReader;
@@ -25,6 +26,7 @@ struct Settings {
   uint64_t spool_quota_bytes = 20ull << 30;
   int default_retention_days = 400;
   std::chrono::milliseconds retention_refresh{60'000};
+  SealOptions audit;
   std::chrono::milliseconds query_timeout{60'000};
   int query_threads = 0;  // 0: the store's default
 };

@@ -8,6 +8,7 @@
 
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
+#include "services/archive/domain/audit_table.h"
 #include "services/archive/domain/event_table.h"
 
 namespace yagura::archive {
@@ -44,7 +45,10 @@ std::string EventsTable(const EventTable& table) {
 }
 
 std::vector<Migration> Migrations(const EventTable& table) {
-  return {{1, "the table of events", {EventsTable(table)}}};
+  return {{1, "the table of events", {EventsTable(table)}},
+          {2,
+           "the tables of sealed audit records",
+           {CreateAuditRecords(kDurable), CreateAuditHeads(kDurable)}}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {
