@@ -25,6 +25,9 @@ class Customer {
   // Returns once ingestion knows the firewalls.
   Customer(SuiteProcess& suite, const std::vector<Traffic::Firewall>& firewalls);
 
+  // After a restart of the suite: a connection that was lost waits a while before it tries again.
+  void Reconnect() { client_ = suite_.Connect(); }
+
   // What the API tells, every page of it; nothing where it does not answer just now.
   std::optional<std::vector<detection::v1::Finding>> Findings();
   std::optional<std::vector<notification::v1::Alert>> Alerts();

@@ -14,7 +14,6 @@
 #include <iostream>
 #include <map>
 #include <random>
-#include <thread>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -96,7 +95,9 @@ class Senders {
 void KillAll(SuiteProcess& suite, std::vector<std::string> victims, std::mt19937_64& random) {
   std::ranges::shuffle(victims, random);
   for (const auto& victim : victims) {
-    std::this_thread::sleep_for(milliseconds(300 + random() % 2000));
+    // At any moment, unless it ends by itself before: then there is something else to tell.
+    ASSERT_FALSE(Eventually(milliseconds(300 + random() % 2000), [&] { return !suite.Runs(); }))
+        << "the suite ends by itself: " << ReadAll(suite.data_dir() / "up.out");
     if (victim == "suite") {
       suite.KillHard();
       suite.Start();

@@ -41,7 +41,7 @@ std::string ReadAll(const std::filesystem::path& path) {
   return text.str();
 }
 
-bool Eventually(std::chrono::seconds limit, const std::function<bool()>& condition) {
+bool Eventually(std::chrono::milliseconds limit, const std::function<bool()>& condition) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
@@ -104,9 +104,17 @@ cli::Client SuiteProcess::Connect() const {
 }
 
 cli::Client SuiteProcess::Connect(const std::string& api_key) const {
-  auto client = cli::Client::Connect({.endpoint = ports_.at("grpc"), .api_key = api_key});
-  if (!client.ok()) Die(std::string(Message(client.status())));
-  return std::move(*client);
+  // After a kill, libgrpc may still hand out the connection that was broken by it.
+  std::optional<cli::Client> made;
+  std::string why;
+  Eventually(std::chrono::seconds(20), [&] {
+    auto client = cli::Client::Connect({.endpoint = ports_.at("grpc"), .api_key = api_key});
+    why = Message(client.status());
+    if (client.ok()) made.emplace(std::move(*client));
+    return client.ok() || !absl::IsUnavailable(client.status());
+  });
+  if (!made) Die(why);
+  return std::move(*made);
 }
 
 pid_t SuiteProcess::Child(const std::string& part) const {

@@ -55,6 +55,6 @@ class SuiteProcess {
 std::string ReadAll(const std::filesystem::path& path);
 
 // Looks until `condition` holds; false where it does not within `limit`.
-bool Eventually(std::chrono::seconds limit, const std::function<bool()>& condition);
+bool Eventually(std::chrono::milliseconds limit, const std::function<bool()>& condition);
 
 }  // namespace yagura::e2e
