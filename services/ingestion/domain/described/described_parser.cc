@@ -40,10 +40,16 @@ class DescribedParser final : public Parser {
       if (description_->plain_structured_data) field.name = WithoutElement(field.name);
       event.fields.push_back(field);
     }
+    const size_t told = event.fields.size();
     StepContext context{input, arena, parsed};
     const auto run = [&context](const auto& step) { return step->Run(context); };
-    if (!std::all_of(description_->steps.begin(), description_->steps.end(), run)) {
+    const bool as_described =
+        std::all_of(description_->steps.begin(), description_->steps.end(), run);
+    if (!as_described) {
       MarkPartlyParsed("the line has a form that the parser's description does not have", &event);
+    }
+    // What no step took apart keeps its pairs at least.
+    if (!as_described || event.fields.size() == told) {
       ReadKeyValues(input.header.body, KeyValueFormat{}, arena, &event.fields);
     }
     for (const auto& step : description_->core) step->Run(context);

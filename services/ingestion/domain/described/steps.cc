@@ -11,7 +11,9 @@
 namespace yagura::ingestion {
 namespace {
 
-bool SaysNothing(std::string_view text) { return text.empty() || text == "-" || text == "N/A"; }
+bool SaysNothing(std::string_view text) {
+  return text.empty() || text == "-" || text == "?" || text == "N/A";
+}
 
 bool RunAll(const Steps& steps, StepContext& context) {
   return std::all_of(steps.begin(), steps.end(),

@@ -87,7 +87,8 @@ class Template {
   std::vector<Piece> pieces_;
 };
 
-// Fills one place of the core from the first of `from` that has a text; "-" and "N/A" are none.
+// Fills one place of the core from the first of `from` that has a text; "-", "?" and "N/A"
+// are none.
 class CoreStep final : public Step {
  public:
   struct Rule {

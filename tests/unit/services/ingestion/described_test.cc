@@ -202,6 +202,15 @@ TEST(DescriptionTest, ALineOfAnotherFormKeepsItsPairsAndIsMarked) {
   EXPECT_EQ(FieldOf(event, "b"), "2");
 }
 
+TEST(DescriptionTest, WhatNoStepTakesApartKeepsItsPairs) {
+  const v1::Event event =
+      ParseLine("<38>Nov 21 09:15:42 srv1 sshd[42]: something new user=alice n=1");
+  EXPECT_EQ(event.product(), "linux.auth");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"user", "alice"}, {"n", "1"}}));
+  EXPECT_EQ(event.user(), "alice");
+  EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED));
+}
+
 struct Mistake {
   const char* yaml;
   const char* told;

@@ -10,13 +10,13 @@ namespace v1 = event::v1;
 
 TEST(SyslogTextTest, HeaderAndPairsBecomeFields) {
   const v1::Event event = ParseLine(
-      "<38>Nov 21 09:15:42 srv1 sshd[4242]: session for=alice src=192.0.2.7, note=\"two words\" "
+      "<38>Nov 21 09:15:42 srv1 agent[4242]: session for=alice src=192.0.2.7, note=\"two words\" "
       "list=a,b;next=1");
   EXPECT_EQ(FieldsOf(event), (Pairs{{"facility", "auth"},
                                     {"severity", "info"},
                                     {"timestamp", "Nov 21 09:15:42"},
                                     {"hostname", "srv1"},
-                                    {"appname", "sshd"},
+                                    {"appname", "agent"},
                                     {"procid", "4242"},
                                     {"for", "alice"},
                                     {"src", "192.0.2.7"},
@@ -27,7 +27,7 @@ TEST(SyslogTextTest, HeaderAndPairsBecomeFields) {
   EXPECT_EQ(event.category(), "auth");
   EXPECT_EQ(event.severity(), v1::INFORMATIONAL);
   EXPECT_EQ(event.host(), "srv1");
-  EXPECT_EQ(event.program(), "sshd");
+  EXPECT_EQ(event.program(), "agent");
   EXPECT_EQ(EventTime(event), "2026-11-21T00:15:42Z");
   EXPECT_EQ(event.origin(), "192.0.2.1");
 }

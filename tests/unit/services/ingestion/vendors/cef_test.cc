@@ -42,7 +42,7 @@ TEST(CefTest, ValuesHaveSpaces) {
   EXPECT_EQ(
       CoreOf("<14>Nov 21 09:15:42 host CEF:0|V|P|1|9|path|3|filePath=C:\\\\temp\\\\a b.exe fname=a "
              "b.exe dhost=server.example cat=malware"),
-      "v.p category=malware severity=LOW dst=[ host server.example] host=host id=9 at "
+      "v.p category=malware severity=LOW dst=[host server.example] host=host id=9 at "
       "2026-11-21T00:15:42Z");
 }
 

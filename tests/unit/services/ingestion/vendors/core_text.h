@@ -23,7 +23,7 @@ inline std::string EndText(const event::v1::Endpoint& end) {
   add("zone", end.zone());
   add("mac", end.mac());
   add("country", end.country());
-  return text;
+  return text.starts_with(' ') ? text.substr(1) : text;
 }
 
 // The typed core of an event in one line, so that an expectation says all that was understood, and
