@@ -91,7 +91,9 @@ class IngestionApp final : public rpc::App {
     registry.Unary<v1::ListQuarantinedSourcesRequest, v1::ListQuarantinedSourcesResponse>(
         "/yagura.ingestion.v1.IngestionService/ListQuarantinedSources",
         [this](const rpc::Call& call, const v1::ListQuarantinedSourcesRequest& request) {
-          return ListQuarantinedSources(*quarantine_, call, request);
+          const auto sources = sources_->Get();
+          return ListQuarantinedSources(
+              *quarantine_, sources == nullptr ? *SourceMap::Empty() : *sources, call, request);
         });
   }
 

@@ -1,5 +1,6 @@
 #include "services/directory/api/directory_api.h"
 #include "services/directory/api/standard.h"
+#include "services/directory/domain/grants.h"
 #include "services/directory/domain/validate.h"
 #include "yagura/directory/v1/directory_service.pb.h"
 
@@ -8,8 +9,48 @@ namespace {
 
 using rpc::Call;
 
-absl::Status Check(const Parts& parts, v1::Source& source) {
+// Lines that reach a shared listener are anybody's until a source claims them. Who acts for some
+// customers alone can claim what their own credentials push, and nothing else: a serial number or a
+// network that belongs to another customer would take that customer's logs.
+absl::Status CheckClaim(const Call& call, const v1::Source& source) {
+  const std::string& credential = source.match().credential();
+  const std::string_view tenant = *store::TenantOf(source.name());
+  const auto owner = store::TenantOf(credential);
+  if (owner && *owner != tenant && *owner != kProvider) {
+    return InvalidField("source.match.credential", "must be one of the tenant or of the provider");
+  }
+  if (call.principal().TenantsFor("directory.sources.create").all) return absl::OkStatus();
+  if (owner && *owner == tenant) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kPermissionDenied, "CLAIM_OF_SHARED_LINES",
+                   "a source that takes other lines than those pushed with a credential of its "
+                   "tenant can only be set by staff of all tenants");
+}
+
+// Two customers cannot have the same lines. Seen through the projection: of two that are made
+// within the same moment, ingestion says that they clash.
+absl::Status CheckOtherTenants(const Parts& parts, const v1::Source& source) {
+  if (source.disabled()) return absl::OkStatus();
+  const std::string match = source.match().SerializeAsString();
+  const std::string_view tenant = *store::TenantOf(source.name());
+  store::ListQuery query{.parent = "tenants/-", .page_size = 1000};
+  do {
+    YAGURA_ASSIGN_OR_RETURN(const auto page, parts.store->sources.everywhere.List(
+                                                 query, store::TenantScope{.all = true}));
+    for (const v1::Source& other : page.items) {
+      if (other.disabled() || *store::TenantOf(other.name()) == tenant) continue;
+      if (other.match().SerializeAsString() != match) continue;
+      return MakeError(absl::StatusCode::kFailedPrecondition, "LINES_ALREADY_CLAIMED",
+                       "a source of another tenant has the same criteria");
+    }
+    query.page_token = page.next_page_token;
+  } while (!query.page_token.empty());
+  return absl::OkStatus();
+}
+
+absl::Status Check(const Parts& parts, const Call& call, v1::Source& source) {
   YAGURA_RETURN_IF_ERROR(Normalize(source));
+  YAGURA_RETURN_IF_ERROR(CheckClaim(call, source));
+  YAGURA_RETURN_IF_ERROR(CheckOtherTenants(parts, source));
   return parts.store->CheckSites(*store::TenantOf(source.name()), SitesOf(source), "site");
 }
 
@@ -18,7 +59,7 @@ absl::StatusOr<v1::Source> CreateSource(Parts& parts, const Call& call,
   v1::Source source = request.source();
   YAGURA_ASSIGN_OR_RETURN(*source.mutable_name(), NewName(request.parent(), "sources",
                                                           request.source_id(), "source_id", true));
-  YAGURA_RETURN_IF_ERROR(Check(parts, source));
+  YAGURA_RETURN_IF_ERROR(Check(parts, call, source));
   return parts.store->sources.store.Create(call.write_context(), std::move(source));
 }
 
@@ -36,7 +77,7 @@ absl::StatusOr<v1::Source> UpdateSource(Parts& parts, const Call& call,
                                         const v1::UpdateSourceRequest& request) {
   return UpdateMasked<v1::Source>(call, parts.store->sources.store, request.source(),
                                   request.update_mask(), {},
-                                  [&parts](v1::Source& source) { return Check(parts, source); });
+                                  [&](v1::Source& source) { return Check(parts, call, source); });
 }
 
 absl::StatusOr<v1::DeleteSourceResponse> DeleteSource(Parts& parts, const Call& call,

@@ -15,7 +15,7 @@ constexpr int kMaxPage = 1000;
 }  // namespace
 
 StatusOr<v1::ListQuarantinedSourcesResponse> ListQuarantinedSources(
-    const Quarantine& quarantine, const rpc::Call& call,
+    const Quarantine& quarantine, const SourceMap& sources, const rpc::Call& call,
     const v1::ListQuarantinedSourcesRequest& request) {
   if (request.page_size() < 0) return InvalidField("page_size", "must not be negative");
   size_t from = 0;
@@ -29,7 +29,7 @@ StatusOr<v1::ListQuarantinedSourcesResponse> ListQuarantinedSources(
   if (!call.scope().Contains(kQuarantineTenant)) return response;
   const auto page = static_cast<size_t>(
       request.page_size() == 0 ? kDefaultPage : std::min(request.page_size(), kMaxPage));
-  const auto list = quarantine.List();
+  const auto list = quarantine.List(sources);
   for (size_t i = from; i < list.size() && i < from + page; ++i) {
     *response.add_quarantined_sources() = list[i];
   }

@@ -8,9 +8,10 @@
 namespace yagura::ingestion {
 
 class Quarantine;
+class SourceMap;
 
 absl::StatusOr<v1::ListQuarantinedSourcesResponse> ListQuarantinedSources(
-    const Quarantine& quarantine, const rpc::Call& call,
+    const Quarantine& quarantine, const SourceMap& sources, const rpc::Call& call,
     const v1::ListQuarantinedSourcesRequest& request);
 
 }  // namespace yagura::ingestion

@@ -70,7 +70,9 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
     }
   }
   if (target == nullptr && state.tenant.empty()) {
-    quarantine_->Note(state.sender, *parsed, receive_time);
+    const bool refused =
+        state.sources.Find(parsed->device_serial, parsed->event.virtual_context) != nullptr;
+    quarantine_->Note(state.sender, *parsed, refused, receive_time);
   }
 
   Lane& lane = LaneFor(target, state);

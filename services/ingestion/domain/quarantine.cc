@@ -10,24 +10,28 @@
 
 namespace yagura::ingestion {
 
-void Quarantine::Note(const Sender& sender, const ParsedLine& line, TimePoint receive_time) {
+void Quarantine::Note(const Sender& sender, const ParsedLine& line, bool refused,
+                      TimePoint receive_time) {
   const std::string id =
-      event::BatchIdOf({sender.listener, sender.address.bytes(), sender.credential});
+      event::BatchIdOf({sender.listener, sender.address.bytes(), sender.credential,
+                        line.device_serial, line.event.virtual_context});
   const std::lock_guard lock(mutex_);
   auto found = senders_.find(id);
   if (found == senders_.end()) {
     MakeRoom();
     found = senders_.try_emplace(id).first;
-    v1::QuarantinedSource& fresh = found->second;
+    found->second.sender = sender;
+    v1::QuarantinedSource& fresh = found->second.shown;
     fresh.set_name(fmt::format("tenants/{}/quarantinedSources/{}", kQuarantineTenant, id));
     fresh.set_listener(sender.listener);
     fresh.set_address(sender.address.ToString());
     fresh.set_credential(sender.credential);
+    fresh.set_device_serial(ToValidUtf8(line.device_serial));
+    fresh.set_virtual_context(ToValidUtf8(line.event.virtual_context));
     *fresh.mutable_first_time() = ToProto(receive_time);
   }
-  v1::QuarantinedSource& source = found->second;
-  source.set_device_serial(ToValidUtf8(line.device_serial));
-  source.set_virtual_context(ToValidUtf8(line.event.virtual_context));
+  found->second.refused = refused;
+  v1::QuarantinedSource& source = found->second.shown;
   source.set_host(ToValidUtf8(line.event.host));
   source.set_product(std::string(line.event.product));
   source.set_line_count(source.line_count() + 1);
@@ -40,17 +44,23 @@ void Quarantine::Note(const Sender& sender, const ParsedLine& line, TimePoint re
 
 void Quarantine::MakeRoom() {
   if (senders_.size() < kMaxSenders) return;
-  const auto time = [](const auto& entry) { return FromProto(entry.second.last_time()); };
+  const auto time = [](const auto& entry) { return FromProto(entry.second.shown.last_time()); };
   senders_.erase(std::min_element(senders_.begin(), senders_.end(),
                                   [&](const auto& a, const auto& b) { return time(a) < time(b); }));
 }
 
-std::vector<v1::QuarantinedSource> Quarantine::List() const {
+std::vector<v1::QuarantinedSource> Quarantine::List(const SourceMap& sources) const {
   std::vector<v1::QuarantinedSource> list;
   {
     const std::lock_guard lock(mutex_);
     list.reserve(senders_.size());
-    for (const auto& [id, source] : senders_) list.push_back(source);
+    for (const auto& [id, entry] : senders_) {
+      const auto& shown = entry.shown;
+      const SenderSources known = sources.ForSender(entry.sender);
+      if (entry.refused || known.Find(shown.device_serial(), shown.virtual_context()) == nullptr) {
+        list.push_back(shown);
+      }
+    }
   }
   std::sort(list.begin(), list.end(), [](const auto& a, const auto& b) {
     return std::tuple(b.line_count(), std::string_view(a.name())) <

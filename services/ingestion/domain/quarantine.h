@@ -11,23 +11,30 @@
 
 namespace yagura::ingestion {
 
-// Senders whose lines fit no source, so that somebody can see and assign them. Bounded: the sender
-// that was silent for longest gives way. Thread-safe.
+// Senders whose lines fit no source, so that somebody can see and assign them: told apart by
+// listener, address and credential, and by the device that their lines name, since a relay sends
+// for many. Bounded: the sender that was silent for longest gives way. Thread-safe.
 class Quarantine {
  public:
   static constexpr size_t kMaxSenders = 1000;
   static constexpr int kMaxSamples = 5;
   static constexpr size_t kMaxSampleBytes = 1024;
 
-  void Note(const Sender& sender, const ParsedLine& line, TimePoint receive_time);
-  // By lines, the busiest first.
-  std::vector<v1::QuarantinedSource> List() const;
+  // `refused`: a source fits, but the sender must not write for its tenant.
+  void Note(const Sender& sender, const ParsedLine& line, bool refused, TimePoint receive_time);
+  // By lines, the busiest first; without those that fitted no source and that `sources` maps now.
+  std::vector<v1::QuarantinedSource> List(const SourceMap& sources) const;
 
  private:
+  struct Entry {
+    Sender sender;
+    bool refused = false;  // the last line
+    v1::QuarantinedSource shown;
+  };
   void MakeRoom();
 
   mutable std::mutex mutex_;
-  std::map<std::string, v1::QuarantinedSource> senders_;  // by id
+  std::map<std::string, Entry> senders_;  // by id
 };
 
 }  // namespace yagura::ingestion

@@ -92,6 +92,25 @@ StatusOr<Socket> Bind(std::string_view address, int type) {
   return socket;
 }
 
+Status CheckFree(std::string_view address, int type) {
+  YAGURA_ASSIGN_OR_RETURN(const Place place, ParsePlace(address));
+  const Socket probe(::socket(place.storage.ss_family, type | SOCK_CLOEXEC, 0));
+  if (probe.fd() < 0) return SocketError("make a socket for", address);
+  const int on = 1;
+  const int off = 0;
+  // Connections of a listener that has ended must not hold up its successor.
+  if (type == SOCK_STREAM) {
+    ::setsockopt(probe.fd(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  }
+  if (place.storage.ss_family == AF_INET6) {
+    ::setsockopt(probe.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
+  }
+  if (::bind(probe.fd(), reinterpret_cast<const sockaddr*>(&place.storage), place.size) != 0) {
+    return SocketError("bind", address);
+  }
+  return absl::OkStatus();
+}
+
 std::string BoundAddress(const Socket& socket) {
   sockaddr_storage storage{};
   socklen_t size = sizeof storage;

@@ -322,6 +322,7 @@ StatusOr<std::unique_ptr<Listener>> MakeTcpListener(const ListenerOptions& asked
   }
   std::vector<Socket> sockets;
   std::string address = options.address;
+  YAGURA_RETURN_IF_ERROR(CheckFree(address, SOCK_STREAM));
   for (int i = 0; i < options.threads; ++i) {
     YAGURA_ASSIGN_OR_RETURN(Socket socket, Bind(address, SOCK_STREAM));
     address = BoundAddress(socket);  // the others share the port

@@ -190,6 +190,7 @@ StatusOr<std::unique_ptr<Listener>> MakeUdpListener(const ListenerOptions& optio
                                                     const ListenerParts& parts) {
   std::vector<Socket> sockets;
   std::string address = options.address;
+  YAGURA_RETURN_IF_ERROR(CheckFree(address, SOCK_DGRAM));
   for (int i = 0; i < options.threads; ++i) {
     YAGURA_ASSIGN_OR_RETURN(Socket socket, Bind(address, SOCK_DGRAM));
     const int on = 1;

@@ -201,6 +201,46 @@ TEST_F(DirectoryTest, ASourceMapsASender) {
   EXPECT_THAT(Call(&Stub::CreateSource, request), StatusIs(StatusCode::kInvalidArgument));
 }
 
+TEST_F(DirectoryTest, OneCustomerCannotTakeTheLinesOfAnother) {
+  AddTenant("acme");
+  AddTenant("beta");
+  v1::CreateSourceRequest request;
+  request.set_parent("tenants/acme");
+  request.set_source_id("fw");
+  request.mutable_source()->mutable_match()->set_device_serial("FGT60FTK00000001");
+  ASSERT_THAT(Call(&Stub::CreateSource, request), IsOk());
+
+  const std::string engineer = AddUser("beta", "mallory", "engineer");
+  request.set_parent("tenants/beta");
+  EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request),
+              StatusIs(StatusCode::kPermissionDenied));
+  request.mutable_source()->mutable_match()->set_virtual_context("root");
+  EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request),
+              StatusIs(StatusCode::kPermissionDenied));
+  request.mutable_source()->mutable_match()->set_credential("tenants/acme/apiKeys/relay");
+  EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request),
+              StatusIs(StatusCode::kInvalidArgument));
+
+  // What its own key pushes is its own to map.
+  request.mutable_source()->mutable_match()->set_credential("tenants/beta/apiKeys/relay");
+  EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request), IsOk());
+}
+
+TEST_F(DirectoryTest, StaffCannotGiveTheSameLinesToTwoCustomers) {
+  AddTenant("acme");
+  AddTenant("beta");
+  v1::CreateSourceRequest request;
+  request.set_parent("tenants/acme");
+  request.set_source_id("fw");
+  request.mutable_source()->mutable_match()->set_device_serial("FGT60FTK00000001");
+  ASSERT_THAT(Call(&Stub::CreateSource, request), IsOk());
+  request.set_parent("tenants/beta");
+  EXPECT_THAT(Call(&Stub::CreateSource, request), StatusIs(StatusCode::kFailedPrecondition));
+  // One box may serve both: the context tells whose line it is.
+  request.mutable_source()->mutable_match()->set_virtual_context("beta");
+  EXPECT_THAT(Call(&Stub::CreateSource, request), IsOk());
+}
+
 TEST_F(DirectoryTest, ACustomerSeesItselfAndNothingElse) {
   AddTenant("acme");
   AddTenant("beta");

@@ -237,6 +237,18 @@ TEST_F(ListenersTest, ASilentTcpConnectionIsClosedAndItsLastLineKept) {
       std::string::npos);
 }
 
+TEST_F(ListenersTest, APlaceThatIsTakenIsNotShared) {
+  for (const bool tcp : {true, false}) {
+    const std::string address = Listen(tcp);
+    ListenerOptions options;
+    options.name = "second";
+    options.address = address;
+    options.threads = 2;
+    const auto second = tcp ? MakeTcpListener(options, parts_) : MakeUdpListener(options, parts_);
+    EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable) << address;
+  }
+}
+
 TEST_F(ListenersTest, ThoseWhoHoardBegunLinesAreClosedAndNobodyElse) {
   ListenerOptions options;
   options.max_pending_bytes = 1 << 20;
@@ -283,7 +295,7 @@ TEST_F(ListenersTest, LinesOfUnknownSendersAreKeptInQuarantineAndShown) {
   client.Send("<13>Nov 21 09:15:42 srv app: hello\n");
   ASSERT_TRUE(EventuallyStored(1));
   EXPECT_EQ(Stored()[0].tenant(), "quarantine");
-  const auto senders = parts_.quarantine->List();
+  const auto senders = parts_.quarantine->List(*SourceMap::Empty());
   ASSERT_EQ(senders.size(), 1u);
   EXPECT_EQ(senders[0].address(), "127.0.0.1");
   EXPECT_EQ(senders[0].listener(), "syslog_tcp");

@@ -91,6 +91,26 @@ TEST(SourceMapTest, ZonesFallBackToSiteAndTenant) {
             SourceZone::Find("Europe/Berlin").value());
 }
 
+TEST(QuarantineTest, DevicesBehindOneRelayAreToldApartUntilTheyAreAssigned) {
+  Quarantine quarantine;
+  ParsedLine line;
+  line.event.raw = std::string_view("raw line");
+  for (const std::string_view serial : {"SN1", "SN2", "SN2"}) {
+    line.device_serial = serial;
+    quarantine.Note(From("10.0.0.1"), line, false, TimePoint(std::chrono::seconds(1000)));
+  }
+  const auto list = quarantine.List(*SourceMap::Empty());
+  ASSERT_EQ(list.size(), 2u);
+  EXPECT_EQ(list[0].device_serial(), "SN2");
+  EXPECT_EQ(list[1].device_serial(), "SN1");
+
+  std::vector<dv1::Source> sources{Source("tenants/a/sources/box")};
+  sources.back().mutable_match()->set_device_serial("SN2");
+  const auto rest = quarantine.List(*SourceMap::Build(sources, {}, nullptr));
+  ASSERT_EQ(rest.size(), 1u);
+  EXPECT_EQ(rest[0].device_serial(), "SN1");
+}
+
 TEST(QuarantineTest, IsBoundedAndKeepsTheRecentSenders) {
   Quarantine quarantine;
   ParsedLine line;
@@ -98,12 +118,12 @@ TEST(QuarantineTest, IsBoundedAndKeepsTheRecentSenders) {
   line.device_serial = "SN9";
   for (int i = 0; i < 1500; ++i) {
     const std::string address = "10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250);
-    quarantine.Note(From(address.c_str()), line, TimePoint(std::chrono::seconds(1000 + i)));
+    quarantine.Note(From(address.c_str()), line, false, TimePoint(std::chrono::seconds(1000 + i)));
   }
   for (int i = 0; i < 7; ++i) {
-    quarantine.Note(From("10.0.5.249"), line, TimePoint(std::chrono::seconds(5000 + i)));
+    quarantine.Note(From("10.0.5.249"), line, false, TimePoint(std::chrono::seconds(5000 + i)));
   }
-  const auto list = quarantine.List();
+  const auto list = quarantine.List(*SourceMap::Empty());
   ASSERT_EQ(list.size(), Quarantine::kMaxSenders);
   EXPECT_EQ(list[0].address(), "10.0.5.249");
   EXPECT_EQ(list[0].line_count(), 8u);
