@@ -19,6 +19,13 @@ TEST(Roles, OnlyApproversAndAdministratorsApproveChanges) {
               testing::UnorderedElementsAre("approver", "customer-approver", "admin"));
 }
 
+TEST(Roles, ApiKeysAreForAdministratorsAlone) {
+  for (const char* verb : {"list", "get", "create", "update", "delete", "rotate"}) {
+    EXPECT_THAT(RolesWith(std::string("directory.api_keys.") + verb),
+                testing::UnorderedElementsAre("admin", "service"));
+  }
+}
+
 TEST(Roles, OnlyEngineersAndAdministratorsRevealSnapshots) {
   EXPECT_THAT(RolesWith("config.snapshots.reveal"),
               testing::UnorderedElementsAre("engineer", "admin"));
@@ -40,7 +47,7 @@ TEST(Roles, CustomersNeverSeeInternalComments) {
 TEST(Roles, ViewersChangeNothing) {
   for (const char* permission :
        {"ticketing.tickets.update", "config.changes.submit", "detection.rules.create",
-        "directory.users.create", "directory.apiKeys.list", "notification.contacts.test",
+        "directory.users.create", "directory.api_keys.list", "notification.contacts.test",
         "notification.alerts.acknowledge", "config.credentials.list"}) {
     EXPECT_FALSE(RoleGrants("viewer", permission)) << permission;
     EXPECT_FALSE(RoleGrants("customer-viewer", permission)) << permission;
@@ -48,6 +55,17 @@ TEST(Roles, ViewersChangeNothing) {
   EXPECT_TRUE(RoleGrants("viewer", "ticketing.tickets.list"));
   for (const std::string& role : Roles())
     EXPECT_TRUE(RoleGrants(role, "directory.self.get")) << role;
+}
+
+TEST(Roles, ACollectorPushesEventsAndDoesNothingElse) {
+  EXPECT_THAT(RolesWith("ingestion.events.push"),
+              testing::UnorderedElementsAre("engineer", "collector", "admin", "service"));
+  for (const char* permission :
+       {"ingestion.quarantinedSources.list", "archive.events.search", "archive.events.tail",
+        "directory.tenants.get", "directory.sources.list", "directory.api_keys.create",
+        "ticketing.tickets.create", "config.devices.list", "detection.findings.list"}) {
+    EXPECT_FALSE(RoleGrants("collector", permission)) << permission;
+  }
 }
 
 TEST(Roles, AnUnknownRoleGrantsNothingAndAPatternIsNoPermission) {
