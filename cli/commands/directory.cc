@@ -32,6 +32,21 @@ directory::v1::RoleGrant ParseGrant(const std::string& text) {
   return grant;
 }
 
+// "viewer, analyst@acme,globex, admin@*" of a User or an ApiKey.
+template <typename Account>
+TableColumn RolesColumn() {
+  const auto text = [](const google::protobuf::Message& message) {
+    std::vector<std::string> roles;
+    for (const auto& grant : dynamic_cast<const Account&>(message).roles()) {
+      roles.push_back(grant.tenants().empty()
+                          ? grant.role()
+                          : fmt::format("{}@{}", grant.role(), Join(grant.tenants(), ",")));
+    }
+    return Join(roles, ", ");
+  };
+  return {"ROLES", "roles", 60, text};
+}
+
 constexpr char kRoleHelp[] = "ROLE in the own tenant, ROLE@TENANT,TENANT or ROLE@*; may come again";
 
 // `group import FILE`: one create request as JSON a line, {"site_id": "tokyo", "site": {...}}; the
@@ -174,7 +189,7 @@ void AddUserCommands(Program& program) {
            {"EMAIL", "email"},
            {"DISPLAY NAME", "display_name"},
            {"STATE", "state"},
-           {"ROLES", "roles.role"}},
+           RolesColumn<directory::v1::User>()},
           &Stub::ListUsers);
   CLI::App& create = *group.add_subcommand("create", "Add a person");
   auto options = std::make_shared<Options>();
@@ -215,7 +230,25 @@ void AddUserCommands(Program& program) {
       &Stub::CreateUser);
 }
 
-void AddKeyCommands(Program& program) {
+// Prints the answer; with a file the secret goes there, readable by the owner alone.
+template <typename Response>
+absl::Status ShowSecret(const Program& program, const std::string& file_name, Response& response) {
+  if (!file_name.empty()) {
+    const mode_t before = umask(077);
+    std::ofstream file(file_name, std::ios::trunc);
+    umask(before);
+    if (!(file << response.secret() << "\n") || !file.flush()) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
+                       fmt::format("cannot write {}: the secret of {} is lost, rotate the key",
+                                   file_name, response.api_key().name()));
+    }
+    response.clear_secret();
+  }
+  program.Print(response);
+  return absl::OkStatus();
+}
+
+void AddKeyCreate(Program& program, CLI::App& group) {
   struct Options {
     std::string tenant;
     std::string id;
@@ -223,14 +256,6 @@ void AddKeyCommands(Program& program) {
     std::vector<std::string> roles;
     std::string secret_file;
   };
-  CLI::App& group = program.Group("key", "API keys of machines");
-  AddList(program, group, "API keys, without their secrets",
-          {{"NAME", "name", 80},
-           {"DISPLAY NAME", "display_name"},
-           {"ROLES", "roles.role"},
-           {"EXPIRES", "expire_time"},
-           {"DISABLED", "disabled"}},
-          &Stub::ListApiKeys);
   CLI::App& create = *group.add_subcommand("create", "Make a key; its secret is shown once");
   auto options = std::make_shared<Options>();
   create.add_option("id", options->id, "Key id")->required();
@@ -249,22 +274,142 @@ void AddKeyCommands(Program& program) {
     }
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::CreateApiKey, request));
-    if (!options->secret_file.empty()) {
-      const mode_t before = umask(077);
-      std::ofstream file(options->secret_file, std::ios::trunc);
-      umask(before);
-      if (!(file << response.secret() << "\n") || !file.flush()) {
-        return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
-                         fmt::format("cannot write {}: the key {} exists, delete it",
-                                     options->secret_file, response.api_key().name()));
-      }
-      response.clear_secret();
-    }
-    program.Print(response);
-    return absl::OkStatus();
+    return ShowSecret(program, options->secret_file, response);
   });
+}
+
+void AddKeyRotate(Program& program, CLI::App& group) {
+  struct Options {
+    std::string name;
+    int grace_hours = 24;
+    std::string secret_file;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& rotate = *group.add_subcommand(
+      "rotate", "Give a key a new secret; the old one stays good for a while");
+  rotate.add_option("name", options->name, "tenants/TENANT/apiKeys/KEY")->required();
+  rotate.add_option("--grace-hours", options->grace_hours, "For how long; 0: not at all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 24 * 30));
+  rotate.add_option("--secret-file", options->secret_file,
+                    "Write the secret to this file (mode 0600) instead of showing it");
+  program.DoConnected(rotate, [&program, options](Client& client) -> absl::Status {
+    directory::v1::RotateApiKeyRequest request;
+    request.set_name(options->name);
+    request.mutable_grace_period()->set_seconds(3600LL * options->grace_hours);
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::RotateApiKey, request));
+    return ShowSecret(program, options->secret_file, response);
+  });
+}
+
+void AddKeyCommands(Program& program) {
+  CLI::App& group = program.Group("key", "API keys of machines");
+  AddList(program, group, "API keys, without their secrets",
+          {{"NAME", "name", 80},
+           {"DISPLAY NAME", "display_name"},
+           RolesColumn<directory::v1::ApiKey>(),
+           {"EXPIRES", "expire_time"},
+           {"DISABLED", "disabled"}},
+          &Stub::ListApiKeys);
+  AddKeyCreate(program, group);
+  AddKeyRotate(program, group);
   AddNamed(program, group, "delete", "Remove a key", "apiKeys", {}, &Stub::DeleteApiKey);
   // A secret that nobody sees is of no use, so keys are not imported.
+}
+
+struct AssetOptions {
+  std::string tenant;
+  std::string id;
+  std::string host_name;
+  std::string site;
+  std::vector<std::string> addresses;
+  std::vector<std::string> products;
+  std::string exposure;
+};
+
+absl::StatusOr<directory::v1::CreateAssetRequest> MakeAssetRequest(const AssetOptions& options) {
+  directory::v1::CreateAssetRequest request;
+  request.set_parent(TenantParent(options.tenant));
+  request.set_asset_id(options.id);
+  auto& asset = *request.mutable_asset();
+  asset.set_host_name(options.host_name);
+  for (const auto& text : options.addresses) {
+    auto& address = *asset.add_addresses();
+    address.set_site(options.site);
+    address.set_address(text);
+  }
+  for (const auto& product : options.products) asset.add_products(product);
+  if (!options.exposure.empty()) {
+    directory::v1::Exposure exposure{};
+    if (!directory::v1::Exposure_Parse("EXPOSURE_" + ToUpper(options.exposure), &exposure)) {
+      return InvalidField("exposure", "is not one of internal, partner, internet");
+    }
+    asset.set_exposure(exposure);
+  }
+  SetRequestId(request);
+  return request;
+}
+
+void AddAssetCreate(Program& program, CLI::App& group) {
+  auto options = std::make_shared<AssetOptions>();
+  CLI::App& create = *group.add_subcommand("create", "Add an asset");
+  create.add_option("id", options->id, "Asset id")->required();
+  create.add_option("--tenant", options->tenant, "Tenant id")->required();
+  create.add_option("--host-name", options->host_name, "Host name");
+  create.add_option("--site", options->site, "Site id of its addresses");
+  create.add_option("--address", options->addresses, "IP address; may come again");
+  create.add_option("--product", options->products, "Product, CPE-like; may come again");
+  create.add_option("--exposure", options->exposure, "internal, partner or internet");
+  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    YAGURA_ASSIGN_OR_RETURN(const auto request, MakeAssetRequest(*options));
+    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateAsset, request));
+    program.Print(created);
+    return absl::OkStatus();
+  });
+}
+
+absl::Status PrintImport(const Program& program,
+                         const directory::v1::ImportAssetsResponse& response, bool dry_run) {
+  Renderer renderer(program.format(), {{"LINE", "line"},
+                                       {"ACTION", "action"},
+                                       {"ASSET", "asset", 80},
+                                       {"CHANGES", "changed_fields"},
+                                       {"ERROR", "error", 120}});
+  for (const auto& row : response.rows()) renderer.Add(row);
+  Write(renderer.Finish());
+  if (program.format() == Format::kTable) {
+    Write(fmt::format("{} created, {} updated, {} unchanged, {} failed{}\n", response.created(),
+                      response.updated(), response.unchanged(), response.failed(),
+                      dry_run ? " (dry run: nothing was done)" : ""));
+  }
+  return response.failed() == 0
+             ? absl::OkStatus()
+             : MakeError(absl::StatusCode::kAborted, "IMPORT_INCOMPLETE", "some rows were refused");
+}
+
+void AddAssetImport(Program& program, CLI::App& group) {
+  struct Options {
+    std::string tenant;
+    std::string file;
+    bool dry_run = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& import = *group.add_subcommand(
+      "import",
+      "Create and update assets from CSV: asset_id, host_name, site, addresses, products, ...");
+  import.add_option("file", options->file, "CSV file; - is standard input")->required();
+  import.add_option("--tenant", options->tenant, "Tenant id")->required();
+  import.add_flag("--dry-run", options->dry_run, "Tell what would be done and do nothing");
+  program.DoConnected(import, [&program, options](Client& client) -> absl::Status {
+    directory::v1::ImportAssetsRequest request;
+    request.set_parent(TenantParent(options->tenant));
+    request.set_dry_run(options->dry_run);
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_csv(), ReadInput(options->file, 8 << 20));
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto response, client.Call(&Stub::ImportAssets, request));
+    return PrintImport(program, response, options->dry_run);
+  });
 }
 
 void AddAssetCommands(Program& program) {
@@ -277,102 +422,14 @@ void AddAssetCommands(Program& program) {
            {"EXPOSURE", "exposure"},
            {"CRITICALITY", "criticality"}},
           &Stub::ListAssets);
-  struct CreateOptions {
-    std::string tenant;
-    std::string id;
-    std::string host_name;
-    std::string site;
-    std::vector<std::string> addresses;
-    std::vector<std::string> products;
-    std::string exposure;
-  };
-  auto options = std::make_shared<CreateOptions>();
-  CLI::App& create = *group.add_subcommand("create", "Add an asset");
-  create.add_option("id", options->id, "Asset id")->required();
-  create.add_option("--tenant", options->tenant, "Tenant id")->required();
-  create.add_option("--host-name", options->host_name, "Host name");
-  create.add_option("--site", options->site, "Site id of its addresses");
-  create.add_option("--address", options->addresses, "IP address; may come again");
-  create.add_option("--product", options->products, "Product, CPE-like; may come again");
-  create.add_option("--exposure", options->exposure, "internal, partner or internet");
-  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
-    directory::v1::CreateAssetRequest request;
-    request.set_parent(TenantParent(options->tenant));
-    request.set_asset_id(options->id);
-    auto& asset = *request.mutable_asset();
-    asset.set_host_name(options->host_name);
-    for (const auto& text : options->addresses) {
-      auto& address = *asset.add_addresses();
-      address.set_site(options->site);
-      address.set_address(text);
-    }
-    for (const auto& product : options->products) asset.add_products(product);
-    if (!options->exposure.empty()) {
-      directory::v1::Exposure exposure{};
-      if (!directory::v1::Exposure_Parse("EXPOSURE_" + ToUpper(options->exposure), &exposure)) {
-        return InvalidField("exposure", "is not one of internal, partner, internet");
-      }
-      asset.set_exposure(exposure);
-    }
-    SetRequestId(request);
-    YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateAsset, request));
-    program.Print(created);
-    return absl::OkStatus();
-  });
-
-  struct ImportOptions {
-    std::string tenant;
-    std::string file;
-    bool dry_run = false;
-  };
-  auto import_options = std::make_shared<ImportOptions>();
-  CLI::App& import = *group.add_subcommand(
-      "import",
-      "Create and update assets from CSV: asset_id, host_name, site, addresses, products, ...");
-  import.add_option("file", import_options->file, "CSV file; - is standard input")->required();
-  import.add_option("--tenant", import_options->tenant, "Tenant id")->required();
-  import.add_flag("--dry-run", import_options->dry_run, "Tell what would be done and do nothing");
-  program.DoConnected(import, [&program, import_options](Client& client) -> absl::Status {
-    directory::v1::ImportAssetsRequest request;
-    request.set_parent(TenantParent(import_options->tenant));
-    request.set_dry_run(import_options->dry_run);
-    YAGURA_ASSIGN_OR_RETURN(*request.mutable_csv(), ReadInput(import_options->file, 8 << 20));
-    SetRequestId(request);
-    YAGURA_ASSIGN_OR_RETURN(const auto response, client.Call(&Stub::ImportAssets, request));
-    Renderer renderer(program.format(), {{"LINE", "line"},
-                                         {"ACTION", "action"},
-                                         {"ASSET", "asset", 80},
-                                         {"CHANGES", "changed_fields"},
-                                         {"ERROR", "error", 120}});
-    for (const auto& row : response.rows()) renderer.Add(row);
-    Write(renderer.Finish());
-    if (program.format() == Format::kTable) {
-      Write(fmt::format("{} created, {} updated, {} unchanged, {} failed{}\n", response.created(),
-                        response.updated(), response.unchanged(), response.failed(),
-                        import_options->dry_run ? " (dry run: nothing was done)" : ""));
-    }
-    return response.failed() == 0 ? absl::OkStatus()
-                                  : MakeError(absl::StatusCode::kAborted, "IMPORT_INCOMPLETE",
-                                              "some rows were refused");
-  });
+  AddAssetCreate(program, group);
+  AddAssetImport(program, group);
 }
 
-void AddSourceCommands(Program& program) {
-  CLI::App& group = program.Group("source", "Whose the log lines of a sender are");
-  AddList(program, group, "Sources",
-          {{"NAME", "name", 80},
-           {"LISTENER", "match.listener"},
-           {"CIDR", "match.cidr"},
-           {"CREDENTIAL", "match.credential"},
-           {"SERIAL", "match.device_serial"},
-           {"CONTEXT", "match.virtual_context"},
-           {"SITE", "site"},
-           {"DEVICE", "device"}},
-          &Stub::ListSources);
+void AddSourceCreate(Program& program, CLI::App& group) {
   struct Options {
     std::string tenant;
     std::string id;
-    directory::v1::SourceMatch match;
     std::string listener;
     std::string cidr;
     std::string credential;
@@ -417,9 +474,9 @@ void AddSourceCommands(Program& program) {
     program.Print(created);
     return absl::OkStatus();
   });
-  AddNamed(program, group, "delete", "Assign a sender to nobody again", "sources", {},
-           &Stub::DeleteSource);
+}
 
+void AddSourceUnknown(Program& program, CLI::App& group) {
   CLI::App& unknown =
       *group.add_subcommand("unknown", "Senders whose lines wait in the quarantine tenant");
   auto list = std::make_shared<ListOptions>();
@@ -438,6 +495,24 @@ void AddSourceCommands(Program& program) {
                       {"SAMPLE", "samples", 60}},
                      &ingestion::v1::IngestionService::Stub::ListQuarantinedSources);
   });
+}
+
+void AddSourceCommands(Program& program) {
+  CLI::App& group = program.Group("source", "Whose the log lines of a sender are");
+  AddList(program, group, "Sources",
+          {{"NAME", "name", 80},
+           {"LISTENER", "match.listener"},
+           {"CIDR", "match.cidr"},
+           {"CREDENTIAL", "match.credential"},
+           {"SERIAL", "match.device_serial"},
+           {"CONTEXT", "match.virtual_context"},
+           {"SITE", "site"},
+           {"DEVICE", "device"}},
+          &Stub::ListSources);
+  AddSourceCreate(program, group);
+  AddNamed(program, group, "delete", "Assign a sender to nobody again", "sources", {},
+           &Stub::DeleteSource);
+  AddSourceUnknown(program, group);
 }
 
 void AddWhoAmI(Program& program) {

@@ -34,6 +34,8 @@ struct Principal {
   // For a service: on whose behalf; its grants are then the intersection of both.
   std::string on_behalf_of;
   TimePoint expires{};
+  // When it showed who it is (the beginning of the log-in), to the microsecond.
+  TimePoint issued{};
 
   // Tenants in which the principal holds a role that grants `permission`.
   TenantSet TenantsFor(std::string_view permission) const;
@@ -41,8 +43,8 @@ struct Principal {
   bool is_service() const { return name.rfind("services/", 0) == 0; }
 };
 
-// viewer, analyst, engineer, approver, on-call, customer-viewer, customer-approver, admin, and
-// "service" for internal calls.
+// viewer, analyst, engineer, approver, on-call, customer-viewer, customer-approver, collector
+// (pushes events and does nothing else), admin, and "service" for internal calls.
 const std::vector<std::string>& Roles();
 // Whether a role grants a permission ("ticketing.tickets.update"). Unknown roles grant nothing.
 bool RoleGrants(std::string_view role, std::string_view permission);

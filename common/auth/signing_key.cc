@@ -22,12 +22,6 @@ const unsigned char* Bytes(std::string_view text) {
   return reinterpret_cast<const unsigned char*>(text.data());
 }
 
-std::string KeyId(std::string_view public_key) {
-  std::string hash(crypto_hash_sha256_BYTES, '\0');
-  crypto_hash_sha256(Bytes(hash), Bytes(public_key), public_key.size());
-  return HexEncode(hash).substr(0, 16);
-}
-
 void RequireSodium() {
   if (sodium_init() < 0) std::abort();  // no source of randomness: nothing can be safe
 }
@@ -60,13 +54,19 @@ absl::Status CreateSeedFile(const std::filesystem::path& file, const std::string
 
 }  // namespace
 
+std::string KeyIdOf(std::string_view public_key) {
+  std::string hash(crypto_hash_sha256_BYTES, '\0');
+  crypto_hash_sha256(Bytes(hash), Bytes(public_key), public_key.size());
+  return HexEncode(hash).substr(0, 16);
+}
+
 SigningKey SigningKey::Generate() {
   RequireSodium();
   SigningKey key;
   key.secret_key_.resize(crypto_sign_SECRETKEYBYTES);
   key.public_key_.resize(crypto_sign_PUBLICKEYBYTES);
   crypto_sign_keypair(Bytes(key.public_key_), Bytes(key.secret_key_));
-  key.key_id_ = KeyId(key.public_key_);
+  key.key_id_ = KeyIdOf(key.public_key_);
   return key;
 }
 
@@ -114,7 +114,7 @@ absl::StatusOr<SigningKey> SigningKey::FromSeed(std::string_view seed) {
   key.secret_key_.resize(crypto_sign_SECRETKEYBYTES);
   key.public_key_.resize(crypto_sign_PUBLICKEYBYTES);
   crypto_sign_seed_keypair(Bytes(key.public_key_), Bytes(key.secret_key_), Bytes(seed));
-  key.key_id_ = KeyId(key.public_key_);
+  key.key_id_ = KeyIdOf(key.public_key_);
   return key;
 }
 

@@ -3,6 +3,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,13 @@ constexpr std::string_view kInternalIssuer = "yagura-internal";
 // Internal tokens live 60 s; one that claims much more was not made by us.
 constexpr std::chrono::seconds kMaxInternalLifetime{120};
 
+// Longer than any token lives.
+constexpr std::chrono::hours kRememberRevocations{2};
+
+int64_t UnixMicroseconds(TimePoint time) {
+  return std::chrono::floor<std::chrono::microseconds>(time).time_since_epoch().count();
+}
+
 int64_t UnixSeconds(TimePoint time) {
   return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
@@ -36,6 +44,11 @@ absl::Status Invalid() {
 
 absl::Status Expired() {
   return MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_EXPIRED", "the token has expired");
+}
+
+absl::Status Revoked() {
+  return MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_REVOKED",
+                   "the token was revoked: log in again");
 }
 
 std::string GrantsJson(const std::vector<Grant>& grants) {
@@ -62,6 +75,7 @@ std::string GrantsJson(const std::vector<Grant>& grants) {
 struct Claims {
   std::string issuer;
   int64_t issued_at = 0;
+  int64_t issued_at_us = 0;  // ours, since a second is long; not in tokens of older releases
   int64_t not_before = 0;
   int64_t expires = 0;
   Principal principal;
@@ -141,6 +155,10 @@ bool ReadClaim(std::string_view key, simdjson::dom::element value, Claims& claim
   if (key == "sub") return ReadText(value, claims.principal.name);
   if (key == "obo") return ReadText(value, claims.principal.on_behalf_of);
   if (key == "iat") return ReadSeconds(value, claims.issued_at);
+  if (key == "iat_us") {
+    return value.get_int64().get(claims.issued_at_us) == simdjson::SUCCESS &&
+           claims.issued_at_us > 0 && claims.issued_at_us <= 9'000'000'000'000'000;
+  }
   if (key == "nbf") return ReadSeconds(value, claims.not_before);
   if (key == "exp") return ReadSeconds(value, claims.expires);
   if (key != "grants") return true;  // a newer issuer may say more than we understand
@@ -168,6 +186,9 @@ std::optional<Claims> ReadClaims(const std::string& json) {
     return std::nullopt;
   }
   claims.principal.expires = TimePoint(std::chrono::seconds(claims.expires));
+  claims.principal.issued = TimePoint(std::chrono::seconds(claims.issued_at));
+  const TimePoint exact{std::chrono::microseconds(claims.issued_at_us)};
+  if (UnixSeconds(exact) == claims.issued_at) claims.principal.issued = exact;
   return claims;
 }
 
@@ -193,9 +214,11 @@ std::string TokenIssuer::Issue(const Principal& principal, std::chrono::seconds 
   const int64_t now = UnixSeconds(clock_->Now());
   const std::string header =
       fmt::format(R"({{"alg":"EdDSA","typ":"JWT","kid":{}}})", QuoteJson(key_.key_id()));
+  const TimePoint issued = principal.issued == TimePoint{} ? clock_->Now() : principal.issued;
   std::string claims =
-      fmt::format(R"({{"iss":{},"sub":{},"iat":{},"nbf":{},"exp":{})", QuoteJson(issuer_),
-                  QuoteJson(principal.name), now, now, now + lifetime.count());
+      fmt::format(R"({{"iss":{},"sub":{},"iat":{},"iat_us":{},"nbf":{},"exp":{})",
+                  QuoteJson(issuer_), QuoteJson(principal.name), UnixSeconds(issued),
+                  UnixMicroseconds(issued), now, now + lifetime.count());
   if (!principal.on_behalf_of.empty()) {
     claims += fmt::format(R"(,"obo":{})", QuoteJson(principal.on_behalf_of));
   }
@@ -226,9 +249,17 @@ struct TokenVerifier::Impl {
                                                  [id](const Key& key) { return key.id == id; });
   }
 
+  bool IsRevoked(const Principal& principal) const {
+    std::shared_lock lock(mutex);
+    const auto found = revoked.find(principal.name);
+    return found != revoked.end() && principal.issued < found->second;
+  }
+
   std::shared_ptr<const Clock> clock;
   mutable std::shared_mutex mutex;
   StringMap<std::deque<Key>> issuers;
+  StringMap<TimePoint> revoked;  // by principal: what was issued before
+  std::atomic<uint64_t> generation{0};
 };
 
 TokenVerifier::TokenVerifier(std::shared_ptr<const Clock> clock) : impl_(std::make_shared<Impl>()) {
@@ -237,18 +268,40 @@ TokenVerifier::TokenVerifier(std::shared_ptr<const Clock> clock) : impl_(std::ma
 
 void TokenVerifier::Trust(std::string_view issuer, std::string_view public_key) {
   if (public_key.size() != crypto_sign_PUBLICKEYBYTES) return;
-  std::string hash(crypto_hash_sha256_BYTES, '\0');
-  crypto_hash_sha256(reinterpret_cast<unsigned char*>(hash.data()),
-                     reinterpret_cast<const unsigned char*>(public_key.data()), public_key.size());
-  std::string id = HexEncode(hash).substr(0, 16);
+  std::string id = KeyIdOf(public_key);
   std::unique_lock lock(impl_->mutex);
   auto& keys = impl_->issuers[std::string(issuer)];
   for (const auto& key : keys) {
     if (key.id == id) return;
   }
   keys.push_back({std::move(id), std::string(public_key)});
-  if (keys.size() > kMaxKeysPerIssuer) keys.pop_front();
+  if (keys.size() <= kMaxKeysPerIssuer) return;
+  keys.pop_front();
+  ++impl_->generation;
 }
+
+void TokenVerifier::TrustOnly(std::string_view issuer,
+                              const std::vector<std::string>& public_keys) {
+  for (const auto& key : public_keys) Trust(issuer, key);
+  std::unique_lock lock(impl_->mutex);
+  const auto gone = std::erase_if(impl_->issuers[std::string(issuer)], [&](const auto& key) {
+    return std::find(public_keys.begin(), public_keys.end(), key.public_key) == public_keys.end();
+  });
+  if (gone > 0) ++impl_->generation;
+}
+
+void TokenVerifier::Revoke(std::string_view principal, TimePoint before) {
+  const TimePoint forgotten = impl_->clock->Now() - kRememberRevocations;
+  if (before <= forgotten) return;
+  std::unique_lock lock(impl_->mutex);
+  TimePoint& known = impl_->revoked[std::string(principal)];
+  if (known >= before) return;
+  known = before;
+  ++impl_->generation;
+  std::erase_if(impl_->revoked, [&](const auto& item) { return item.second <= forgotten; });
+}
+
+uint64_t TokenVerifier::generation() const { return impl_->generation; }
 
 absl::StatusOr<Principal> TokenVerifier::Verify(std::string_view jwt,
                                                 const VerifyGate& gate) const {
@@ -275,6 +328,7 @@ absl::StatusOr<Principal> TokenVerifier::Verify(std::string_view jwt,
     return Invalid();
   }
   if (claims->expires + kSkew.count() <= now) return Expired();
+  if (impl_->IsRevoked(claims->principal)) return Revoked();
   return std::move(claims->principal);
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -32,6 +33,9 @@ class SigningKey {
   std::string key_id_;
 };
 
+// The id of a public key.
+std::string KeyIdOf(std::string_view public_key);
+
 bool VerifySignature(std::string_view public_key, std::string_view message,
                      std::string_view signature);
 
@@ -39,6 +43,7 @@ bool VerifySignature(std::string_view public_key, std::string_view message,
 class TokenIssuer {
  public:
   TokenIssuer(SigningKey key, std::string issuer, std::shared_ptr<const Clock> clock);
+  // `lifetime` from now on; issued at `principal.issued`, or now where that is not set.
   std::string Issue(const Principal& principal, std::chrono::seconds lifetime) const;
   const SigningKey& key() const { return key_; }
 
@@ -59,8 +64,15 @@ class TokenVerifier {
   explicit TokenVerifier(std::shared_ptr<const Clock> clock);
   // `public_key`: 32 bytes. Keys of one issuer may overlap while they rotate. Thread-safe.
   void Trust(std::string_view issuer, std::string_view public_key);
-  // UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED); never says which part was wrong. Nothing of the
-  // claims is read before the signature is found good.
+  // These keys of the issuer and no others: tokens of a key that is gone are refused from now on.
+  void TrustOnly(std::string_view issuer, const std::vector<std::string>& public_keys);
+  // Refuses what was issued to the principal before that time. Forgotten two hours later, when no
+  // token of that time is alive.
+  void Revoke(std::string_view principal, TimePoint before);
+  // Another number after each change of what is accepted: a verdict of before is worth nothing.
+  uint64_t generation() const;
+  // UNAUTHENTICATED (TOKEN_INVALID, TOKEN_EXPIRED, TOKEN_REVOKED); never says which part was wrong.
+  // Nothing of the claims is read before the signature is found good.
   absl::StatusOr<Principal> Verify(std::string_view jwt, const VerifyGate& gate = {}) const;
 
  private:

@@ -39,10 +39,12 @@ absl::StatusOr<std::shared_ptr<const auth::Principal>> Authenticator::Authentica
   }
   const std::string_view token = authorization.substr(kScheme.size());
   const TimePoint now = clock_->Now();
+  const uint64_t generation = verifier_->generation();
   {
     const std::shared_lock lock(mutex_);
     const auto found = known_.find(token);
-    if (found != known_.end() && now < found->second.until) return found->second.principal;
+    const bool known = found != known_.end() && now < found->second.until;
+    if (known && found->second.generation == generation) return found->second.principal;
   }
   // Taken before the check and given back where it was good, so that bad tokens sent at once count
   // like bad tokens in a row.
@@ -58,14 +60,16 @@ absl::StatusOr<std::shared_ptr<const auth::Principal>> Authenticator::Authentica
                                     "too many bad tokens have come from this address"),
                           wait);
   });
-  // An expired token was ours: its sender is late, not guessing.
-  const bool good = verified.ok() || ErrorReason(verified.status()) == "TOKEN_EXPIRED";
+  // What was ours once comes from somebody who is late, not guessing.
+  const std::string reason = verified.ok() ? "" : ErrorReason(verified.status());
+  const bool good = verified.ok() || reason == "TOKEN_EXPIRED" || reason == "TOKEN_REVOKED";
   if (good) bad_signatures_.Give(taken_from, 1);
   if (!verified.ok()) return verified.status();
   auto principal = std::make_shared<const auth::Principal>(std::move(*verified));
   const std::unique_lock lock(mutex_);
   if (known_.size() >= kMaxKnown) known_.clear();
-  known_[std::string(token)] = {principal, std::min(principal->expires, now + kRemember)};
+  known_[std::string(token)] = {principal, std::min(principal->expires, now + kRemember),
+                                generation};
   return principal;
 }
 

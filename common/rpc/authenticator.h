@@ -21,10 +21,10 @@ namespace yagura::rpc {
 std::string HomeTenantOf(const auth::Principal& principal);
 
 // Turns the `authorization` header of a call into a principal. Remembers the tokens of the last
-// minute, since checking a signature costs more than most calls. Bad signatures are counted for
-// each peer and signing key, and above 20 a second (twice as many at once) not even looked at: who
-// has a key that is not published, as services among themselves do, is not kept out by others who
-// come from the same address. Thread-safe.
+// minute, for as long as no key and no token is revoked, since checking a signature costs more than
+// most calls. Bad signatures are counted for each peer and signing key, and above 20 a second
+// (twice as many at once) not even looked at: who has a key that is not published, as services
+// among themselves do, is not kept out by others who come from the same address. Thread-safe.
 class Authenticator {
  public:
   // `checks`: signatures that were checked.
@@ -39,6 +39,7 @@ class Authenticator {
   struct Known {
     std::shared_ptr<const auth::Principal> principal;
     TimePoint until;
+    uint64_t generation;  // of the verifier
   };
   const std::shared_ptr<auth::TokenVerifier> verifier_;
   const std::shared_ptr<const Clock> clock_;

@@ -12,6 +12,7 @@
 #include "grpcpp/client_context.h"
 
 #include "common/redis/pool.h"
+#include "common/rpc/revocations.h"
 #include "common/status/status.h"
 #include "common/store/change_feed.h"
 #include "common/text/text.h"
@@ -159,8 +160,8 @@ ServerOptions ReadServerOptions(config::SettingsReader& reader) {
   return o;
 }
 
-// Fetches the directory's keys, so that a rotated key is known before the first token signed with
-// it is an hour old.
+// Fetches the directory's keys: a new one is known at the latest a minute after it is in use, and
+// one that the directory does not name any more is trusted no longer than that.
 struct PlatformHost::KeyFollower {
   KeyFollower(std::shared_ptr<Channels> channels_in,
               std::shared_ptr<auth::TokenVerifier> verifier_in, Logger logger_in)
@@ -189,8 +190,11 @@ struct PlatformHost::KeyFollower {
       return false;
     }
     // Its keys are for people and machines; it has no say in who is a service.
-    for (const auto& key : response.keys()) verifier->Trust(kPeopleIssuer, key.public_key());
-    return response.keys_size() > 0;
+    std::vector<std::string> keys;
+    for (const auto& key : response.keys()) keys.push_back(key.public_key());
+    if (keys.empty()) return false;
+    verifier->TrustOnly(kPeopleIssuer, keys);
+    return true;
   }
 
   void Run() {
@@ -252,11 +256,14 @@ absl::StatusOr<std::unique_ptr<PlatformHost>> PlatformHost::Make(const PlatformS
   }
   p.feed = std::make_shared<store::FeedFollower>(p.state, p.logger);
   p.feed->Start();
+  host->revocations_ =
+      std::make_unique<RevocationFollower>(p.state, p.verifier, p.logger.Named("auth/revocations"));
   return host;
 }
 
 PlatformHost::~PlatformHost() {
   key_follower_.reset();
+  revocations_.reset();
   if (shared_.feed) shared_.feed->Stop();
 }
 

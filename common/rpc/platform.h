@@ -46,6 +46,8 @@ struct PlatformSettings {
 // The section "grpc".
 ServerOptions ReadServerOptions(config::SettingsReader& reader);
 
+class RevocationFollower;
+
 // The shared parts of one process, from which each App gets its Platform: the same pools, feed,
 // metrics and verifier, but channels that speak in its own name. Outlives the Server.
 class PlatformHost {
@@ -76,6 +78,7 @@ class PlatformHost {
   std::map<std::string, std::string> addresses_;
   std::vector<std::shared_ptr<Channels>> channels_;
   std::unique_ptr<KeyFollower> key_follower_;
+  std::unique_ptr<RevocationFollower> revocations_;
 };
 
 }  // namespace yagura::rpc

@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 
 #include "common/redis/pool.h"
+#include "common/rpc/revocations.h"
 #include "common/status/status.h"
 #include "services/directory/api/directory_api.h"
 #include "services/directory/storage/bootstrap.h"
@@ -14,6 +15,17 @@ namespace {
 
 constexpr std::chrono::seconds kWaitForRedis{60};
 constexpr std::chrono::milliseconds kRetry{250};
+
+// The key that signed before, where its file lies beside the present one's.
+absl::StatusOr<std::vector<std::string>> RetiredKeys(const std::filesystem::path& signing_key) {
+  const std::filesystem::path file = signing_key.string() + ".previous";
+  std::vector<std::string> keys;
+  std::error_code error;
+  if (!std::filesystem::exists(file, error)) return keys;
+  YAGURA_ASSIGN_OR_RETURN(const auto key, auth::SigningKey::LoadOrCreate(file));
+  keys.push_back(key.public_key());
+  return keys;
+}
 
 class App final : public rpc::App {
  public:
@@ -61,11 +73,21 @@ class App final : public rpc::App {
 
 }  // namespace
 
+absl::Status EndTokens(Parts& parts, std::string_view principal) {
+  const TimePoint now = parts.clock->Now();
+  YAGURA_RETURN_IF_ERROR(rpc::RecordRevocation(*parts.state, principal, now));
+  parts.verifier->Revoke(principal, now);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
                                                  const rpc::Platform& platform) {
   YAGURA_ASSIGN_OR_RETURN(
       auto key, auth::SigningKey::LoadOrCreate(platform.data_dir / settings.signing_key_file));
   platform.verifier->Trust(kTokenIssuer, key.public_key());
+  YAGURA_ASSIGN_OR_RETURN(const auto retired,
+                          RetiredKeys(platform.data_dir / settings.signing_key_file));
+  for (const auto& public_key : retired) platform.verifier->Trust(kTokenIssuer, public_key);
   Parts parts{
       .settings = settings,
       .state = platform.state,
@@ -77,6 +99,8 @@ absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
       .throttle = std::make_unique<LoginThrottle>(platform.state, settings.throttle),
       .issuer = std::make_unique<auth::TokenIssuer>(std::move(key), std::string(kTokenIssuer),
                                                     platform.clock),
+      .verifier = platform.verifier,
+      .retired_keys = retired,
       .logins = platform.metrics->GetCounter("yagura_directory_logins_total",
                                              "Tokens given for passwords and API keys"),
       .failed_logins = platform.metrics->GetCounter("yagura_directory_failed_logins_total",

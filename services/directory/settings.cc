@@ -11,7 +11,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
   settings.token_lifetime =
       reader.Duration("token_lifetime", settings.token_lifetime, minutes(1), hours(1),
-                      "How long a token lives; a disabled user's rights end within this time.");
+                      "How long a token lives; changed roles count from the next token on.");
   settings.admin_key_file =
       reader.String("admin_key_file", settings.admin_key_file.string(),
                     "File for the first administrator's API key, made at the first start (0600).");

@@ -1,3 +1,4 @@
+#include "common/clock/proto_time.h"
 #include "services/directory/api/directory_api.h"
 #include "services/directory/api/standard.h"
 #include "services/directory/domain/grants.h"
@@ -9,8 +10,36 @@ namespace {
 
 using rpc::Call;
 
+constexpr std::chrono::hours kGracePeriod{24};
+constexpr std::chrono::hours kMaxGracePeriod{24 * 30};
+
 absl::Status CheckMayChange(const Call& call, const v1::ApiKey& key) {
   return CheckCallerHolds(call.principal(), key.roles(), *store::TenantOf(key.name()));
+}
+
+// A secret for a new key; empty where it has one, which has been shown and is not known any more.
+absl::StatusOr<std::string> GiveSecret(Parts& parts, const Call& call, const v1::ApiKey& key) {
+  const std::string secret = NewKeySecret(call.tenant(), store::LastId(key.name()));
+  internal::v1::ApiKeyHash hash;
+  hash.set_name(key.name());
+  hash.set_hash(HashKeySecret(secret));
+  *hash.mutable_key_create_time() = key.create_time();
+  // Without the request id: where a repeat finds that the first attempt ended before this, it gets
+  // a secret after all.
+  auto context = call.write_context();
+  context.request_id.clear();
+  auto written = parts.store->key_hashes.Create(context, hash);
+  if (written.status().code() == absl::StatusCode::kAlreadyExists) {
+    YAGURA_ASSIGN_OR_RETURN(const auto known, parts.store->key_hashes.Get(key.name()));
+    const bool own = !known.has_key_create_time() ||
+                     FromProto(known.key_create_time()) == FromProto(key.create_time());
+    if (own) return std::string();
+    // Left by a key of the same name that is gone.
+    hash.set_etag(known.etag());
+    written = parts.store->key_hashes.Update(context, hash);
+  }
+  YAGURA_RETURN_IF_ERROR(written.status());
+  return secret;
 }
 
 absl::StatusOr<v1::CreateApiKeyResponse> CreateApiKey(Parts& parts, const Call& call,
@@ -23,21 +52,7 @@ absl::StatusOr<v1::CreateApiKeyResponse> CreateApiKey(Parts& parts, const Call& 
   v1::CreateApiKeyResponse response;
   YAGURA_ASSIGN_OR_RETURN(*response.mutable_api_key(),
                           parts.store->api_keys.store.Create(call.write_context(), std::move(key)));
-  const std::string& name = response.api_key().name();
-  const std::string secret = NewKeySecret(call.tenant(), store::LastId(name));
-  internal::v1::ApiKeyHash hash;
-  hash.set_name(name);
-  hash.set_hash(HashKeySecret(secret));
-  // Without the request id: where a repeat finds that the first attempt ended before this, it gets
-  // a secret after all; where the hash exists, the secret has been shown and is not known any more.
-  auto context = call.write_context();
-  context.request_id.clear();
-  const auto written = parts.store->key_hashes.Create(context, hash);
-  if (written.ok()) {
-    response.set_secret(secret);
-  } else if (written.status().code() != absl::StatusCode::kAlreadyExists) {
-    return written.status();
-  }
+  YAGURA_ASSIGN_OR_RETURN(*response.mutable_secret(), GiveSecret(parts, call, response.api_key()));
   return response;
 }
 
@@ -56,12 +71,58 @@ absl::StatusOr<v1::ApiKey> UpdateApiKey(Parts& parts, const Call& call,
   YAGURA_ASSIGN_OR_RETURN(const v1::ApiKey before,
                           parts.store->api_keys.store.Get(request.api_key().name()));
   YAGURA_RETURN_IF_ERROR(CheckMayChange(call, before));
-  return UpdateMasked<v1::ApiKey>(call, parts.store->api_keys.store, request.api_key(),
-                                  request.update_mask(), {},
-                                  [&call](v1::ApiKey& key) -> absl::Status {
-                                    YAGURA_RETURN_IF_ERROR(Normalize(key));
-                                    return CheckMayChange(call, key);
-                                  });
+  auto changed =
+      UpdateMasked<v1::ApiKey>(call, parts.store->api_keys.store, request.api_key(),
+                               request.update_mask(), {}, [&call](v1::ApiKey& key) -> absl::Status {
+                                 YAGURA_RETURN_IF_ERROR(Normalize(key));
+                                 return CheckMayChange(call, key);
+                               });
+  if (changed.ok() && changed->disabled()) {
+    YAGURA_RETURN_IF_ERROR(EndTokens(parts, changed->name()));
+  }
+  return changed;
+}
+
+absl::StatusOr<std::chrono::nanoseconds> GracePeriod(const v1::RotateApiKeyRequest& request) {
+  if (!request.has_grace_period()) return kGracePeriod;
+  const auto period = FromProto(request.grace_period());
+  if (period >= period.zero() && period <= kMaxGracePeriod) return period;
+  return InvalidField("grace_period", "is not between 0 and 30 days");
+}
+
+absl::StatusOr<v1::RotateApiKeyResponse> RotateApiKey(Parts& parts, const Call& call,
+                                                      const v1::RotateApiKeyRequest& request) {
+  v1::RotateApiKeyResponse response;
+  YAGURA_ASSIGN_OR_RETURN(*response.mutable_api_key(),
+                          parts.store->api_keys.store.Get(request.name()));
+  const v1::ApiKey& key = response.api_key();
+  YAGURA_RETURN_IF_ERROR(CheckMayChange(call, key));
+  YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), key));
+  YAGURA_ASSIGN_OR_RETURN(const auto grace, GracePeriod(request));
+  const std::string secret = NewKeySecret(call.tenant(), store::LastId(key.name()));
+  const std::string new_hash = HashKeySecret(secret);
+  YAGURA_ASSIGN_OR_RETURN(
+      const auto hash, parts.store->key_hashes.Mutate(
+                           call.write_context(), key.name(), [&](internal::v1::ApiKeyHash& stored) {
+                             stored.clear_previous_hash();
+                             stored.clear_previous_expire_time();
+                             if (grace > grace.zero()) {
+                               stored.set_previous_hash(stored.hash());
+                               *stored.mutable_previous_expire_time() =
+                                   ToProto(parts.clock->Now() + grace);
+                             }
+                             stored.set_hash(new_hash);
+                             *stored.mutable_key_create_time() = key.create_time();
+                             return absl::OkStatus();
+                           }));
+  // A repeat finds what the first made.
+  if (hash.hash() == new_hash) response.set_secret(secret);
+  if (hash.has_previous_expire_time()) {
+    *response.mutable_previous_expire_time() = hash.previous_expire_time();
+  } else {
+    YAGURA_RETURN_IF_ERROR(EndTokens(parts, key.name()));
+  }
+  return response;
 }
 
 // The secret goes first: a key that is half deleted is of no use to anybody.
@@ -70,13 +131,15 @@ absl::StatusOr<v1::DeleteApiKeyResponse> DeleteApiKey(Parts& parts, const Call& 
   const auto key = parts.store->api_keys.store.Get(request.name());
   if (key.ok()) {
     YAGURA_RETURN_IF_ERROR(CheckMayChange(call, *key));
-    YAGURA_RETURN_IF_ERROR(CheckEtag(request.name(), request.etag(), key->etag()));
+    YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), *key));
+    YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
     const absl::Status deleted =
         parts.store->key_hashes.Delete(call.write_context(), request.name());
     if (!deleted.ok() && deleted.code() != absl::StatusCode::kNotFound) return deleted;
   }
   YAGURA_RETURN_IF_ERROR(
       parts.store->api_keys.store.Delete(call.write_context(), request.name(), request.etag()));
+  YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
   return v1::DeleteApiKeyResponse();
 }
 
@@ -98,6 +161,10 @@ void RegisterApiKeys(rpc::ServiceRegistry& registry, Parts& parts) {
   registry.Unary<v1::UpdateApiKeyRequest, v1::ApiKey>(
       Method("UpdateApiKey"), [&parts](const Call& call, const v1::UpdateApiKeyRequest& request) {
         return UpdateApiKey(parts, call, request);
+      });
+  registry.Unary<v1::RotateApiKeyRequest, v1::RotateApiKeyResponse>(
+      Method("RotateApiKey"), [&parts](const Call& call, const v1::RotateApiKeyRequest& request) {
+        return RotateApiKey(parts, call, request);
       });
   registry.Unary<v1::DeleteApiKeyRequest, v1::DeleteApiKeyResponse>(
       Method("DeleteApiKey"), [&parts](const Call& call, const v1::DeleteApiKeyRequest& request) {

@@ -28,11 +28,18 @@ struct Parts {
   std::unique_ptr<PasswordHasher> hasher;
   std::unique_ptr<LoginThrottle> throttle;
   std::unique_ptr<auth::TokenIssuer> issuer;
+  std::shared_ptr<auth::TokenVerifier> verifier;
+  std::vector<std::string> retired_keys;  // public keys that signed before `issuer`'s
   Counter* logins = nullptr;
   Counter* failed_logins = nullptr;
 };
 
 inline constexpr std::string_view kTokenIssuer = "yagura";
+
+// Ends what was issued to the principal up to now: here at once, elsewhere within seconds. A change
+// of what lets it in calls this before it (nothing survives a change that is cut off in the middle)
+// and after it (whoever was let in meanwhile).
+absl::Status EndTokens(Parts& parts, std::string_view principal);
 
 // One file a resource: each names its handlers.
 void RegisterTenants(rpc::ServiceRegistry& registry, Parts& parts);

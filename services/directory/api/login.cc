@@ -25,6 +25,7 @@ class LoginApi {
   explicit LoginApi(Parts& parts) : parts_(parts) {}
 
   absl::StatusOr<v1::TokenResponse> Login(const Call& call, const v1::LoginRequest& request) {
+    const TimePoint begun = parts_.clock->Now();
     const std::string address = rpc::PeerNetwork(call.peer());
     const bool named = store::IsValidId(request.tenant()) && store::IsValidId(request.user()) &&
                        request.password().size() <= kMaxPasswordBytes;
@@ -38,11 +39,12 @@ class LoginApi {
       return Refuse(call, request.tenant(), name);
     }
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded(name, address));
-    return Accept(call, request.tenant(), name, user->roles(), std::nullopt);
+    return Accept(call, {request.tenant(), name, begun}, user->roles(), std::nullopt);
   }
 
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
                                                    const v1::ExchangeApiKeyRequest& request) {
+    const TimePoint begun = parts_.clock->Now();
     const std::string address = rpc::PeerNetwork(call.peer());
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
     const auto secret = request.secret().size() <= kMaxSecretBytes
@@ -56,15 +58,19 @@ class LoginApi {
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded("", address));
     std::optional<TimePoint> end;
     if (key->has_expire_time()) end = FromProto(key->expire_time());
-    return Accept(call, secret->tenant, name, key->roles(), end);
+    return Accept(call, {secret->tenant, name, begun}, key->roles(), end);
   }
 
   v1::GetSigningKeysResponse GetSigningKeys() const {
     v1::GetSigningKeysResponse response;
     response.set_issuer(std::string(kTokenIssuer));
-    auto& key = *response.add_keys();
-    key.set_key_id(parts_.issuer->key().key_id());
-    key.set_public_key(parts_.issuer->key().public_key());
+    std::vector<std::string> keys = {parts_.issuer->key().public_key()};
+    keys.insert(keys.end(), parts_.retired_keys.begin(), parts_.retired_keys.end());
+    for (const auto& public_key : keys) {
+      auto& key = *response.add_keys();
+      key.set_key_id(auth::KeyIdOf(public_key));
+      key.set_public_key(public_key);
+    }
     return response;
   }
 
@@ -77,6 +83,13 @@ class LoginApi {
   }
 
  private:
+  // Who logs in, and since when: what changes from that time on may not have been seen.
+  struct Session {
+    std::string tenant;
+    std::string name;
+    TimePoint begun;
+  };
+
   // The user where the password is right. Takes as long where there is no such user.
   absl::StatusOr<std::optional<v1::User>> CheckPassword(const std::string& name,
                                                         std::string_view password) {
@@ -85,7 +98,10 @@ class LoginApi {
     for (const absl::Status& status : {user.status(), hash.status()}) {
       if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
     }
-    if (!user.ok() || !hash.ok()) {
+    const bool theirs = user.ok() && hash.ok() &&
+                        (!hash->has_user_create_time() ||
+                         FromProto(hash->user_create_time()) == FromProto(user->create_time()));
+    if (!theirs) {
       static_cast<void>(parts_.hasher->VerifyNothing(password));
       return std::nullopt;
     }
@@ -93,7 +109,8 @@ class LoginApi {
     return *user;
   }
 
-  // The key where the secret is right and it may be used now.
+  // The key where the secret is right and it may be used now. With the secret of before it ends
+  // when that does.
   absl::StatusOr<std::optional<v1::ApiKey>> CheckSecret(const std::string& name,
                                                         std::string_view secret) {
     const auto key = parts_.store->api_keys.store.Get(name);
@@ -101,13 +118,23 @@ class LoginApi {
     for (const absl::Status& status : {key.status(), hash.status()}) {
       if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
     }
-    const bool right =
-        SameHash(HashKeySecret(secret), hash.ok() ? hash->hash() : std::string(32, '\0'));
-    if (!key.ok() || !hash.ok() || !right || key->disabled()) return std::nullopt;
+    const std::string given = HashKeySecret(secret);
+    const bool current = SameHash(given, hash.ok() ? hash->hash() : std::string(32, '\0'));
+    const bool previous =
+        SameHash(given, hash.ok() ? hash->previous_hash() : std::string(32, '\0'));
+    if (!key.ok() || !hash.ok() || !(current || previous) || key->disabled()) return std::nullopt;
+    const bool theirs = !hash->has_key_create_time() ||
+                        FromProto(hash->key_create_time()) == FromProto(key->create_time());
+    if (!theirs) return std::nullopt;
+    v1::ApiKey found = *key;
+    if (!current && (!found.has_expire_time() ||
+                     FromProto(hash->previous_expire_time()) < FromProto(found.expire_time()))) {
+      *found.mutable_expire_time() = hash->previous_expire_time();
+    }
     const bool expired =
-        key->has_expire_time() && FromProto(key->expire_time()) <= parts_.clock->Now();
+        found.has_expire_time() && FromProto(found.expire_time()) <= parts_.clock->Now();
     if (expired) return std::nullopt;
-    return *key;
+    return found;
   }
 
   absl::StatusOr<bool> TenantIsActive(std::string_view tenant) const {
@@ -117,22 +144,22 @@ class LoginApi {
     return found.status();
   }
 
-  absl::StatusOr<v1::TokenResponse> Accept(const Call& call, const std::string& tenant,
-                                           const std::string& name, const RoleGrants& roles,
-                                           std::optional<TimePoint> end) {
+  absl::StatusOr<v1::TokenResponse> Accept(const Call& call, const Session& session,
+                                           const RoleGrants& roles, std::optional<TimePoint> end) {
     const TimePoint now = parts_.clock->Now();
     auto lifetime =
         std::chrono::duration_cast<std::chrono::seconds>(parts_.settings.token_lifetime);
     if (end) lifetime = std::min(lifetime, std::chrono::ceil<std::chrono::seconds>(*end - now));
     auth::Principal principal;
-    principal.name = name;
-    principal.grants = ToAuthGrants(roles, tenant);
+    principal.name = session.name;
+    principal.issued = session.begun;
+    principal.grants = ToAuthGrants(roles, session.tenant);
     v1::TokenResponse response;
     response.set_token(parts_.issuer->Issue(principal, lifetime));
-    response.set_principal(name);
+    response.set_principal(session.name);
     *response.mutable_expire_time() = ToProto(now + lifetime);
     // Nobody gets a token that is not on record.
-    YAGURA_RETURN_IF_ERROR(Record(call, tenant, name, audit::v1::LOGGED_IN, 0));
+    YAGURA_RETURN_IF_ERROR(Record(call, session.tenant, session.name, audit::v1::LOGGED_IN, 0));
     parts_.logins->Add();
     return response;
   }

@@ -17,13 +17,6 @@ bool IsFixed(std::string_view field, const std::set<std::string>& output_only) {
 
 }  // namespace
 
-absl::Status CheckEtag(std::string_view name, std::string_view wanted, std::string_view current) {
-  if (wanted.empty() || wanted == current) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
-                   fmt::format("{} has changed since it was read", name),
-                   {{"resource", std::string(name)}, {"etag", std::string(current)}});
-}
-
 absl::Status ApplyMask(const google::protobuf::Message& change,
                        const google::protobuf::FieldMask& mask,
                        const std::set<std::string>& output_only,

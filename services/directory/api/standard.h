@@ -8,6 +8,7 @@
 #include "google/protobuf/message.h"
 
 #include "common/rpc/call.h"
+#include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
 #include "services/directory/storage/directory_store.h"
@@ -15,8 +16,7 @@
 // What the standard methods of all resources have in common.
 namespace yagura::directory {
 
-// ABORTED (ETAG_MISMATCH) where `wanted` is set and not the current one.
-absl::Status CheckEtag(std::string_view name, std::string_view wanted, std::string_view current);
+using rpc::CheckEtag;
 
 // Copies what the mask names (nothing: every field that is set) from `change` to `resource`.
 // INVALID_ARGUMENT where a path names no field, or one that a client cannot set: name, etag, the
@@ -29,11 +29,6 @@ absl::Status ApplyMask(const google::protobuf::Message& change,
 // Full name of a method of the DirectoryService.
 inline std::string Method(std::string_view name) {
   return fmt::format("/yagura.directory.v1.DirectoryService/{}", name);
-}
-
-inline store::TenantScope ScopeOf(const rpc::Call& call) {
-  const auth::TenantSet set = call.scope();
-  return {.all = set.all, .tenants = set.tenants};
 }
 
 // "tenants/acme" + "sites" + "tokyo". The id is made where it is empty and may be.
@@ -51,7 +46,7 @@ absl::StatusOr<store::Page<M>> ListPage(const rpc::Call& call, const Request& re
                                .page_size = request.page_size(),
                                .page_token = request.page_token()};
   if (!call.all_tenants() && !parent.empty()) return collection.store.List(query);
-  return collection.everywhere.List(query, ScopeOf(call));
+  return collection.everywhere.List(query, rpc::ScopeOf(call));
 }
 
 // Reads, checks the etag, applies the mask, lets `check` judge the result, writes.
@@ -61,7 +56,7 @@ absl::StatusOr<M> UpdateMasked(const rpc::Call& call, store::Store<M>& store, co
                                const std::set<std::string>& output_only,
                                const std::function<absl::Status(M&)>& check) {
   return store.Mutate(call.write_context(), change.name(), [&](M& resource) -> absl::Status {
-    YAGURA_RETURN_IF_ERROR(CheckEtag(change.name(), change.etag(), resource.etag()));
+    YAGURA_RETURN_IF_ERROR(CheckEtag(change.etag(), resource));
     YAGURA_RETURN_IF_ERROR(ApplyMask(change, mask, output_only, resource));
     return check(resource);
   });

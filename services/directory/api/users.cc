@@ -54,13 +54,15 @@ absl::StatusOr<v1::DeleteUserResponse> DeleteUser(Parts& parts, const Call& call
   const auto user = parts.store->users.store.Get(request.name());
   if (user.ok()) {
     YAGURA_RETURN_IF_ERROR(CheckMayChange(call, *user));
-    YAGURA_RETURN_IF_ERROR(CheckEtag(request.name(), request.etag(), user->etag()));
+    YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), *user));
+    YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
     const absl::Status deleted =
         parts.store->passwords.Delete(call.write_context(), request.name());
     if (!deleted.ok() && deleted.code() != absl::StatusCode::kNotFound) return deleted;
   }
   YAGURA_RETURN_IF_ERROR(
       parts.store->users.store.Delete(call.write_context(), request.name(), request.etag()));
+  YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
   return v1::DeleteUserResponse();
 }
 
@@ -68,13 +70,17 @@ template <typename Request>
 absl::StatusOr<v1::User> SetState(Parts& parts, const Call& call, const Request& request,
                                   v1::UserState state) {
   if (request.reason().size() > 2000) return InvalidField("reason", "is too long");
-  return parts.store->users.store.Mutate(
+  auto changed = parts.store->users.store.Mutate(
       call.write_context(request.reason()), request.name(), [&](v1::User& user) -> absl::Status {
-        YAGURA_RETURN_IF_ERROR(CheckEtag(request.name(), request.etag(), user.etag()));
+        YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), user));
         YAGURA_RETURN_IF_ERROR(CheckMayChange(call, user));
         user.set_state(state);
         return absl::OkStatus();
       });
+  if (changed.ok() && state == v1::USER_DISABLED) {
+    YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
+  }
+  return changed;
 }
 
 absl::StatusOr<v1::SetPasswordResponse> SetPassword(Parts& parts, const Call& call,
@@ -84,12 +90,15 @@ absl::StatusOr<v1::SetPasswordResponse> SetPassword(Parts& parts, const Call& ca
   YAGURA_RETURN_IF_ERROR(CheckPassword(request.password(), user));
   internal::v1::PasswordHash hash;
   hash.set_name(request.name());
+  *hash.mutable_user_create_time() = user.create_time();
   YAGURA_ASSIGN_OR_RETURN(*hash.mutable_hash(), parts.hasher->Hash(request.password()));
+  YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
   auto written = parts.store->passwords.Create(call.write_context(), hash);
   if (written.status().code() == absl::StatusCode::kAlreadyExists) {
     written = parts.store->passwords.Update(call.write_context(), hash);
   }
   YAGURA_RETURN_IF_ERROR(written.status());
+  YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));
   YAGURA_RETURN_IF_ERROR(parts.throttle->Forgive(request.name()));
   return v1::SetPasswordResponse();
 }

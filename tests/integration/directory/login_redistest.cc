@@ -1,5 +1,10 @@
+#include <thread>
+
 #include "common/clock/proto_time.h"
+#include "common/rpc/revocations.h"
+#include "common/store/store.h"
 #include "tests/integration/directory/fixture.h"
+#include "yagura/directory/internal/v1/secret.pb.h"
 
 namespace yagura::directory {
 namespace {
@@ -164,6 +169,150 @@ TEST_F(DirectoryTest, AUserMadeAnewHasNoPassword) {
   create.mutable_user()->set_email("other@example.test");
   ASSERT_THAT(Call(&Stub::CreateUser, create), IsOk());
   EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
+}
+
+auto Revoked() { return StatusIs(StatusCode::kUnauthenticated, "TOKEN_REVOKED"); }
+
+TEST_F(DirectoryTest, TheTokensOfADeletedADisabledAndAResetUserEndAtOnce) {
+  AddTenant("acme");
+  for (const char* how : {"reset", "disabled", "deleted"}) {
+    const std::string name = fmt::format("tenants/acme/users/{}", how);
+    const std::string token = AddUser("acme", how, "customer-viewer");
+    ASSERT_THAT(CallAs(token, &Stub::WhoAmI, v1::WhoAmIRequest()), IsOk());
+    if (std::string_view(how) == "reset") {
+      ASSERT_THAT(SetPassword("acme", how, "a new and better one"), IsOk());
+      const auto again = Login("acme", how, "a new and better one");
+      ASSERT_THAT(again, IsOk());
+      EXPECT_THAT(CallAs(again->token(), &Stub::WhoAmI, v1::WhoAmIRequest()), IsOk());
+    } else if (std::string_view(how) == "disabled") {
+      v1::DisableUserRequest disable;
+      disable.set_name(name);
+      ASSERT_THAT(Call(&Stub::DisableUser, disable), IsOk());
+    } else {
+      v1::DeleteUserRequest remove;
+      remove.set_name(name);
+      ASSERT_THAT(Call(&Stub::DeleteUser, remove), IsOk());
+    }
+    EXPECT_THAT(CallAs(token, &Stub::WhoAmI, v1::WhoAmIRequest()), Revoked()) << how;
+  }
+}
+
+// Processes apart from the directory learn of it from Redis, also those that start later.
+TEST_F(DirectoryTest, RevokedTokensAreToldToOtherProcesses) {
+  AddTenant("acme");
+  const std::string token = AddUser("acme", "sato", "customer-viewer");
+  const auto keys = CallAs("", &Stub::GetSigningKeys, v1::GetSigningKeysRequest());
+  ASSERT_THAT(keys, IsOk());
+  const auto elsewhere = std::make_shared<auth::TokenVerifier>(SystemClock());
+  elsewhere->Trust("yagura", keys->keys(0).public_key());
+  const rpc::RevocationFollower follower(state_, elsewhere, Logger::Null(),
+                                         std::chrono::milliseconds(20));
+  ASSERT_THAT(SetPassword("acme", "sato", "a new and better one"), IsOk());
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (elsewhere->Verify(token).ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  EXPECT_THAT(elsewhere->Verify(token), Revoked());
+  const auto again = Login("acme", "sato", "a new and better one");
+  ASSERT_THAT(again, IsOk());
+  EXPECT_THAT(elsewhere->Verify(again->token()), IsOk());
+}
+
+// A user is deleted and made anew while somebody sets the password of the first: what is left of it
+// must not let anybody in as the second.
+TEST_F(DirectoryTest, APasswordThatADeletedUserLeftIsNoBodysAfterwards) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  const store::Kind kind{.area = "directory",
+                         .kind = "password",
+                         .pattern = "tenants/{tenant}/users/{user}",
+                         .indexes = {},
+                         .index_version = 1,
+                         .silent = false,
+                         .search = {},
+                         .addresses = {}};
+  store::Store<internal::v1::PasswordHash> passwords(state_, kind, SystemClock());
+  auto left = passwords.Get("tenants/acme/users/sato");
+  ASSERT_THAT(left, IsOk());
+  v1::DeleteUserRequest remove;
+  remove.set_name("tenants/acme/users/sato");
+  ASSERT_THAT(Call(&Stub::DeleteUser, remove), IsOk());
+  store::WriteContext context;
+  context.principal = "tenants/provider/users/late";
+  context.method = "/late";
+  left->clear_etag();
+  ASSERT_THAT(passwords.Create(context, *left), IsOk());
+  v1::CreateUserRequest create;
+  create.set_parent("tenants/acme");
+  create.set_user_id("sato");
+  create.mutable_user()->set_email("other@example.test");
+  ASSERT_THAT(Call(&Stub::CreateUser, create), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
+  ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+}
+
+TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {
+  AddTenant("acme");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  const auto created = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(created, IsOk());
+  const auto exchange = [this](const std::string& secret) {
+    v1::ExchangeApiKeyRequest request;
+    request.set_secret(secret);
+    return CallAs("", &Stub::ExchangeApiKey, request);
+  };
+  v1::RotateApiKeyRequest rotate;
+  rotate.set_name("tenants/acme/apiKeys/relay");
+  rotate.set_request_id("r1");
+  rotate.mutable_grace_period()->set_seconds(300);
+  const auto rotated = Call(&Stub::RotateApiKey, rotate);
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_NE(rotated->secret(), created->secret());
+  EXPECT_THAT(exchange(rotated->secret()), IsOk());
+  const auto old = exchange(created->secret());
+  ASSERT_THAT(old, IsOk());
+  EXPECT_LE(FromProto(old->expire_time()),
+            FromProto(rotated->previous_expire_time()) + std::chrono::seconds(1))
+      << "its token ends with it";
+
+  const auto repeated = Call(&Stub::RotateApiKey, rotate);
+  ASSERT_THAT(repeated, IsOk());
+  EXPECT_EQ(repeated->secret(), "") << "a repeat changes nothing";
+  EXPECT_THAT(exchange(rotated->secret()), IsOk());
+
+  rotate.set_request_id("r2");
+  rotate.mutable_grace_period()->set_seconds(0);
+  const auto at_once = Call(&Stub::RotateApiKey, rotate);
+  ASSERT_THAT(at_once, IsOk());
+  EXPECT_FALSE(at_once->has_previous_expire_time());
+  EXPECT_THAT(exchange(at_once->secret()), IsOk());
+  for (const auto& secret : {created->secret(), rotated->secret()}) {
+    EXPECT_THAT(exchange(secret), LoginFailed());
+  }
+  EXPECT_THAT(CallAs(old->token(), &Stub::WhoAmI, v1::WhoAmIRequest()), Revoked());
+  rotate.mutable_grace_period()->set_seconds(31LL * 24 * 3600);
+  rotate.set_request_id("r3");
+  EXPECT_THAT(Call(&Stub::RotateApiKey, rotate), StatusIs(StatusCode::kInvalidArgument));
+}
+
+TEST_F(DirectoryTest, TheSigningKeyIsReplacedAndTheOneBeforeIsStillGood) {
+  const auto file = data_dir_ / settings_.signing_key_file;
+  StopServer();
+  std::filesystem::rename(file, file.string() + ".previous");
+  StartServer();
+  EXPECT_THAT(Call(&Stub::WhoAmI, v1::WhoAmIRequest()), IsOk());
+  const auto keys = CallAs("", &Stub::GetSigningKeys, v1::GetSigningKeysRequest());
+  ASSERT_THAT(keys, IsOk());
+  EXPECT_EQ(keys->keys_size(), 2);
+  EXPECT_THAT(CallAs(Exchange(AdminSecret()), &Stub::WhoAmI, v1::WhoAmIRequest()), IsOk());
+  StopServer();
+  std::filesystem::remove(file.string() + ".previous");
+  StartServer();
+  EXPECT_THAT(Call(&Stub::WhoAmI, v1::WhoAmIRequest()), StatusIs(StatusCode::kUnauthenticated));
 }
 
 TEST_F(DirectoryTest, LogInsAreOnRecord) {

@@ -112,6 +112,35 @@ TEST_F(TokenTest, KeysBelongToOneIssuer) {
   EXPECT_EQ(Reason(issuer.Issue(alice, seconds(60))), "") << "keys overlap while they rotate";
 }
 
+TEST_F(TokenTest, AKeyThatIsNotNamedAnyMoreIsNotTrustedAnyMore) {
+  const SigningKey second = SigningKey::Generate();
+  const auto generation = verifier.generation();
+  verifier.TrustOnly("yagura", {key.public_key(), second.public_key()});
+  EXPECT_EQ(Reason(issuer.Issue(alice, seconds(60))), "");
+  EXPECT_EQ(verifier.generation(), generation) << "nothing that was accepted is refused now";
+  verifier.TrustOnly("yagura", {second.public_key()});
+  EXPECT_EQ(Reason(issuer.Issue(alice, seconds(60))), "TOKEN_INVALID");
+  EXPECT_EQ(Reason(TokenIssuer(second, "yagura", clock).Issue(alice, seconds(60))), "");
+  EXPECT_NE(verifier.generation(), generation);
+}
+
+TEST_F(TokenTest, WhatWasIssuedBeforeARevocationIsRefused) {
+  const std::string before = issuer.Issue(alice, seconds(3600));
+  clock->now += std::chrono::microseconds(1);
+  verifier.Revoke(alice.name, clock->now);
+  EXPECT_EQ(Reason(before), "TOKEN_REVOKED");
+  EXPECT_EQ(Reason(issuer.Issue(alice, seconds(3600))), "");
+  verifier.Revoke(alice.name, clock->now - seconds(60));
+  EXPECT_EQ(Reason(before), "TOKEN_REVOKED") << "an older one takes nothing back";
+  Principal bob = alice;
+  bob.name = "tenants/acme/users/bob";
+  EXPECT_EQ(Reason(issuer.Issue(bob, seconds(60))), "");
+  Principal slow = alice;
+  slow.issued = clock->now - std::chrono::microseconds(1);
+  EXPECT_EQ(Reason(issuer.Issue(slow, seconds(60))), "TOKEN_REVOKED")
+      << "a log-in counts from its beginning";
+}
+
 TEST_F(TokenTest, OnlyTheInternalIssuerMakesServicesAndItMakesNothingElse) {
   verifier.Trust("yagura-internal", key.public_key());
   TokenIssuer internal(key, "yagura-internal", clock);

@@ -110,6 +110,20 @@ TEST(ServerUnary, AFloodOfBadTokensCostsFewChecksOfSignatures) {
   EXPECT_TRUE(server.GetAs(server.Token("engineer", {"acme"}), request).ok());
 }
 
+TEST(ServerUnary, ATokenThatIsRememberedIsRefusedOnceItOrItsKeyIsRevoked) {
+  TestServer server;
+  ASSERT_TRUE(server.Start().ok());
+  const auto request = Request("tenants/acme/echoes/e");
+  const auto token = server.Token("engineer", {"acme"});
+  ASSERT_TRUE(server.GetAs(token, request).ok());
+  server.platform.verifier->Revoke("tenants/acme/users/alice", SystemClock()->Now());
+  EXPECT_EQ(ErrorReason(server.GetAs(token, request).status()), "TOKEN_REVOKED");
+  const auto later = server.Token("engineer", {"acme"});
+  ASSERT_TRUE(server.GetAs(later, request).ok());
+  server.platform.verifier->TrustOnly("yagura", {auth::SigningKey::Generate().public_key()});
+  EXPECT_EQ(ErrorReason(server.GetAs(later, request).status()), "TOKEN_INVALID");
+}
+
 TEST(ServerUnary, GoodTokensAreNotCounted) {
   TestServer server({}, std::make_shared<TestClock>());
   ASSERT_TRUE(server.Start().ok());
