@@ -30,8 +30,9 @@ absl::Status TrimRecords(redis::Pool& state, std::string_view tenant, uint64_t u
 
 // Follows the feeds of all tenants (new tenants too) on one thread and tells its subscribers, in
 // feed order per tenant, within about 50 ms. A reconnect loses nothing that is still in the feed;
-// where records were trimmed meanwhile, or at the start, subscribers get OnReset and must read all
-// anew.
+// where records were trimmed before they were read, or Redis came back with older data, subscribers
+// get OnReset and must read all of the tenant anew: what has changed meanwhile is told nowhere
+// else.
 class FeedFollower {
  public:
   class Subscriber {
@@ -39,12 +40,15 @@ class FeedFollower {
     virtual ~Subscriber() = default;
     virtual void OnRecord(const audit::v1::Record& record) = 0;
     virtual void OnReset(std::string_view tenant) = 0;
+    // The tenant is followed from now on: `from_first` from its first record, otherwise from what
+    // comes after its present state, which must be read.
+    virtual void OnStart(std::string_view tenant, bool /*from_first*/) { OnReset(tenant); }
   };
   FeedFollower(std::shared_ptr<redis::Pool> state, Logger logger);
   ~FeedFollower();
   void Start();
   void Stop();
-  // Weak: a subscriber that is gone is dropped. Hears OnReset for every tenant that is followed
+  // Weak: a subscriber that is gone is dropped. Hears OnStart for every tenant that is followed
   // already, before this returns. Afterwards called on the follower's thread: never block there.
   void Subscribe(std::weak_ptr<Subscriber> subscriber);
   // Returns once everything that was in the feeds when called has been delivered.

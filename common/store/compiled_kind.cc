@@ -83,6 +83,21 @@ void SetText(Message& message, const FieldDescriptor* field, std::string_view va
 
 }  // namespace
 
+std::optional<std::string> CompiledIndex::Prefix(
+    const std::vector<filter::EqualityTerm>& terms) const {
+  std::string prefix;
+  for (const FieldPath& path : equality) {
+    const auto term = std::find_if(terms.begin(), terms.end(), [&path](const auto& candidate) {
+      return candidate.path == path.text();
+    });
+    if (term == terms.end()) return std::nullopt;
+    const auto value = path.EncodeText(term->value);
+    if (!value) return std::nullopt;
+    prefix += *value;
+  }
+  return prefix;
+}
+
 std::vector<std::string> CompiledIndex::Members(const Message& message,
                                                 std::string_view id_path) const {
   std::vector<std::string> members(1);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/filter/filter.h"
 #include "common/filter/schema.h"
 #include "common/store/field_path.h"
 #include "common/store/kind.h"
@@ -24,6 +25,9 @@ struct CompiledIndex {
   std::vector<FieldPath> equality;
   std::optional<FieldPath> order;  // nothing: by id
 
+  // What the members begin with where the filter says `field = value` of every equality field;
+  // nothing where it leaves one open. What follows is the order value, a zero byte, the id path.
+  std::optional<std::string> Prefix(const std::vector<filter::EqualityTerm>& terms) const;
   // The index's members for a message: equality values, order value, zero byte, id path.
   std::vector<std::string> Members(const google::protobuf::Message& message,
                                    std::string_view id_path) const;

@@ -20,6 +20,7 @@ namespace {
 constexpr std::chrono::milliseconds kBlock{200};
 constexpr std::chrono::milliseconds kRetryDelay{100};
 constexpr std::chrono::milliseconds kMaxRetryDelay{2000};
+constexpr std::chrono::seconds kRefresh{1};  // at the latest, however much there is to read
 constexpr std::string_view kBlockText = "200";
 constexpr std::string_view kBatch = "500";
 
@@ -51,6 +52,10 @@ struct FeedFollower::Impl {
   // Reads until the connection breaks or the follower stops.
   absl::Status Follow();
   absl::Status Refresh(redis::Connection& connection, bool reconnected);
+  // The followed tenants of which records are missing that nobody can read any more.
+  absl::StatusOr<std::vector<std::string>> FindLost(
+      redis::Connection& connection, const std::map<std::string, uint64_t>& sequences,
+      bool reconnected);
   void Deliver(const redis::Reply& streams);
   void DeliverTenant(const std::string& tenant, const redis::Reply& entries);
 
@@ -73,6 +78,7 @@ struct FeedFollower::Impl {
   std::mutex delivery;
   std::vector<std::weak_ptr<Subscriber>> subscribers;
   std::string tenants_position = "$";
+  std::chrono::steady_clock::time_point refreshed;
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -123,12 +129,39 @@ absl::Status FeedFollower::Impl::Follow() {
           return stream.items.size() == 2 && stream.items[0].text == kTenantsFeedKey;
         });
     Deliver(streams);
-    if (new_tenants) YAGURA_RETURN_IF_ERROR(Refresh(connection, false));
+    const bool due = std::chrono::steady_clock::now() - refreshed >= kRefresh;
+    if (new_tenants || due) YAGURA_RETURN_IF_ERROR(Refresh(connection, false));
   }
 }
 
-// Takes up tenants that are new. After a reconnect a sequence number below ours tells that Redis
-// came back with older data (a restored backup): those tenants are read anew.
+// After a reconnect a sequence number below ours tells that Redis came back with older data (a
+// restored backup). Behind with nothing left to read: all of it was trimmed.
+absl::StatusOr<std::vector<std::string>> FeedFollower::Impl::FindLost(
+    redis::Connection& connection, const std::map<std::string, uint64_t>& sequences,
+    bool reconnected) {
+  std::map<std::string, uint64_t> followed;
+  {
+    const std::lock_guard lock(mutex);
+    followed = positions;
+  }
+  std::vector<std::string> lost;
+  for (const auto& [tenant, position] : followed) {
+    const auto sequence = sequences.find(tenant);
+    if (sequence == sequences.end() || sequence->second == position) continue;
+    if (sequence->second < position) {
+      if (reconnected) lost.push_back(tenant);
+      continue;
+    }
+    const std::string from = fmt::format("{}-0", position + 1);
+    YAGURA_ASSIGN_OR_RETURN(
+        const auto left, connection.Command({"XRANGE", FeedKey(tenant), from, "+", "COUNT", "1"}));
+    if (left.items.empty()) lost.push_back(tenant);
+  }
+  return lost;
+}
+
+// Takes up tenants that are new, and finds those of which records are lost. All questions are asked
+// before anything is told or noted: what is noted is told, whatever becomes of the connection.
 absl::Status FeedFollower::Impl::Refresh(redis::Connection& connection, bool reconnected) {
   if (tenants_position == "$") {
     YAGURA_ASSIGN_OR_RETURN(const auto last, connection.Command({"XREVRANGE", kTenantsFeedKey, "+",
@@ -137,35 +170,29 @@ absl::Status FeedFollower::Impl::Refresh(redis::Connection& connection, bool rec
     tenants_position = any ? last.items[0].items[0].text : "0-0";
   }
   YAGURA_ASSIGN_OR_RETURN(const auto sequences, ReadSequences(connection));
-  std::vector<std::string> reset;
-  std::vector<std::pair<std::string, uint64_t>> behind;
+  YAGURA_ASSIGN_OR_RETURN(const auto lost, FindLost(connection, sequences, reconnected));
+  refreshed = std::chrono::steady_clock::now();
   const std::lock_guard delivering(delivery);
+  // A tenant that came while we followed is followed from its first record: watchers hear all.
+  const bool from_first = started;
+  std::map<std::string, uint64_t> moved;
   {
     const std::lock_guard lock(mutex);
     for (const auto& [tenant, sequence] : sequences) {
-      // A tenant that came while we followed is followed from its first record: watchers hear all.
-      const auto [position, added] = positions.try_emplace(tenant, started ? 0 : sequence);
-      const bool went_back = reconnected && position->second > sequence;
-      if (went_back) position->second = sequence;
-      if (added || went_back) reset.push_back(tenant);
-      if (!added && position->second < sequence) behind.emplace_back(tenant, position->second);
+      if (!positions.contains(tenant)) moved.emplace(tenant, from_first ? 0 : sequence);
     }
   }
-  // Behind with nothing left to read: all of it was trimmed.
-  for (const auto& [tenant, position] : behind) {
-    const std::string from = fmt::format("{}-0", position + 1);
-    YAGURA_ASSIGN_OR_RETURN(
-        const auto left, connection.Command({"XRANGE", FeedKey(tenant), from, "+", "COUNT", "1"}));
-    if (!left.items.empty()) continue;
-    const std::lock_guard lock(mutex);
-    positions[tenant] = sequences.at(tenant);
-    reset.push_back(tenant);
+  for (const auto& [tenant, position] : moved) {
+    Tell([&, &name = tenant](Subscriber& subscriber) { subscriber.OnStart(name, from_first); });
   }
-  for (const auto& tenant : reset) Reset(tenant);
-  {
-    const std::lock_guard lock(mutex);
-    started = true;
+  for (const auto& tenant : lost) {
+    Reset(tenant);
+    moved[tenant] = sequences.at(tenant);
   }
+  // Only now: who has waited for these positions finds that their subscribers know.
+  const std::lock_guard lock(mutex);
+  for (const auto& [tenant, position] : moved) positions[tenant] = position;
+  started = true;
   changed.notify_all();
   return absl::OkStatus();
 }
@@ -245,7 +272,7 @@ void FeedFollower::Subscribe(std::weak_ptr<Subscriber> subscriber) {
     for (const auto& [tenant, position] : impl_->positions) tenants.push_back(tenant);
   }
   if (const auto locked = subscriber.lock()) {
-    for (const auto& tenant : tenants) locked->OnReset(tenant);
+    for (const auto& tenant : tenants) locked->OnStart(tenant, false);
     impl_->subscribers.push_back(std::move(subscriber));
   }
 }

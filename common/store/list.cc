@@ -51,21 +51,6 @@ absl::StatusOr<Location> ParseParent(const CompiledKind& kind, std::string_view 
                                             kind.pattern().text()));
 }
 
-using BoundTerms = StringMap<std::string>;  // path to value as text
-
-// The encoded values of the index's equality fields; nothing where the filter leaves one open.
-std::optional<std::string> BindEquality(const CompiledIndex& index, const BoundTerms& terms) {
-  std::string prefix;
-  for (const FieldPath& path : index.equality) {
-    const auto term = terms.find(path.text());
-    if (term == terms.end()) return std::nullopt;
-    const auto value = path.EncodeText(term->second);
-    if (!value) return std::nullopt;
-    prefix += *value;
-  }
-  return prefix;
-}
-
 std::string DescribeOrders(const CompiledKind& kind) {
   std::string text = "\"name\"";
   for (const auto& index : kind.indexes()) {
@@ -81,8 +66,7 @@ std::string DescribeOrders(const CompiledKind& kind) {
 
 absl::StatusOr<Plan> MakePlan(const CompiledKind& kind, const filter::Filter& filter,
                               const OrderBy& order, bool explicit_order, const Location& parent) {
-  BoundTerms terms;
-  for (auto& term : filter.EqualityTerms()) terms.emplace(term.path, term.value);
+  const auto terms = filter.EqualityTerms();
   const bool by_name = order.field.empty();
   // All ids walk by name, narrowed by a parent below the tenant: better than any index then.
   std::optional<Plan> best;
@@ -93,7 +77,7 @@ absl::StatusOr<Plan> MakePlan(const CompiledKind& kind, const filter::Filter& fi
     if (narrow) break;
     const std::string index_order = index.order ? index.order->text() : std::string();
     if ((explicit_order || !by_name) && index_order != order.field) continue;
-    auto prefix = BindEquality(index, terms);
+    auto prefix = index.Prefix(terms);
     if (!prefix || (best && index.equality.size() <= best_bound)) continue;
     best_bound = index.equality.size();
     best = Plan{.index = &index, .prefix = *std::move(prefix), .id_prefix = parent.id_path};

@@ -48,12 +48,18 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
     FieldPath path;
     std::map<std::string, Resource> items;
   };
+  // By the equality fields of a declared index, then as Ordered (without an order: by name).
+  struct Indexed {
+    const CompiledIndex* index;
+    std::map<std::string, Resource> items;
+  };
   struct Item {
     std::string tenant;
     Resource resource;
   };
   struct Reset {
     std::string tenant;
+    bool tell = false;  // what is another than before
   };
   using Change = std::variant<audit::v1::Record, Reset>;
 
@@ -64,7 +70,12 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
                         record.action() == audit::v1::DELETED;
     if (change) Enqueue(record);
   }
-  void OnReset(std::string_view tenant) override { Enqueue(Reset{std::string(tenant)}); }
+  void OnReset(std::string_view tenant) override {
+    Enqueue(Reset{.tenant = std::string(tenant), .tell = true});
+  }
+  void OnStart(std::string_view tenant, bool from_first) override {
+    if (!from_first) Enqueue(Reset{.tenant = std::string(tenant), .tell = false});
+  }
 
   void Enqueue(Change change) {
     {
@@ -103,12 +114,11 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
   }
 
   absl::Status Apply(const std::vector<Change>& changes) {
-    if (const auto* reset = std::get_if<Reset>(&changes.front())) return Load(reset->tenant);
-    std::vector<std::string> names;
+    if (const auto* reset = std::get_if<Reset>(&changes.front())) return Load(*reset);
+    std::vector<std::string> distinct;
     for (const auto& change : changes) {
-      names.push_back(std::get<audit::v1::Record>(change).resource());
+      distinct.push_back(std::get<audit::v1::Record>(change).resource());
     }
-    std::vector<std::string> distinct = names;
     std::sort(distinct.begin(), distinct.end());
     distinct.erase(std::unique(distinct.begin(), distinct.end()), distinct.end());
     YAGURA_ASSIGN_OR_RETURN(auto found, store->GetMany(distinct));
@@ -121,45 +131,113 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
         Put(distinct[i], std::move(resource));
       }
     }
-    std::vector<std::shared_ptr<Watching>> told;
-    {
-      const std::lock_guard lock(watchers_mutex);
-      std::erase_if(watchers, [&told](const std::weak_ptr<Watching>& weak) {
-        auto watching = weak.lock();
-        if (watching) told.push_back(watching);
-        return weak.expired();
-      });
-    }
-    for (size_t i = 0; i < changes.size(); ++i) {
-      const auto& record = std::get<audit::v1::Record>(changes[i]);
-      const bool deleted = record.action() == audit::v1::DELETED;
-      const Message* message = deleted ? nullptr : current[names[i]].get();
-      if (!deleted && message == nullptr) continue;  // its deletion follows
-      for (const auto& watching : told) {
-        if (watching->scope.Contains(record.tenant())) watching->watcher(record, message);
-      }
-    }
+    TellChanges(changes, current);
     return absl::OkStatus();
   }
 
-  absl::Status Load(const std::string& tenant) {
-    std::vector<std::pair<std::string, Resource>> resources;
-    YAGURA_RETURN_IF_ERROR(store->ForEach(tenant, [&](const Message& message) {
+  using Told = std::vector<std::shared_ptr<Watching>>;
+
+  Told Watchers() {
+    Told told;
+    const std::lock_guard lock(watchers_mutex);
+    std::erase_if(watchers, [&told](const std::weak_ptr<Watching>& weak) {
+      auto watching = weak.lock();
+      if (watching) told.push_back(watching);
+      return weak.expired();
+    });
+    return told;
+  }
+
+  static void Tell(const Told& told, const audit::v1::Record& record, const Message* message) {
+    for (const auto& watching : told) {
+      if (watching->scope.Contains(record.tenant())) watching->watcher(record, message);
+    }
+  }
+
+  // A resource may be further than its record. What is told of it last is what we hold of it, or a
+  // reset, which tells what is another than what we hold, would leave the watchers with less.
+  void TellChanges(const std::vector<Change>& changes,
+                   const std::unordered_map<std::string, Resource>& current) {
+    const Told told = Watchers();
+    if (told.empty()) return;
+    std::unordered_map<std::string_view, size_t> last;
+    for (size_t i = 0; i < changes.size(); ++i) {
+      last[std::get<audit::v1::Record>(changes[i]).resource()] = i;
+    }
+    for (size_t i = 0; i < changes.size(); ++i) {
+      audit::v1::Record record = std::get<audit::v1::Record>(changes[i]);
+      const Message* message = current.at(record.resource()).get();
+      const bool is_last = last.at(record.resource()) == i;
+      if (record.action() == audit::v1::DELETED) {
+        Tell(told, record, nullptr);
+        if (!is_last || message == nullptr) continue;
+        record.set_action(audit::v1::CREATED);
+      } else if (message == nullptr) {
+        if (!is_last) continue;
+        record.set_action(audit::v1::DELETED);
+      }
+      Tell(told, record, message);
+    }
+  }
+
+  // Reads a tenant's resources anew; where changes were lost, tells what is another than before.
+  absl::Status Load(const Reset& reset) {
+    std::map<std::string, Resource> resources;
+    YAGURA_RETURN_IF_ERROR(store->ForEach(reset.tenant, [&](const Message& message) {
       std::unique_ptr<Message> copy(message.New());
       copy->CopyFrom(message);
-      resources.emplace_back(kind->Name(message), std::move(copy));
+      resources.emplace(kind->Name(message), std::move(copy));
       return absl::OkStatus();
     }));
-    const std::unique_lock lock(mutex);
+    std::map<std::string, Resource> before;
+    {
+      const std::unique_lock lock(mutex);
+      before = TakeOut(reset.tenant);
+      for (const auto& [name, resource] : resources) Put(name, resource);
+    }
+    if (reset.tell) TellDifference(reset.tenant, before, resources);
+    return absl::OkStatus();
+  }
+
+  // Under `mutex`.
+  std::map<std::string, Resource> TakeOut(const std::string& tenant) {
+    std::map<std::string, Resource> taken;
     const std::string prefix = "tenants/" + tenant;
     for (auto item = by_name.lower_bound(prefix);
          item != by_name.end() && item->first.starts_with(prefix);) {
       const auto next = std::next(item);
-      if (item->second.tenant == tenant) Erase(item);
+      if (item->second.tenant == tenant) {
+        taken.emplace(item->first, item->second.resource);
+        Erase(item);
+      }
       item = next;
     }
-    for (auto& [name, resource] : resources) Put(name, std::move(resource));
-    return absl::OkStatus();
+    return taken;
+  }
+
+  void TellDifference(const std::string& tenant, const std::map<std::string, Resource>& before,
+                      const std::map<std::string, Resource>& after) {
+    const Told told = Watchers();
+    if (told.empty()) return;
+    audit::v1::Record record;
+    record.set_tenant(tenant);
+    record.set_kind(full_kind);
+    for (const auto& [name, resource] : before) {
+      if (after.contains(name)) continue;
+      record.set_resource(name);
+      record.set_action(audit::v1::DELETED);
+      Tell(told, record, nullptr);
+    }
+    for (const auto& [name, resource] : after) {
+      const auto old = before.find(name);
+      const bool known = old != before.end();
+      if (!known && keep && !keep(*resource)) continue;
+      if (known && kind->Etag(*old->second) == kind->Etag(*resource)) continue;
+      record.set_resource(name);
+      record.set_action(known ? audit::v1::UPDATED : audit::v1::CREATED);
+      record.set_etag(kind->Etag(*resource));
+      Tell(told, record, resource.get());
+    }
   }
 
   // Replaces the resource; null takes it out. Under `mutex`.
@@ -169,6 +247,11 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
     for (auto& ordered : orders) {
       ordered.items.emplace(SortKey(&ordered.path, *resource, name), resource);
     }
+    for (auto& indexed : indexes) {
+      for (auto& member : indexed.index->Members(*resource, name)) {
+        indexed.items.emplace(std::move(member), resource);
+      }
+    }
     const std::string tenant(TenantOf(name).value_or(std::string_view()));
     by_name.emplace(name, Item{.tenant = tenant, .resource = std::move(resource)});
   }
@@ -176,6 +259,11 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
   void Erase(std::map<std::string, Item>::iterator item) {
     for (auto& ordered : orders) {
       ordered.items.erase(SortKey(&ordered.path, *item->second.resource, item->first));
+    }
+    for (auto& indexed : indexes) {
+      for (const auto& member : indexed.index->Members(*item->second.resource, item->first)) {
+        indexed.items.erase(member);
+      }
     }
     by_name.erase(item);
   }
@@ -200,7 +288,8 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
 
   mutable std::shared_mutex mutex;
   std::map<std::string, Item> by_name;
-  std::vector<Ordered> orders;  // one for each declared order
+  std::vector<Ordered> orders;   // one for each declared order
+  std::vector<Indexed> indexes;  // one for each declared index with equality fields
 
   std::mutex watchers_mutex;
   std::vector<std::weak_ptr<Watching>> watchers;
@@ -253,21 +342,41 @@ class PageBuilder {
   bool more_ = false;
 };
 
-// Walks a sorted map from behind `position` (empty: from the start) until `take` says stop.
+// Walks what begins with `prefix` in a sorted map, from behind `position` (a key; empty: from the
+// start), until `take` says stop.
 template <typename Map, typename Take>
-void WalkMap(const Map& map, bool descending, const std::string& position, const Take& take) {
+void WalkMap(const Map& map, bool descending, const std::string& position, const Take& take,
+             const std::string& prefix = "") {
   if (!descending) {
-    auto item = position.empty() ? map.begin() : map.upper_bound(position);
-    for (; item != map.end(); ++item) {
+    auto item = position.empty() ? map.lower_bound(prefix) : map.upper_bound(position);
+    for (; item != map.end() && item->first.starts_with(prefix); ++item) {
       if (!take(*item)) return;
     }
     return;
   }
-  auto item = position.empty() ? map.end() : map.lower_bound(position);
+  const std::string end = position.empty() ? PrefixEnd(prefix) : position;
+  auto item = end.empty() ? map.end() : map.lower_bound(end);
   while (item != map.begin()) {
     --item;
-    if (!take(*item)) return;
+    if (!item->first.starts_with(prefix) || !take(*item)) return;
   }
+}
+
+// The index that binds most of what the filter says, in the order that is asked for.
+template <typename Indexes>
+auto BestIndex(const Indexes& indexes, const filter::Filter& filter, const std::string& order) {
+  const auto terms = filter.EqualityTerms();
+  std::pair<decltype(&indexes.front()), std::string> best{nullptr, ""};
+  size_t bound = 0;
+  for (const auto& indexed : indexes) {
+    const std::string index_order = indexed.index->order ? indexed.index->order->text() : "";
+    if (index_order != order || indexed.index->equality.size() <= bound) continue;
+    auto prefix = indexed.index->Prefix(terms);
+    if (!prefix) continue;
+    bound = indexed.index->equality.size();
+    best = {&indexed, *std::move(prefix)};
+  }
+  return best;
 }
 
 }  // namespace
@@ -283,6 +392,7 @@ RawProjection::RawProjection(std::shared_ptr<ResourceStore> store,
   impl_->feed = std::move(feed);
   impl_->keep = std::move(keep);
   for (const auto& index : impl_->kind->indexes()) {
+    if (!index.equality.empty()) impl_->indexes.push_back({.index = &index, .items = {}});
     const auto known = [&index](const Impl::Ordered& ordered) {
       return ordered.path.text() == index.order->text();
     };
@@ -337,6 +447,19 @@ absl::StatusOr<Page<std::unique_ptr<Message>>> RawProjection::List(const ListQue
     const std::string name = impl.kind->Name(*item.second);
     return builder.Take(item.first, item.second, std::string(*TenantOf(name)));
   };
+  const std::string order_text = path ? path->text() : std::string();
+  if (const auto [indexed, bound] = BestIndex(impl.indexes, filter, order_text); indexed) {
+    // Behind what is bound a key is what it is in the order alone: pages go on wherever they began.
+    const std::string prefix = path ? bound : bound + '\0';
+    const auto take = [&, &prefix = prefix](const auto& item) {
+      const std::string name = impl.kind->Name(*item.second);
+      return builder.Take(item.first.substr(prefix.size()), item.second,
+                          std::string(*TenantOf(name)));
+    };
+    WalkMap(indexed->items, order.descending, position.empty() ? "" : prefix + position, take,
+            prefix);
+    return builder.Build(identity);
+  }
   if (!path) {
     WalkMap(impl.by_name, order.descending, position, [&](const auto& item) {
       return builder.Take(item.first, item.second.resource, item.second.tenant);

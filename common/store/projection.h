@@ -28,10 +28,15 @@ class RawProjection {
   RawProjection(std::shared_ptr<ResourceStore> store, std::shared_ptr<FeedFollower> feed,
                 std::function<bool(const Message&)> keep);
   ~RawProjection();
-  // query.parent is ignored: `scope` says which tenants. Any field path orders.
+  // query.parent is ignored: `scope` says which tenants. Any field path orders. What the filter
+  // demands of the equality fields of a declared index with that order is looked up; the rest is
+  // evaluated on one resource after the other.
   absl::StatusOr<Page<std::unique_ptr<Message>>> List(const ListQuery& query,
                                                       const TenantScope& scope) const;
-  // Called with every change from now on (deleted: null). Ends when the returned handle goes.
+  // Called with every change from now on (deleted: null). Where changes were trimmed from the feed
+  // before they were read, it is called once for each kept resource that is another than before,
+  // with a record that names no principal. A change may be told more than once, always with the
+  // resource as it is by then. Ends when the returned handle goes.
   using Watcher = std::function<void(const audit::v1::Record&, const Message*)>;
   std::shared_ptr<void> Watch(TenantScope scope, Watcher watcher);
   size_t size() const;

@@ -172,6 +172,12 @@ BENCHMARK_CAPTURE(BM_PageOverAllTenants, residual_1_in_100, "owner = \"owner-7\"
     ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(BM_PageOverAllTenants, nothing_found, "owner = nobody", "create_time desc")
     ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_PageOverAllTenants, two_equalities_in_an_index,
+                  "owner = \"owner-7\" AND exposure = EXPOSURE_INTERNET", "host_name")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_PageOverAllTenants, nothing_found_in_an_index,
+                  "owner = nobody AND exposure = EXPOSURE_INTERNET", "host_name")
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Get);
 BENCHMARK(BM_Mutate)->UseRealTime();
 BENCHMARK(BM_Mutate)->Threads(8)->UseRealTime();

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "common/store/change_feed.h"
+#include "common/store/keys.h"
 #include "tests/unit/common/store/fixture.h"
 
 namespace yagura::store {
@@ -15,6 +16,7 @@ using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::SizeIs;
 using testing::StatusIs;
+using ::testing::UnorderedElementsAre;
 
 audit::v1::Record Read(std::string_view tenant, std::string_view who) {
   audit::v1::Record record;
@@ -174,6 +176,30 @@ TEST_F(FeedFollowerTest, WhereRecordsWereTrimmedMeanwhileTheTenantIsReset) {
   follower_->Start();
   ASSERT_THAT(follower_->CatchUp(), IsOk());
   EXPECT_EQ(listener_->heard().back(), "acme reset");
+}
+
+// A connection that breaks in the midst of a refresh (here: one feed cannot be read) must not make
+// the follower forget that another tenant was reset.
+TEST_F(FeedFollowerTest, AResetIsToldThoughTheRefreshThatFoundItFails) {
+  for (const char* tenant : {"acme", "zeta"}) ASSERT_THAT(RegisterTenant(*pool_, tenant), IsOk());
+  follower_->Start();
+  for (const char* tenant : {"acme", "zeta"}) {
+    ASSERT_THAT(AppendRecords(*pool_, {Read(tenant, "x"), Read(tenant, "x")}), IsOk());
+  }
+  ASSERT_THAT(follower_->CatchUp(), IsOk());
+  follower_->Stop();
+  ASSERT_THAT(pool_->Command({"SET", SequenceKey("acme"), "1"}), IsOk()) << "older data came back";
+  ASSERT_THAT(pool_->Command({"SET", SequenceKey("zeta"), "3"}), IsOk());
+  ASSERT_THAT(pool_->Command({"SET", FeedKey("zeta"), "no stream"}), IsOk());
+  const size_t before = listener_->heard().size();
+  follower_->Start();
+  EXPECT_THAT(follower_->CatchUp(std::chrono::milliseconds(400)),
+              StatusIs(StatusCode::kUnavailable));
+  ASSERT_THAT(pool_->Command({"DEL", FeedKey("zeta")}), IsOk());
+  ASSERT_THAT(follower_->CatchUp(std::chrono::seconds(5)), IsOk());
+  auto heard = listener_->heard();
+  heard.erase(heard.begin(), heard.begin() + static_cast<std::ptrdiff_t>(before));
+  EXPECT_THAT(heard, UnorderedElementsAre("acme reset", "zeta reset"));
 }
 
 TEST_F(FeedFollowerTest, CatchUpSaysSoWhenItCannot) {

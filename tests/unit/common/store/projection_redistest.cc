@@ -1,5 +1,6 @@
 #include <condition_variable>
 #include <mutex>
+#include <random>
 #include <thread>
 
 #include "common/store/projection.h"
@@ -108,6 +109,52 @@ TEST_F(ProjectionTest, PagesAcrossTenantsStayInPlaceWhileThingsChange) {
               StatusIs(StatusCode::kInvalidArgument));
   EXPECT_THAT(projection.List(Query("", "", -1), everyone_),
               StatusIs(StatusCode::kInvalidArgument));
+}
+
+// Whichever index a filter is looked up in, pages hold what evaluating the filter on everything
+// finds.
+TEST_F(ProjectionTest, PagesWithAnIndexHoldWhatThoseWithoutHold) {
+  Projection<Asset> projection(assets_, feed_);
+  std::mt19937 random(7);
+  for (int i = 0; i < 200; ++i) {
+    Asset asset = MakeAsset(fmt::format("t{}", i % 3), fmt::format("a{}", i),
+                            fmt::format("h{}", random() % 20));
+    asset.set_criticality(static_cast<directory::v1::Criticality>(random() % 4));
+    for (int p = 0; p < 2; ++p) asset.add_products(fmt::format("p{}", random() % 5));
+    clock_->Advance(std::chrono::seconds(random() % 2));
+    ASSERT_THAT(assets_.Create(By("alice"), asset), IsOk());
+    if (i % 5 == 0) {
+      asset.set_criticality(directory::v1::CRITICALITY_HIGH);
+      ASSERT_THAT(assets_.Update(By("alice"), asset), IsOk());
+    }
+  }
+  const auto names = [&](std::string_view filter, std::string_view order, int page_size) {
+    std::vector<std::string> found;
+    ListQuery query = Query(order, filter, page_size);
+    do {
+      const auto page = projection.List(query, {.all = false, .tenants = {"t0", "t2"}});
+      EXPECT_THAT(page, IsOk());
+      if (!page.ok()) return found;
+      for (const auto& asset : page->items) found.push_back(asset.name());
+      query.page_token = page->next_page_token;
+    } while (!query.page_token.empty());
+    return found;
+  };
+  size_t total = 0;
+  for (const std::string filter :
+       {"criticality = CRITICALITY_HIGH", "criticality = CRITICALITY_HIGH AND host_name > h1",
+        "criticality = CRITICALITY_LOW products:p1", "host_name = h3",
+        "criticality = CRITICALITY_CRITICAL"}) {
+    // Written so that no index can be bound.
+    const std::string evaluated = "(" + filter + ") OR host_name = \"no such host\"";
+    for (const char* order : {"", "name desc", "create_time", "create_time desc", "host_name"}) {
+      const auto expected = names(evaluated, order, 1000);
+      EXPECT_EQ(names(filter, order, 1000), expected) << filter << " by " << order;
+      EXPECT_EQ(names(filter, order, 3), expected) << filter << " by " << order;
+      total += expected.size();
+    }
+  }
+  EXPECT_GT(total, 200u);
 }
 
 TEST_F(ProjectionTest, LeavesOutWhatShallNotBeKept) {
