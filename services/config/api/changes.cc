@@ -148,7 +148,7 @@ StatusOr<v1::ListChangesResponse> ChangeHandlers::List(const rpc::Call& call,
                                                        const v1::ListChangesRequest& request) {
   store::ListQuery query = QueryOf(request);
   if (query.order_by.empty()) query.order_by = "create_time desc";
-  YAGURA_ASSIGN_OR_RETURN(auto page, ListOf(call, stores_->changes, *all_, query));
+  YAGURA_ASSIGN_OR_RETURN(auto page, ListPage(call, query, stores_->changes, *all_));
   v1::ListChangesResponse response;
   for (v1::Change& change : page.items) *response.add_changes() = std::move(change);
   response.set_next_page_token(std::move(page.next_page_token));
@@ -171,7 +171,7 @@ StatusOr<v1::Change> ChangeHandlers::Update(const rpc::Call& call,
       v1::Change updated,
       stores_->changes.Mutate(
           call.write_context(), request.change().name(), [&](v1::Change& change) {
-            YAGURA_RETURN_IF_ERROR(CheckEtag(request.change().etag(), change.etag()));
+            YAGURA_RETURN_IF_ERROR(CheckEtag(request.change().etag(), change));
             YAGURA_RETURN_IF_ERROR(MergeInto(request, change));
             if (!digest.empty()) change.set_candidate_digest(digest);
             YAGURA_RETURN_IF_ERROR(Validate(change));
@@ -191,7 +191,7 @@ StatusOr<v1::Change> ChangeHandlers::Move(const rpc::Call& call, const std::stri
                                           const MoveFn& move) {
   YAGURA_RETURN_IF_ERROR(ValidateComment(comment, false));
   return stores_->changes.Mutate(call.write_context(), name, [&](v1::Change& change) {
-    YAGURA_RETURN_IF_ERROR(CheckEtag(etag, change.etag()));
+    YAGURA_RETURN_IF_ERROR(CheckEtag(etag, change));
     return move(change, StepOf(call, comment));
   });
 }

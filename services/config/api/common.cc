@@ -18,10 +18,4 @@ StatusOr<std::string> IdOrNew(std::string_view field, const std::string& id) {
   return id;
 }
 
-Status CheckEtag(std::string_view given, std::string_view current) {
-  if (given.empty() || given == current) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH", "the resource has changed",
-                   {{"etag", std::string(current)}});
-}
-
 }  // namespace yagura::config

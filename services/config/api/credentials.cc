@@ -88,7 +88,7 @@ StatusOr<v1::Credential> CredentialHandlers::Get(const rpc::Call&,
 
 StatusOr<v1::ListCredentialsResponse> CredentialHandlers::List(
     const rpc::Call& call, const v1::ListCredentialsRequest& request) {
-  YAGURA_ASSIGN_OR_RETURN(auto page, ListOf(call, stores_->credentials, *all_, QueryOf(request)));
+  YAGURA_ASSIGN_OR_RETURN(auto page, ListPage(call, QueryOf(request), stores_->credentials, *all_));
   v1::ListCredentialsResponse response;
   for (auto& credential : page.items) *response.add_credentials() = std::move(credential);
   response.set_next_page_token(std::move(page.next_page_token));
@@ -104,7 +104,7 @@ StatusOr<v1::Credential> CredentialHandlers::Update(const rpc::Call& call,
                           stores_->credentials.Mutate(
                               call.write_context(new_secret ? "secret replaced" : ""), given.name(),
                               [&](v1::Credential& credential) {
-                                YAGURA_RETURN_IF_ERROR(CheckEtag(given.etag(), credential.etag()));
+                                YAGURA_RETURN_IF_ERROR(CheckEtag(given.etag(), credential));
                                 if (parts.display_name)
                                   credential.set_display_name(given.display_name());
                                 if (parts.user_name) credential.set_user_name(given.user_name());
@@ -132,7 +132,7 @@ StatusOr<google::protobuf::Empty> CredentialHandlers::Delete(
   }
   const auto credential = stores_->credentials.Get(request.name());
   if (credential.ok()) {
-    YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), credential->etag()));
+    YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), *credential));
     // The secret first: what is left of a crash is a name without one.
     YAGURA_RETURN_IF_ERROR(vault_->ForgetSecret(call.write_context(), request.name()));
   }

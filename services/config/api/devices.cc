@@ -101,7 +101,7 @@ StatusOr<v1::Device> DeviceHandlers::Get(const rpc::Call&, const v1::GetDeviceRe
 
 StatusOr<v1::ListDevicesResponse> DeviceHandlers::List(const rpc::Call& call,
                                                        const v1::ListDevicesRequest& request) {
-  YAGURA_ASSIGN_OR_RETURN(auto page, ListOf(call, stores_->devices, *all_, QueryOf(request)));
+  YAGURA_ASSIGN_OR_RETURN(auto page, ListPage(call, QueryOf(request), stores_->devices, *all_));
   v1::ListDevicesResponse response;
   for (v1::Device& device : page.items) *response.add_devices() = std::move(device);
   response.set_next_page_token(std::move(page.next_page_token));
@@ -113,7 +113,7 @@ StatusOr<v1::Device> DeviceHandlers::Update(const rpc::Call& call,
   YAGURA_ASSIGN_OR_RETURN(const FieldMask mask, MaskOf(request.update_mask()));
   return stores_->devices.Mutate(
       call.write_context(), request.device().name(), [&](v1::Device& device) {
-        YAGURA_RETURN_IF_ERROR(CheckEtag(request.device().etag(), device.etag()));
+        YAGURA_RETURN_IF_ERROR(CheckEtag(request.device().etag(), device));
         YAGURA_RETURN_IF_ERROR(CheckIdle(device));
         Merge(request.device(), mask, device);
         return Check(device);

@@ -1,8 +1,8 @@
 #include "services/detection/api/finding_handlers.h"
 
 #include "common/rpc/service_registry.h"
+#include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
-#include "services/detection/api/list_query.h"
 
 namespace yagura::detection {
 
@@ -26,8 +26,7 @@ absl::StatusOr<v1::Finding> FindingHandlers::Get(const rpc::Call&,
 
 absl::StatusOr<v1::ListFindingsResponse> FindingHandlers::List(
     const rpc::Call& call, const v1::ListFindingsRequest& request) const {
-  const store::ListQuery query = QueryOf(request, "create_time desc");
-  auto page = call.all_tenants() ? all_tenants_.List(query, ScopeOf(call)) : findings_.List(query);
+  auto page = rpc::ListPage(call, request, "create_time desc", findings_, all_tenants_);
   if (!page.ok()) return page.status();
   v1::ListFindingsResponse response;
   for (auto& finding : page->items) *response.add_findings() = std::move(finding);

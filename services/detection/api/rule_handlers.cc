@@ -5,9 +5,9 @@
 #include "fmt/format.h"
 
 #include "common/rpc/service_registry.h"
+#include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
-#include "services/detection/api/list_query.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/domain/rule_trial.h"
 
@@ -37,13 +37,6 @@ Status CheckMask(const google::protobuf::FieldMask& mask) {
     }
   }
   return absl::OkStatus();
-}
-
-Status CheckEtag(const std::string& given, const v1::Rule& current) {
-  if (given.empty() || given == current.etag()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kAborted, "ETAG_MISMATCH",
-                   fmt::format("{} has changed meanwhile", current.name()),
-                   {{"etag", current.etag()}});
 }
 
 }  // namespace
@@ -102,8 +95,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Get(const rpc::Call&,
 
 absl::StatusOr<v1::ListRulesResponse> RuleHandlers::List(
     const rpc::Call& call, const v1::ListRulesRequest& request) const {
-  const store::ListQuery query = QueryOf(request, "title");
-  auto page = call.all_tenants() ? all_tenants_.List(query, ScopeOf(call)) : rules_.List(query);
+  auto page = rpc::ListPage(call, request, "title", rules_, all_tenants_);
   if (!page.ok()) return page.status();
   v1::ListRulesResponse response;
   for (auto& rule : page->items) *response.add_rules() = std::move(rule);
@@ -116,7 +108,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
   YAGURA_RETURN_IF_ERROR(CheckMask(request.update_mask()));
   YAGURA_RETURN_IF_ERROR(CheckSource(request.rule()));
   const auto change = [&](v1::Rule& rule) -> Status {
-    YAGURA_RETURN_IF_ERROR(CheckEtag(request.rule().etag(), rule));
+    YAGURA_RETURN_IF_ERROR(rpc::CheckEtag(request.rule().etag(), rule));
     for (const auto& path : request.update_mask().paths()) {
       if (path == "enabled") rule.set_enabled(request.rule().enabled());
       if (path == "source") rule.set_source(request.rule().source());

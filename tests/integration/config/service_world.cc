@@ -1,7 +1,5 @@
 #include "tests/integration/config/service_world.h"
 
-#include <poll.h>
-
 #include "fmt/format.h"
 
 #include "services/config/drivers/linux_nftables.h"
@@ -81,15 +79,6 @@ v1::Change ServiceWorld::AwaitEnd(const std::string& change) {
     return got.ok() && IsFinal(current.state());
   });
   return current;
-}
-
-bool Eventually(const std::function<bool()>& condition, std::chrono::seconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    poll(nullptr, 0, 20);
-  }
-  return true;
 }
 
 }  // namespace yagura::config

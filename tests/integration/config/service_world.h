@@ -10,6 +10,7 @@
 #include "common/rpc/call.h"
 #include "common/store/change_feed.h"
 #include "common/store/projection.h"
+#include "common/testing/eventually.h"
 #include "services/config/api/changes.h"
 #include "services/config/api/credentials.h"
 #include "services/config/api/devices.h"
@@ -52,7 +53,6 @@ class ServiceWorld {
   std::unique_ptr<ChangeHandlers> changes;
 };
 
-bool Eventually(const std::function<bool()>& condition,
-                std::chrono::seconds limit = std::chrono::seconds(60));
+using testing::Eventually;
 
 }  // namespace yagura::config

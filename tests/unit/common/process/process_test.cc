@@ -13,29 +13,21 @@
 #include "common/process/child_process.h"
 #include "common/process/supervisor.h"
 #include "common/status/status.h"
+#include "common/testing/eventually.h"
 
 namespace yagura {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-template <typename Condition>
-bool Eventually(Condition condition) {
-  const auto deadline = std::chrono::steady_clock::now() + seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
+using testing::Eventually;
 
 bool Alive(pid_t pid) { return kill(pid, 0) == 0; }
 
 TEST(ChildProcess, SaysWhyAProgramDoesNotStart) {
   const auto child = ChildProcess::Start({.arguments = {"/nonexistent/program"}});
   EXPECT_EQ(child.status().code(), absl::StatusCode::kInternal);
-  EXPECT_THAT(std::string(Message(child.status())), testing::HasSubstr("No such file"));
+  EXPECT_THAT(std::string(Message(child.status())), ::testing::HasSubstr("No such file"));
 }
 
 TEST(ChildProcess, AppendsItsOutputToTheFileAndTellsItsExitCode) {
@@ -93,7 +85,7 @@ TEST(Supervisor, TellsWhyTheFirstStartFailed) {
   Supervisor supervisor(
       {.name = "false", .child = {.arguments = {"false"}}, .ready = [] { return false; }},
       Logger::Null());
-  EXPECT_THAT(std::string(Message(supervisor.Start())), testing::HasSubstr("exit code 1"));
+  EXPECT_THAT(std::string(Message(supervisor.Start())), ::testing::HasSubstr("exit code 1"));
 }
 
 }  // namespace

@@ -173,13 +173,4 @@ std::map<std::string, absl::Status> EchoApp::Health() const {
           {"ears", absl::OkStatus()}};
 }
 
-bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (std::chrono::steady_clock::now() < end) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return condition();
-}
-
 }  // namespace yagura::rpc

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/rpc/app.h"
+#include "common/testing/eventually.h"
 #include "yagura/testing/v1/echo_service.pb.h"
 
 namespace yagura::rpc {
@@ -86,7 +87,6 @@ class EchoApp final : public App {
   const std::string leave_out_;
 };
 
-// Waits for a condition, at most ten seconds.
-bool Eventually(const std::function<bool()>& condition);
+using testing::Eventually;
 
 }  // namespace yagura::rpc

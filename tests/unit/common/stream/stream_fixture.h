@@ -17,23 +17,14 @@
 #include "common/stream/scripts.h"
 #include "common/stream/topic.h"
 #include "common/stream/worker.h"
+#include "common/testing/eventually.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::stream {
 
 using std::chrono::milliseconds;
-
-// Waits until the condition holds; false where it does not within `limit`.
-inline bool Eventually(const std::function<bool()>& condition,
-                       std::chrono::seconds limit = std::chrono::seconds(30)) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return true;
-}
+using testing::Eventually;
 
 // What would happen if so much time passed that the lease ran out.
 inline void LetLeaseRunOut(redis::Pool& pool, const Topic& topic, int shard,
