@@ -19,7 +19,8 @@ class Pool;
 }
 namespace yagura::store {
 class FeedFollower;
-}
+class KnownTenants;
+}  // namespace yagura::store
 
 namespace yagura::rpc {
 
@@ -35,6 +36,8 @@ struct Platform {
   std::shared_ptr<Channels> channels;  // to the other services
   // What callers' tokens are checked with; the directory adds its key, others fetch it from there.
   std::shared_ptr<auth::TokenVerifier> verifier;
+  // Calls about tenants that do not exist are refused; not set (in tests): nobody asks.
+  std::shared_ptr<const store::KnownTenants> tenants = nullptr;
   std::filesystem::path data_dir;  // for spools, keys and blobs of this process
   // Name of this process that no other process on the same Redis has, and that it has again after a
   // restart: what it held when it was killed it takes back at once, under a higher epoch. Empty:

@@ -15,6 +15,7 @@
 #include "common/rpc/revocations.h"
 #include "common/status/status.h"
 #include "common/store/change_feed.h"
+#include "common/store/known_tenants.h"
 #include "common/text/text.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 
@@ -254,6 +255,7 @@ absl::StatusOr<std::unique_ptr<PlatformHost>> PlatformHost::Make(const PlatformS
       return MakeError(absl::StatusCode::kFailedPrecondition, "CANNOT_LISTEN", error);
     }
   }
+  p.tenants = std::make_shared<store::KnownTenants>(p.state);
   p.feed = std::make_shared<store::FeedFollower>(p.state, p.logger);
   p.feed->Start();
   host->revocations_ =

@@ -13,6 +13,7 @@
 #include "common/rpc/request_digest.h"
 #include "common/rpc/server_call_reactor.h"
 #include "common/status/status.h"
+#include "common/store/known_tenants.h"
 
 namespace yagura::rpc {
 namespace {
@@ -273,6 +274,11 @@ absl::StatusOr<std::string> ServerCall::CheckRequest(const Message& request) {
     about_.resource = method_->scope->ResourceOf(request);
   }
   YAGURA_ASSIGN_OR_RETURN(RequestScope::Target target, method_->scope->Check(request, *principal_));
+  // Only who may act in all tenants gets here with one that there is not.
+  const auto& known = runtime_.platform.tenants;
+  if (known && !target.tenant.empty() && target.tenant != "-" && !known->Exists(target.tenant)) {
+    return NotFound("tenants/" + target.tenant);
+  }
   return std::move(target.tenant);
 }
 

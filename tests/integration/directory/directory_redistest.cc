@@ -201,6 +201,21 @@ TEST_F(DirectoryTest, ASourceMapsASender) {
   EXPECT_THAT(Call(&Stub::CreateSource, request), StatusIs(StatusCode::kInvalidArgument));
 }
 
+TEST_F(DirectoryTest, NothingIsMadeForATenantThatDoesNotExist) {
+  v1::CreateSourceRequest request;
+  request.set_parent("tenants/acme");
+  request.set_source_id("fw");
+  request.mutable_source()->mutable_match()->set_cidr("192.0.2.7");
+  EXPECT_THAT(Call(&Stub::CreateSource, request), StatusIs(StatusCode::kNotFound));
+  AddTenant("beta");
+  const std::string engineer = AddUser("beta", "mallory", "engineer");
+  EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request),
+              StatusIs(StatusCode::kPermissionDenied))
+      << "others are told the same whether or not it exists";
+  AddTenant("acme");
+  EXPECT_THAT(Call(&Stub::CreateSource, request), IsOk());
+}
+
 TEST_F(DirectoryTest, OneCustomerCannotTakeTheLinesOfAnother) {
   AddTenant("acme");
   AddTenant("beta");

@@ -17,6 +17,7 @@
 #include "common/rpc/channels.h"
 #include "common/rpc/server.h"
 #include "common/store/change_feed.h"
+#include "common/store/known_tenants.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "common/text/text.h"
@@ -68,6 +69,7 @@ class DirectoryTest : public ::testing::Test {
         std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
                                             platform.clock));
     state_ = platform.state;
+    platform.tenants = std::make_shared<store::KnownTenants>(platform.state);
     auto app = NewApp(settings_, platform);
     ASSERT_THAT(app, IsOk());
     std::vector<std::unique_ptr<rpc::App>> apps;

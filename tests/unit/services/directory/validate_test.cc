@@ -75,7 +75,7 @@ TEST(ValidateTest, ASourceNeedsACriterion) {
   ASSERT_THAT(Normalize(source), IsOk());
   EXPECT_EQ(source.match().cidr(), "192.0.2.1/32");
   EXPECT_EQ(source.parser(), "auto");
-  source.set_parser("cobol");
+  source.set_parser("no parser!");
   ExpectBad(source, "parser");
   source.set_parser("auto");
   source.set_charset("ebcdic");
