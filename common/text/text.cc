@@ -35,6 +35,45 @@ size_t SequenceLength(std::string_view text, size_t at) {
   return 0;
 }
 
+// What no reader sees, but what changes what it sees: controls (C0, C1, DEL), and those that turn
+// the direction of text or break its lines, so that it reads as something else. `sequence` is one
+// well-formed UTF-8 sequence.
+bool IsControl(std::string_view sequence) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(sequence[i]); };
+  if (sequence.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (sequence.size() == 2) {
+    return (byte(0) == 0xc2 && byte(1) < 0xa0) || sequence == "\xd8\x9c";  // C1, U+061C
+  }
+  if (sequence.size() != 3 || byte(0) != 0xe2) return false;
+  if (byte(1) == 0x80) {  // U+200E, U+200F, U+2028 .. U+202E
+    return byte(2) == 0x8e || byte(2) == 0x8f || (byte(2) >= 0xa8 && byte(2) <= 0xae);
+  }
+  return byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9;  // U+2066 .. U+2069
+}
+
+std::string HexBytes(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+  return out;
+}
+
+std::string_view HtmlEntity(char c) {
+  switch (c) {
+    case '&':
+      return "&amp;";
+    case '<':
+      return "&lt;";
+    case '>':
+      return "&gt;";
+    case '"':
+      return "&quot;";
+    case '\'':
+      return "&#39;";
+    default:
+      return {};
+  }
+}
+
 std::string Encode(std::string_view bytes, int variant) {
   std::string out(sodium_base64_ENCODED_LEN(bytes.size(), variant), '\0');
   sodium_bin2base64(out.data(), out.size(), reinterpret_cast<const unsigned char*>(bytes.data()),
@@ -157,28 +196,21 @@ std::string ToValidUtf8(std::string_view text) {
 }
 
 std::string EscapeHtml(std::string_view text) {
+  const std::string valid = ToValidUtf8(text);
   std::string out;
-  out.reserve(text.size());
-  for (const char c : ToValidUtf8(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out += c;
+  out.reserve(valid.size());
+  for (size_t i = 0; i < valid.size();) {
+    const auto sequence = std::string_view(valid).substr(i, SequenceLength(valid, i));
+    const char c = sequence.front();
+    const bool space = c == '\t' || c == '\n' || c == '\r';
+    if (const auto entity = HtmlEntity(c); !entity.empty()) {
+      out += entity;
+    } else if (!space && IsControl(sequence)) {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += sequence;
     }
+    i += sequence.size();
   }
   return out;
 }
@@ -206,17 +238,13 @@ std::string EscapeForTerminal(std::string_view text) {
   out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     const size_t length = SequenceLength(text, i);
-    const auto byte = static_cast<unsigned char>(text[i]);
-    // U+0080..U+009F are control characters too (C1).
-    const bool c1 = length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
-    if (length == 0 || byte < 0x20 || byte == 0x7f || c1) {
-      for (size_t k = 0; k < std::max<size_t>(length, 1); ++k) {
-        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i + k]));
-      }
+    const auto sequence = text.substr(i, std::max<size_t>(length, 1));
+    if (length == 0 || IsControl(sequence)) {
+      out += HexBytes(sequence);
     } else {
-      out += text.substr(i, length);
+      out += sequence;
     }
-    i += std::max<size_t>(length, 1);
+    i += sequence.size();
   }
   return out;
 }

@@ -62,6 +62,19 @@ TEST(Escape, MakesHostileTextHarmless) {
   EXPECT_EQ(EscapeForTerminal("\x1b[2J櫓\xc2\x9b"), "\\x1b[2J櫓\\xc2\\x9b");
 }
 
+TEST(Escape, ShowsWhatTurnsTheDirectionOfText) {
+  EXPECT_EQ(EscapeForTerminal("a\u202eb"), "a\\xe2\\x80\\xaeb");
+  EXPECT_EQ(EscapeForTerminal("\u200e\u2066\u2069\u061c"),
+            "\\xe2\\x80\\x8e\\xe2\\x81\\xa6\\xe2\\x81\\xa9\\xd8\\x9c");
+  EXPECT_EQ(EscapeForTerminal("\u2026\u2070\u05d0"), "\u2026\u2070\u05d0");  // "…", "⁰", "א"
+}
+
+TEST(EscapeHtml, LeavesNoControlCharacterButWhiteSpace) {
+  using namespace std::string_view_literals;
+  EXPECT_EQ(EscapeHtml("a\0b\x1b\x7f\u0085\u202e"sv), "a\ufffdb\ufffd\ufffd\ufffd\ufffd");
+  EXPECT_EQ(EscapeHtml("a\tb\r\n"), "a\tb\r\n");
+}
+
 TEST(EqualsIgnoreCase, FoldsAsciiAlone) {
   EXPECT_TRUE(EqualsIgnoreCase("TCP", "tcp"));
   EXPECT_FALSE(EqualsIgnoreCase("tcp", "tcp6"));
