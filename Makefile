@@ -4,8 +4,10 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 JOBS ?= $(shell nproc)
 DATA_DIR ?= data
+# Some machines that build run without one; caches are below it.
+export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 
-.PHONY: help deps build run stop test bench lint format tidy clean sanitize tsan
+.PHONY: help deps build programs run stop test bench lint format tidy clean sanitize tsan
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,12 +21,18 @@ build: deps ## Build everything into build/release/bin
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 	@cmake --build $(BUILD) -j $(JOBS)
 
-run: build ## Start everything behind, play sample logs, say where to look
+programs: deps ## Build what runs, without the tests
+	@mkdir -p build
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build $(BUILD) -j $(JOBS) --target programs
+
+run: programs ## Start everything behind (or use what runs), play sample logs, say where to look
 	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) up --detach
 	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) demo
 
 stop: ## Stop what make run started
-	@$(BUILD)/bin/yagura --data-dir $(DATA_DIR) down
+	@if [ -x $(BUILD)/bin/yagura ]; then $(BUILD)/bin/yagura --data-dir $(DATA_DIR) down; \
+	else echo "Nothing is built, so nothing runs."; fi
 
 test: ## Install, build and run every test
 	@sh cmake/install-packages.sh test

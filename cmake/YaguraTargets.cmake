@@ -92,6 +92,7 @@ function(yagura_program)
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} yagura_warnings)
+  set_property(GLOBAL APPEND PROPERTY YAGURA_PROGRAMS ${ARG_NAME})
 endfunction()
 
 # yagura_test(NAME common_redis_test SRCS ... DEPS ... [TIMEOUT seconds] [LABELS ...] [SERIAL])
@@ -127,6 +128,12 @@ function(yagura_bench)
   target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} benchmark::benchmark yagura_warnings)
   set_property(GLOBAL APPEND PROPERTY YAGURA_BENCHES ${ARG_NAME})
+endfunction()
+
+# The target `programs` builds all that yagura_program declared. Called once, at the end.
+function(yagura_add_programs_target)
+  get_property(programs GLOBAL PROPERTY YAGURA_PROGRAMS)
+  add_custom_target(programs DEPENDS ${programs})
 endfunction()
 
 # The target `benches` builds every program that yagura_bench declared. Called once, at the end.

@@ -14,7 +14,8 @@ case "$(uname -s)-$(uname -m)" in
     ;;
 esac
 
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/yagura/chdb"
+home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
+cache="${XDG_CACHE_HOME:-$home/.cache}/yagura/chdb"
 target="$cache/$version/libchdb.so"
 if [ -s "$target" ]; then
   echo "$target"
@@ -28,10 +29,16 @@ command -v npm >/dev/null || {
 mkdir -p "$cache"
 work="$(mktemp -d "$cache/.fetch.XXXXXX")"
 trap 'rm -rf "$work"' EXIT INT TERM
-echo "install-libchdb: fetching $package@$version" >&2
-(cd "$work" && npm pack --silent "$package@$version" >packed)
+echo "install-libchdb: fetching $package@$version (about 150 MB, once)" >&2
+failed() {
+  echo "install-libchdb: $package@$version could not be $1 (the reason stands above). Check that this machine" >&2
+  echo "install-libchdb: reaches the npm registry ($(npm config get registry)) and has 1 GB free in $cache," >&2
+  echo "install-libchdb: or put the file libchdb.so of that package at $target; then try again" >&2
+  exit 1
+}
+(cd "$work" && npm pack --loglevel=error "$package@$version" >packed) || failed fetched
 # npm has checked the archive against the registry's digest.
-tar -xzf "$work/$(tail -n 1 "$work/packed")" -C "$work" package/libchdb.so
+tar -xzf "$work/$(tail -n 1 "$work/packed")" -C "$work" package/libchdb.so || failed unpacked
 mkdir -p "$work/$version"
 mv "$work/package/libchdb.so" "$work/$version/libchdb.so"
 mv -T "$work/$version" "$cache/$version" 2>/dev/null || [ -s "$target" ] || {
