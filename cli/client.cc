@@ -58,7 +58,14 @@ absl::Status FillFromDataDir(ConnectionOptions& options) {
 
 absl::Status Complete(ConnectionOptions& options) {
   if (options.endpoint.empty()) options.endpoint = FromEnvironment("YAGURA_ENDPOINT");
-  if (options.api_key.empty()) options.api_key = FromEnvironment("YAGURA_API_KEY");
+  if (const char* key = std::getenv("YAGURA_API_KEY"); options.api_key.empty() && key != nullptr) {
+    options.api_key = Trim(key);
+    // Whoever sets it wants to be somebody: never the administrator of the data folder instead.
+    if (options.api_key.empty()) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "EMPTY_API_KEY",
+                       "YAGURA_API_KEY is set but empty: set it to a key, or unset it");
+    }
+  }
   if (options.data_dir.empty()) options.data_dir = FromEnvironment("YAGURA_DATA_DIR");
   if (!options.data_dir.empty() && (options.endpoint.empty() || options.api_key.empty())) {
     YAGURA_RETURN_IF_ERROR(FillFromDataDir(options));

@@ -30,7 +30,7 @@ struct ConnectionOptions {
 class Client {
  public:
   // Exchanges the API key for a token. UNAUTHENTICATED, UNAVAILABLE, FAILED_PRECONDITION
-  // (NO_API_KEY).
+  // (NO_API_KEY, EMPTY_API_KEY).
   static absl::StatusOr<Client> Connect(ConnectionOptions options);
 
   // One unary call: client.Call(&TicketingService::Stub::GetTicket, request).

@@ -1,11 +1,13 @@
 #include <signal.h>
 #include <sodium.h>
 
+#include <cstdlib>
 #include <iostream>
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
 #include "fmt/format.h"
+#include "google/protobuf/stubs/logging.h"
 
 #include "common/text/text.h"
 
@@ -24,9 +26,16 @@ int ExitCode(const absl::Status& status) {
   }
 }
 
+// What libraries write to standard error says nothing that the status of a call does not.
+void Quiet() {
+  setenv("GRPC_VERBOSITY", "NONE", /*replace=*/0);
+  google::protobuf::SetLogHandler(nullptr);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  Quiet();
   if (sodium_init() < 0) return 1;
   signal(SIGPIPE, SIG_IGN);
   CLI::App app{"Yagura: operate the firewalls, servers and clients of many customers."};
@@ -35,17 +44,7 @@ int main(int argc, char** argv) {
   app.fallthrough();
   app.option_defaults()->always_capture_default(false);
   yagura::cli::Globals globals;
-  auto& connection = globals.connection;
-  app.add_option("--endpoint", connection.endpoint,
-                 "gRPC address of the suite; else YAGURA_ENDPOINT, else from --data-dir");
-  app.add_option("--api-key-file", globals.api_key_file,
-                 "File with the API key; else YAGURA_API_KEY, else the admin key of --data-dir");
-  app.add_option("--data-dir", connection.data_dir,
-                 "Data folder of a `yagura up` on this machine; else YAGURA_DATA_DIR");
-  app.add_option("--ca-file", connection.ca_file,
-                 "PEM file to verify the server with; turns on TLS");
-  app.add_option("-o,--output", globals.output, "table, json or jsonl")
-      ->check(CLI::IsMember({"table", "json", "jsonl"}));
+  yagura::cli::AddGlobalOptions(app, globals);
 
   yagura::cli::Program program(app, globals);
   yagura::cli::AddUpCommand(program);

@@ -76,7 +76,87 @@ std::string Shorten(std::string text, size_t max_width) {
   return text.substr(0, end) + "…";
 }
 
+// `text` with tabs expanded to columns of eight and control characters made visible.
+std::string PrintableLine(std::string_view text) {
+  constexpr size_t kTab = 8;
+  std::string out;
+  size_t width = 0;
+  for (size_t begin = 0;;) {
+    const size_t tab = std::min(text.find('\t', begin), text.size());
+    const std::string part = EscapeForTerminal(text.substr(begin, tab - begin));
+    width += DisplayWidth(part);
+    out += part;
+    if (tab == text.size()) return out;
+    const size_t blanks = kTab - width % kTab;
+    out.append(blanks, ' ');
+    width += blanks;
+    begin = tab + 1;
+  }
+}
+
+void AppendBlock(std::string& out, std::string_view text, const std::string& indent) {
+  text = text.substr(0, text.find_last_not_of("\r\n") + 1);
+  for (auto line : Split(text, '\n')) {
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.empty()) out += indent + PrintableLine(line);
+    out += '\n';
+  }
+}
+
+std::vector<const FieldDescriptor*> SetFields(const Message& message) {
+  std::vector<const FieldDescriptor*> set;
+  message.GetReflection()->ListFields(message, &set);
+  return set;
+}
+
+bool HasBlock(const Message& message, const FieldDescriptor& field) {
+  const Reflection& reflection = *message.GetReflection();
+  const auto inside = [](const Message& inner) {
+    return std::ranges::any_of(SetFields(inner),
+                               [&](const auto* each) { return HasBlock(inner, *each); });
+  };
+  if (field.message_type() != nullptr && field.is_repeated()) {
+    for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
+      if (inside(SubMessage(message, field, i))) return true;
+    }
+    return false;
+  }
+  if (field.message_type() != nullptr) return inside(SubMessage(message, field, -1));
+  return field.type() == FieldDescriptor::TYPE_STRING && !field.is_repeated() &&
+         reflection.GetString(message, &field).find('\n') != std::string::npos;
+}
+
+void AppendMessage(std::string& out, const Message& message, const std::string& indent) {
+  const auto set = SetFields(message);
+  const std::string deeper = indent + "  ";
+  size_t width = 0;
+  for (const auto* field : set) width = std::max(width, field->name().size());
+  for (const auto* field : set) {
+    if (!HasBlock(message, *field)) {
+      out += fmt::format("{}{:<{}}  {}\n", indent, field->name() + ":", width + 1,
+                         Cell(message, field->name()));
+    } else if (field->message_type() == nullptr) {
+      out += indent + field->name() + ":\n";
+      AppendBlock(out, message.GetReflection()->GetString(message, field), deeper);
+    } else if (!field->is_repeated()) {
+      out += indent + field->name() + ":\n";
+      AppendMessage(out, SubMessage(message, *field, -1), deeper);
+    } else {
+      for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+        out += fmt::format("{}{}[{}]:\n", indent, field->name(), i);
+        AppendMessage(out, SubMessage(message, *field, i), deeper);
+      }
+    }
+  }
+}
+
 }  // namespace
+
+std::string MessageToText(const Message& message) {
+  std::string out;
+  AppendMessage(out, message, "");
+  return out;
+}
 
 std::string Cell(const Message& message, std::string_view path) {
   const size_t dot = path.find('.');
@@ -111,7 +191,9 @@ std::string Cell(const Message& message, std::string_view path) {
       reflection.GetEnumValue(message, field) == 0) {
     return {};
   }
-  return EscapeForTerminal(CellText(message, *field, -1));
+  std::string text = CellText(message, *field, -1);
+  if (text == "0" && field->name() == "port") return {};  // no port at all
+  return EscapeForTerminal(text);
 }
 
 void Renderer::Add(const Message& message) {
@@ -119,7 +201,9 @@ void Renderer::Add(const Message& message) {
   if (format_ == Format::kTable) {
     auto& row = cells_.emplace_back();
     for (const auto& column : columns_) {
-      row.push_back(Shorten(Cell(message, column.path), column.max_width));
+      row.push_back(Shorten(
+          column.text ? EscapeForTerminal(column.text(message)) : Cell(message, column.path),
+          column.max_width));
     }
   } else if (format_ == Format::kJsonLines) {
     pending_ += MessageToJson(message) + "\n";

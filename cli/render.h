@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,11 +19,17 @@ struct TableColumn {
   std::string heading;
   std::string path;
   size_t max_width = 60;  // in characters; longer values end in "…"
+  // Makes the value of the row's message, where a path does not lead to it.
+  std::function<std::string(const google::protobuf::Message&)> text = {};
 };
 
 // One value as a table shows it: control characters made visible, times without fractions, the
-// value of "fields.NAME" from an event's original fields; empty where unset.
+// value of "fields.NAME" from an event's original fields; empty where unset (a port of 0 is).
 std::string Cell(const google::protobuf::Message& message, std::string_view path);
+
+// All fields that are set, a line each. A text of several lines (a diff, a configuration) is a
+// block below its name, tabs expanded and indented, also inside of an inner message.
+std::string MessageToText(const google::protobuf::Message& message);
 
 // Collects rows and writes them to a string in one of the formats.
 class Renderer {

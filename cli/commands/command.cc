@@ -40,6 +40,22 @@ std::string OptionName(std::string field) {
 
 }  // namespace
 
+void AddGlobalOptions(CLI::App& app, Globals& globals) {
+  auto& connection = globals.connection;
+  app.add_option("--endpoint", connection.endpoint,
+                 "gRPC address of the suite; else YAGURA_ENDPOINT, else from --data-dir");
+  // A function, since CLI11 takes an empty text for an optional that is not given.
+  app.add_option_function<std::string>(
+      "--api-key-file", [&globals](const std::string& file) { globals.api_key_file = file; },
+      "File with the API key; else YAGURA_API_KEY, else the admin key of --data-dir");
+  app.add_option("--data-dir", connection.data_dir,
+                 "Data folder of a `yagura up` on this machine; else YAGURA_DATA_DIR");
+  app.add_option("--ca-file", connection.ca_file,
+                 "PEM file to verify the server with; turns on TLS");
+  app.add_option("-o,--output", globals.output, "table, json or jsonl")
+      ->check(CLI::IsMember({"table", "json", "jsonl"}));
+}
+
 Format Program::format() const {
   if (globals_.output == "json") return Format::kJson;
   return globals_.output == "jsonl" ? Format::kJsonLines : Format::kTable;
@@ -57,9 +73,13 @@ void Program::Do(CLI::App& command, std::function<absl::Status()> action) {
 
 absl::Status Program::Connected(const std::function<absl::Status(Client&)>& action) const {
   ConnectionOptions options = globals_.connection;
-  if (!globals_.api_key_file.empty()) {
-    YAGURA_ASSIGN_OR_RETURN(const auto key, ReadInput(globals_.api_key_file, 4096));
+  if (globals_.api_key_file) {
+    YAGURA_ASSIGN_OR_RETURN(const auto key, ReadInput(*globals_.api_key_file, 4096));
     options.api_key = Trim(key);
+    if (options.api_key.empty()) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "EMPTY_API_KEY",
+                       fmt::format("{} holds no API key", *globals_.api_key_file));
+    }
   }
   YAGURA_ASSIGN_OR_RETURN(auto client, Client::Connect(std::move(options)));
   return action(client);
@@ -83,24 +103,7 @@ void Program::Print(const Message& message) const {
     Write(MessageToJson(message) + "\n");
     return;
   }
-  std::vector<const FieldDescriptor*> set;
-  message.GetReflection()->ListFields(message, &set);
-  size_t width = 0;
-  for (const auto* field : set) width = std::max(width, field->name().size());
-  std::string out;
-  for (const auto* field : set) {
-    const bool text = field->type() == FieldDescriptor::TYPE_STRING && !field->is_repeated();
-    const std::string raw =
-        text ? message.GetReflection()->GetString(message, field) : std::string();
-    if (raw.find('\n') != std::string::npos) {  // a diff, a configuration: as it is, indented
-      out += field->name() + ":\n";
-      for (const auto line : Split(Trim(raw), '\n')) out += "  " + EscapeForTerminal(line) + "\n";
-    } else {
-      out +=
-          fmt::format("{:<{}}  {}\n", field->name() + ":", width + 1, Cell(message, field->name()));
-    }
-  }
-  Write(out);
+  Write(MessageToText(message));
 }
 
 void Write(std::string_view text) {
@@ -146,7 +149,7 @@ void AddListOptions(CLI::App& command, ListOptions& options) {
   command.add_option("--order-by", options.order_by, "Field to order by, e.g. 'create_time desc'");
   command.add_option("--limit", options.limit, "Most items to print, 0 for all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0, 1'000'000'000));
 }
 
 absl::Status PrintPages(const ListOptions& options, Format format, std::vector<TableColumn> columns,

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,9 +22,12 @@ namespace yagura::cli {
 // Options that stand before or behind any command.
 struct Globals {
   ConnectionOptions connection;
-  std::string api_key_file;
+  std::optional<std::string> api_key_file;
   std::string output = "table";  // table, json, jsonl
 };
+
+// --endpoint, --api-key-file, --data-dir, --ca-file, --output.
+void AddGlobalOptions(CLI::App& app, Globals& globals);
 
 // The program: its globals, and the outcome of the command that ran.
 class Program {
@@ -43,7 +47,7 @@ class Program {
   void DoEither(CLI::App& command, std::function<bool()> connected,
                 std::function<absl::Status(Client&)> with_client,
                 std::function<absl::Status()> without_client);
-  // Prints one message in the chosen format: all its fields, a line each, or JSON.
+  // Prints one message in the chosen format: all its fields (MessageToText), or JSON.
   void Print(const google::protobuf::Message& message) const;
 
   const absl::Status& status() const { return status_; }

@@ -2,10 +2,10 @@
 #include <iostream>
 
 #include "cli/commands/command.h"
+#include "cli/event_json.h"
 #include "fmt/format.h"
 
 #include "common/text/text.h"
-#include "simdjson.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 
 namespace yagura::cli {
@@ -31,79 +31,105 @@ std::vector<std::filesystem::path> RuleFiles(const std::filesystem::path& path) 
   return files;
 }
 
+struct ImportOptions {
+  std::string tenant = "provider";
+  std::vector<std::string> paths;
+  bool dry_run = false;
+};
+
+// Sends rule files in calls of a bearable size, and tells what became of each.
+class RuleImport {
+ public:
+  RuleImport(Client& client, const ImportOptions& options, Format format)
+      : client_(client),
+        options_(options),
+        format_(format),
+        renderer_(format, {{"FILE", "source", 70},
+                           {"RULE", "rule", 80},
+                           {"LINE", "line"},
+                           {"REFUSED BECAUSE", "reason", 100}}) {}
+
+  absl::Status Run() {
+    for (const auto& path : options_.paths) {
+      for (auto& file : RuleFiles(path)) files_.push_back(std::move(file));
+    }
+    while (next_ < files_.size()) {
+      YAGURA_RETURN_IF_ERROR(SendSome());
+      if (isatty(STDERR_FILENO) != 0) {
+        std::cerr << fmt::format("\r{}/{} files", next_, files_.size()) << std::flush;
+      }
+    }
+    if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
+    return Tell();
+  }
+
+ private:
+  absl::Status SendSome() {
+    detection::v1::ImportRulesRequest request;
+    request.set_parent(TenantParent(options_.tenant));
+    request.set_validate_only(options_.dry_run);
+    SetRequestId(request);
+    for (size_t bytes = 0; next_ < files_.size() && request.rules_size() < kMaxRulesPerCall &&
+                           bytes < kMaxBytesPerCall;
+         ++next_) {
+      const std::string source = files_[next_].string();
+      auto text = ReadInput(source, kMaxRuleBytes);
+      if (!text.ok()) {  // the others shall not wait for it
+        detection::v1::ImportResult result;
+        result.set_source(source);
+        result.set_reason(std::string(Message(text.status())));
+        ++refused_;
+        renderer_.Add(result);
+        continue;
+      }
+      bytes += text->size();
+      auto& rule = *request.add_rules();
+      rule.set_source(source);
+      rule.set_text(*std::move(text));
+    }
+    if (request.rules().empty()) return absl::OkStatus();
+    YAGURA_ASSIGN_OR_RETURN(const auto response,
+                            client_.Call(&DetectionService::Stub::ImportRules, request));
+    loaded_ += response.loaded();
+    refused_ += response.refused();
+    for (const auto& result : response.results()) {
+      if (!result.reason().empty() || format_ != Format::kTable) renderer_.Add(result);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Tell() {
+    if (renderer_.rows() > 0) Write(renderer_.Finish());
+    if (format_ == Format::kTable) {
+      Write(fmt::format("{} rules {}, {} refused\n", loaded_,
+                        options_.dry_run ? "would be loaded" : "loaded", refused_));
+    }
+    return refused_ == 0 ? absl::OkStatus()
+                         : MakeError(absl::StatusCode::kAborted, "IMPORT_INCOMPLETE",
+                                     fmt::format("{} rules were refused", refused_));
+  }
+
+  Client& client_;
+  const ImportOptions& options_;
+  const Format format_;
+  Renderer renderer_;
+  std::vector<std::filesystem::path> files_;
+  size_t next_ = 0;
+  int loaded_ = 0;
+  int refused_ = 0;
+};
+
 void AddImport(Program& program, CLI::App& group) {
-  struct Options {
-    std::string tenant = "provider";
-    std::vector<std::string> paths;
-    bool dry_run = false;
-  };
-  auto options = std::make_shared<Options>();
-  CLI::App& command = *group.add_subcommand("import", "Load Sigma rules from files and folders");
+  auto options = std::make_shared<ImportOptions>();
+  CLI::App& command = *group.add_subcommand(
+      "import", "Load Sigma rules from files and folders; fails where any is refused");
   command.add_option("path", options->paths, "Files, or folders with *.yml")->required();
   command.add_option("--tenant", options->tenant, "Tenant id; \"provider\" is for all tenants")
       ->capture_default_str();
   command.add_flag("--dry-run", options->dry_run, "Tell what would happen and keep nothing");
-  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
-    std::vector<std::filesystem::path> files;
-    for (const auto& path : options->paths) {
-      for (auto& file : RuleFiles(path)) files.push_back(std::move(file));
-    }
-    Renderer renderer(program.format(), {{"FILE", "source", 70},
-                                         {"RULE", "rule", 80},
-                                         {"LINE", "line"},
-                                         {"REFUSED BECAUSE", "reason", 100}});
-    int loaded = 0;
-    int refused = 0;
-    for (size_t next = 0; next < files.size();) {
-      detection::v1::ImportRulesRequest request;
-      request.set_parent(TenantParent(options->tenant));
-      request.set_validate_only(options->dry_run);
-      SetRequestId(request);
-      for (size_t bytes = 0; next < files.size() && request.rules_size() < kMaxRulesPerCall &&
-                             bytes < kMaxBytesPerCall;
-           ++next) {
-        YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(files[next].string(), kMaxRuleBytes));
-        bytes += text.size();
-        auto& rule = *request.add_rules();
-        rule.set_source(files[next].string());
-        rule.set_text(std::move(text));
-      }
-      YAGURA_ASSIGN_OR_RETURN(const auto response,
-                              client.Call(&DetectionService::Stub::ImportRules, request));
-      loaded += response.loaded();
-      refused += response.refused();
-      for (const auto& result : response.results()) {
-        if (!result.reason().empty() || program.format() != Format::kTable) renderer.Add(result);
-      }
-      if (isatty(STDERR_FILENO) != 0) {
-        std::cerr << fmt::format("\r{}/{} files", next, files.size()) << std::flush;
-      }
-    }
-    if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
-    if (renderer.rows() > 0) Write(renderer.Finish());
-    if (program.format() == Format::kTable) {
-      Write(fmt::format("{} rules {}, {} refused\n", loaded,
-                        options->dry_run ? "would be loaded" : "loaded", refused));
-    }
-    return absl::OkStatus();
+  program.DoConnected(command, [&program, options](Client& client) {
+    return RuleImport(client, *options, program.format()).Run();
   });
-}
-
-// {"name": value, ...} as original fields, nested names joined by dots.
-void AddFields(event::v1::Event& event, const std::string& prefix, simdjson::dom::element value) {
-  simdjson::dom::object object;
-  if (value.get(object) == simdjson::SUCCESS) {
-    for (const auto& [key, inner] : object) {
-      AddFields(event, prefix.empty() ? std::string(key) : fmt::format("{}.{}", prefix, key),
-                inner);
-    }
-    return;
-  }
-  auto& field = *event.add_fields();
-  field.set_name(prefix);
-  std::string_view text;
-  field.set_value(value.get(text) == simdjson::SUCCESS ? std::string(text)
-                                                       : std::string(simdjson::minify(value)));
 }
 
 void AddTest(Program& program, CLI::App& group) {
@@ -114,9 +140,14 @@ void AddTest(Program& program, CLI::App& group) {
   };
   auto options = std::make_shared<Options>();
   CLI::App& command =
-      *group.add_subcommand("test", "Try a rule on events, one JSON object a line; keeps nothing");
+      *group.add_subcommand("test",
+                            "Try a rule on events; keeps nothing. An event is a JSON object on one "
+                            "line: what `event search -o jsonl` writes, or an object of original "
+                            "fields, {\"dstport\": \"22\", ...}");
   command.add_option("rule", options->rule, "File with the Sigma rule")->required();
-  command.add_option("events", options->events, "File with the events; - is standard input")
+  command
+      .add_option("events", options->events,
+                  "File with the events, JSON lines; - is standard input")
       ->capture_default_str();
   command.add_option("--tenant", options->tenant, "On whose behalf")->capture_default_str();
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
@@ -125,19 +156,13 @@ void AddTest(Program& program, CLI::App& group) {
     request.set_parent(TenantParent(options->tenant));
     YAGURA_ASSIGN_OR_RETURN(*request.mutable_text(), ReadInput(options->rule, kMaxRuleBytes));
     YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadInput(options->events, kMaxEventBytes));
-    simdjson::dom::parser parser;
     int number = 0;
     for (const auto line : Split(lines, '\n')) {
       ++number;
       if (Trim(line).empty()) continue;
-      simdjson::dom::element element;
-      if (parser.parse(line.data(), line.size(), true).get(element) != simdjson::SUCCESS ||
-          !element.is_object()) {
+      if (!ReadEvent(line, *request.add_events()).ok()) {
         return InvalidField("events", fmt::format("line {} is not a JSON object", number));
       }
-      auto& event = *request.add_events();
-      event.set_raw(std::string(line));
-      AddFields(event, "", element);
     }
     YAGURA_ASSIGN_OR_RETURN(const auto response,
                             client.Call(&DetectionService::Stub::TestRule, request));

@@ -78,7 +78,6 @@ void AddSearch(Program& program, CLI::App& group) {
     do {
       constexpr int kMostAtOnce = 10'000;
       request.set_page_size(std::min(left, kMostAtOnce));
-      request.clear_page_token();
       std::string next;
       status = client.ReadStream(&ArchiveService::Stub::SearchEvents, request, false,
                                  [&](const archive::v1::SearchEventsResponse& response) {
@@ -136,6 +135,7 @@ void AddCount(Program& program, CLI::App& group) {
 }
 
 void AddHistogram(Program& program, CLI::App& group) {
+  constexpr int64_t kMostBucketSeconds = 366LL * 24 * 3600;
   struct Options {
     RangeOptions range;
     int64_t interval_seconds = 0;
@@ -143,8 +143,9 @@ void AddHistogram(Program& program, CLI::App& group) {
   auto options = std::make_shared<Options>();
   CLI::App& command = *group.add_subcommand("histogram", "How many events match, over time");
   AddRangeOptions(command, options->range);
-  command.add_option("--interval", options->interval_seconds,
-                     "Seconds a bucket; 0: a fitting width");
+  command
+      .add_option("--interval", options->interval_seconds, "Seconds a bucket; 0: a fitting width")
+      ->check(CLI::Range(int64_t{0}, kMostBucketSeconds));
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     archive::v1::GetHistogramRequest request;
     YAGURA_RETURN_IF_ERROR(FillRange(options->range, request));

@@ -74,32 +74,70 @@ absl::Status SendSyslog(const Program& program, const SendOptions& options, Line
   YAGURA_ASSIGN_OR_RETURN(const auto address, SyslogAddress(program, options));
   YAGURA_ASSIGN_OR_RETURN(auto sender, SyslogSender::Connect(address, options.to == "syslog-tcp"));
   Pace pace(options.rate);
+  uint64_t too_long = 0;
   for (std::string line; lines.Next(line);) {
     pace.Await();
-    YAGURA_RETURN_IF_ERROR(sender.Send(line));
+    const absl::Status sent = sender.Send(line);
+    if (ErrorReason(sent) == "LINE_TOO_LONG") {
+      ++too_long;
+      continue;
+    }
+    YAGURA_RETURN_IF_ERROR(sent);
     progress.Add(1, line.size() + 1);
   }
-  return sender.Finish();
+  YAGURA_RETURN_IF_ERROR(sender.Finish());
+  if (too_long == 0) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kOutOfRange, "LINES_TOO_LONG",
+      fmt::format("{} lines do not fit into a datagram and were not sent: use syslog-tcp",
+                  too_long));
 }
+
+// Makes batch ids. What is in a batch is part of its id: only the same lines for the same tenant
+// are the same batch, whatever else was sent under the prefix.
+class BatchIds {
+ public:
+  // An empty prefix: one that nobody had.
+  explicit BatchIds(const std::string& prefix) : prefix_(prefix) {
+    if (!prefix_.empty()) return;
+    std::string random(12, '\0');
+    randombytes_buf(random.data(), random.size());
+    prefix_ = HexEncode(random);
+  }
+  std::string Next(const ingestion::v1::PushRequest& batch) {
+    crypto_generichash_state state;
+    crypto_generichash_init(&state, nullptr, 0, kDigestBytes);
+    Update(state, batch.parent());
+    for (const auto& line : batch.lines()) Update(state, line);
+    std::string digest(kDigestBytes, '\0');
+    crypto_generichash_final(&state, reinterpret_cast<unsigned char*>(digest.data()),
+                             digest.size());
+    return fmt::format("{}-{}-{}", prefix_, number_++, HexEncode(digest));
+  }
+
+ private:
+  static constexpr size_t kDigestBytes = 16;
+  static void Update(crypto_generichash_state& state, const std::string& text) {
+    crypto_generichash_update(&state, reinterpret_cast<const unsigned char*>(text.c_str()),
+                              text.size() + 1);  // the NUL divides it from the next
+  }
+
+  std::string prefix_;
+  uint64_t number_ = 0;
+};
 
 absl::Status SendGrpc(Client& client, const SendOptions& options, LineSource& lines,
                       Progress& progress) {
-  std::string prefix = options.batch_prefix;
-  if (prefix.empty()) {
-    std::string random(12, '\0');
-    randombytes_buf(random.data(), random.size());
-    prefix = HexEncode(random);
-  }
+  BatchIds ids(options.batch_prefix);
   Pusher pusher(client, {},
                 [&progress](uint64_t count, uint64_t bytes) { progress.Add(count, bytes); });
   Pace pace(options.rate);
-  uint64_t number = 0;
   size_t bytes = 0;
   ingestion::v1::PushRequest batch;
   const auto flush = [&]() -> absl::Status {
     if (batch.lines().empty()) return absl::OkStatus();
     batch.set_parent(TenantParent(options.tenant));
-    batch.set_batch_id(fmt::format("{}-{}", prefix, number++));
+    batch.set_batch_id(ids.Next(batch));
     batch.set_parser(options.parser);
     batch.set_source(options.source);
     *batch.mutable_send_time() = ToProto(SystemClock()->Now());
@@ -145,20 +183,22 @@ void AddSendCommand(Program& program) {
   command.add_option("--source", options->source, "grpc: name for where the lines come from");
   command.add_option("--batch-prefix", options->batch_prefix,
                      "grpc: makes batch ids repeatable: the same files under the same prefix are "
-                     "taken once, however often they are sent");
+                     "taken once, however often they are sent; other files are other batches");
   command.add_option("--rate", options->rate, "Lines a second; 0 is as fast as it goes")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 1e9));
   command.add_option("--repeat", options->repeat, "How often to send the whole")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000'000));
   const auto run = [&program, options](Client* client) -> absl::Status {
     YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options->files, options->repeat));
     Progress progress(lines.total_bytes());
     const absl::Status status = client != nullptr ? SendGrpc(*client, *options, lines, progress)
                                                   : SendSyslog(program, *options, lines, progress);
     progress.Clear();
-    Write(progress.Summary() + (client != nullptr ? ", all acknowledged\n" : "\n"));
+    std::string outcome;
+    if (client != nullptr) outcome = status.ok() ? ", all acknowledged" : ", acknowledged so far";
+    if (status.ok() || progress.lines() > 0) Write(progress.Summary() + outcome + "\n");
     return status;
   };
   program.DoEither(

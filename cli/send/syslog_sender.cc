@@ -67,6 +67,10 @@ absl::Status SyslogSender::Send(std::string_view line) {
     return buffer_.size() < kBufferBytes ? absl::OkStatus() : Flush();
   }
   while (send(socket_, line.data(), line.size(), MSG_NOSIGNAL) < 0) {
+    if (errno == EMSGSIZE) {
+      return MakeError(absl::StatusCode::kOutOfRange, "LINE_TOO_LONG",
+                       fmt::format("{} bytes do not fit into a datagram", line.size()));
+    }
     if (errno != EINTR && errno != ENOBUFS) return ErrnoStatus("send");
   }
   return absl::OkStatus();

@@ -16,7 +16,8 @@ class SyslogSender {
   SyslogSender& operator=(SyslogSender&&) = delete;
   ~SyslogSender();
 
-  // TCP gathers 64 KiB and blocks while the receiver does not read.
+  // TCP gathers 64 KiB and blocks while the receiver does not read. OUT_OF_RANGE (LINE_TOO_LONG)
+  // for a line that no datagram holds; the next ones can be sent.
   absl::Status Send(std::string_view line);
   // Sends the rest and, over TCP, waits until the receiver has closed: it has then read everything.
   absl::Status Finish();

@@ -1,3 +1,6 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -5,14 +8,18 @@
 
 #include "cli/commands/command.h"
 #include "cli/data_dir.h"
+#include "cli/event_json.h"
 #include "cli/render.h"
 #include "cli/send/line_source.h"
+#include "cli/send/syslog_sender.h"
 #include "cli/time_range.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
 #include "common/json/message_json.h"
+#include "yagura/config/v1/change.pb.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::cli {
@@ -77,6 +84,40 @@ TEST(Cell, MakesTerminalEscapesVisible) {
   EXPECT_EQ(Cell(SomeEvent(), "severity"), "");
 }
 
+TEST(Cell, IsEmptyForAPortThatIsNotThere) {
+  auto event = SomeEvent();
+  EXPECT_EQ(Cell(event, "src.port"), "");
+  event.mutable_src()->set_port(22);
+  EXPECT_EQ(Cell(event, "src.port"), "22");
+  EXPECT_EQ(Cell(event, "bytes_in"), "0");
+}
+
+TEST(MessageToText, ShowsTextsOfSeveralLinesAsBlocksAlsoInside) {
+  config::v1::Change change;
+  change.set_title("t");
+  change.set_diff(" chain input {\n-\tip saddr 192.0.2.1\tdrop\n\n+\x1b[2J\r\n");
+  change.mutable_apply()->set_error_reason("DRIFT");
+  change.mutable_apply()->set_drift_diff("-a\n+b\n");
+  EXPECT_EQ(MessageToText(change),
+            "title:  t\n"
+            "diff:\n"
+            "   chain input {\n"
+            "  -       ip saddr 192.0.2.1      drop\n"
+            "\n"
+            "  +\\x1b[2J\n"
+            "apply:\n"
+            "  error_reason:  DRIFT\n"
+            "  drift_diff:\n"
+            "    -a\n"
+            "    +b\n");
+}
+
+TEST(Renderer, TakesAColumnsTextInPlaceOfAPath) {
+  Renderer renderer(Format::kTable, {{"A", "", 60, [](const auto&) { return "\x1b!"; }}});
+  renderer.Add(SomeEvent());
+  EXPECT_EQ(renderer.Finish(), "A\n\\x1b!\n");
+}
+
 TEST(Renderer, AlignsColumnsAlsoForWideCharactersAndCutsLongValues) {
   Renderer renderer(Format::kTable,
                     {{"TENANT", "tenant"}, {"HOST", "host", 6}, {"ACTION", "action"}});
@@ -116,6 +157,72 @@ TEST(ParseWhen, ReadsTimesAndHowLongAgo) {
   for (const char* text : {"", "x", "7y", "-3m", "2026-11", "9999999d"}) {
     EXPECT_FALSE(ParseWhen(text, now).ok()) << text;
   }
+}
+
+// Name and value of each original field, "a=1 b=2".
+std::string FieldsOf(const event::v1::Event& event) {
+  std::string text;
+  for (const auto& field : event.fields()) {
+    text += (text.empty() ? "" : " ") + field.name() + "=" + field.value();
+  }
+  return text;
+}
+
+TEST(ReadEvent, TakesAnObjectOfOriginalFields) {
+  event::v1::Event event;
+  const std::string line = R"({"dstport": 22, "a": {"b": "x"}, "host": {"name": "h"}})";
+  ASSERT_TRUE(ReadEvent(line, event).ok());
+  EXPECT_EQ(FieldsOf(event), "dstport=22 a.b=x host.name=h");
+  EXPECT_EQ(event.raw(), line);
+}
+
+TEST(ReadEvent, TakesWhatSearchWrites) {
+  auto written = SomeEvent();
+  written.set_raw("line");
+  written.mutable_duration()->set_seconds(3);
+  written.add_flaws(event::v1::NO_EVENT_TIME);
+  written.mutable_dst()->set_ip(std::string(16, '\x20'));
+  written.mutable_dst()->set_port(443);
+  event::v1::Event event;
+  ASSERT_TRUE(ReadEvent(MessageToJson(written), event).ok());
+  EXPECT_EQ(event.ShortDebugString(), written.ShortDebugString());
+}
+
+TEST(ReadEvent, TakesAListOfNamesAndValuesAndKeepsWhatTheCoreDoesNotHave) {
+  event::v1::Event event;
+  ASSERT_TRUE(ReadEvent(R"({"action": "BLOCKED", "colour": "red", "host": {"name": "h"},
+                            "fields": [{"name": "n", "value": "1"}, {"name": "n", "value": 2}]})",
+                        event)
+                  .ok());
+  EXPECT_EQ(event.action(), event::v1::BLOCKED);
+  EXPECT_EQ(FieldsOf(event), "n=1 n=2 colour=red host.name=h");
+}
+
+TEST(ReadEvent, RefusesWhatIsNoObject) {
+  for (const char* line : {"", "[1]", "\"x\"", "{"}) {
+    event::v1::Event event;
+    EXPECT_FALSE(ReadEvent(line, event).ok()) << line;
+  }
+}
+
+TEST(SyslogSender, GoesOnAfterALineThatNoDatagramHolds) {
+  const int receiver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(bind(receiver, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(receiver, reinterpret_cast<sockaddr*>(&address), &size), 0);
+
+  auto sender =
+      SyslogSender::Connect(fmt::format("127.0.0.1:{}", ntohs(address.sin_port)), /*tcp=*/false);
+  ASSERT_TRUE(sender.ok());
+  EXPECT_EQ(ErrorReason(sender->Send(std::string(70'000, 'x'))), "LINE_TOO_LONG");
+  EXPECT_TRUE(sender->Send("after").ok());
+  std::string received(100, '\0');
+  received.resize(static_cast<size_t>(recv(receiver, received.data(), received.size(), 0)));
+  EXPECT_EQ(received, "after");
+  close(receiver);
 }
 
 TEST(LineSource, ReadsAllFilesAsOftenAsAskedAndSkipsEmptyLines) {

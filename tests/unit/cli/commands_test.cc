@@ -1,0 +1,144 @@
+#include <sodium.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "cli/data_dir.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/text/text.h"
+#include "tests/unit/cli/fake_suite.h"
+
+namespace yagura::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  CommandsTest() {
+    EXPECT_GE(sodium_init(), 0);
+    std::string made = (std::filesystem::temp_directory_path() / "yagura-cli-XXXXXX").string();
+    if (mkdtemp(made.data()) == nullptr) std::abort();
+    folder_ = made;
+    for (const char* name : {"YAGURA_API_KEY", "YAGURA_DATA_DIR", "YAGURA_ENDPOINT"}) {
+      unsetenv(name);
+    }
+  }
+  ~CommandsTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string File(const std::string& name, const std::string& text) const {
+    std::ofstream(folder_ / name) << text;
+    return (folder_ / name).string();
+  }
+  // With a key that is good.
+  Outcome Run(const std::vector<std::string>& line) const {
+    return RunLine(line, {.endpoint = suite_.endpoint(), .api_key = "key"});
+  }
+
+  FakeSuite suite_;
+  std::filesystem::path folder_;
+};
+
+TEST_F(CommandsTest, SearchGoesOnFromPageToPage) {
+  suite_.events = 25'000;
+  const auto outcome = Run({"event", "search", "--limit", "24000", "-o", "jsonl"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const auto lines = Split(Trim(outcome.out), '\n');
+  EXPECT_THAT(lines, SizeIs(24'000));
+  EXPECT_THAT(std::set<std::string_view>(lines.begin(), lines.end()), SizeIs(24'000));
+}
+
+TEST_F(CommandsTest, AnEmptyKeyNeverBecomesTheAdministrator) {
+  std::filesystem::create_directories(folder_ / "data" / "keys");
+  File("data/keys/admin-api-key", "the admin's\n");
+  ASSERT_TRUE(WriteEndpoints(folder_ / "data", {{"grpc", suite_.endpoint()}}).ok());
+  const ConnectionOptions admin{.data_dir = (folder_ / "data").string()};
+  ASSERT_TRUE(RunLine({"whoami"}, admin).status.ok());
+  ASSERT_THAT(suite_.secrets, ElementsAre("the admin's"));
+
+  const std::string empty = File("empty", " \n");
+  EXPECT_EQ(ErrorReason(RunLine({"--api-key-file", empty, "whoami"}, admin).status),
+            "EMPTY_API_KEY");
+  EXPECT_FALSE(RunLine({"--api-key-file", "", "whoami"}, admin).status.ok());
+  EXPECT_FALSE(RunLine({"--api-key-file", folder_ / "none", "whoami"}, admin).status.ok());
+  setenv("YAGURA_API_KEY", "", 1);
+  EXPECT_EQ(ErrorReason(RunLine({"whoami"}, admin).status), "EMPTY_API_KEY");
+  EXPECT_THAT(suite_.secrets, SizeIs(1));
+}
+
+TEST_F(CommandsTest, ImportFailsWhereRulesAreRefusedAndSkipsWhatIsTooLarge) {
+  std::filesystem::create_directories(folder_ / "rules");
+  File("rules/a.yml", "a");
+  File("rules/b.yml", std::string(300 * 1024, 'b'));
+  File("rules/c.yml", "c");
+  const auto outcome = Run({"rule", "import", folder_ / "rules"});
+  EXPECT_EQ(ErrorReason(outcome.status), "IMPORT_INCOMPLETE");
+  EXPECT_THAT(Message(outcome.status), HasSubstr("3 rules"));
+  EXPECT_THAT(suite_.imported, ElementsAre(folder_ / "rules/a.yml", folder_ / "rules/c.yml"));
+  EXPECT_THAT(outcome.out, HasSubstr("b.yml is larger than 262144 bytes"));
+  EXPECT_THAT(outcome.out, HasSubstr("0 rules loaded, 3 refused"));
+}
+
+TEST_F(CommandsTest, KeysShowTheTenantsOfTheirRoles) {
+  auto& key = suite_.api_keys.emplace_back();
+  key.set_name("tenants/provider/apiKeys/k");
+  key.add_roles()->set_role("analyst");
+  auto& everywhere = *key.add_roles();
+  everywhere.set_role("viewer");
+  everywhere.add_tenants("*");
+  auto& some = *key.add_roles();
+  some.set_role("viewer");
+  some.add_tenants("acme");
+  some.add_tenants("beta");
+  EXPECT_THAT(Run({"key", "list"}).out, HasSubstr("analyst, viewer@*, viewer@acme,beta"));
+}
+
+TEST_F(CommandsTest, BatchIdsComeFromThePrefixAndTheLines) {
+  const auto send = [&](const std::string& text, const std::string& tenant) {
+    suite_.batch_ids.clear();
+    const auto outcome = Run({"send", File("lines", text), "--to", "grpc", "--tenant", tenant,
+                              "--batch-prefix", "night"});
+    EXPECT_THAT(outcome.out, HasSubstr("all acknowledged")) << outcome.status;
+    EXPECT_THAT(suite_.batch_ids, SizeIs(1));
+    return suite_.batch_ids.at(0);
+  };
+  const std::string first = send("a\nb\n", "acme");
+  EXPECT_EQ(send("a\nb\n", "acme"), first);
+  EXPECT_NE(send("a\nc\n", "acme"), first);
+  EXPECT_NE(send("ab\n", "acme"), first);
+  EXPECT_NE(send("a\nb\n", "globex"), first);
+  EXPECT_TRUE(first.starts_with("night-0-")) << first;
+}
+
+TEST_F(CommandsTest, SendSaysNothingOfAcknowledgementsWhereItIsRefused) {
+  suite_.push_answer = {grpc::StatusCode::PERMISSION_DENIED, "not yours"};
+  const auto outcome = Run({"send", File("lines", "a\n"), "--to", "grpc", "--tenant", "acme"});
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
+TEST_F(CommandsTest, NumbersOutOfRangeAreRefusedInAShortText) {
+  const std::string file = File("lines", "a\n");
+  for (const auto& line :
+       std::vector<std::vector<std::string>>{{"event", "histogram", "--interval", "-5"},
+                                             {"send", file, "--repeat", "0"},
+                                             {"send", file, "--rate", "-1"},
+                                             {"key", "list", "--limit", "-1"}}) {
+    const auto outcome = Run(line);
+    EXPECT_THAT(outcome.usage, Not(IsEmpty())) << Join(line, " ");
+    EXPECT_LT(outcome.usage.size(), 100u) << outcome.usage;
+  }
+}
+
+}  // namespace
+}  // namespace yagura::cli

@@ -1,0 +1,135 @@
+#include "tests/unit/cli/fake_suite.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+#include "grpcpp/security/server_credentials.h"
+#include "grpcpp/server_builder.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "common/text/text.h"
+
+namespace yagura::cli {
+
+struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
+  explicit Directory(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status ExchangeApiKey(grpc::ServerContext*,
+                              const directory::v1::ExchangeApiKeyRequest* request,
+                              directory::v1::TokenResponse* response) override {
+    suite_.secrets.push_back(request->secret());
+    response->set_token("token");
+    *response->mutable_expire_time() = ToProto(SystemClock()->Now() + std::chrono::hours(1));
+    return grpc::Status::OK;
+  }
+  grpc::Status WhoAmI(grpc::ServerContext*, const directory::v1::WhoAmIRequest*,
+                      directory::v1::WhoAmIResponse*) override {
+    return grpc::Status::OK;
+  }
+  grpc::Status ListApiKeys(grpc::ServerContext*, const directory::v1::ListApiKeysRequest*,
+                           directory::v1::ListApiKeysResponse* response) override {
+    for (const auto& key : suite_.api_keys) *response->add_api_keys() = key;
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
+struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
+  explicit Archive(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status SearchEvents(
+      grpc::ServerContext*, const archive::v1::SearchEventsRequest* request,
+      grpc::ServerWriter<archive::v1::SearchEventsResponse>* writer) override {
+    constexpr size_t kAtOnce = 1000;
+    size_t next = ParseNumber<size_t>(request->page_token()).value_or(0);
+    const size_t end = std::min(suite_.events, next + static_cast<size_t>(request->page_size()));
+    while (next < end) {
+      archive::v1::SearchEventsResponse response;
+      for (const size_t stop = std::min(end, next + kAtOnce); next < stop; ++next) {
+        response.add_events()->set_id(fmt::to_string(next));
+      }
+      if (next == end && end < suite_.events) response.set_next_page_token(fmt::to_string(end));
+      writer->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
+struct FakeSuite::Detection : detection::v1::DetectionService::Service {
+  explicit Detection(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status ImportRules(grpc::ServerContext*, const detection::v1::ImportRulesRequest* request,
+                           detection::v1::ImportRulesResponse* response) override {
+    for (const auto& rule : request->rules()) {
+      suite_.imported.push_back(rule.source());
+      auto& result = *response->add_results();
+      result.set_source(rule.source());
+      result.set_reason("is no rule");
+    }
+    response->set_refused(request->rules_size());
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
+struct FakeSuite::Ingestion : ingestion::v1::IngestionService::Service {
+  explicit Ingestion(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status Push(grpc::ServerContext*,
+                    grpc::ServerReaderWriter<ingestion::v1::PushResponse,
+                                             ingestion::v1::PushRequest>* stream) override {
+    if (!suite_.push_answer.ok()) return suite_.push_answer;
+    for (ingestion::v1::PushRequest request; stream->Read(&request);) {
+      suite_.batch_ids.push_back(request.batch_id());
+      ingestion::v1::PushResponse response;
+      response.set_batch_id(request.batch_id());
+      response.mutable_status()->set_code(0);
+      stream->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
+FakeSuite::FakeSuite()
+    : directory_(std::make_unique<Directory>(*this)),
+      archive_(std::make_unique<Archive>(*this)),
+      detection_(std::make_unique<Detection>(*this)),
+      ingestion_(std::make_unique<Ingestion>(*this)) {
+  int port = 0;
+  grpc::ServerBuilder builder;
+  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(directory_.get());
+  builder.RegisterService(archive_.get());
+  builder.RegisterService(detection_.get());
+  builder.RegisterService(ingestion_.get());
+  server_ = builder.BuildAndStart();
+  endpoint_ = fmt::format("127.0.0.1:{}", port);
+}
+
+FakeSuite::~FakeSuite() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& connection) {
+  CLI::App app;
+  app.require_subcommand(1);
+  app.fallthrough();
+  Globals globals;
+  globals.connection = connection;
+  AddGlobalOptions(app, globals);
+  Program program(app, globals);
+  AddSendCommand(program);
+  AddEventCommands(program);
+  AddDetectionCommands(program);
+  AddDirectoryCommands(program);
+
+  Outcome outcome;
+  ::testing::internal::CaptureStdout();
+  try {
+    app.parse(std::vector<std::string>(line.rbegin(), line.rend()));  // CLI11 takes them so
+  } catch (const CLI::ParseError& error) {
+    outcome.usage = error.what();
+  }
+  outcome.out = ::testing::internal::GetCapturedStdout();
+  outcome.status = program.status();
+  return outcome;
+}
+
+}  // namespace yagura::cli

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "cli/commands/command.h"
+#include "grpcpp/server.h"
+
+#include "yagura/archive/v1/archive_service.grpc.pb.h"
+#include "yagura/detection/v1/detection_service.grpc.pb.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
+#include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
+
+namespace yagura::cli {
+
+// A server with just enough of the services for the commands that are tested, on a free port. Knows
+// nothing of permissions; remembers what it was asked.
+class FakeSuite {
+ public:
+  FakeSuite();
+  ~FakeSuite();
+
+  const std::string& endpoint() const { return endpoint_; }
+
+  size_t events = 0;                            // that there are to find, their ids from 0
+  std::vector<directory::v1::ApiKey> api_keys;  // to list
+  grpc::Status push_answer = grpc::Status::OK;  // not OK: ends each Push stream
+  std::vector<std::string> secrets;             // that were exchanged
+  std::vector<std::string> batch_ids;           // that were pushed
+  std::vector<std::string> imported;            // sources of rules; all are refused
+
+ private:
+  struct Directory;
+  struct Archive;
+  struct Detection;
+  struct Ingestion;
+
+  std::string endpoint_;
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Detection> detection_;
+  std::unique_ptr<Ingestion> ingestion_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+// What a command line came to.
+struct Outcome {
+  absl::Status status;
+  std::string usage;  // the error where the line could not be parsed
+  std::string out;    // standard output
+};
+
+// Runs the line with the client's commands, as the program does; `connection` is the default that
+// options in the line replace.
+Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& connection = {});
+
+}  // namespace yagura::cli
