@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -24,6 +25,12 @@ namespace {
 
 constexpr std::chrono::seconds kPatience{30};
 constexpr size_t kMaxSocketPath = 100;  // sun_path holds 107 bytes; names are short
+constexpr char kMarker[] = "yagura-data";
+
+absl::Status Unusable(const std::filesystem::path& path, const std::string& why) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_UNUSABLE",
+                   fmt::format("{}: {}", path.string(), why));
+}
 
 std::filesystem::path LockFile(const std::filesystem::path& root) { return root / "lock"; }
 
@@ -47,23 +54,61 @@ bool Lock(int fd) {
   return true;
 }
 
+// The marker; or what a suite had made before there was one.
+bool IsOurs(const std::filesystem::path& root) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(root / kMarker, error) ||
+         (std::filesystem::is_regular_file(LockFile(root), error) &&
+          std::filesystem::is_directory(root / "redis-state", error));
+}
+
+// Nothing in it but what a fresh file system has at its root.
+absl::StatusOr<bool> IsEmpty(const std::filesystem::path& root) {
+  std::error_code error;
+  std::filesystem::directory_iterator entries(root, error);
+  if (error) return Unusable(root, error.message());
+  return std::all_of(begin(entries), end(entries),
+                     [](const auto& entry) { return entry.path().filename() == "lost+found"; });
+}
+
+// Refuses what is somebody else's before anything in it is touched.
+absl::Status CheckFree(const std::filesystem::path& root) {
+  std::error_code error;
+  const auto status = std::filesystem::status(root, error);
+  if (!std::filesystem::status_known(status)) return Unusable(root, error.message());
+  if (!std::filesystem::exists(status)) return absl::OkStatus();
+  if (!std::filesystem::is_directory(status)) return Unusable(root, "is not a folder");
+  if (IsOurs(root)) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const bool empty, IsEmpty(root));
+  if (empty) return absl::OkStatus();
+  return Unusable(root, fmt::format("holds other files and is no data folder of Yagura (it has no "
+                                    "file {}): name a new or an empty folder",
+                                    kMarker));
+}
+
+// Makes the folder ours, and private. Its path without symbolic links.
+absl::StatusOr<std::filesystem::path> Claim(const std::filesystem::path& root) {
+  YAGURA_RETURN_IF_ERROR(CheckFree(root));
+  std::error_code error;
+  std::filesystem::create_directories(root, error);
+  if (error) return Unusable(root, error.message());
+  const auto absolute = std::filesystem::canonical(root, error);
+  if (error) return Unusable(root, error.message());
+  if (chmod(absolute.c_str(), 0700) != 0) return Unusable(absolute, strerror(errno));
+  const auto marker = absolute / kMarker;
+  const int fd = open(marker.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Unusable(marker, strerror(errno));
+  close(fd);
+  return absolute;
+}
+
 }  // namespace
 
 absl::StatusOr<DataFolder> DataFolder::Take(const std::filesystem::path& root) {
-  std::error_code error;
-  std::filesystem::create_directories(root, error);
-  const auto absolute = std::filesystem::canonical(root, error);
-  if (error) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_UNUSABLE",
-                     fmt::format("{}: {}", root.string(), error.message()));
-  }
-  chmod(absolute.c_str(), 0700);
+  YAGURA_ASSIGN_OR_RETURN(const auto absolute, Claim(root));
   // Children inherit it, and with it the lock: two redis-servers must never meet in one folder.
   const int fd = open(LockFile(absolute).c_str(), O_RDWR | O_CREAT, 0600);
-  if (fd < 0) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_UNUSABLE",
-                     fmt::format("{}: {}", LockFile(absolute).string(), strerror(errno)));
-  }
+  if (fd < 0) return Unusable(LockFile(absolute), strerror(errno));
   if (!Lock(fd)) {
     const std::string pid = ReadLock(fd);
     close(fd);
@@ -83,7 +128,9 @@ absl::StatusOr<DataFolder> DataFolder::Take(const std::filesystem::path& root) {
     if (mkdtemp(made.data()) == nullptr) return Internal("cannot make a folder for sockets");
     folder.sockets_ = made;
   }
+  std::error_code error;
   std::filesystem::create_directories(folder.sockets_, error);
+  if (error) return Unusable(folder.sockets_, error.message());
   chmod(folder.sockets_.c_str(), 0700);
   return folder;
 }
@@ -114,6 +161,7 @@ std::filesystem::path DataFolder::Socket(const std::string& name) const {
 absl::StatusOr<int> RunningProcess(const std::filesystem::path& root) {
   const absl::Status none = MakeError(absl::StatusCode::kFailedPrecondition, "NOT_RUNNING",
                                       fmt::format("no suite runs in {}", root.string()));
+  if (!IsOurs(root)) return none;
   const int fd = open(LockFile(root).c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return none;
   const bool free = flock(fd, LOCK_SH | LOCK_NB) == 0;

@@ -11,9 +11,10 @@ namespace yagura::cli {
 // it but the sockets, where its path is too long for one.
 class DataFolder {
  public:
-  // Makes it (mode 0700) where it does not exist. FAILED_PRECONDITION (ALREADY_RUNNING, with the
-  // process id) where another suite has it; where one was killed, waits until its children are
-  // gone.
+  // Takes a folder that is new, empty, or a data folder already (it has the file yagura-data), and
+  // makes it private (mode 0700). FAILED_PRECONDITION: DATA_DIR_UNUSABLE for any other path, which
+  // stays untouched; ALREADY_RUNNING, with the process id, where another suite has it. Where one
+  // was killed, waits until its children are gone.
   static absl::StatusOr<DataFolder> Take(const std::filesystem::path& root);
   DataFolder(DataFolder&& other) noexcept;
   DataFolder& operator=(DataFolder&&) = delete;

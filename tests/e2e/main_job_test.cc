@@ -97,7 +97,7 @@ void KillAll(SuiteProcess& suite, std::vector<std::string> victims, std::mt19937
   for (const auto& victim : victims) {
     // At any moment, unless it ends by itself before: then there is something else to tell.
     ASSERT_FALSE(Eventually(milliseconds(300 + random() % 2000), [&] { return !suite.Runs(); }))
-        << "the suite ends by itself: " << ReadAll(suite.data_dir() / "up.out");
+        << "the suite ends by itself: " << ReadAll(suite.OutputFile());
     if (victim == "suite") {
       suite.KillHard();
       suite.Start();

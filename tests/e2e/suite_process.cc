@@ -66,8 +66,12 @@ SuiteProcess::~SuiteProcess() {
     std::cerr << "kept for a look: " << folder_ << std::endl;
   } else {
     std::filesystem::remove_all(folder_);
+    std::filesystem::remove(OutputFile());
   }
 }
+
+// Beside the data folder, which `up` takes only while nothing else is in it.
+std::filesystem::path SuiteProcess::OutputFile() const { return folder_.string() + ".out"; }
 
 void SuiteProcess::Start() {
   std::filesystem::remove(cli::EndpointsFile(folder_));
@@ -77,7 +81,7 @@ void SuiteProcess::Start() {
                        "--syslog-udp", ports_["syslog_udp"], "--syslog-tcp",   ports_["syslog_tcp"],
                        "--metrics",    ports_["metrics"]};
   options.arguments.insert(options.arguments.end(), arguments_.begin(), arguments_.end());
-  options.output = folder_ / "up.out";
+  options.output = OutputFile();
   auto child = ChildProcess::Start(options);
   if (!child.ok()) Die(std::string(Message(child.status())));
   child_.emplace(std::move(*child));
@@ -142,7 +146,7 @@ void SuiteProcess::Stop() {
   const auto status = child_->ExitStatus();
   EXPECT_TRUE(status && WIFEXITED(*status) && WEXITSTATUS(*status) == 0)
       << (status ? DescribeExit(*status) : "still runs") << "\n"
-      << ReadAll(folder_ / "up.out");
+      << ReadAll(OutputFile());
 }
 
 ChildProcess SuiteProcess::Launch(const std::vector<std::string>& arguments,

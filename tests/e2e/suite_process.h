@@ -26,6 +26,8 @@ class SuiteProcess {
   // The newest endpoints.json; children that were restarted meanwhile have other process ids.
   std::string Endpoint(const std::string& name) const;
   const std::filesystem::path& data_dir() const { return folder_; }
+  // What the suite's process writes.
+  std::filesystem::path OutputFile() const;
   // As the administrator.
   cli::Client Connect() const;
   // With another API key.

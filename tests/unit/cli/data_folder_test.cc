@@ -1,11 +1,16 @@
 #include "cli/up/data_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <future>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/status/status.h"
@@ -22,8 +27,55 @@ class DataFolderTest : public ::testing::Test {
   }
   ~DataFolderTest() override { std::filesystem::remove_all(folder_); }
 
+  static unsigned ModeOf(const std::filesystem::path& path) {
+    struct stat info {};
+    return stat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
+  }
+
   std::filesystem::path folder_;
 };
+
+TEST_F(DataFolderTest, IsTakenWhereItIsNewOrEmptyOrOurs) {
+  EXPECT_TRUE(DataFolder::Take(folder_ / "new" / "below").ok());
+  EXPECT_EQ(ModeOf(folder_ / "new" / "below"), 0700u);
+  EXPECT_TRUE(DataFolder::Take(folder_ / "new" / "below").ok());  // it holds the lock now
+
+  std::filesystem::create_directories(folder_ / "disk" / "lost+found");
+  EXPECT_TRUE(DataFolder::Take(folder_ / "disk").ok());
+
+  std::filesystem::create_directories(folder_ / "old" / "redis-state");  // before the marker
+  std::ofstream(folder_ / "old" / "lock") << "1\n";
+  EXPECT_TRUE(DataFolder::Take(folder_ / "old").ok());
+}
+
+TEST_F(DataFolderTest, LeavesWhatIsSomebodyElsesUntouched) {
+  std::ofstream(folder_ / "letter") << "text";
+  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  ASSERT_EQ(chmod((folder_ / "letter").c_str(), 0644), 0);
+
+  const auto folder = DataFolder::Take(folder_);
+  EXPECT_EQ(ErrorReason(folder.status()), "DATA_DIR_UNUSABLE");
+  EXPECT_THAT(Message(folder.status()), ::testing::HasSubstr("holds other files"));
+  EXPECT_EQ(ErrorReason(DataFolder::Take(folder_ / "letter").status()), "DATA_DIR_UNUSABLE");
+
+  EXPECT_EQ(ModeOf(folder_), 0755u);
+  EXPECT_EQ(ModeOf(folder_ / "letter"), 0644u);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(DataFolderTest, DoesNotTakeAnothersLockForASuite) {
+  std::ofstream(folder_ / "lock") << "1\n";
+  const int fd = open((folder_ / "lock").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(flock(fd, LOCK_EX), 0);
+  EXPECT_EQ(ErrorReason(RunningProcess(folder_).status()), "NOT_RUNNING");
+  close(fd);
+}
+
+TEST_F(DataFolderTest, SaysWhyItCannotBeMade) {
+  const auto folder = DataFolder::Take("/sys/yagura-test");  // nobody makes a folder there
+  EXPECT_EQ(ErrorReason(folder.status()), "DATA_DIR_UNUSABLE");
+  EXPECT_THAT(Message(folder.status()), ::testing::Not(::testing::HasSubstr("No such file")));
+}
 
 TEST_F(DataFolderTest, BelongsToOneSuiteAtATime) {
   auto taken = DataFolder::Take(folder_);
