@@ -1,6 +1,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 #include <thread>
 
 #include "cli/commands/command.h"
@@ -34,6 +35,8 @@ constexpr char kTenant[] = "acme";
 constexpr char kParent[] = "tenants/acme";
 constexpr char kSerial[] = "FGT60FTK00000042";
 constexpr std::chrono::seconds kPatience{60};
+constexpr event::v1::Severity kRouteSeverity = event::v1::MEDIUM;
+constexpr event::v1::Severity kTicketSeverity = event::v1::LOW;  // the default of ticketing
 
 absl::Status IgnoreExisting(const absl::Status& status) {
   return status.code() == absl::StatusCode::kAlreadyExists ? absl::OkStatus() : status;
@@ -98,6 +101,7 @@ class Demo {
   absl::Status Run() {
     YAGURA_RETURN_IF_ERROR(CreateCustomer());
     YAGURA_ASSIGN_OR_RETURN(const auto lines, SampleLines(samples_));
+    started_ = SystemClock()->Now();
     YAGURA_RETURN_IF_ERROR(AwaitMapping(lines.front()));
     YAGURA_ASSIGN_OR_RETURN(const uint64_t before, CountEvents(""));
     YAGURA_RETURN_IF_ERROR(Play(lines));
@@ -146,11 +150,11 @@ class Demo {
     route.set_parent(kParent);
     route.set_route_id("grave");
     route.mutable_route()->set_display_name("What is grave goes to the SOC");
-    route.mutable_route()->set_min_severity(event::v1::MEDIUM);
+    route.mutable_route()->set_min_severity(kRouteSeverity);
     route.mutable_route()->add_contacts("tenants/acme/contacts/soc");
     YAGURA_RETURN_IF_ERROR(
         IgnoreExisting(client_.Call(&NotificationService::Stub::CreateRoute, route).status()));
-    Write("Created the customer acme with a site, a log source, a contact and a route.\n");
+    Write("There is the customer acme with a site, a log source, a contact and a route.\n");
     return absl::OkStatus();
   }
 
@@ -172,6 +176,7 @@ class Demo {
 
   // Ingestion learns of a new source within seconds; lines before that would wait in quarantine.
   absl::Status AwaitMapping(const std::string& line) {
+    YAGURA_ASSIGN_OR_RETURN(const uint64_t before, CountEvents(""));
     auto next = std::chrono::steady_clock::now();
     return Await("the log source to be known", [&]() -> absl::StatusOr<bool> {
       if (std::chrono::steady_clock::now() >= next) {
@@ -181,7 +186,7 @@ class Demo {
         YAGURA_RETURN_IF_ERROR(probe.Finish());
       }
       YAGURA_ASSIGN_OR_RETURN(const uint64_t events, CountEvents(""));
-      return events > 0;
+      return events > before;
     });
   }
 
@@ -191,35 +196,74 @@ class Demo {
     return sender.Finish();
   }
 
-  template <typename Response, typename Stub, typename Request>
+  // All pages, merged into one.
+  template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> List(grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&,
                                                              Response*)) {
     Request request;
     request.set_parent(kParent);
-    return client_.Call(method, request);
+    request.set_page_size(500);
+    Response all;
+    do {
+      YAGURA_ASSIGN_OR_RETURN(const Response page, client_.Call(method, request));
+      all.clear_next_page_token();
+      all.MergeFrom(page);
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty());
+    return all;
   }
 
-  // Until everything that was found has its alert, and nothing has come for a while: some rules
-  // count over a window.
+  // What must hold in the end, whether the matters are new or were there from an earlier run: each
+  // finding has its alert and its ticket, and of each alert that the route is for somebody was
+  // told.
+  bool IsToldOf() const {
+    std::set<std::string> in_alerts;
+    std::set<std::string> in_tickets;
+    std::set<std::string> told;
+    for (const auto& alert : alerts_.alerts()) {
+      in_alerts.insert(alert.findings().begin(), alert.findings().end());
+    }
+    for (const auto& ticket : tickets_.tickets()) {
+      in_tickets.insert(ticket.findings().begin(), ticket.findings().end());
+    }
+    for (const auto& delivery : deliveries_.deliveries()) {
+      if (delivery.state() == notification::v1::DELIVERED) told.insert(delivery.alert());
+    }
+    return !findings_.findings().empty() &&
+           std::ranges::all_of(findings_.findings(),
+                               [&](const auto& finding) {
+                                 return in_alerts.contains(finding.name()) &&
+                                        (finding.severity() < kTicketSeverity ||
+                                         in_tickets.contains(finding.name()));
+                               }) &&
+           std::ranges::all_of(alerts_.alerts(), [&](const auto& alert) {
+             return alert.severity() < kRouteSeverity || told.contains(alert.name());
+           });
+  }
+
+  // What has come so far, as a number that grows with everything that comes.
+  uint64_t News() const {
+    uint64_t news = static_cast<uint64_t>(findings_.findings_size() + alerts_.alerts_size() +
+                                          tickets_.tickets_size() + deliveries_.deliveries_size());
+    for (const auto& finding : findings_.findings()) news += finding.event_count();
+    for (const auto& alert : alerts_.alerts()) news += alert.event_count();
+    for (const auto& ticket : tickets_.tickets()) news += ticket.event_count();
+    return news;
+  }
+
+  // Until everybody is told, and nothing has come for a while: some rules count over a window.
   absl::Status AwaitCase() {
     constexpr std::chrono::seconds kQuiet{3};
-    int seen = -1;
+    std::optional<uint64_t> seen;
     auto last_news = std::chrono::steady_clock::now();
     return Await("findings, alerts, mails and tickets", [&]() -> absl::StatusOr<bool> {
       YAGURA_ASSIGN_OR_RETURN(findings_, List(&DetectionService::Stub::ListFindings));
       YAGURA_ASSIGN_OR_RETURN(alerts_, List(&NotificationService::Stub::ListAlerts));
       YAGURA_ASSIGN_OR_RETURN(deliveries_, List(&NotificationService::Stub::ListDeliveries));
       YAGURA_ASSIGN_OR_RETURN(tickets_, List(&TicketingService::Stub::ListTickets));
-      const auto delivered =
-          std::ranges::count(deliveries_.deliveries(), notification::v1::DELIVERED,
-                             &notification::v1::Delivery::state);
-      const int known = findings_.findings_size() + alerts_.alerts_size() +
-                        tickets_.tickets_size() + deliveries_.deliveries_size();
-      if (std::exchange(seen, known) != known) last_news = std::chrono::steady_clock::now();
-      return findings_.findings_size() > 0 && alerts_.alerts_size() == findings_.findings_size() &&
-             tickets_.tickets_size() > 0 && delivered > 0 &&
-             delivered == deliveries_.deliveries_size() &&
-             std::chrono::steady_clock::now() - last_news >= kQuiet;
+      const uint64_t news = News();
+      if (std::exchange(seen, news) != news) last_news = std::chrono::steady_clock::now();
+      return IsToldOf() && std::chrono::steady_clock::now() - last_news >= kQuiet;
     });
   }
 
@@ -253,6 +297,23 @@ class Demo {
     return file.flush() ? absl::OkStatus() : Internal("cannot write " + report_file_.string());
   }
 
+  // Those that this run made or made grow; the others are counted.
+  std::string Findings() const {
+    int shown = 0;
+    std::string lines;
+    for (const auto& finding : findings_.findings()) {
+      if (FromProto(finding.update_time()) < started_) continue;
+      ++shown;
+      lines +=
+          fmt::format("    {:<9} {} ({} events)\n", event::v1::Severity_Name(finding.severity()),
+                      EscapeForTerminal(finding.title()), finding.event_count());
+    }
+    const int earlier = findings_.findings_size() - shown;
+    return fmt::format("  {} findings{}:\n", shown,
+                       earlier > 0 ? fmt::format(" ({} more of earlier runs)", earlier) : "") +
+           lines;
+  }
+
   absl::Status Summary() {
     archive::v1::CountEventsRequest request;
     request.set_parent(kParent);
@@ -267,12 +328,7 @@ class Demo {
                                   group.values(0).empty() ? "without" : group.values(0)));
     }
     text += Join(parts, ", ") + ")\n";
-    text += fmt::format("  {} findings:\n", findings_.findings_size());
-    for (const auto& finding : findings_.findings()) {
-      text +=
-          fmt::format("    {:<9} {} ({} events)\n", event::v1::Severity_Name(finding.severity()),
-                      EscapeForTerminal(finding.title()), finding.event_count());
-    }
+    text += Findings();
     text += fmt::format("  {} alerts, {} messages delivered, {} tickets\n", alerts_.alerts_size(),
                         deliveries_.deliveries_size(), tickets_.tickets_size());
     text += fmt::format("  report: {}\n", report_file_.string());
@@ -298,6 +354,7 @@ class Demo {
   const std::filesystem::path data_dir_;
   const std::filesystem::path samples_;
   std::filesystem::path report_file_;
+  TimePoint started_;
   detection::v1::ListFindingsResponse findings_;
   notification::v1::ListAlertsResponse alerts_;
   notification::v1::ListDeliveriesResponse deliveries_;

@@ -29,9 +29,10 @@ std::filesystem::path DataDir(const Program& program) {
   return environment != nullptr ? environment : "data";
 }
 
-std::string Describe(const std::map<std::string, std::string>& endpoints,
-                     const std::filesystem::path& data_dir) {
-  std::string text = "Yagura is up.\n";
+using Endpoints = std::map<std::string, std::string>;
+
+std::string Describe(const Endpoints& endpoints, const std::filesystem::path& data_dir) {
+  std::string text;
   for (const auto& [name, address] : endpoints) {
     if (!name.starts_with("pid")) text += fmt::format("  {:<12} {}\n", name, address);
   }
@@ -41,30 +42,77 @@ std::string Describe(const std::map<std::string, std::string>& endpoints,
   return text;
 }
 
-// Serves until SIGTERM or SIGINT. `report` gets one text when everything is up.
-absl::Status Serve(const UpOptions& options, const std::filesystem::path& root,
-                   const std::function<void(const std::string&)>& report) {
-  // Blocked before any thread exists, so that all threads inherit it and sigwait alone sees them.
+// The signals that end the suite, blocked in this thread and in all that it starts, so that sigwait
+// alone sees them. A SIGHUP that is ignored already (nohup, --detach) stays so.
+sigset_t BlockSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  struct sigaction hang_up {};
+  if (sigaction(SIGHUP, nullptr, &hang_up) == 0 && hang_up.sa_handler != SIG_IGN) {
+    sigaddset(&signals, SIGHUP);
+  }
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+// Returns the signal. Until then keeps endpoints.json true: a child that was started again has
+// another process id.
+int AwaitSignal(const sigset_t& signals, const Suite& suite, Endpoints written,
+                const DataFolder& folder, const Logger& logger) {
+  constexpr timespec kLook{.tv_sec = 0, .tv_nsec = 250'000'000};
+  for (;;) {
+    if (const int signal = sigtimedwait(&signals, nullptr, &kLook); signal > 0) return signal;
+    auto now = suite.Endpoints();
+    if (now == written) continue;
+    if (const auto status = WriteEndpoints(folder.root(), now); !status.ok()) {
+      logger.Warning("endpoints.json is not written", {{"error", Message(status)}});
+      continue;
+    }
+    written = std::move(now);
+  }
+}
+
+// Serves until SIGTERM, SIGINT or SIGHUP. `report` gets one text when everything is up.
+absl::Status Serve(const UpOptions& options, const std::filesystem::path& root,
+                   const std::function<void(const std::string&)>& report) {
+  const sigset_t signals = BlockSignals();  // before any thread exists
   YAGURA_ASSIGN_OR_RETURN(const auto folder, DataFolder::Take(root));
   const Logger logger = Logger::ToFile(folder.Log("yagura").string(),
                                        options.debug ? LogLevel::kDebug : LogLevel::kInfo);
   YAGURA_ASSIGN_OR_RETURN(const auto suite, Suite::Start(options.suite, folder, logger));
-  YAGURA_RETURN_IF_ERROR(WriteEndpoints(folder.root(), suite->Endpoints()));
-  report(Describe(suite->Endpoints(), folder.root()));
-  int signal_number = 0;
-  sigwait(&signals, &signal_number);
+  const Endpoints endpoints = suite->Endpoints();
+  YAGURA_RETURN_IF_ERROR(WriteEndpoints(folder.root(), endpoints));
+  report("Yagura is up.\n" + Describe(endpoints, folder.root()));
+  const int signal_number = AwaitSignal(signals, *suite, endpoints, folder, logger);
   logger.Info("stopping", {{"signal", signal_number}});
   suite->Stop();
   return absl::OkStatus();
 }
 
+// Tells of the suite that runs in the folder already, as soon as it is up.
+absl::Status UseRunning(const std::filesystem::path& root, int pid) {
+  constexpr std::chrono::seconds kPatience{60};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (;;) {
+    if (const auto endpoints = ReadEndpoints(root); endpoints.ok()) {
+      Write(fmt::format("Yagura is up already (process {}).\n", pid) + Describe(*endpoints, root));
+      return absl::OkStatus();
+    }
+    YAGURA_RETURN_IF_ERROR(RunningProcess(root).status());
+    if (std::chrono::steady_clock::now() > deadline) {
+      return MakeError(absl::StatusCode::kDeadlineExceeded, "NOT_STARTED",
+                       fmt::format("process {} has {} but is not up yet", pid, root.string()));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 // Serves in a child process of its own session; returns when that one is up, or with why it is not.
+// A suite that runs already is as good.
 absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path& root) {
+  if (const auto pid = RunningProcess(root); pid.ok()) return UseRunning(root, *pid);
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Internal("cannot make a pipe");
   const pid_t pid = fork();
@@ -72,6 +120,7 @@ absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path
   if (pid == 0) {
     close(pipe_ends[0]);
     setsid();
+    signal(SIGHUP, SIG_IGN);
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(null, fd);
     const auto tell = [&pipe_ends](const std::string& text) {
@@ -101,7 +150,12 @@ absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path
 
 absl::Status Down(const std::filesystem::path& root) {
   constexpr std::chrono::seconds kPatience{60};
-  YAGURA_ASSIGN_OR_RETURN(const int pid, RunningProcess(root));
+  const auto running = RunningProcess(root);
+  if (!running.ok()) {
+    Write(fmt::format("No suite runs in {}.\n", root.string()));
+    return absl::OkStatus();
+  }
+  const int pid = *running;
   kill(pid, SIGTERM);
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (RunningProcess(root).ok()) {
@@ -136,14 +190,16 @@ void AddUpCommand(Program& program) {
       ->capture_default_str();
   up.add_option("--smtp", suite.smtp_address,
                 "HOST:PORT of the mail server; without it mails go to a maildir");
-  up.add_flag("--detach", options->detach, "Return when everything is up, and go on behind");
+  up.add_flag("--detach", options->detach,
+              "Return when everything is up, and go on behind; a suite that runs already is used");
   up.add_flag("--debug", options->debug, "Log more");
   program.Do(up, [&program, options]() -> absl::Status {
     const auto root = DataDir(program);
     return options->detach ? ServeDetached(*options, root) : Serve(*options, root, Write);
   });
 
-  CLI::App& down = *program.app().add_subcommand("down", "Stop the suite of a data folder");
+  CLI::App& down =
+      *program.app().add_subcommand("down", "Stop the suite of a data folder, if one runs there");
   program.Do(down, [&program] { return Down(DataDir(program)); });
 }
 

@@ -215,10 +215,12 @@ std::map<std::string, std::string> Suite::Endpoints() const {
   std::map<std::string, std::string> endpoints = {
       {"grpc", Local(impl_->server->port())},
       {"pid", fmt::to_string(getpid())},
-      {"pid_redis_state", fmt::to_string(impl_->redis_state->pid())},
-      {"pid_redis_flow", fmt::to_string(impl_->redis_flow->pid())},
-      {"pid_store", fmt::to_string(impl_->store->pid())},
   };
+  for (const auto& [name, pid] : {std::pair{"pid_redis_state", impl_->redis_state->pid()},
+                                  {"pid_redis_flow", impl_->redis_flow->pid()},
+                                  {"pid_store", impl_->store->pid()}}) {
+    if (pid > 0) endpoints[name] = fmt::to_string(pid);
+  }
   if (impl_->server->health_port() > 0) endpoints["health"] = Local(impl_->server->health_port());
   if (impl_->host->metrics_port() > 0) endpoints["metrics"] = Local(impl_->host->metrics_port());
   for (const auto& app : impl_->server->apps()) {
