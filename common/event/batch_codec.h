@@ -102,6 +102,21 @@ struct Column {
   int64_t signed_number(size_t row) const { return has(row) ? numbers[rows[row] - 1] : 0; }
 };
 
+// The original fields of a batch's events, each in the order in which its event has them. Points
+// into the reader.
+struct FieldTable {
+  struct Source {
+    std::string_view name;
+    uint64_t occurrence;   // 0: the first of that name within its event
+    const Column* column;  // of texts
+  };
+  std::vector<Source> sources;
+  // Distinct orders: indexes into `sources`, each of which has a value in every event of the order.
+  std::vector<std::vector<uint16_t>> orders;
+  // By event: 0 without fields, else 1 + index into `orders`. Empty where no event has fields.
+  std::vector<uint16_t> rows;
+};
+
 // What all events of a batch share.
 struct BatchHeader {
   std::string tenant;
@@ -179,6 +194,8 @@ class BatchReader {
   // Every value of that field name: [0] is ReadField's, [1] the second occurrence within an
   // event...
   absl::StatusOr<std::vector<const Column*>> ReadFieldAll(std::string_view name);
+  // All fields of all events. INVALID_ARGUMENT (BAD_BATCH) where an order names what is not there.
+  absl::StatusOr<const FieldTable*> ReadFields();
   // The raw line. Raw lines are decompressed on first use.
   absl::StatusOr<std::string_view> Raw(size_t index);
   // All raw lines, in order.

@@ -175,6 +175,7 @@ struct BatchReader::Impl {
   std::unordered_map<std::string_view, size_t> first_by_name;
   std::vector<std::string_view> names;
   Slot shapes;
+  std::optional<FieldTable> field_table;
   std::array<const Column*, kMaxCore> decoded{};
   bool all_decoded = false;
 
@@ -327,17 +328,49 @@ struct BatchReader::Impl {
     }
     YAGURA_ASSIGN_OR_RETURN(const Column* orders, Decode(shapes, ColumnKind::kText));
     for (const std::string_view shape : orders->texts) {
-      if (shape.size() % 2 != 0 || shape.size() / 2 > BatchBuilder::kMaxFieldsPerEvent) {
-        return Bad("the order of fields in the batch is broken");
-      }
-      for (size_t at = 0; at < shape.size(); at += 2) {
-        if (Little(shape, at, 2) >= fields.size()) {
-          return Bad("the order of fields in the batch names a field that is not there");
-        }
-      }
+      if (!IsShape(shape)) return Bad("the order of fields in the batch is broken");
     }
     all_decoded = true;
     return absl::OkStatus();
+  }
+
+  StatusOr<const FieldTable*> ReadFields() {
+    if (field_table) return &*field_table;
+    FieldTable table;
+    table.sources.reserve(fields.size());
+    for (FieldSlot& field : fields) {
+      YAGURA_ASSIGN_OR_RETURN(const Column* column, Decode(field.slot, ColumnKind::kText));
+      table.sources.push_back({field.name, field.occurrence, column});
+    }
+    YAGURA_ASSIGN_OR_RETURN(const Column* orders, Decode(shapes, ColumnKind::kText));
+    for (const std::string_view shape : orders->texts) {
+      if (!IsShape(shape)) return Bad("the order of fields in the batch is broken");
+      std::vector<uint16_t>& order = table.orders.emplace_back();
+      order.reserve(shape.size() / 2);
+      for (size_t at = 0; at < shape.size(); at += 2) {
+        order.push_back(static_cast<uint16_t>(Little(shape, at, 2)));
+      }
+    }
+    table.rows = orders->rows;
+    for (size_t row = 0; row < table.rows.size(); ++row) {
+      if (table.rows[row] == 0) continue;
+      for (const uint16_t source : table.orders[table.rows[row] - 1]) {
+        if (!table.sources[source].column->has(row)) {
+          return Bad("a field of an event has no value");
+        }
+      }
+    }
+    field_table = std::move(table);
+    return &*field_table;
+  }
+
+  // A list of fields that are there.
+  bool IsShape(std::string_view shape) const {
+    if (shape.size() % 2 != 0 || shape.size() / 2 > BatchBuilder::kMaxFieldsPerEvent) return false;
+    for (size_t at = 0; at < shape.size(); at += 2) {
+      if (Little(shape, at, 2) >= fields.size()) return false;
+    }
+    return true;
   }
 
   const Column& At(Core column) const { return *decoded[static_cast<size_t>(column) - 1]; }
@@ -476,6 +509,8 @@ StatusOr<std::vector<const Column*>> BatchReader::ReadFieldAll(std::string_view 
   }
   return columns;
 }
+
+StatusOr<const FieldTable*> BatchReader::ReadFields() { return impl_->ReadFields(); }
 
 StatusOr<std::string_view> BatchReader::Raw(size_t index) {
   if (index >= impl_->events) return Bad("the batch has no event of that index");

@@ -7,10 +7,9 @@
 #include <string_view>
 #include <vector>
 
-#include "common/clock/clock.h"
-#include "common/eventstore/row_binary.h"
 #include "common/eventstore/value.h"
 #include "common/filter/sql.h"
+#include "services/archive/domain/block_column.h"
 
 namespace yagura::event::v1 {
 class Event;
@@ -22,12 +21,17 @@ namespace yagura::archive {
 // written and read, and the path by which filters name it.
 struct EventColumn {
   std::string name;
-  std::string definition;  // type and codec, as in CREATE TABLE
-  std::string path;        // in the Event message; empty where filters cannot name it
+  std::string type_name;  // in the store
+  std::string codec;      // as in CREATE TABLE
+  std::string path;       // in the Event message; empty where filters cannot name it
   filter::ColumnType type;
-  std::function<void(const event::v1::Event&, eventstore::RowBinaryWriter&)> write;
+  NewBlockColumn make;  // as it is written
   std::function<void(const eventstore::Value&, event::v1::Event*)> read;
 };
+
+// The last column of the table: when the event may go.
+inline constexpr std::string_view kExpires = "expires";
+inline constexpr std::string_view kExpiresType = "DateTime('UTC')";
 
 // The columns in the order of inserts and selects; `expires` comes after them. An address of 16
 // bytes that maps an IPv4 address comes back as the 4 bytes of that, and "::" as none.
@@ -38,14 +42,11 @@ class EventTable {
   const std::vector<EventColumn>& columns() const { return columns_; }
   // "id, tenant, ...": for SELECT.
   const std::string& column_list() const { return column_list_; }
-  // "INSERT INTO yagura.events (id, ..., expires) FORMAT RowBinary".
+  // "INSERT INTO yagura.events (id, ..., expires) FORMAT Native", see EventBlock.
   const std::string& insert_sql() const { return insert_sql_; }
   const filter::ColumnMap& column_map() const { return column_map_; }
   const EventColumn* FindPath(std::string_view path) const;
 
-  // One row. An event time outside [receipt - 7 d, receipt + 1 h] gets the flaw CLOCK_ERROR.
-  void Encode(const event::v1::Event& event, TimePoint expires,
-              eventstore::RowBinaryWriter* out) const;
   // A row of a SELECT of column_list.
   void Decode(const eventstore::Row& row, event::v1::Event* event) const;
 

@@ -28,7 +28,7 @@ struct Migration {
 std::string EventsTable(const EventTable& table) {
   std::string columns;
   for (const EventColumn& column : table.columns()) {
-    columns += fmt::format("`{}` {},\n", column.name, column.definition);
+    columns += fmt::format("`{}` {} CODEC({}),\n", column.name, column.type_name, column.codec);
   }
   // Partitions by the day of receipt: event times are hostile, and an insert across more than a
   // hundred partitions fails whole.

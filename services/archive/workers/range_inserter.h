@@ -16,6 +16,7 @@ class Client;
 
 namespace yagura::archive {
 
+class EventBlock;
 class EventTable;
 class Retention;
 
@@ -25,15 +26,28 @@ class RangeInserter {
   RangeInserter(std::shared_ptr<eventstore::Client> client, const EventTable& table,
                 const Retention& retention);
 
+  // Entries first..end-1 of a range, and of each the events first_event..end_event-1.
+  struct Part {
+    size_t first = 0;
+    size_t end = 0;
+    size_t first_event = 0;
+    size_t end_event = SIZE_MAX;
+  };
   struct Outcome {
     uint64_t events = 0;
-    // Entries that are no batch of events: they are not in the store.
-    std::vector<std::pair<stream::EntryId, absl::Status>> broken;
+    // Entries, by their place in the range, that are no batch of events: they are not in the store.
+    std::vector<std::pair<size_t, absl::Status>> broken;
   };
   // Durable once it returns. The same range again changes nothing. Errors are those of Client.
   absl::StatusOr<Outcome> Insert(const RangeData& range) const;
+  // A part of the range under a token of its own: never of a range that may have been inserted
+  // whole.
+  absl::StatusOr<Outcome> Insert(const RangeData& range, const Part& part,
+                                 const std::string& token) const;
 
  private:
+  absl::Status Insert(EventBlock* block, const std::string& token) const;
+
   const std::shared_ptr<eventstore::Client> client_;
   const EventTable& table_;
   const Retention& retention_;

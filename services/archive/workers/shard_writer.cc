@@ -89,7 +89,8 @@ Status ShardWriter::Plan() {
 }
 
 Status ShardWriter::Commit(const RangeInserter::Outcome& outcome) {
-  for (const auto& [id, error] : outcome.broken) {
+  for (const auto& [index, error] : outcome.broken) {
+    const stream::EntryId id = range_.entries[index].id;
     YAGURA_RETURN_IF_ERROR(cursor_->CommitDeadLetter(id, error));
     ++parts_.broken;
     parts_.logger.Error("a batch is broken and went to the dead letters",

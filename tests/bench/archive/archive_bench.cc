@@ -5,9 +5,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fmt/format.h"
@@ -42,7 +44,7 @@ class Bench {
   }
 
   // A range of new lines, received one every 50 microseconds.
-  RangeData NextRange() {
+  RangeData NextRange(size_t lines) {
     RangeData range;
     range.plan.set_token(fmt::format("range-{}", ++ranges_));
     ingestion::LinePipeline pipeline;
@@ -54,7 +56,7 @@ class Bench {
       range.entries.push_back({{++entries_, 0}, "k", builder.Finish()});
     };
     size_t bytes = kBatchBytes;
-    for (size_t i = 0; i < kEventsPerInsert; ++i) {
+    for (size_t i = 0; i < lines; ++i) {
       if (bytes >= kBatchBytes) {
         finish();
         builder.Reset({"acme", event::BatchIdOf({std::to_string(entries_ + 1)}), start_});
@@ -71,7 +73,7 @@ class Bench {
   }
 
   void Fill(size_t events) {
-    while (events_ < events) Insert(NextRange());
+    while (events_ < events) Insert(NextRange(kEventsPerInsert));
   }
 
   void Insert(const RangeData& range) {
@@ -114,6 +116,19 @@ class Bench {
     if (!client_->Select(*query).ok()) std::abort();
   }
 
+  // Until no merge has run for two seconds.
+  void AwaitMerged() {
+    int idle = 0;
+    while (idle < 20) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      idle = Number("SELECT count() FROM system.merges") == 0 ? idle + 1 : 0;
+    }
+  }
+
+  double Parts() {
+    return Number("SELECT count() FROM system.parts WHERE table = 'events' AND active");
+  }
+
   // Processor time that the store has used, in seconds.
   double StoreCpu() {
     std::ifstream stat(fmt::format("/proc/{}/stat", store_.process().pid()));
@@ -140,26 +155,50 @@ class Bench {
   size_t raw_bytes_ = 0;
 };
 
+// Processor time of this process, in seconds.
+double OwnCpu() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
 Bench& Shared() {
   static Bench bench;
   return bench;
 }
 
+// Inserts of so many lines. Processor time an event: of the store until the last insert was
+// answered, with what was merged meanwhile; of the store until nothing was left to merge; and of
+// the inserting process.
 void InsertFirewallLines(benchmark::State& state) {
-  const double cpu_before = Shared().StoreCpu();
+  const auto lines = static_cast<size_t>(state.range(0));
+  const double store_before = Shared().StoreCpu();
+  double own = 0;
   for (auto _ : state) {
     state.PauseTiming();
-    const RangeData range = Shared().NextRange();
+    const RangeData range = Shared().NextRange(lines);
     state.ResumeTiming();
+    const double before = OwnCpu();
     Shared().Insert(range);
+    own += OwnCpu() - before;
   }
-  state.SetItemsProcessed(static_cast<int64_t>(state.iterations() * kEventsPerInsert));
-  // With what was merged meanwhile.
-  state.counters["store_cpu_us_per_event"] =
-      (Shared().StoreCpu() - cpu_before) * 1e6 / static_cast<double>(state.items_processed());
-  Shared().ReportSizes(state);
+  state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(lines));
+  const auto per_event = [&state](double seconds) {
+    return seconds * 1e6 / static_cast<double>(state.items_processed());
+  };
+  state.counters["own_cpu_us"] = per_event(own);
+  state.counters["store_cpu_us"] = per_event(Shared().StoreCpu() - store_before);
+  Shared().AwaitMerged();
+  state.counters["store_cpu_us_merged"] = per_event(Shared().StoreCpu() - store_before);
+  state.counters["parts"] = Shared().Parts();
 }
-BENCHMARK(InsertFirewallLines)->Iterations(20)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(InsertFirewallLines)
+    ->Args({5'000})
+    ->Args({20'000})
+    ->Args({50'000})
+    ->Iterations(20)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 void Ask(benchmark::State& state, const std::string& filter, bool count) {
   constexpr size_t kEvents = 1'000'000;

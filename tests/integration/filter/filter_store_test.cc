@@ -8,11 +8,13 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "common/event/batch_codec.h"
 #include "common/eventstore/client.h"
 #include "common/filter/filter.h"
 #include "common/testing/event_store.h"
 #include "common/testing/status_matchers.h"
 #include "common/text/text.h"
+#include "services/archive/domain/event_block.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/migrations.h"
 #include "yagura/event/v1/event.pb.h"
@@ -277,14 +279,21 @@ TEST(FilterAndStore, AgreeOnRandomFiltersOverRandomEvents) {
   ASSERT_THAT(archive::Migrate(store.client(), table, Logger::Null()), IsOk());
   Generator g(20261122);
   std::vector<event::v1::Event> events;
-  eventstore::RowBinaryWriter rows;
-  // The table has a time to live: rows must not be gone before they are read.
-  const TimePoint expires = std::chrono::system_clock::now() + std::chrono::hours(24 * 365);
+  event::BatchBuilder builder({"acme", "batch", kStart});
   for (int i = 0; i < kEvents; ++i) {
     events.push_back(RandomEvent(g, i));
-    table.Encode(events.back(), expires, &rows);
+    builder.Add(events.back());
   }
-  ASSERT_THAT(store.client().Insert({.sql = table.insert_sql()}, rows.bytes()), IsOk());
+  const std::string payload = builder.Finish();
+  auto batch = archive::BatchRows::Open(payload);
+  ASSERT_THAT(batch, IsOk());
+  // The table has a time to live: rows must not be gone before they are read.
+  batch->KeepFor(std::chrono::system_clock::now() - kStart + std::chrono::hours(24 * 365));
+  archive::EventBlock block(table);
+  block.Add(*batch);
+  std::string body;
+  for (const std::string& piece : block.Take()) body += piece;
+  ASSERT_THAT(store.client().Insert({.sql = table.insert_sql()}, body), IsOk());
 
   FilterWriter writer(g, table);
   size_t matched = 0;

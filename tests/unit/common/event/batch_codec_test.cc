@@ -206,6 +206,30 @@ TEST(BatchCodecTest, RepeatedNamesHaveAColumnEach) {
   EXPECT_EQ(columns[2]->text(0), "1");
 }
 
+TEST(BatchCodecTest, FieldsKeepTheOrderOfTheirEvent) {
+  BatchBuilder builder(Header());
+  v1::Event event;
+  for (const char* name : {"z", "a", "z"}) {
+    event.add_fields()->set_name(name);
+    event.mutable_fields(event.fields_size() - 1)->set_value(std::string(name) + "!");
+  }
+  builder.Add(event);
+  builder.Add(v1::Event());
+  ASSERT_OK_AND_ASSIGN(BatchReader reader, BatchReader::Open(builder.Finish()));
+  ASSERT_OK_AND_ASSIGN(const FieldTable* fields, reader.ReadFields());
+  ASSERT_EQ(fields->rows.size(), 2u);
+  EXPECT_EQ(fields->rows[1], 0) << "an event without fields";
+  ASSERT_NE(fields->rows[0], 0);
+  std::vector<std::pair<std::string, uint64_t>> seen;
+  for (const uint16_t source : fields->orders[fields->rows[0] - 1]) {
+    const auto& field = fields->sources[source];
+    seen.emplace_back(field.name, field.occurrence);
+    EXPECT_EQ(field.column->text(0), std::string(field.name) + "!");
+  }
+  const std::vector<std::pair<std::string, uint64_t>> expected = {{"z", 0}, {"a", 0}, {"z", 1}};
+  EXPECT_EQ(seen, expected);
+}
+
 TEST(BatchCodecTest, TextFieldsBecomeValidUtf8AndBytesStay) {
   v1::Event event;
   EventView view;
