@@ -48,7 +48,7 @@ size_t SkipText(std::string_view bytes, size_t at) {
     size |= static_cast<uint64_t>(byte & 0x7f) << shift;
     if ((byte & 0x80) == 0) break;
   }
-  return std::min(bytes.size(), at + size);
+  return size > bytes.size() - at ? bytes.size() : at + size;
 }
 
 // Length of the header of RowBinaryWithNamesAndTypes: a count, so many names, so many types.
