@@ -6,8 +6,10 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include "fmt/format.h"
+#include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
 
 #include "common/status/status.h"
@@ -281,15 +283,57 @@ absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documen
   return parsed;
 }
 
+// What YAML allows (YAML 1.2, 5.1), near enough. yaml-cpp guesses encodings and takes 0x04 for the
+// end.
+bool IsYamlText(std::string_view text) {
+  return IsValidUtf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
+           const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+           return control && c != '\t' && c != '\n' && c != '\r';
+         });
+}
+
+// Lets a text pass by.
+class Ignore final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// yaml-cpp 0.7 makes empty documents without end out of some texts ("," is one): they are counted
+// before any is made.
+bool HasTooManyDocuments(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  Ignore ignore;
+  for (size_t i = 0; i <= kMaxDocuments; ++i) {
+    if (!parser.HandleNextDocument(ignore)) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<ParsedRule> ParseSigma(std::string_view text) {
   if (text.size() > kMaxRuleText) {
     return RefuseAt(YAML::Node(), fmt::format("longer than {} bytes", kMaxRuleText));
   }
+  if (!IsYamlText(text)) {
+    return RefuseAt(YAML::Node(), "not YAML: not UTF-8, or with control characters");
+  }
   try {
-    const auto documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > kMaxDocuments) return RefuseAt(YAML::Node(), "too many documents");
+    const std::string whole(text);
+    if (HasTooManyDocuments(whole)) return RefuseAt(YAML::Node(), "too many documents");
+    const auto documents = YAML::LoadAll(whole);
     YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents));
     parsed.version = VersionOf(text);
     return parsed;

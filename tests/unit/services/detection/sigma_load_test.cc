@@ -68,6 +68,23 @@ TEST(SigmaLoad, NeverIgnoresWhatItDoesNotKnow) {
   EXPECT_THAT(RefusalOf("  s:\n    a: 1"), HasSubstr("condition is missing"));
 }
 
+TEST(SigmaLoad, RefusesBytesThatAreNoText) {
+  using namespace std::string_literals;
+  EXPECT_THAT(Refusal(",\x01\0\0\xff\xff\0\x19\xff\xff\xff\xff"
+                      "dt it\x01\0\0\0\0\0\0\x01"s),
+              HasSubstr("not UTF-8"));
+  EXPECT_THAT(Refusal("title: \x04"), HasSubstr("control characters"));
+  EXPECT_THAT(Refusal("t\0i\0t\0"s), HasSubstr("control characters"));
+  EXPECT_THAT(Refusal("title: \xe3\x81"), HasSubstr("not UTF-8"));
+}
+
+TEST(SigmaLoad, ComesBackFromTextsThatNeverEnd) {
+  for (const std::string text : {",", ",|re", "]", "a: b\n,\n"}) {
+    EXPECT_FALSE(ParseSigma(text).ok()) << text;
+  }
+  EXPECT_THAT(Refusal(","), HasSubstr("too many documents"));
+}
+
 TEST(SigmaLoad, WantsTitleIdAndLogsource) {
   EXPECT_THAT(Refusal("id: x"), HasSubstr("title"));
   EXPECT_THAT(Refusal("title: T\nid: 12"), HasSubstr("UUID"));
