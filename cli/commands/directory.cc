@@ -480,7 +480,11 @@ void AddSourceUnknown(Program& program, CLI::App& group) {
   CLI::App& unknown =
       *group.add_subcommand("unknown", "Senders whose lines wait in the quarantine tenant");
   auto list = std::make_shared<ListOptions>();
-  unknown.add_option("--limit", list->limit, "Most to print, 0 for all")->capture_default_str();
+  unknown.add_option("--filter", list->filter,
+                     "AIP-160 filter, e.g. 'product : fortinet AND line_count > 100'");
+  unknown.add_option("--limit", list->limit, "Most to print, 0 for all")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1'000'000'000));
   program.DoConnected(unknown, [&program, list](Client& client) {
     list->parent = "tenants/quarantine";
     return PrintList(client, *list, program.format(),

@@ -92,8 +92,9 @@ class IngestionApp final : public rpc::App {
         "/yagura.ingestion.v1.IngestionService/ListQuarantinedSources",
         [this](const rpc::Call& call, const v1::ListQuarantinedSourcesRequest& request) {
           const auto sources = sources_->Get();
-          return ListQuarantinedSources(
-              *quarantine_, sources == nullptr ? *SourceMap::Empty() : *sources, call, request);
+          return ListQuarantinedSources(*quarantine_,
+                                        sources == nullptr ? *SourceMap::Empty() : *sources, call,
+                                        request, parts_.clock->Now());
         });
   }
 

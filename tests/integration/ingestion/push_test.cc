@@ -452,6 +452,13 @@ TEST_F(PushTest, SourcesSayWhoseLinesAreButOnlyWithinTheCallersTenants) {
     serials.insert(found.device_serial());
   }
   EXPECT_EQ(serials, (std::set<std::string>{"", "FGT60FTK00000009"}));
+
+  grpc::ClientContext filtered;
+  Authorize(filtered, {}, "tenants/provider/users/alice");
+  request.set_filter("device_serial : FGT60");
+  ASSERT_THAT(rpc::FromGrpc(stub_->ListQuarantinedSources(&filtered, request, &response)), IsOk());
+  ASSERT_EQ(response.quarantined_sources_size(), 1);
+  EXPECT_EQ(response.quarantined_sources(0).device_serial(), "FGT60FTK00000009");
 }
 
 // The source is found by what the line says, so that the line is read a second time.

@@ -103,6 +103,11 @@ TEST_F(CommandsTest, KeysShowTheTenantsOfTheirRoles) {
   EXPECT_THAT(Run({"key", "list"}).out, HasSubstr("analyst, viewer@*, viewer@acme,beta"));
 }
 
+TEST_F(CommandsTest, UnknownSourcesCanBeFiltered) {
+  EXPECT_TRUE(Run({"source", "unknown", "--filter", "host = fw"}).status.ok());
+  EXPECT_EQ(suite_.quarantine_filter, "host = fw");
+}
+
 TEST_F(CommandsTest, BatchIdsComeFromThePrefixAndTheLines) {
   const auto send = [&](const std::string& text, const std::string& tenant) {
     suite_.batch_ids.clear();

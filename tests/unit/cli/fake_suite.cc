@@ -86,6 +86,12 @@ struct FakeSuite::Ingestion : ingestion::v1::IngestionService::Service {
     }
     return grpc::Status::OK;
   }
+  grpc::Status ListQuarantinedSources(grpc::ServerContext*,
+                                      const ingestion::v1::ListQuarantinedSourcesRequest* request,
+                                      ingestion::v1::ListQuarantinedSourcesResponse*) override {
+    suite_.quarantine_filter = request->filter();
+    return grpc::Status::OK;
+  }
   FakeSuite& suite_;
 };
 

@@ -30,6 +30,7 @@ class FakeSuite {
   std::vector<std::string> secrets;             // that were exchanged
   std::vector<std::string> batch_ids;           // that were pushed
   std::vector<std::string> imported;            // sources of rules; all are refused
+  std::string quarantine_filter;                // of the latest list
 
  private:
   struct Directory;
