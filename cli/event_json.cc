@@ -151,11 +151,8 @@ absl::Status ReadEvent(std::string_view json, event::v1::Event& event) {
   if (is_object) AddFieldObject(event, by_name);
   if (is_list) AddFieldList(event, list);
   for (const auto& [key, value] : object) {
-    if (!is_object && !is_list) {
-      AddFields(event, std::string(key), value);
-    } else if (key != "fields" && !Set(event, key, value)) {
-      AddFields(event, std::string(key), value);
-    }
+    const bool in_core = (is_object || is_list) && (key == "fields" || Set(event, key, value));
+    if (!in_core) AddFields(event, std::string(key), value);
   }
   if (event.raw().empty()) event.set_raw(std::string(json));
   return absl::OkStatus();

@@ -243,8 +243,11 @@ class Demo {
 
   // What has come so far, as a number that grows with everything that comes.
   uint64_t News() const {
-    uint64_t news = static_cast<uint64_t>(findings_.findings_size() + alerts_.alerts_size() +
-                                          tickets_.tickets_size() + deliveries_.deliveries_size());
+    uint64_t news = 0;
+    for (const int count : {findings_.findings_size(), alerts_.alerts_size(),
+                            tickets_.tickets_size(), deliveries_.deliveries_size()}) {
+      news += static_cast<uint64_t>(count);
+    }
     for (const auto& finding : findings_.findings()) news += finding.event_count();
     for (const auto& alert : alerts_.alerts()) news += alert.event_count();
     for (const auto& ticket : tickets_.tickets()) news += ticket.event_count();
