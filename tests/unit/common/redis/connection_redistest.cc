@@ -23,7 +23,8 @@ constexpr auto kUnavailable = absl::StatusCode::kUnavailable;
 TEST(ConnectionTest, CarriesAnyBytes) {
   const RedisServer server;
   ASSERT_OK_AND_ASSIGN(Connection connection, Connection::Connect(server.endpoint()));
-  std::string value("\0\r\n%s $-1 \xff", 13);
+  using namespace std::string_literals;
+  std::string value = "\0\r\n%s $-1 \xff"s;
   value += std::string(300'000, '\0');
   ASSERT_THAT(connection.Command({"SET", "key", value}), IsOk());
   ASSERT_OK_AND_ASSIGN(const Reply reply, connection.Command({"GET", "key"}));

@@ -14,9 +14,9 @@ using absl::StatusCode;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using ::testing::IsSupersetOf;
 using ::testing::SizeIs;
 using testing::StatusIs;
-using ::testing::UnorderedElementsAre;
 
 audit::v1::Record Read(std::string_view tenant, std::string_view who) {
   audit::v1::Record record;
@@ -199,7 +199,9 @@ TEST_F(FeedFollowerTest, AResetIsToldThoughTheRefreshThatFoundItFails) {
   ASSERT_THAT(follower_->CatchUp(std::chrono::seconds(5)), IsOk());
   auto heard = listener_->heard();
   heard.erase(heard.begin(), heard.begin() + static_cast<std::ptrdiff_t>(before));
-  EXPECT_THAT(heard, UnorderedElementsAre("acme reset", "zeta reset"));
+  // acme's feed still holds a record beyond its sequence, which may or may not have been read by
+  // now.
+  EXPECT_THAT(heard, IsSupersetOf({"acme reset", "zeta reset"}));
 }
 
 TEST_F(FeedFollowerTest, CatchUpSaysSoWhenItCannot) {
