@@ -7,7 +7,7 @@ DATA_DIR ?= data
 # Some machines that build run without one; caches are below it.
 export HOME := $(or $(HOME),$(shell getent passwd "$$(id -u)" | cut -d: -f6))
 
-.PHONY: help deps build programs run stop test bench lint format tidy clean sanitize tsan
+.PHONY: help deps build programs run stop test bench lint format tidy clean sanitize tsan fuzz
 
 help: ## List these commands
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -60,6 +60,13 @@ tsan: ## Build the libraries without gRPC with TSan and run their tests
 	@sh cmake/install-packages.sh test
 	@$(MAKE) --no-print-directory build PRESET=tsan
 	@ctest --test-dir build/tsan --output-on-failure -j $(JOBS)
+
+fuzz: ## Let every fuzz target search for FUZZ_SECONDS (60) under ASan and UBSan
+	@sh cmake/install-packages.sh build fuzz
+	@mkdir -p build
+	@test -f build/fuzz/build.ninja || cmake --preset fuzz
+	@cmake --build build/fuzz -j $(JOBS) --target fuzzers
+	@FUZZ_JOBS=$(JOBS) sh tests/fuzz/run.sh build/fuzz
 
 clean: ## Remove what was built
 	@rm -rf build

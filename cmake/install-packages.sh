@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a fresh Debian 12 lacks. Usage: install-packages.sh SECTION...
-# SECTIONs are those of packages.txt: build, test, lint, bench. Does nothing, quickly, where all is there.
+# SECTIONs are those of packages.txt: build, test, lint, fuzz, bench. Does nothing, quickly, where all is there.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 wanted=""

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/status/status.h"
+#include "common/testing/patience.h"
 #include "common/testing/process.h"
 
 namespace yagura::testing {
@@ -69,7 +70,7 @@ void EventStore::Pause() const { kill(process_->pid(), SIGSTOP); }
 void EventStore::Resume() const { kill(process_->pid(), SIGCONT); }
 
 void EventStore::AwaitUp() const {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + Patient(std::chrono::seconds(30));
   while (!process_->Health().ok()) {
     if (std::chrono::steady_clock::now() > deadline) Abort("the store does not come back");
     std::this_thread::sleep_for(std::chrono::milliseconds(10));

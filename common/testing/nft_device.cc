@@ -20,6 +20,8 @@
 
 #include "fmt/format.h"
 
+#include "common/testing/patience.h"
+
 namespace yagura::testing {
 namespace {
 
@@ -200,7 +202,7 @@ void NftDevice::Boot() {
                                "--fork", "--kill-child", "--mount-proc", "sh",
                                (folder_ / "boot.sh").string()},
       folder_ / "sshd.log");
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::steady_clock::now() + Patient(std::chrono::seconds(20));
   while (!CanConnect(device_address_, port())) {
     if (sshd_->Poll() || std::chrono::steady_clock::now() > deadline) {
       Die("sshd does not come up: " + ReadAll(folder_ / "sshd.log"));

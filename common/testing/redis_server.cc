@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "common/redis/pool.h"
+#include "common/testing/patience.h"
 #include "common/testing/process.h"
 
 namespace yagura::testing {
@@ -60,7 +61,7 @@ void RedisServer::Launch() {
                                "--appendonly", "yes", "--appendfsync", "no", "--save", "",
                                "--enable-debug-command", "local"},
       folder_ / "log");
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + Patient(std::chrono::seconds(30));
   while (std::chrono::steady_clock::now() < deadline) {
     auto connection = redis::Connection::Connect(endpoint());
     if (connection.ok() && connection->Command({"DBSIZE"}).ok()) return;

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/testing/patience.h"
 #include "common/testing/process.h"
 #include "common/text/text.h"
 
@@ -75,7 +76,7 @@ void SmtpServer::Launch() {
     args.insert(args.end(), {"--user", options_.user, "--password", options_.password});
   }
   process_ = std::make_unique<Process>(args, folder_ / "server.log");
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto deadline = std::chrono::steady_clock::now() + Patient(std::chrono::seconds(30));
   while (!fs::exists(folder_ / "port")) {
     if (process_->Poll() || std::chrono::steady_clock::now() > deadline) {
       Die("did not start: " + ReadFile(folder_ / "server.log"));
