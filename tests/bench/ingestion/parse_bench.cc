@@ -8,6 +8,7 @@
 
 #include "common/event/batch_codec.h"
 #include "common/testing/fortigate_lines.h"
+#include "services/ingestion/domain/described/catalogue.h"
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/domain/line_pipeline.h"
 
@@ -42,12 +43,38 @@ std::string Repeat(const std::vector<std::string>& lines) {
   return text;
 }
 
+// What no description knows.
 const std::string& SyslogText() {
   static const std::string kText = Repeat(
+      {"<30>Nov 21 09:15:42 srv1 agentd[4242]: worker 7 took job 51234 of queue mail in 12 ms, "
+       "state=done retries=0",
+       "<30>1 2026-11-21T09:15:42.123456+09:00 srv2 backup 77 - [meta sequenceId=\"29\"] copied 3 "
+       "files from volume a to volume b"});
+  return kText;
+}
+
+// What a description in content/parsers takes apart with Grok.
+const std::string& SshText() {
+  static const std::string kText = Repeat(
       {"<38>Nov 21 09:15:42 srv1 sshd[4242]: Failed password for invalid user admin from 192.0.2.7 "
-       "port 50022 ssh2",
-       "<30>1 2026-11-21T09:15:42.123456+09:00 srv2 dhcpd 77 - [meta sequenceId=\"29\"] DHCPACK on "
-       "10.1.0.5 to 00:00:5e:00:53:01 via eth0"});
+       "port 50022 ssh2"});
+  return kText;
+}
+const std::string& AsaText() {
+  static const std::string kText = Repeat(
+      {"<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302013: Built outbound TCP connection 4711 for "
+       "outside:198.51.100.7/443 (198.51.100.7/443) to inside:10.1.0.5/51515 (203.0.113.5/1024)"});
+  return kText;
+}
+const std::string& PaloAltoText() {
+  static const std::string kText = Repeat(
+      {"<14>Nov 21 09:15:42 pa1 1,2026/11/21 09:15:42,007200001056,TRAFFIC,end,2560,2026/11/21 "
+       "09:15:42,10.1.0.5,198.51.100.7,203.0.113.5,198.51.100.7,out-web,corp\\alice,,ssl,vsys1,"
+       "trust,"
+       "untrust,ethernet1/2,ethernet1/1,fwd,2026/11/21 "
+       "09:15:42,36459,1,39681,443,32326,443,0x400053,"
+       "tcp,allow,43135,24629,18506,189,2026/11/21 09:10:31,301,business,0,135,0x0,Japan,United "
+       "States,0,90,99,tcp-fin"});
   return kText;
 }
 
@@ -121,7 +148,12 @@ void BM_Framing(benchmark::State& state) {
 BENCHMARK(BM_Framing);
 
 void Parse(benchmark::State& state, const std::string& text) {
-  LinePipeline pipeline;
+  const auto parsers = yagura::ingestion::ParserCatalogue::Load(YAGURA_CONTENT "/parsers");
+  if (!parsers.ok()) {
+    state.SkipWithError("content/parsers cannot be read");
+    return;
+  }
+  LinePipeline pipeline(*parsers);
   LineContext context = Context();
   yagura::ingestion::Parser* likely = nullptr;
   context.likely = &likely;
@@ -138,6 +170,12 @@ void BM_ParseJson(benchmark::State& state) { Parse(state, JsonText()); }
 BENCHMARK(BM_ParseFirewall);
 BENCHMARK(BM_ParseSyslog);
 BENCHMARK(BM_ParseJson);
+void BM_ParseSsh(benchmark::State& state) { Parse(state, SshText()); }
+void BM_ParseCiscoAsa(benchmark::State& state) { Parse(state, AsaText()); }
+void BM_ParsePaloAlto(benchmark::State& state) { Parse(state, PaloAltoText()); }
+BENCHMARK(BM_ParseSsh);
+BENCHMARK(BM_ParseCiscoAsa);
+BENCHMARK(BM_ParsePaloAlto);
 
 // From the bytes of a connection to batches ready for the flow Redis.
 void BM_FrameParseBatchFirewall(benchmark::State& state) {

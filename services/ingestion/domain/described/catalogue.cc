@@ -59,6 +59,7 @@ absl::StatusOr<std::shared_ptr<const ParserCatalogue>> ParserCatalogue::Load(
   }
   std::stable_sort(all.begin(), all.end(),
                    [](const auto& a, const auto& b) { return a->priority > b->priority; });
+  YAGURA_ASSIGN_OR_RETURN(catalogue->recognisers_, RecogniserIndex::Build(all));
   return catalogue;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/ingestion/domain/described/description.h"
+#include "services/ingestion/domain/described/recogniser_index.h"
 
 namespace yagura::ingestion {
 
@@ -23,9 +24,11 @@ class ParserCatalogue {
   const std::vector<std::shared_ptr<const Description>>& descriptions() const {
     return descriptions_;
   }
+  const RecogniserIndex& recognisers() const { return *recognisers_; }
 
  private:
   std::vector<std::shared_ptr<const Description>> descriptions_;
+  std::unique_ptr<const RecogniserIndex> recognisers_;
 };
 
 }  // namespace yagura::ingestion

@@ -7,13 +7,15 @@
 
 namespace yagura::ingestion {
 
-ParserRegistry::ParserRegistry(const ParserCatalogue* catalogue) {
+ParserRegistry::ParserRegistry(const ParserCatalogue* catalogue) : catalogue_(catalogue) {
   parsers_.push_back(MakeFortigateParser());
+  first_described_ = parsers_.size();
   if (catalogue != nullptr) {
     for (const auto& description : catalogue->descriptions()) {
       parsers_.push_back(MakeDescribedParser(description));
     }
   }
+  first_generic_ = parsers_.size();
   parsers_.push_back(MakeJsonLinesParser());
   parsers_.push_back(MakeSyslogTextParser());
 }
@@ -25,15 +27,23 @@ Parser* ParserRegistry::Find(std::string_view name) const {
   return nullptr;
 }
 
-Parser* ParserRegistry::Recognise(const LineInput& input, Parser* likely) const {
+Parser* ParserRegistry::Recognise(const LineInput& input, Parser* likely) {
   // The generic parser, asked last, recognises too much to be asked first.
   if (likely != nullptr && likely != parsers_.back().get() && likely->Recognises(input)) {
     return likely;
   }
-  for (const auto& parser : parsers_) {
-    if (parser->Recognises(input)) return parser.get();
+  const auto first_of = [&](size_t from, size_t to) -> Parser* {
+    for (size_t i = from; i < to; ++i) {
+      if (parsers_[i]->Recognises(input)) return parsers_[i].get();
+    }
+    return nullptr;
+  };
+  if (Parser* written = first_of(0, first_described_)) return written;
+  if (catalogue_ != nullptr) {
+    const size_t found = catalogue_->recognisers().Find(input, scratch_);
+    if (found < catalogue_->descriptions().size()) return parsers_[first_described_ + found].get();
   }
-  return nullptr;
+  return first_of(first_generic_, parsers_.size());
 }
 
 bool ParserRegistry::IsKnownSetting(std::string_view name, const ParserCatalogue* catalogue) {

@@ -98,6 +98,37 @@ TEST(SharedLinesTest, EveryLineOfEveryProductKeepsItsBytesAndIsRecognised) {
   EXPECT_LT(unparsed * 20, lines) << "generic syslog should know nineteen of twenty";
 }
 
+TEST(SharedLinesTest, OneScanFindsTheParserThatAskingEachInTurnFinds) {
+  const auto folder = DataFolder() / "syslog-lines";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no shared data at " << folder;
+  const auto parsers = ShippedParsers();
+  const auto& descriptions = parsers->descriptions();
+  RecogniserIndex::Scratch scratch;
+  TextArena arena;
+  SyslogHeader header;
+  const SourceZone zone;
+  const TimePoint time = At("2026-11-21T00:15:45Z");
+  size_t found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".log") continue;
+    for (const std::string& line : LinesOf(entry.path())) {
+      arena.Clear();
+      ReadSyslogHeader(line, time, zone, arena, &header);
+      const LineInput input{line, header, time, zone};
+      const auto in_turn =
+          std::find_if(descriptions.begin(), descriptions.end(), [&](const auto& description) {
+            return std::any_of(
+                description->recognisers.begin(), description->recognisers.end(),
+                [&](const Recogniser& recogniser) { return recogniser.Holds(input); });
+          });
+      const auto expected = static_cast<size_t>(in_turn - descriptions.begin());
+      ASSERT_EQ(parsers->recognisers().Find(input, scratch), expected) << line;
+      found += expected < descriptions.size();
+    }
+  }
+  EXPECT_GT(found, 150u);
+}
+
 TEST(SharedLinesTest, ZeekRecordsAreWhole) {
   const auto folder = DataFolder() / "zeek";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no shared data at " << folder;
