@@ -19,16 +19,34 @@ std::string InstanceKeyOf(std::string_view instance) {
 
 constexpr std::string_view kLifetime = "5000";
 
-// KEYS own key, instance; ARGV self, lifetime, "1" to take the instance over, prefix of keys.
+// KEYS own key, instance; ARGV self, lifetime, own term ("0": take the instance over), prefix of
+// keys. The instance's key is "<term> <holder>"; a term is later than that of the process before,
+// in microseconds. Releases before wrote the holder alone. Gives the own term, 0: superseded.
 constexpr std::string_view kRenew = R"lua(
-local now = redis.call('GET', KEYS[2])
-if now ~= ARGV[1] then
-  if ARGV[3] ~= '1' then return 0 end
-  if now then redis.call('DEL', ARGV[4] .. now) end
-  redis.call('SET', KEYS[2], ARGV[1])
+local value = redis.call('GET', KEYS[2])
+local term, holder = 0, value
+if value then
+  local t, h = string.match(value, '^(%d+) (.+)$')
+  if t then term, holder = tonumber(t), h end
+end
+local own = tonumber(ARGV[3])
+if own == 0 then
+  local time = redis.call('TIME')
+  own = math.max(time[1] * 1000000 + time[2], term + 1)
+elseif holder ~= ARGV[1] and term > own then
+  return 0
+end
+if holder ~= ARGV[1] or term ~= own then
+  if holder and holder ~= ARGV[1] then redis.call('DEL', ARGV[4] .. holder) end
+  redis.call('SET', KEYS[2], string.format('%.0f %s', own, ARGV[1]))
 end
 redis.call('SET', KEYS[1], '1', 'PX', ARGV[2])
-return 1)lua";
+return own)lua";
+
+absl::Status Superseded(std::string_view instance) {
+  return MakeError(absl::StatusCode::kAborted, "SUPERSEDED",
+                   fmt::format("another process runs as \"{}\"", instance));
+}
 
 }  // namespace
 
@@ -38,16 +56,18 @@ Holders::Holders(std::shared_ptr<redis::Pool> state, std::string self, std::stri
 absl::Status Holders::Renew() {
   const std::string key = KeyOf(self_);
   if (instance_.empty()) return state_->Command({"SET", key, "1", "PX", kLifetime}).status();
+  // Remembered, as the successor's key may be lost too.
+  if (superseded_) return Superseded(instance_);
   YAGURA_ASSIGN_OR_RETURN(auto connection, state_->Acquire());
   YAGURA_ASSIGN_OR_RETURN(
       const auto reply,
       redis::Script(kRenew).Run(*connection, {key, InstanceKeyOf(instance_)},
-                                {self_, kLifetime, in_office_ ? "0" : "1", KeyOf("")}));
+                                {self_, kLifetime, std::to_string(term_), KeyOf("")}));
   if (reply.integer == 0) {
-    return MakeError(absl::StatusCode::kAborted, "SUPERSEDED",
-                     fmt::format("another process runs as \"{}\"", instance_));
+    superseded_ = true;
+    return Superseded(instance_);
   }
-  in_office_ = true;
+  term_ = reply.integer;
   return absl::OkStatus();
 }
 

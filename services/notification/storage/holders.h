@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,7 +22,8 @@ class Holders {
   Holders(std::shared_ptr<redis::Pool> state, std::string self, std::string instance = "");
   const std::string& self() const { return self_; }
   // The first time also takes the instance over. ABORTED (SUPERSEDED) where a later process of the
-  // same instance has done so since: nothing may be begun any more.
+  // same instance has done so since: nothing may be begun any more, for good. What Redis has lost,
+  // or has an older value of again, is put back. Not from two threads at once.
   absl::Status Renew();
   absl::Status Release();
   absl::StatusOr<bool> IsAlive(std::string_view holder) const;
@@ -30,7 +32,8 @@ class Holders {
   std::shared_ptr<redis::Pool> state_;
   const std::string self_;
   const std::string instance_;
-  std::atomic<bool> in_office_ = false;
+  std::atomic<int64_t> term_ = 0;  // 0: not in office yet
+  std::atomic<bool> superseded_ = false;
 };
 
 }  // namespace yagura::notification

@@ -235,6 +235,33 @@ TEST_F(DeliveryRedisTest, ASuccessorOfTheSameInstanceTakesOverAtOnce) {
   EXPECT_TRUE(*before.IsAlive("after"));
 }
 
+// Redis forgets what it was told last: a failover, a lost second of the log, a backup put back.
+TEST_F(DeliveryRedisTest, WhoIsInOfficeStaysThereWhenRedisForgets) {
+  const auto state = redis_.NewPool();
+  const std::string key = "y:{provider}:notification:holder-of:suite/notification";
+  Holders before(state, "before", "suite/notification");
+  ASSERT_THAT(before.Renew(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto older, state->Command({"GET", key}));
+  Holders after(state, "after", "suite/notification");
+  ASSERT_THAT(after.Renew(), IsOk());
+  EXPECT_THAT(before.Renew(), testing::StatusIs(absl::StatusCode::kAborted, "SUPERSEDED"));
+
+  ASSERT_THAT(state->Command({"DEL", key}).status(), IsOk());
+  EXPECT_THAT(before.Renew(), testing::StatusIs(absl::StatusCode::kAborted, "SUPERSEDED"));
+  EXPECT_THAT(after.Renew(), IsOk());
+  for (const std::string_view value : {std::string_view(older.text), std::string_view("before")}) {
+    ASSERT_THAT(state->Command({"SET", key, value}).status(), IsOk());
+    EXPECT_THAT(after.Renew(), IsOk()) << value;
+    EXPECT_THAT(before.Renew(), testing::StatusIs(absl::StatusCode::kAborted, "SUPERSEDED"));
+  }
+  EXPECT_TRUE(*before.IsAlive("after"));
+  EXPECT_FALSE(*after.IsAlive("before"));
+  // And still yields to a later one.
+  Holders last(state, "last", "suite/notification");
+  ASSERT_THAT(last.Renew(), IsOk());
+  EXPECT_THAT(after.Renew(), testing::StatusIs(absl::StatusCode::kAborted, "SUPERSEDED"));
+}
+
 TEST_F(DeliveryRedisTest, TwoProcessesMakeEachDeliveryOnce) {
   Node first(redis_.endpoint(), Smtp());
   Node second(redis_.endpoint(), Smtp());
