@@ -5,17 +5,13 @@
 #include <utility>
 
 #include "common/status/status.h"
+#include "common/stream/bisect.h"
 
 namespace yagura::stream {
 namespace {
 
 constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLongestPause = std::chrono::milliseconds(2000);
-
-bool IsPassing(const Status& status) {
-  return status.code() == absl::StatusCode::kUnavailable ||
-         status.code() == absl::StatusCode::kResourceExhausted;
-}
 
 }  // namespace
 
@@ -52,7 +48,7 @@ Status BatchRunner::RunPart(const Job& job, const std::vector<Entry>& entries,
                                      {"attempt", attempts},
                                      {"error", Message(error)}});
   }
-  if (entries.size() == 1) return Bury(job, entries.front(), error);
+  if (entries.size() == 1) return GiveUp(job, entries.front(), error);
   // One try for each half; only an entry on its own gets as many again before it is given up.
   const auto middle = entries.begin() + static_cast<std::ptrdiff_t>(entries.size() / 2);
   for (const auto& half :
@@ -63,15 +59,42 @@ Status BatchRunner::RunPart(const Job& job, const std::vector<Entry>& entries,
   return absl::OkStatus();
 }
 
+// The pieces of the entry that are at fault, or all of it.
+Status BatchRunner::GiveUp(const Job& job, const Entry& entry, Status error) const {
+  for (int turn = 1; options_.split; ++turn) {
+    const auto pieces = Split(job.context, entry);
+    if (pieces.ok()) return BuryPieces(job, entry, *pieces);
+    if (!IsPassing(pieces.status())) {
+      error = pieces.status();
+      break;
+    }
+    YAGURA_RETURN_IF_ERROR(Pause(job, turn));
+  }
+  return Bury(job, entry, error);
+}
+
 Status BatchRunner::Bury(const Job& job, const Entry& entry, const Status& error) const {
   // Who was fenced off meanwhile has no say in what becomes of the entry.
   YAGURA_RETURN_IF_ERROR(Persist(job, [&] { return job.cursor.Renew(); }));
-  logger_.Error("entry goes to the dead letters", {{"shard", job.context.shard},
-                                                   {"id", entry.id.ToString()},
-                                                   {"key", entry.key},
-                                                   {"error", Message(error)}});
-  if (on_dead_letter_) on_dead_letter_(job.context, entry, error);
+  Tell(job, entry, error);
   return Persist(job, [&] { return job.cursor.CommitDeadLetter(entry.id, error); });
+}
+
+Status BatchRunner::BuryPieces(const Job& job, const Entry& entry,
+                               const std::vector<DeadPiece>& pieces) const {
+  YAGURA_RETURN_IF_ERROR(Persist(job, [&] { return job.cursor.Renew(); }));
+  for (const DeadPiece& piece : pieces) {
+    Tell(job, {entry.id, piece.key, piece.payload}, piece.error);
+  }
+  return Persist(job, [&] { return job.cursor.CommitDeadPieces(entry.id, pieces); });
+}
+
+void BatchRunner::Tell(const Job& job, const Entry& entry, const Status& error) const {
+  logger_.Error("goes to the dead letters", {{"shard", job.context.shard},
+                                             {"id", entry.id.ToString()},
+                                             {"key", entry.key},
+                                             {"error", Message(error)}});
+  if (on_dead_letter_) on_dead_letter_(job.context, entry, error);
 }
 
 // A step whose effect must be known before anything else is done. A commit may have taken effect
@@ -87,6 +110,15 @@ Status BatchRunner::Persist(const Job& job, const std::function<Status()>& step)
 Status BatchRunner::Call(const Worker::Context& context, const std::vector<Entry>& entries) const {
   try {
     return handler_(context, entries);
+  } catch (const std::exception& error) {
+    return Internal(error.what());
+  }
+}
+
+StatusOr<std::vector<DeadPiece>> BatchRunner::Split(const Worker::Context& context,
+                                                    const Entry& entry) const {
+  try {
+    return options_.split(context, entry);
   } catch (const std::exception& error) {
     return Internal(error.what());
   }

@@ -32,9 +32,15 @@ class BatchRunner {
     Worker::Context context;
   };
   absl::Status RunPart(const Job& job, const std::vector<Entry>& entries, int max_attempts) const;
+  absl::Status GiveUp(const Job& job, const Entry& entry, absl::Status error) const;
   absl::Status Bury(const Job& job, const Entry& entry, const absl::Status& error) const;
+  absl::Status BuryPieces(const Job& job, const Entry& entry,
+                          const std::vector<DeadPiece>& pieces) const;
+  void Tell(const Job& job, const Entry& entry, const absl::Status& error) const;
   absl::Status Persist(const Job& job, const std::function<absl::Status()>& step) const;
   absl::Status Call(const Worker::Context& context, const std::vector<Entry>& entries) const;
+  absl::StatusOr<std::vector<DeadPiece>> Split(const Worker::Context& context,
+                                               const Entry& entry) const;
   // OK after a pause that grows with `turn`; the error that ends the work where there is one.
   absl::Status Pause(const Job& job, int turn) const;
 

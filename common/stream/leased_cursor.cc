@@ -22,6 +22,12 @@ constexpr int kCommitTries = 3;
 
 std::string Number(uint64_t value) { return fmt::format("{}", value); }
 
+// "INVALID_ARGUMENT: is no batch".
+std::string ErrorText(const Status& error) {
+  return fmt::format("{}: {}", absl::StatusCodeToString(error.code()), Message(error))
+      .substr(0, kMaxErrorText);
+}
+
 // An XREAD or XRANGE item: [id, [field, value, ...]]. An entry that no producer of ours wrote still
 // gets through, so that the handler can refuse it.
 StatusOr<Entry> ParseEntry(redis::Reply& item) {
@@ -56,6 +62,7 @@ struct LeasedCursor::Impl {
   std::string stream_key;
   std::string lease_key;
   std::string dead_key;
+  std::string dead_size_key;
   std::string lease_text;  // milliseconds
   uint64_t epoch = 0;
   std::string epoch_text;
@@ -82,6 +89,7 @@ struct LeasedCursor::Impl {
   Status LearnUpTo(redis::Connection& connection, EntryId id);
   Status Advance(const redis::Script& script, EntryId id, const redis::Args& more_keys,
                  const redis::Args& more_args);
+  Status Bury(EntryId id, const redis::Args& what);
   void MoveTo(EntryId id);
 };
 
@@ -101,6 +109,7 @@ StatusOr<LeasedCursor> LeasedCursor::Acquire(std::shared_ptr<redis::Pool> flow, 
   impl->stream_key = StreamKey(topic.name, shard);
   impl->lease_key = LeaseKey(topic.name, shard, options.reader);
   impl->dead_key = DeadLetterKey(topic.name, shard);
+  impl->dead_size_key = DeadLetterSizeKey(topic.name, shard);
   impl->lease_text = Number(static_cast<uint64_t>(options.lease.count()));
   {
     YAGURA_ASSIGN_OR_RETURN(auto connection, flow->Acquire());
@@ -228,8 +237,26 @@ Status LeasedCursor::Impl::LearnUpTo(redis::Connection& connection, EntryId id) 
 Status LeasedCursor::Commit(EntryId id) { return impl_->Advance(impl_->commit, id, {}, {}); }
 
 Status LeasedCursor::CommitDeadLetter(EntryId id, const Status& error) {
-  const std::string text = error.ToString().substr(0, kMaxErrorText);
-  return impl_->Advance(impl_->dead_letter, id, {impl_->dead_key}, {text});
+  return impl_->Bury(id, {"whole", ErrorText(error)});
+}
+
+Status LeasedCursor::CommitDeadPieces(EntryId id, const std::vector<DeadPiece>& pieces) {
+  if (pieces.empty()) return Commit(id);
+  std::vector<std::string> errors;
+  for (const DeadPiece& piece : pieces) errors.push_back(ErrorText(piece.error));
+  redis::Args what = {"pieces"};
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    what.insert(what.end(), {pieces[i].key, pieces[i].payload, errors[i]});
+  }
+  return impl_->Bury(id, what);
+}
+
+Status LeasedCursor::Impl::Bury(EntryId id, const redis::Args& what) {
+  const std::string letters = Number(kMaxDeadLetters);
+  const std::string bytes = Number(kMaxDeadLetterBytes);
+  redis::Args args = {letters, bytes};
+  args.insert(args.end(), what.begin(), what.end());
+  return Advance(dead_letter, id, {dead_key, dead_size_key}, args);
 }
 
 Status LeasedCursor::Impl::Advance(const redis::Script& script, EntryId id,

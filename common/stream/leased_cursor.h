@@ -51,6 +51,8 @@ class LeasedCursor {
   absl::Status Commit(EntryId id);
   // Copies the entry `id` with the error to the dead letters and commits it, both or neither.
   absl::Status CommitDeadLetter(EntryId id, const absl::Status& error);
+  // As CommitDeadLetter, of the pieces of the entry that are given up; none: as Commit.
+  absl::Status CommitDeadPieces(EntryId id, const std::vector<DeadPiece>& pieces);
   // Back to the committed place: the next Read repeats what was read and not committed.
   void Rewind();
   absl::Status Renew();

@@ -90,6 +90,22 @@ local function advance(stream, group, reader, id, count)
 end
 )lua";
 
+// An empty stream has no bytes, whatever was counted: what an earlier release put aside was not.
+constexpr std::string_view kDeadSize = R"lua(
+local function size(fields)
+  local sum = 0
+  for i = 2, #fields, 2 do sum = sum + #fields[i] end
+  return sum
+end
+local function drop(stream, sizes, letter)
+  local bytes = size(letter[2])
+  redis.call('XDEL', stream, letter[1])
+  local left = redis.call('HINCRBY', sizes, 'bytes', -bytes)
+  if left < 0 or redis.call('XLEN', stream) == 0 then redis.call('HSET', sizes, 'bytes', 0) end
+  return bytes
+end
+)lua";
+
 template <typename... Parts>
 redis::Script Assemble(const Parts&... parts) {
   std::string source;
@@ -194,20 +210,43 @@ return ARGV[6]
 }
 
 redis::Script DeadLetterScript() {
-  return Assemble(kAllowOom, kNow, kFence, kGroups, kAdvance, R"lua(
+  return Assemble(kAllowOom, kNow, kFence, kGroups, kAdvance, kDeadSize, R"lua(
 local lost = fence(KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]))
 if lost then return lost end
 local group = groups(KEYS[2])[ARGV[4]]
 local missing = check(group, ARGV[4])
 if missing then return missing end
 if group['last-delivered-id'] ~= ARGV[5] then return group['last-delivered-id'] end
-local entry = redis.call('XRANGE', KEYS[2], ARGV[6], ARGV[6])[1]
-if entry then
-  redis.call('XADD', KEYS[3], '*', 'id', ARGV[6], 'reader', ARGV[4], 'error', ARGV[8],
-             unpack(entry[2]))
+local function bury(err, entry)
+  local letter = {'id', ARGV[6], 'reader', ARGV[4], 'error', err}
+  for _, text in ipairs(entry) do letter[#letter + 1] = text end
+  redis.call('XADD', KEYS[3], '*', unpack(letter))
+  redis.call('HINCRBY', KEYS[4], 'bytes', size(letter))
+end
+if ARGV[10] == 'whole' then
+  local entry = redis.call('XRANGE', KEYS[2], ARGV[6], ARGV[6])[1]
+  if entry then bury(ARGV[11], entry[2]) end
+else
+  for i = 11, #ARGV, 3 do bury(ARGV[i + 2], {'k', ARGV[i], 'p', ARGV[i + 1]}) end
+end
+local kept = redis.call('XLEN', KEYS[3])
+local bytes = tonumber(redis.call('HGET', KEYS[4], 'bytes') or '0')
+while kept > 1 and (kept > tonumber(ARGV[8]) or bytes > tonumber(ARGV[9])) do
+  bytes = bytes - drop(KEYS[3], KEYS[4], redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1])
+  kept = kept - 1
+  redis.call('HINCRBY', KEYS[4], 'dropped', 1)
 end
 advance(KEYS[2], group, ARGV[4], ARGV[6], tonumber(ARGV[7]))
 return ARGV[6]
+)lua");
+}
+
+redis::Script RemoveDeadLetterScript() {
+  return Assemble(kAllowOom, kDeadSize, R"lua(
+local letter = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if not letter then return 0 end
+drop(KEYS[1], KEYS[2], letter)
+return 1
 )lua");
 }
 

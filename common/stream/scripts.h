@@ -45,9 +45,12 @@ redis::Script ReleaseScript();
 // new id, entries between the two -> the committed id now: the new one, or another where the
 // caller's knowledge was old and nothing was done. YAGURA_LEASE_LOST, YAGURA_NO_READER.
 redis::Script CommitScript();
-// KEYS as Commit's and the dead-letter stream; ARGV as Commit's and the error text: copies the
-// entry of the new id to the dead letters, then commits it.
+// KEYS as Commit's, the dead-letter stream and its size; ARGV as Commit's, most entries and bytes
+// to keep, "whole" and the error text, or "pieces" and (key, payload, error)...: puts the entry of
+// the new id, or the pieces, to the dead letters, then commits it.
 redis::Script DeadLetterScript();
+// KEYS dead-letter stream, its size; ARGV id -> 1, or 0 where there is none.
+redis::Script RemoveDeadLetterScript();
 // KEYS stream; ARGV reader... : makes the groups that do not exist.
 redis::Script DeclareScript();
 // KEYS stream; ARGV "~" or "=", reader... -> entries trimmed; -1 where a reader is not declared.

@@ -25,6 +25,10 @@ std::string DeadLetterKey(std::string_view topic, int shard) {
   return fmt::format("y:{{s{}}}:dead:{}", shard, topic);
 }
 
+std::string DeadLetterSizeKey(std::string_view topic, int shard) {
+  return fmt::format("y:{{s{}}}:dead-size:{}", shard, topic);
+}
+
 int ShardOf(std::string_view partition, int shards) {
   // FNV-1a, then a mixing step, since FNV's low bits alone spread short texts badly. Never change
   // it: a source's events would change shards and so their order.

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace yagura::stream {
 
 // A named work stream in the flow Redis, cut into shards. Within a shard order is kept.
@@ -33,10 +35,25 @@ struct Entry {
   std::string payload;  // opaque
 };
 
+// A piece of an entry that is given up while the rest of the entry takes effect: one event of a
+// batch.
+struct DeadPiece {
+  std::string key;      // what to call it: the id of the event
+  std::string payload;  // as far as it is worth keeping, some 100 KiB at most
+  absl::Status error;   // why
+};
+
+// A shard's dead letters beyond these many, or these bytes, go, the oldest first; the latest stays.
+inline constexpr int kMaxDeadLetters = 1000;
+inline constexpr int kMaxDeadLetterBytes = 16 << 20;
+
 // Key of a shard's stream, "y:{s3}:stream:events".
 std::string StreamKey(std::string_view topic, int shard);
 // Key of a shard's dead letters, "y:{s3}:dead:events": a stream of {id, reader, error, k, p}.
 std::string DeadLetterKey(std::string_view topic, int shard);
+// Beside them, "y:{s3}:dead-size:events": a hash of their "bytes" and how many were "dropped" for
+// the limits.
+std::string DeadLetterSizeKey(std::string_view topic, int shard);
 // The shard of a partition value such as "tenant/source": stable over releases.
 int ShardOf(std::string_view partition, int shards);
 

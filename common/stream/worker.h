@@ -23,6 +23,16 @@ namespace yagura::stream {
 // pool needs a connection for each thread and two more. Outages of the flow Redis are waited out.
 class Worker {
  public:
+  struct Context {
+    int shard;
+    uint64_t epoch;
+  };
+  // Handles an entry that has failed its last attempt piece by piece (see bisect.h): all but the
+  // pieces that it answers have taken effect, and have it once however often this is called, as
+  // after a kill. UNAVAILABLE, RESOURCE_EXHAUSTED: asked again after a pause. Any other error: the
+  // entry is given up whole.
+  using Splitter =
+      std::function<absl::StatusOr<std::vector<DeadPiece>>(const Context&, const Entry&)>;
   struct Options {
     std::string reader;
     // Empty: made from host, process id and a random number. A name that no other process has, and
@@ -34,20 +44,19 @@ class Worker {
     size_t max_entries = 64;
     size_t max_bytes = 4 << 20;
     int threads = 1;  // shards are spread over them, and over all processes that run this reader
-    // How often one batch may fail before it is bisected down to the entry at fault, which then
-    // goes to the dead-letter stream "y:{s<k>}:dead:<topic>" with the error. UNAVAILABLE and
-    // RESOURCE_EXHAUSTED never count: what is full today is no fault of the entry.
+    // How often one batch may fail before it is bisected down to the entry at fault. Where the
+    // entry can be split, its pieces at fault go to the dead-letter stream "y:{s<k>}:dead:<topic>"
+    // with their errors, else the whole entry. UNAVAILABLE and RESOURCE_EXHAUSTED never count: what
+    // is full today is no fault of the entry.
     int max_attempts = 5;
-  };
-  struct Context {
-    int shard;
-    uint64_t epoch;
+    Splitter split;  // none: entries are given up whole
   };
   // OK: done with all of them, the cursor moves past. UNAVAILABLE, RESOURCE_EXHAUSTED: tried again
   // after a pause. Any other error counts as an attempt.
   using Handler = std::function<absl::Status(const Context&, const std::vector<Entry>&)>;
-  // Told about each entry that goes to the dead letters, before it does (may raise a finding).
-  // After a kill in between it is told again.
+  // Told about each entry that goes to the dead letters, before it does (may raise a finding); of a
+  // piece about an entry with the piece's key and payload. After a kill in between it is told
+  // again.
   using DeadLetterHook = std::function<void(const Context&, const Entry&, const absl::Status&)>;
 
   Worker(std::shared_ptr<redis::Pool> flow, Topic topic, Options options, Handler handler,

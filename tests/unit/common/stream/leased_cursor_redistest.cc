@@ -208,6 +208,76 @@ TEST_F(LeasedCursorTest, ADeadLetterKeepsTheEntryAndTheError) {
   EXPECT_EQ(Lag("archive"), 1U);
 }
 
+TEST_F(LeasedCursorTest, DeadPiecesAndTheCommitAreOneAndHappenOnce) {
+  const auto ids = AppendMany(3);
+  ASSERT_OK_AND_ASSIGN(LeasedCursor cursor, Acquire("one"));
+  ASSERT_THAT(cursor.Read(3, kMegabyte, kNoWait), IsOk());
+  const std::vector<DeadPiece> pieces = {{"b1-3", "three", absl::InternalError("is bad")},
+                                         {"b1-5", "five", absl::InternalError("too")}};
+  ASSERT_THAT(cursor.CommitDeadPieces(ids[1], pieces), IsOk());
+  ASSERT_THAT(cursor.CommitDeadPieces(ids[1], pieces), IsOk());
+  ASSERT_OK_AND_ASSIGN(LeasedCursor next, Acquire("one"));
+  EXPECT_THAT(cursor.CommitDeadPieces(ids[2], pieces),
+              StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
+  EXPECT_EQ(next.committed(), ids[1]);
+  ASSERT_THAT(next.CommitDeadPieces(ids[2], {}), IsOk());
+  EXPECT_EQ(Lag("archive"), 0U);
+  ASSERT_OK_AND_ASSIGN(const redis::Reply dead,
+                       flow_->Command({"XRANGE", DeadLetterKey("events", 0), "-", "+"}));
+  ASSERT_THAT(dead.items, SizeIs(2));
+  std::vector<std::string> fields;
+  for (const redis::Reply& field : dead.items[1].items[1].items) fields.push_back(field.text);
+  EXPECT_THAT(fields, ElementsAre("id", ids[1].ToString(), "reader", "archive", "error",
+                                  "INTERNAL: too", "k", "b1-5", "p", "five"));
+}
+
+TEST_F(LeasedCursorTest, DeadLettersAreBoundedTheOldestGoAndAreCounted) {
+  AppendMany(3);
+  ASSERT_OK_AND_ASSIGN(LeasedCursor cursor, Acquire("one"));
+  ASSERT_OK_AND_ASSIGN(const auto entries, cursor.Read(3, kMegabyte, kNoWait));
+  const auto kept = [this] {
+    std::vector<std::string> keys;
+    const auto dead = flow_->Command({"XRANGE", DeadLetterKey("events", 0), "-", "+"});
+    for (const auto& letter : dead->items) keys.push_back(letter.items[1].items[7].text);
+    return keys;
+  };
+  const auto size = [this](const std::string& field) {
+    const auto reply = flow_->Command({"HGET", DeadLetterSizeKey("events", 0), field});
+    return reply.ok() ? reply->text : "";
+  };
+  // By number.
+  std::vector<DeadPiece> pieces;
+  for (int i = 0; i < kMaxDeadLetters + 5; ++i)
+    pieces.push_back({fmt::format("{}", i), "x", absl::InternalError("e")});
+  ASSERT_THAT(cursor.CommitDeadPieces(entries[0].id, pieces), IsOk());
+  EXPECT_THAT(kept(), SizeIs(kMaxDeadLetters));
+  EXPECT_EQ(kept().front(), "5");
+  EXPECT_EQ(size("dropped"), "5");
+  // By bytes, whatever one alone has.
+  pieces.assign(
+      3, {"large", std::string(kMaxDeadLetterBytes / 2 - 1000, 'x'), absl::InternalError("e")});
+  ASSERT_THAT(cursor.CommitDeadPieces(entries[1].id, pieces), IsOk());
+  EXPECT_THAT(kept(), ElementsAre("large", "large"));
+  pieces.assign(1, {"huge", std::string(kMaxDeadLetterBytes + 1, 'x'), absl::InternalError("e")});
+  ASSERT_THAT(cursor.CommitDeadPieces(entries[2].id, pieces), IsOk());
+  EXPECT_THAT(kept(), ElementsAre("huge"));
+  EXPECT_EQ(size("dropped"), fmt::format("{}", 5 + kMaxDeadLetters + 1 + 2));
+  // Removing counts too.
+  ASSERT_OK_AND_ASSIGN(const auto dead,
+                       flow_->Command({"XRANGE", DeadLetterKey("events", 0), "-", "+"}));
+  const std::string id = dead.items[0].items[0].text;
+  for (const int removed : {1, 0}) {
+    ASSERT_OK_AND_ASSIGN(auto connection, flow_->Acquire());
+    ASSERT_OK_AND_ASSIGN(
+        const redis::Reply reply,
+        RemoveDeadLetterScript().Run(
+            *connection, {DeadLetterKey("events", 0), DeadLetterSizeKey("events", 0)}, {id}));
+    EXPECT_EQ(reply.integer, removed);
+  }
+  EXPECT_THAT(kept(), SizeIs(0));
+  EXPECT_EQ(size("bytes"), "0");
+}
+
 TEST_F(LeasedCursorTest, DrainsWhileRedisIsAtItsMemoryLimit) {
   const auto ids = AppendMany(3);
   ASSERT_OK_AND_ASSIGN(LeasedCursor other, Acquire("one", 0, "detection"));

@@ -41,6 +41,7 @@ TEST(ShardOfTest, SpreadsShortNamesEvenly) {
 TEST(KeyTest, EverythingOfAShardIsInTheSameBraces) {
   EXPECT_EQ(StreamKey("events", 3), "y:{s3}:stream:events");
   EXPECT_EQ(DeadLetterKey("events", 3), "y:{s3}:dead:events");
+  EXPECT_EQ(DeadLetterSizeKey("events", 3), "y:{s3}:dead-size:events");
 }
 
 }  // namespace

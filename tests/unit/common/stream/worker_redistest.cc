@@ -130,6 +130,72 @@ TEST_F(WorkerTest, OnePoisonedEntryIsPutAsideAndTheShardGoesOn) {
   EXPECT_EQ(dead->integer, 2);
 }
 
+// What is put aside of an entry, as "key: error".
+std::vector<std::string> DeadLettersOf(redis::Pool& flow, int shard) {
+  std::vector<std::string> letters;
+  const auto reply = flow.Command({"XRANGE", DeadLetterKey("events", shard), "-", "+"});
+  EXPECT_THAT(reply, IsOk());
+  for (const redis::Reply& letter : reply->items) {
+    std::map<std::string, std::string> fields;
+    const auto& texts = letter.items[1].items;
+    for (size_t i = 0; i + 1 < texts.size(); i += 2) fields[texts[i].text] = texts[i + 1].text;
+    EXPECT_EQ(fields["reader"], "archive");
+    EXPECT_FALSE(fields["p"].empty());
+    letters.push_back(fmt::format("{}: {}", fields["k"], fields["error"]));
+  }
+  return letters;
+}
+
+TEST_F(WorkerTest, OfAnEntryThatCanBeSplitOnlyThePiecesAtFaultArePutAside) {
+  AppendMany(6);
+  std::atomic<int> splits = 0;
+  auto options = Options();
+  options.max_attempts = 2;
+  options.split = [&](const Worker::Context& context,
+                      const Entry& entry) -> absl::StatusOr<std::vector<DeadPiece>> {
+    if (++splits == 1) return absl::UnavailableError("not now");
+    record_.Add(context.shard, {entry});
+    if (entry.key == "k4") return std::vector<DeadPiece>{};  // all of it went well in pieces
+    return std::vector<DeadPiece>{{entry.key + "-7", "seven", absl::InternalError("seven is bad")},
+                                  {entry.key + "-9", "nine", absl::InternalError("nine is bad")}};
+  };
+  auto worker = Make(options, [&](const Worker::Context& context, const std::vector<Entry>& batch) {
+    for (const Entry& entry : batch) {
+      if (entry.key == "k2" || entry.key == "k4") return absl::InternalError("whole is bad");
+    }
+    record_.Add(context.shard, batch);
+    return absl::OkStatus();
+  });
+  worker->Start();
+  ASSERT_TRUE(AllCommitted());
+  worker->Stop();
+  EXPECT_EQ(record_.Of(0), Numbered("k", 0, 6));
+  EXPECT_EQ(splits, 3);
+  EXPECT_THAT(dead_.Of(0), ElementsAre("k2-7", "k2-9"));
+  EXPECT_THAT(DeadLettersOf(*flow_, 0),
+              ElementsAre("k2-7: INTERNAL: seven is bad", "k2-9: INTERNAL: nine is bad"));
+}
+
+TEST_F(WorkerTest, AnEntryThatCannotBeSplitIsPutAsideWhole) {
+  AppendMany(3);
+  auto options = Options();
+  options.max_attempts = 1;
+  options.split = [](const Worker::Context&,
+                     const Entry& entry) -> absl::StatusOr<std::vector<DeadPiece>> {
+    if (entry.key == "k0") throw std::runtime_error("cannot be read");
+    return absl::InvalidArgumentError("is no batch");
+  };
+  auto worker = Make(options, [&](const Worker::Context&, const std::vector<Entry>& batch) {
+    return batch.back().key == "k2" && batch.size() == 1 ? absl::OkStatus()
+                                                         : absl::InternalError("bad");
+  });
+  worker->Start();
+  ASSERT_TRUE(AllCommitted());
+  worker->Stop();
+  EXPECT_THAT(DeadLettersOf(*flow_, 0),
+              ElementsAre("k0: INTERNAL: cannot be read", "k1: INVALID_ARGUMENT: is no batch"));
+}
+
 TEST_F(WorkerTest, WhatIsUnavailableOrFullIsTriedAgainForAsLongAsItTakes) {
   AppendMany(3);
   std::atomic<int> calls = 0;
