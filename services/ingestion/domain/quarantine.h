@@ -19,6 +19,10 @@ class Quarantine {
   static constexpr size_t kMaxSenders = 1000;
   static constexpr int kMaxSamples = 5;
   static constexpr size_t kMaxSampleBytes = 1024;
+  // Of what a line says of its device.
+  static constexpr size_t kMaxTextBytes = 256;
+  // Devices of one listener, address and credential; what more it names counts as no device.
+  static constexpr size_t kMaxDevices = 200;
 
   // `refused`: a source fits, but the sender must not write for its tenant.
   void Note(const Sender& sender, const ParsedLine& line, bool refused, TimePoint receive_time);
@@ -32,9 +36,13 @@ class Quarantine {
     v1::QuarantinedSource shown;
   };
   void MakeRoom();
+  // The row of the sender and device; the one of the sender without a device where it has too many.
+  Entry& RowOf(const Sender& sender, std::string_view serial, std::string_view context,
+               TimePoint time);
 
   mutable std::mutex mutex_;
-  std::map<std::string, Entry> senders_;  // by id
+  std::map<std::string, Entry> senders_;      // by id
+  std::map<std::string, size_t> devices_of_;  // by listener, address and credential
 };
 
 }  // namespace yagura::ingestion

@@ -111,6 +111,23 @@ TEST(QuarantineTest, DevicesBehindOneRelayAreToldApartUntilTheyAreAssigned) {
   EXPECT_EQ(rest[0].device_serial(), "SN1");
 }
 
+TEST(QuarantineTest, ASenderThatInventsDevicesPushesNobodyOut) {
+  Quarantine quarantine;
+  ParsedLine line;
+  line.event.raw = std::string_view("raw line");
+  quarantine.Note(From("10.0.0.1"), line, false, TimePoint(std::chrono::seconds(1000)));
+  for (int i = 0; i < 5000; ++i) {
+    const std::string serial = "SN" + std::to_string(i) + std::string(10'000, 'x');
+    line.device_serial = serial;
+    quarantine.Note(From("10.0.0.9"), line, false, TimePoint(std::chrono::seconds(2000 + i)));
+  }
+  const auto list = quarantine.List(*SourceMap::Empty());
+  ASSERT_EQ(list.size(), Quarantine::kMaxDevices + 2) << "200 devices, the rest, and the other";
+  EXPECT_EQ(list[0].line_count(), 4800u);
+  EXPECT_EQ(list[0].device_serial(), "");
+  for (const auto& shown : list) EXPECT_LE(shown.device_serial().size(), Quarantine::kMaxTextBytes);
+}
+
 TEST(QuarantineTest, IsBoundedAndKeepsTheRecentSenders) {
   Quarantine quarantine;
   ParsedLine line;

@@ -4,6 +4,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "fmt/format.h"
+
 #include "common/status/status.h"
 #include "services/ingestion/domain/described/grok.h"
 
@@ -13,12 +15,16 @@ namespace {
 namespace fs = std::filesystem;
 
 // In the order of their names.
-std::vector<fs::path> FilesOf(const fs::path& folder, std::string_view extension) {
+absl::StatusOr<std::vector<fs::path>> FilesOf(const fs::path& folder, std::string_view extension) {
   std::vector<fs::path> files;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  fs::directory_iterator entry(folder, error);
+  for (const fs::directory_iterator end; !error && entry != end; entry.increment(error)) {
     if (entry->path().extension() == extension) files.push_back(entry->path());
+  }
+  if (error) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FOLDER_UNREADABLE",
+                     fmt::format("{}: {}", folder.string(), error.message()));
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -35,9 +41,12 @@ absl::StatusOr<std::string> Read(const fs::path& file) {
 
 absl::StatusOr<std::shared_ptr<const ParserCatalogue>> ParserCatalogue::Load(
     const fs::path& folder) {
-  if (!fs::is_directory(folder)) return NotFound(folder.string());
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return NotFound(folder.string());
+  YAGURA_ASSIGN_OR_RETURN(const auto pattern_files, FilesOf(folder, ".grok"));
+  YAGURA_ASSIGN_OR_RETURN(const auto description_files, FilesOf(folder, ".yaml"));
   GrokPatterns patterns;
-  for (const fs::path& file : FilesOf(folder, ".grok")) {
+  for (const fs::path& file : pattern_files) {
     YAGURA_ASSIGN_OR_RETURN(const std::string text, Read(file));
     if (auto status = patterns.AddFile(text); !status.ok()) {
       return Annotate(status, file.filename().string());
@@ -45,7 +54,7 @@ absl::StatusOr<std::shared_ptr<const ParserCatalogue>> ParserCatalogue::Load(
   }
   auto catalogue = std::make_shared<ParserCatalogue>();
   auto& all = catalogue->descriptions_;
-  for (const fs::path& file : FilesOf(folder, ".yaml")) {
+  for (const fs::path& file : description_files) {
     YAGURA_ASSIGN_OR_RETURN(const std::string text, Read(file));
     auto description = Description::Parse(text, patterns);
     if (!description.ok()) return Annotate(description.status(), file.filename().string());

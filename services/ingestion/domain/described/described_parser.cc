@@ -41,7 +41,8 @@ class DescribedParser final : public Parser {
       event.fields.push_back(field);
     }
     const size_t told = event.fields.size();
-    StepContext context{input, arena, parsed};
+    own_.clear();
+    StepContext context{input, arena, parsed, own_};
     const auto run = [&context](const auto& step) { return step->Run(context); };
     const bool as_described =
         std::all_of(description_->steps.begin(), description_->steps.end(), run);
@@ -53,16 +54,19 @@ class DescribedParser final : public Parser {
       ReadKeyValues(input.header.body, KeyValueFormat{}, arena, &event.fields);
     }
     for (const auto& step : description_->core) step->Run(context);
-    std::erase_if(event.fields,
-                  [](const event::FieldView& field) { return field.name.starts_with("__"); });
     if (event.fields.size() >= kMaxFields) MarkPartlyParsed("more than 1,024 fields", &event);
   }
 
  private:
   const std::shared_ptr<const Description> description_;
+  std::vector<event::FieldView> own_;  // of the line in hand
 };
 
 }  // namespace
+
+void StepContext::Add(event::FieldView field) {
+  (field.name.starts_with("__") ? own : parsed->event.fields).push_back(field);
+}
 
 std::string_view StepContext::Text(std::string_view name) const {
   if (name.starts_with('@')) {
@@ -75,7 +79,8 @@ std::string_view StepContext::Text(std::string_view name) const {
     if (name == "@message_id") return header.message_id;
     if (name == "@message") return parsed->event.message;
   }
-  for (const event::FieldView& field : parsed->event.fields) {
+  const auto& fields = name.starts_with("__") ? own : parsed->event.fields;
+  for (const event::FieldView& field : fields) {
     if (field.name == name) return field.value;
   }
   return {};

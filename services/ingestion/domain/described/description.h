@@ -22,10 +22,14 @@ struct StepContext {
   const LineInput& input;
   TextArena& arena;
   ParsedLine* parsed;
+  // What the description caught for itself, under names that begin with "__".
+  std::vector<event::FieldView>& own;
 
+  // Adds a field to the event, or to `own` by its name.
+  void Add(event::FieldView field);
   // A field's value, or a part of the line: "@line", "@body" (what follows the syslog header),
   // "@program", "@host", "@process_id", "@message_id", "@message". The first field of that name;
-  // empty where there is none.
+  // empty where there is none. "__name" is one of `own` alone: a line cannot bring its own.
   std::string_view Text(std::string_view name) const;
 };
 

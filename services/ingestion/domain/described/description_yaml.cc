@@ -2,6 +2,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <array>
 #include <initializer_list>
 
 #include "fmt/format.h"
@@ -9,6 +10,7 @@
 #include "common/status/status.h"
 #include "services/ingestion/domain/described/description.h"
 #include "services/ingestion/domain/described/steps.h"
+#include "services/ingestion/domain/parsers/fields.h"
 
 // Reads descriptions. yaml-cpp throws: every exception ends in Description::Parse.
 namespace yagura::ingestion {
@@ -52,8 +54,48 @@ std::string TextOr(const YAML::Node& map, const char* key, std::string_view othe
   return map[key] ? TextOf(map[key]) : std::string(otherwise);
 }
 
+// A name that a source's setting can have, and no written parser has.
+std::string NameOf(const YAML::Node& node) {
+  std::string name = TextOf(node);
+  const bool known =
+      !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+      });
+  if (!known) throw Fault(node, "a name is at most 64 of a-z, 0-9 and _");
+  constexpr std::array<std::string_view, 4> kWritten{"auto", "fortigate", "json", "syslog"};
+  if (std::find(kWritten.begin(), kWritten.end(), name) != kWritten.end()) {
+    throw Fault(node, fmt::format("\"{}\" is the name of a parser that is not described", name));
+  }
+  return name;
+}
+
+// Where a text may come from: a field, or one of the parts of a line.
+void CheckSource(const std::string& name, const YAML::Node& node) {
+  constexpr std::array<std::string_view, 7> kParts{
+      "@line", "@body", "@program", "@host", "@process_id", "@message_id", "@message"};
+  if (name.starts_with('@') && std::find(kParts.begin(), kParts.end(), name) == kParts.end()) {
+    throw Fault(node, fmt::format("a line has no part \"{}\"", name));
+  }
+}
+
+// A constant of the core that would be silently ignored is a mistake.
+void CheckConstant(std::string_view target, const std::string& text, const YAML::Node& node) {
+  if (text.empty() || text.find("%{") != text.npos) return;
+  const bool unknown =
+      (target == "action" && ActionOfWord(text) == event::v1::ACTION_UNSPECIFIED) ||
+      (target == "severity" && SeverityOfWord(text) == event::v1::SEVERITY_UNSPECIFIED);
+  if (unknown) throw Fault(node, fmt::format("\"{}\" is no {}", text, target));
+}
+
 bool FlagOr(const YAML::Node& map, const char* key, bool otherwise) {
   return map[key] ? map[key].as<bool>() : otherwise;
+}
+
+// "from" of a step.
+std::string SourceOf(const YAML::Node& step) {
+  std::string name = TextOr(step, "from", "@body");
+  CheckSource(name, step);
+  return name;
 }
 
 template <typename Value>
@@ -82,7 +124,7 @@ class Reader {
     for (const char* key : {"name", "title", "product", "recognise"}) {
       if (!root[key]) throw Fault(root, fmt::format("\"{}\" is missing", key));
     }
-    description->name = TextOf(root["name"]);
+    description->name = NameOf(root["name"]);
     description->title = TextOf(root["title"]);
     description->product = TextOf(root["product"]);
     description->plain_structured_data = FlagOr(root, "plain_structured_data", false);
@@ -124,10 +166,13 @@ class Reader {
       if (node["grok"]) {
         steps.push_back(ReadGrok(node));
       } else if (node["kv"]) {
+        CheckKeys(node, {"kv"});
         steps.push_back(ReadKeyValue(node["kv"]));
       } else if (node["csv"]) {
+        CheckKeys(node, {"csv"});
         steps.push_back(ReadCsv(node["csv"]));
       } else if (node["switch"]) {
+        CheckKeys(node, {"switch"});
         steps.push_back(ReadSwitch(node["switch"], depth));
       } else if (node["set"]) {
         CheckKeys(node, {"set"});
@@ -147,7 +192,7 @@ class Reader {
     for (const std::string& text : TextsOf(node["grok"])) {
       expressions.push_back(Or(Grok::Compile(text, patterns_), node["grok"]));
     }
-    return std::make_unique<GrokStep>(TextOr(node, "from", "@body"), std::move(expressions),
+    return std::make_unique<GrokStep>(SourceOf(node), std::move(expressions),
                                       !FlagOr(node, "optional", false));
   }
 
@@ -161,7 +206,7 @@ class Reader {
     if (format.separator.empty() || format.assign.empty()) {
       throw Fault(node, "separator and assign must not be empty");
     }
-    return std::make_unique<KeyValueStep>(TextOr(node, "from", "@body"), std::move(format));
+    return std::make_unique<KeyValueStep>(SourceOf(node), std::move(format));
   }
 
   static std::unique_ptr<Step> ReadCsv(const YAML::Node& node) {
@@ -169,8 +214,7 @@ class Reader {
     const std::string separator = TextOr(node, "separator", ",");
     if (separator.size() != 1) throw Fault(node, "separator is one character");
     if (!node["columns"]) throw Fault(node, "\"columns\" is missing");
-    return std::make_unique<CsvStep>(TextOr(node, "from", "@body"), separator.front(),
-                                     TextsOf(node["columns"]));
+    return std::make_unique<CsvStep>(SourceOf(node), separator.front(), TextsOf(node["columns"]));
   }
 
   std::unique_ptr<Step> ReadSwitch(const YAML::Node& node, int depth) {
@@ -188,6 +232,7 @@ class Reader {
     }
     Steps otherwise;
     if (node["otherwise"]) otherwise = ReadSteps(node["otherwise"], depth + 1);
+    CheckSource(TextOf(node["on"]), node);
     return std::make_unique<SwitchStep>(TextOf(node["on"]), std::move(cases), std::move(otherwise));
   }
 
@@ -222,7 +267,13 @@ class Reader {
     } else {
       rule.from = TextsOf(node);
     }
-    if (rule.from.empty() && !rule.value) throw Fault(node, "\"from\" or \"value\" is needed");
+    if (rule.from.empty() == !rule.value) {
+      throw Fault(node, "either \"from\" or \"value\" is needed");
+    }
+    for (const std::string& name : rule.from) CheckSource(name, node);
+    for (const auto& [word, meaning] : rule.values) CheckConstant(target, meaning, node);
+    if (node.IsScalar() && constant) CheckConstant(target, node.Scalar(), node);
+    if (node.IsMap() && node["value"]) CheckConstant(target, TextOf(node["value"]), node);
     SetTarget(target, where, node, &rule);
     return rule;
   }

@@ -146,7 +146,7 @@ absl::StatusOr<Grok> Grok::Compile(std::string_view expression, const GrokPatter
   return grok;
 }
 
-bool Grok::Match(std::string_view text, std::vector<event::FieldView>* fields) const {
+bool Grok::Match(std::string_view text, absl::FunctionRef<void(event::FieldView)> sink) const {
   std::array<re2::StringPiece, kMaxGroups + 1> groups;
   const re2::StringPiece piece(text.data(), text.size());
   if (!regex_->Match(piece, 0, text.size(), RE2::UNANCHORED, groups.data(),
@@ -155,7 +155,7 @@ bool Grok::Match(std::string_view text, std::vector<event::FieldView>* fields) c
   }
   for (size_t i = 1; i < names_.size(); ++i) {
     if (names_[i].empty() || groups[i].data() == nullptr) continue;
-    fields->push_back({names_[i], {groups[i].data(), groups[i].size()}});
+    sink({names_[i], {groups[i].data(), groups[i].size()}});
   }
   return true;
 }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 
 #include "common/event/event_view.h"
@@ -46,10 +47,10 @@ class Grok {
   Grok& operator=(Grok&&) noexcept;
   ~Grok();
 
-  // Finds the expression anywhere in `text` (anchor it with ^ and $) and appends what its named
+  // Finds the expression anywhere in `text` (anchor it with ^ and $) and hands out what its named
   // groups caught, in the order of the expression; groups that took no part are left out. The
   // names live as long as this object, the values as long as `text`.
-  bool Match(std::string_view text, std::vector<event::FieldView>* fields) const;
+  bool Match(std::string_view text, absl::FunctionRef<void(event::FieldView)> sink) const;
 
  private:
   Grok();

@@ -74,10 +74,11 @@ class Reader {
   // The value at `start`; moves on to what follows it.
   std::string_view ReadValue(size_t start) {
     const char quote = start < text_.size() ? text_[start] : '\0';
-    if (quote == '"' || quote == '\'') {
+    if (!format_.escaped && (quote == '"' || quote == '\'')) {
       size_t end = start + 1;
       while (end < text_.size() && text_[end] != quote) end += text_[end] == '\\' ? 2 : 1;
-      if (end < text_.size()) {
+      const std::string_view rest = text_.substr(std::min(end + 1, text_.size()));
+      if (end < text_.size() && (rest.empty() || rest.starts_with(format_.separator))) {
         at_ = end + 1;
         return Unescape(text_.substr(start + 1, end - start - 1), "\"\\'", arena_);
       }
@@ -98,12 +99,18 @@ class Reader {
       }
       return std::min(end, text_.size());
     }
+    // One pass: what was looked at for one sign is not looked at again for the next.
+    size_t last_separator = text_.npos;
+    size_t looked = start;
     for (size_t next = FindAssign(start); next != text_.npos; next = FindAssign(next + 1)) {
-      const size_t before = text_.substr(start, next - start).rfind(separator);
-      if (before == text_.npos) continue;
-      const size_t name = start + before + separator.size();
-      if (name == next) continue;  // "a = b": nothing stands before the sign
-      return start + before;
+      const size_t from = looked > start ? std::max(start, looked - (separator.size() - 1)) : start;
+      const size_t found = text_.substr(from, next - from).rfind(separator);
+      if (found != text_.npos) last_separator = from + found;
+      looked = next;
+      if (last_separator == text_.npos) continue;
+      // "a = b": nothing stands before the sign.
+      if (last_separator + separator.size() == next) continue;
+      return last_separator;
     }
     return text_.size();
   }

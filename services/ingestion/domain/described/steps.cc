@@ -82,11 +82,11 @@ class CsvReader {
 
 bool GrokStep::Run(StepContext& context) const {
   const std::string_view text = context.Text(from_);
-  auto& fields = context.parsed->event.fields;
-  if (fields.size() >= kMaxFields) return true;
+  if (context.parsed->event.fields.size() >= kMaxFields) return true;
   const bool matched =
-      std::any_of(expressions_.begin(), expressions_.end(),
-                  [&](const Grok& expression) { return expression.Match(text, &fields); });
+      std::any_of(expressions_.begin(), expressions_.end(), [&](const Grok& expression) {
+        return expression.Match(text, [&context](event::FieldView field) { context.Add(field); });
+      });
   return matched || !required_;
 }
 
@@ -96,15 +96,15 @@ bool KeyValueStep::Run(StepContext& context) const {
 }
 
 bool CsvStep::Run(StepContext& context) const {
-  auto& fields = context.parsed->event.fields;
+  const auto& fields = context.parsed->event.fields;
   CsvReader reader(context.Text(from_), separator_, context.arena);
   std::string_view value;
   for (size_t i = 0; reader.Next(&value) && fields.size() < kMaxFields; ++i) {
     if (value.empty()) continue;
     if (i >= columns_.size()) {
-      fields.push_back({context.arena.Copy(fmt::format("column_{}", i + 1)), value});
+      context.Add({context.arena.Copy(fmt::format("column_{}", i + 1)), value});
     } else if (columns_[i] != "_") {
-      fields.push_back({columns_[i], value});
+      context.Add({columns_[i], value});
     }
   }
   return true;

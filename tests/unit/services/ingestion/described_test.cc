@@ -26,10 +26,11 @@ GrokPatterns Patterns() {
 Pairs Matched(std::string_view expression, std::string_view text) {
   const auto grok = Grok::Compile(expression, Patterns());
   EXPECT_TRUE(grok.ok()) << grok.status();
-  std::vector<event::FieldView> fields;
-  if (!grok.ok() || !grok->Match(text, &fields)) return {{"no", "match"}};
   Pairs pairs;
-  for (const auto& field : fields) pairs.emplace_back(field.name, field.value);
+  const auto add = [&pairs](event::FieldView field) {
+    pairs.emplace_back(field.name, field.value);
+  };
+  if (!grok.ok() || !grok->Match(text, add)) return {{"no", "match"}};
   return pairs;
 }
 
@@ -93,6 +94,35 @@ TEST(KeyValuesTest, EscapesOfBareValuesAreRead) {
   format.escaped = true;
   EXPECT_EQ(PairsIn(R"(origin=CN\=fw,O\=x path=C:\\dir\\ end=1)", format),
             (Pairs{{"origin", "CN=fw,O=x"}, {"path", "C:\\dir\\"}, {"end", "1"}}));
+}
+
+TEST(KeyValuesTest, AQuoteInTheMiddleOfAValueEndsNothing) {
+  EXPECT_EQ(PairsIn(R"(a="b"c d="e f" g="h)", {}),
+            (Pairs{{"a", "\"b\"c"}, {"d", "e f"}, {"g", "\"h"}}));
+  KeyValueFormat cef;
+  cef.greedy = true;
+  cef.escaped = true;
+  EXPECT_EQ(PairsIn(R"(msg="Foo" was blocked suser="x src=192.0.2.1 act=drop)", cef),
+            (Pairs{{"msg", "\"Foo\" was blocked"},
+                   {"suser", "\"x"},
+                   {"src", "192.0.2.1"},
+                   {"act", "drop"}}));
+}
+
+TEST(KeyValuesTest, SignsWithoutNamesCostNoMoreThanOtherBytes) {
+  KeyValueFormat format;
+  format.greedy = true;
+  // A quadratic reader would take minutes for these 4 MiB.
+  EXPECT_EQ(PairsIn("a=" + std::string(4 << 20, '='), format).size(), 1u);
+  EXPECT_LE(PairsIn(
+                [] {
+                  std::string text = "a=";
+                  for (int i = 0; i < 1 << 20; ++i) text += " =";
+                  return text;
+                }(),
+                format)
+                .size(),
+            1u);
 }
 
 struct TimeCase {
@@ -211,6 +241,41 @@ TEST(DescriptionTest, WhatNoStepTakesApartKeepsItsPairs) {
   EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED));
 }
 
+// What a daemon logs is full of words that a stranger chose.
+TEST(ShippedParsersTest, AStrangerDoesNotChooseTheParser) {
+  const std::string asa =
+      "%ASA-6-605005: Login permitted from 10.0.0.1/22 to in:10.0.0.2/ssh for user admin";
+  for (const std::string& words :
+       {asa, std::string("msg_id=\"3000-0148\" Allow a b tcp 1.1.1.1 2.2.2.2 1 2"),
+        std::string("[1:2:3] x {TCP} 1.1.1.1:1 -> 2.2.2.2:2"),
+        std::string("IN=a OUT=b SRC=1.1.1.1 DST=2.2.2.2"), std::string("%SYS-5-CONFIG_I: x"),
+        std::string("01420002:5: AUDIT - user root")}) {
+    const v1::Event ssh =
+        ParseLine("<38>Nov 21 09:15:42 s1 sshd[42]: Failed password for invalid user " + words +
+                  " from 203.0.113.9 port 40000 ssh2");
+    EXPECT_EQ(ssh.product(), "linux.auth") << words;
+    EXPECT_EQ(ssh.action(), v1::LOGON_FAILED) << words;
+    EXPECT_EQ(Ip(ssh.src().ip()), "203.0.113.9") << words;
+    const v1::Event web =
+        ParseLine("203.0.113.9 - - [21/Nov/2026:09:15:42 +0900] \"GET / HTTP/1.1\" 200 1 \"-\" \"" +
+                  words + "\"");
+    EXPECT_EQ(web.product(), "generic.web_access") << words;
+  }
+}
+
+TEST(ShippedParsersTest, AUserNameCannotForgeTheAddress) {
+  const v1::Event event = ParseLine(
+      "<38>Nov 21 09:15:42 s1 sshd[42]: Failed password for invalid user root from 10.0.0.1 port "
+      "22 "
+      "ssh2: x from 203.0.113.9 port 40000 ssh2");
+  EXPECT_EQ(Ip(event.src().ip()), "203.0.113.9");
+  const v1::Event most = ParseLine(
+      "<38>Nov 21 09:15:42 s1 sshd[42]: error: maximum authentication attempts exceeded for "
+      "invalid "
+      "user a from 10.0.0.1 port 22 ssh2 from 203.0.113.9 port 40000 ssh2 [preauth]");
+  EXPECT_EQ(Ip(most.src().ip()), "203.0.113.9");
+}
+
 struct Mistake {
   const char* yaml;
   const char* told;
@@ -234,7 +299,32 @@ INSTANTIATE_TEST_SUITE_P(
         Mistake{"name: a\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\nextract:\n  - grok: "
                 "'%{NOPE:x}'\n",
                 "line 6: "},
+        Mistake{"name: json\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\n", "line 1"},
+        Mistake{"name: A b\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\n", "line 1"},
+        Mistake{"name: a\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\nextract:\n  - kv: {}\n"
+                "    from: text\n",
+                "unknown key \"from\""},
+        Mistake{"name: a\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\nextract:\n  - set: "
+                "{action: BLOKED}\n",
+                "\"BLOKED\" is no action"},
+        Mistake{
+            "name: a\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\ncore: {severity: {from: "
+            "x, values: {1: grave}}}\n",
+            "\"grave\" is no severity"},
+        Mistake{
+            "name: a\ntitle: a\nproduct: a.b\nrecognise: [{starts: x}]\ncore: {host: '@hots'}\n",
+            "no part \"@hots\""},
         Mistake{"name: [\n", "line"}));
+
+TEST(DescriptionTest, ALineCannotBringWhatTheDescriptionKeepsForItself) {
+  constexpr std::string_view kYaml =
+      "name: example\ntitle: x\nproduct: a.b\nrecognise: [{starts: BOX}]\nextract:\n  - kv: {}\n"
+      "  - grok: 'user=(?P<__who>\\w+)'\ncore: {user: __who}\n";
+  const v1::Event event = ParseWith(kYaml, "BOX __who=admin __CURSOR=7 user=mallory");
+  EXPECT_EQ(event.user(), "mallory");
+  EXPECT_EQ(FieldOf(event, "__who"), "admin");
+  EXPECT_EQ(FieldOf(event, "__CURSOR"), "7");
+}
 
 }  // namespace
 }  // namespace yagura::ingestion
