@@ -43,6 +43,16 @@ Status RequestIdReused() {
                    "request_id was used with another request within the last 24 hours");
 }
 
+// A delete that found nothing: a late repeat must not take away what was made since.
+absl::StatusOr<std::optional<std::string>> RememberMissing(redis::Pool& state,
+                                                           const RequestIdentity& request) {
+  if (request.key.empty()) return std::nullopt;
+  YAGURA_ASSIGN_OR_RETURN(WriteResult result, RunRemember(state, request, kMissingAnswer));
+  if (result.outcome == WriteResult::Outcome::kReused) return RequestIdReused();
+  if (result.outcome != WriteResult::Outcome::kReplayed) return std::nullopt;
+  return std::move(result.value);
+}
+
 void SetTime(Message& message, const google::protobuf::FieldDescriptor* field, TimePoint time) {
   if (field == nullptr) return;
   message.GetReflection()->MutableMessage(&message, field)->CopyFrom(ToProto(time));
@@ -200,7 +210,7 @@ absl::StatusOr<std::optional<std::string>> ResourceStore::Impl::Remember(
   const Stored stored{.etag = loaded.etag,
                       .index_version = loaded.index_version,
                       .message = Serialize(*loaded.message)};
-  YAGURA_ASSIGN_OR_RETURN(WriteResult result, RunRemember(*state, request, stored));
+  YAGURA_ASSIGN_OR_RETURN(WriteResult result, RunRemember(*state, request, EncodeStored(stored)));
   if (result.outcome == WriteResult::Outcome::kReused) return RequestIdReused();
   if (result.outcome != WriteResult::Outcome::kReplayed) return std::nullopt;
   return std::move(result.value);
@@ -241,10 +251,16 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
   YAGURA_ASSIGN_OR_RETURN(const Location location, kind.Locate(name));
   const RequestIdentity request = IdentityOf(context, kind, location, what);
   const auto answer = [&](const std::string& stored) -> absl::Status {
+    if (stored == kMissingAnswer) return NotFound(name);
     if (out == nullptr || stored.empty()) return absl::OkStatus();
     YAGURA_ASSIGN_OR_RETURN(const Loaded first, Parse(stored));
     out->CopyFrom(*first.message);
     return absl::OkStatus();
+  };
+  const auto missing = [&]() -> absl::Status {
+    if (what != WriteKind::kDelete) return NotFound(name);
+    YAGURA_ASSIGN_OR_RETURN(const auto first, RememberMissing(*state, request));
+    return first ? answer(*first) : NotFound(name);
   };
   YAGURA_ASSIGN_OR_RETURN(const auto replay, Replay(request));
   if (replay) return answer(*replay);
@@ -255,7 +271,7 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
     if (attempt == 1) turn.emplace(retries, name);
     if (attempt > 1) BackOff(attempt);
     YAGURA_ASSIGN_OR_RETURN(const Loaded before, Load(location));
-    if (before.message == nullptr) return NotFound(name);
+    if (before.message == nullptr) return missing();
     std::unique_ptr<Message> next(before.message->New());
     next->CopyFrom(*before.message);
     YAGURA_ASSIGN_OR_RETURN(const Next decided, prepare(before, *next));
@@ -280,7 +296,7 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
       case WriteResult::Outcome::kReused:
         return RequestIdReused();
       case WriteResult::Outcome::kMissing:
-        return NotFound(name);
+        return missing();
       case WriteResult::Outcome::kEtagDiffers:
       case WriteResult::Outcome::kExists:
         current_etag = result.value;

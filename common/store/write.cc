@@ -188,11 +188,11 @@ RequestIdentity IdentityOf(const WriteContext& context, const CompiledKind& kind
 }
 
 absl::StatusOr<WriteResult> RunRemember(redis::Pool& state, const RequestIdentity& request,
-                                        const Stored& answer) {
+                                        std::string_view answer) {
   YAGURA_ASSIGN_OR_RETURN(auto lease, state.Acquire());
   YAGURA_ASSIGN_OR_RETURN(const auto reply,
                           RememberScript().Run(*lease, {request.key},
-                                               {request.digest, request.field, EncodeStored(answer),
+                                               {request.digest, request.field, std::string(answer),
                                                 kRequestLifetimeSeconds}));
   return ResultOf(reply);
 }

@@ -76,9 +76,13 @@ struct RequestIdentity {
 RequestIdentity IdentityOf(const WriteContext& context, const CompiledKind& kind,
                            const Location& location, WriteKind write);
 
-// Remembers the answer of a request that changed nothing. kDone, kReused or kReplayed.
+// What is remembered as the answer of a delete that found nothing.
+inline constexpr std::string_view kMissingAnswer = "missing";
+
+// Remembers the answer of a request that changed nothing: an encoded resource, or kMissingAnswer.
+// kDone, kReused or kReplayed.
 absl::StatusOr<WriteResult> RunRemember(redis::Pool& state, const RequestIdentity& request,
-                                        const Stored& answer);
+                                        std::string_view answer);
 
 absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kind,
                                      const Location& location, const RequestIdentity& request,

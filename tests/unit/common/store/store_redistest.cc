@@ -166,6 +166,18 @@ TEST_F(StoreTest, ALateRepeatOfAMutationThatChangedNothingChangesNothing) {
               StatusIs(StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
 }
 
+TEST_F(StoreTest, ALateRepeatOfADeletionThatFoundNothingTakesNothing) {
+  const std::string name = "tenants/acme/assets/a";
+  const auto nothing = StatusIs(StatusCode::kNotFound, "RESOURCE_NOT_FOUND");
+  EXPECT_THAT(assets_.Delete(By("alice", "r1"), name), nothing);
+  ASSERT_THAT(assets_.Create(By("bob"), MakeAsset("acme", "a")), IsOk());
+  EXPECT_THAT(assets_.Delete(By("alice", "r1"), name), nothing);
+  EXPECT_THAT(assets_.Get(name), IsOk());
+  EXPECT_THAT(assets_.Delete(By("alice", "r1", "two"), name),
+              StatusIs(StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
+  EXPECT_THAT(assets_.Delete(By("alice", "r2"), name), IsOk());
+}
+
 TEST_F(StoreTest, ARequestIdWithAnotherBodyIsRefused) {
   ASSERT_THAT(assets_.Create(By("alice", "r1", "one"), MakeAsset("acme", "a")), IsOk());
   EXPECT_THAT(assets_.Create(By("alice", "r1", "two"), MakeAsset("acme", "b")),
