@@ -29,7 +29,8 @@ std::chrono::milliseconds Backoff(const RetryPolicy& policy, uint32_t failures, 
 struct Outcome {
   v1::AttemptResult result = v1::TEMPORARY_FAILURE;
   int code = 0;
-  std::string detail;  // never a secret
+  std::string detail;          // the customer reads it: never a secret
+  std::string inner_detail{};  // what the provider's log says besides
 };
 
 // The news that this alert has this severity, to this target: one id, however often it is made.

@@ -17,7 +17,7 @@ namespace yagura::notification {
 namespace {
 
 constexpr size_t kMaxAnswer = 64 * 1024;
-constexpr long kCheckTimeoutMs = 2'000;
+constexpr long kLookUpTimeoutMs = 2'000;
 
 // The answer's body says nothing to us: counted, and the transfer ended where it will not end.
 size_t Discard(char* /*data*/, size_t size, size_t count, void* user) {
@@ -78,9 +78,31 @@ std::string HostOf(const std::string& url) {
   return text;
 }
 
-std::string RefusalText(const Guard& guard) {
-  return fmt::format("the address {} is no public one, nor among webhook.allowed_networks",
-                     guard.refused);
+// 4 or 16 bytes where the host of a URL, as libcurl writes it, is an address; else empty.
+std::string LiteralAddress(std::string host) {
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  in_addr four{};
+  if (inet_pton(AF_INET, host.c_str(), &four) == 1) {
+    return {reinterpret_cast<const char*>(&four), sizeof(four)};
+  }
+  in6_addr six{};
+  if (inet_pton(AF_INET6, host.c_str(), &six) == 1) {
+    return {reinterpret_cast<const char*>(&six), sizeof(six)};
+  }
+  return "";
+}
+
+// The addresses of a name are not the customer's to know.
+std::string RefusalText(const std::string& host) {
+  return LiteralAddress(host).empty()
+             ? "the host has no public address, nor one among webhook.allowed_networks"
+             : fmt::format("the address {} is no public one, nor among webhook.allowed_networks",
+                           host);
+}
+
+Outcome Refusal(const std::string& host, const Guard& guard) {
+  return {v1::PERMANENT_FAILURE, 0, RefusalText(host),
+          fmt::format("{} is {} here", host, guard.refused)};
 }
 
 class CurlWebhookClient : public WebhookClient {
@@ -89,17 +111,16 @@ class CurlWebhookClient : public WebhookClient {
 
   Outcome Post(const WebhookRequest& request, const std::stop_token& stop) override {
     const bool proxied = !options_.proxy.empty();
-    if (proxied) {
-      if (const absl::Status status = Check(request.url); !status.ok()) {
-        return {v1::PERMANENT_FAILURE, 0, std::string(Message(status))};
-      }
+    const std::string host = HostOf(request.url);
+    const bool guarded = !options_.policy.AllowsHost(host);
+    if (proxied && guarded) {
+      const Guard looked = LookUp(request.url);
+      if (!looked.allowed && !looked.refused.empty()) return Refusal(host, looked);
     }
     const CurlHandle handle(curl_easy_init());
     if (handle == nullptr) return {v1::TEMPORARY_FAILURE, 0, "libcurl has no handle"};
     Guard guard{options_.policy, true};
-    if (!proxied && !options_.policy.AllowsHost(HostOf(request.url))) {
-      SetGuard(handle.get(), guard);
-    }
+    if (!proxied && guarded) SetGuard(handle.get(), guard);
     std::array<char, CURL_ERROR_SIZE> error{};
     size_t seen = 0;
     CurlList headers;
@@ -119,31 +140,38 @@ class CurlWebhookClient : public WebhookClient {
     const TransferLimit limit{stop, std::chrono::steady_clock::now() + options_.timeout};
     SetLimit(handle.get(), limit);
     const CURLcode result = curl_easy_perform(handle.get());
-    if (!guard.allowed && !guard.refused.empty()) {
-      return {v1::PERMANENT_FAILURE, 0, RefusalText(guard)};
-    }
+    if (!guard.allowed && !guard.refused.empty()) return Refusal(host, guard);
     return Classify(handle.get(), result, request.body.size(), error.data());
   }
 
-  absl::Status Check(const std::string& url) override {
-    if (options_.policy.AllowsHost(HostOf(url))) return absl::OkStatus();
-    const CurlHandle handle(curl_easy_init());
-    if (handle == nullptr) return Unavailable("NO_HANDLE", "libcurl has no handle");
+  absl::Status Check(const std::string& url) const override {
+    const std::string host = HostOf(url);
+    const std::string address = LiteralAddress(host);
+    if (address.empty() || options_.policy.AllowsHost(host) ||
+        options_.policy.AllowsAddress(address)) {
+      return absl::OkStatus();
+    }
+    return MakeError(absl::StatusCode::kFailedPrecondition, "WEBHOOK_REFUSED", RefusalText(host));
+  }
+
+ private:
+  // What the host means here and now. Connects to nobody; at most two seconds.
+  Guard LookUp(const std::string& url) const {
     Guard guard{options_.policy, false};
+    const CurlHandle handle(curl_easy_init());
+    if (handle == nullptr) return guard;
     SetGuard(handle.get(), guard);
     Configure(handle.get());
     curl_easy_setopt(handle.get(), CURLOPT_PROXY, "");
     curl_easy_setopt(handle.get(), CURLOPT_URL, url.c_str());
-    curl_easy_setopt(handle.get(), CURLOPT_CONNECTTIMEOUT_MS, kCheckTimeoutMs);
-    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT_MS, kCheckTimeoutMs);
+    curl_easy_setopt(handle.get(), CURLOPT_CONNECTTIMEOUT_MS, kLookUpTimeoutMs);
+    curl_easy_setopt(handle.get(), CURLOPT_TIMEOUT_MS, kLookUpTimeoutMs);
     curl_easy_setopt(handle.get(), CURLOPT_QUICK_EXIT, 1L);  // never wait for a slow name server
     // It fails, as nothing is connected to: the guard has seen the addresses.
     static_cast<void>(curl_easy_perform(handle.get()));
-    if (guard.allowed || guard.refused.empty()) return absl::OkStatus();
-    return MakeError(absl::StatusCode::kFailedPrecondition, "WEBHOOK_REFUSED", RefusalText(guard));
+    return guard;
   }
 
- private:
   static void SetGuard(CURL* handle, Guard& guard) {
     curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, OpenSocket);
     curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, &guard);

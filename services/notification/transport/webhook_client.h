@@ -32,15 +32,16 @@ struct WebhookRequest {
 // request was sent and no answer came. PERMANENT_FAILURE where the policy allows none of the
 // addresses that the host has: they are looked at one by one as they are connected to, so that a
 // name that resolves otherwise the next time gets nobody in. Through a proxy it is the proxy that
-// resolves: what the name means here is looked at before, and the rest is the proxy's. Thread-safe.
+// resolves: what the name means here is looked at before, and the rest is the proxy's. What a name
+// means here is told in `inner_detail` alone: the customer has no use for our DNS. Thread-safe.
 class WebhookClient {
  public:
   virtual ~WebhookClient() = default;
   virtual Outcome Post(const WebhookRequest& request, const std::stop_token& stop) = 0;
-  // FAILED_PRECONDITION (WEBHOOK_REFUSED) where the policy allows none of the addresses that the
-  // URL's host has now; OK where it has none for now, as each attempt looks again. Connects to
-  // nobody; at most two seconds.
-  virtual absl::Status Check(const std::string& url) = 0;
+  // FAILED_PRECONDITION (WEBHOOK_REFUSED) where the URL's host is an address that the policy does
+  // not allow. Names are not resolved, so that nobody waits for a name server of the customer's
+  // choice: each attempt looks at what they mean.
+  virtual absl::Status Check(const std::string& url) const = 0;
 };
 
 std::unique_ptr<WebhookClient> NewWebhookClient(WebhookOptions options);

@@ -45,7 +45,8 @@ absl::StatusOr<v1::Delivery> Sender::Attempt(const std::string& name, const std:
     parts_.logger.Warning("an attempt failed", {{"delivery", name},
                                                 {"attempt", begun.attempt_count()},
                                                 {"result", v1::AttemptResult_Name(outcome.result)},
-                                                {"detail", outcome.detail}});
+                                                {"detail", outcome.detail},
+                                                {"inner_detail", outcome.inner_detail}});
   }
   return Finish(begun, outcome, give_up);
 }
