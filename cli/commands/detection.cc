@@ -214,6 +214,20 @@ void AddDetectionCommands(Program& program) {
   AddNamed(program, finding, "get", "One finding with its evidence", "findings", {},
            &DetectionService::Stub::GetFinding);
 
+  CLI::App& letter = program.Group("dead-letter", "What could not be processed and was put aside");
+  AddList(program, letter, "Dead letters, the latest first",
+          {{"TIME", "create_time"},
+           {"READER", "reader"},
+           {"EVENT", "key", 40},
+           {"ERROR", "error", 80},
+           {"BYTES", "payload_bytes"},
+           {"NAME", "name", 80}},
+          &DetectionService::Stub::ListDeadLetters);
+  AddNamed(program, letter, "get", "One dead letter with its events", "deadLetters", {},
+           &DetectionService::Stub::GetDeadLetter);
+  AddNamed(program, letter, "delete", "Remove a dead letter for good", "deadLetters", {},
+           &DetectionService::Stub::DeleteDeadLetter);
+
   CLI::App& rule = program.Group("rule", "Sigma rules");
   AddList(program, rule, "Rules",
           {{"TITLE", "title"},

@@ -40,6 +40,7 @@ const std::vector<std::string_view> kGuarded = {
     "config.changes.reject",
     "config.credentials.*",
     "directory.api_keys.*",
+    "detection.dead_letters.*",
 };
 
 std::vector<std::string_view> operator+(std::vector<std::string_view> a,
@@ -70,12 +71,13 @@ Table MakeTable() {
   table["analyst"] = {kReads + triage + std::vector<std::string_view>{"audit.records.list"},
                       Without(kGuarded, {"audit.*"}) + destructive +
                           std::vector<std::string_view>{"audit.records.export"}};
-  table["engineer"] = {
-      kReads + triage +
-          std::vector<std::string_view>{"config.*", "detection.*", "ingestion.*", "notification.*",
-                                        "directory.assets.*", "directory.sites.*",
-                                        "directory.sources.*"},
-      Without(kGuarded, {"config.snapshots.reveal", "config.credentials.*"}) + destructive};
+  table["engineer"] = {kReads + triage +
+                           std::vector<std::string_view>{
+                               "config.*", "detection.*", "ingestion.*", "notification.*",
+                               "directory.assets.*", "directory.sites.*", "directory.sources.*"},
+                       Without(kGuarded, {"config.snapshots.reveal", "config.credentials.*",
+                                          "detection.dead_letters.*"}) +
+                           destructive};
   table["approver"] = {
       kReads + internal_comments +
           std::vector<std::string_view>{"config.changes.approve", "config.changes.reject",

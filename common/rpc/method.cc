@@ -50,7 +50,7 @@ const FieldDescriptor* TextField(const Descriptor& type, const char* name) {
 audit::v1::Action AuditedAs(std::string_view method, bool has_request_id) {
   if (has_request_id) return audit::v1::ACTION_UNSPECIFIED;
   if (method == "WhoAmI") return audit::v1::ACTION_UNSPECIFIED;
-  constexpr std::array<std::pair<std::string_view, audit::v1::Action>, 12> kVerbs = {{
+  constexpr std::array<std::pair<std::string_view, audit::v1::Action>, 13> kVerbs = {{
       {"Get", audit::v1::READ},
       {"List", audit::v1::READ},
       {"Watch", audit::v1::READ},
@@ -63,6 +63,7 @@ audit::v1::Action AuditedAs(std::string_view method, bool has_request_id) {
       {"Count", audit::v1::SEARCHED},
       {"Export", audit::v1::EXPORTED},
       {"Download", audit::v1::EXPORTED},
+      {"DeleteDeadLetter", audit::v1::DELETED},  // is no resource of the store
   }};
   for (const auto& [verb, action] : kVerbs) {
     if (method.starts_with(verb)) return action;

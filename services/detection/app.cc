@@ -6,6 +6,7 @@
 #include "common/store/store.h"
 #include "common/stream/producer.h"
 #include "common/stream/worker.h"
+#include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/domain/rule_resource.h"
@@ -60,13 +61,21 @@ class DetectionApp final : public rpc::App {
                 sink_, {settings_.lateness, static_cast<size_t>(settings_.groups_per_rule)},
                 *platform.metrics),
         match_worker_(
-            platform.flow, settings_.events, Options(kMatchReader, settings_.match_threads),
+            platform.flow, settings_.events,
+            Options(kMatchReader, settings_.match_threads,
+                    [this](const auto& context, const auto& entry) {
+                      return match_.Split(context, entry);
+                    }),
             [this](const auto& context, const auto& entries) {
               return match_.Handle(context, entries);
             },
             nullptr, logger_),
         window_worker_(
-            platform.flow, settings_.hits, Options(kWindowReader, settings_.window_threads),
+            platform.flow, settings_.hits,
+            Options(kWindowReader, settings_.window_threads,
+                    [this](const auto& context, const auto& entry) {
+                      return window_.Split(context, entry);
+                    }),
             [this](const auto& context, const auto& entries) {
               return window_.Handle(context, entries);
             },
@@ -75,6 +84,8 @@ class DetectionApp final : public rpc::App {
                 {settings_.events, settings_.hits, settings_.findings}, sink_, *platform.metrics,
                 logger_),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
+        dead_letter_handlers_(platform.flow, platform.state,
+                              {settings_.events, settings_.hits, settings_.findings}),
         finding_handlers_(findings_, platform.feed),
         rule_handlers_(rules_, platform.feed, rule_book_, platform.clock) {}
 
@@ -83,6 +94,7 @@ class DetectionApp final : public rpc::App {
   std::string_view name() const override { return "detection"; }
 
   void Register(rpc::ServiceRegistry& registry) override {
+    dead_letter_handlers_.Register(registry);
     finding_handlers_.Register(registry);
     rule_handlers_.Register(registry);
   }
@@ -114,12 +126,14 @@ class DetectionApp final : public rpc::App {
   }
 
  private:
-  stream::Worker::Options Options(std::string_view reader, int threads) const {
+  stream::Worker::Options Options(std::string_view reader, int threads,
+                                  stream::Worker::Splitter split) const {
     stream::Worker::Options options;
     options.reader = std::string(reader);
     options.holder = platform_.HolderOf(reader);
     options.lease = settings_.lease;
     options.threads = threads;
+    options.split = std::move(split);
     return options;
   }
 
@@ -138,6 +152,7 @@ class DetectionApp final : public rpc::App {
   stream::Worker window_worker_;
   DeadLetterTeller teller_;
   stream::Trimmer trimmer_;
+  DeadLetterHandlers dead_letter_handlers_;
   FindingHandlers finding_handlers_;
   RuleHandlers rule_handlers_;
 };

@@ -44,7 +44,8 @@ void AddEntity(Hit& hit, v1::EntityType type, std::string_view value, std::strin
 // The core columns that hits are made of, read once a batch.
 class EventFacts {
  public:
-  explicit EventFacts(event::BatchReader& batch) : batch_(batch) {}
+  EventFacts(event::BatchReader& batch, std::span<const uint32_t> rows)
+      : batch_(batch), rows_(rows) {}
 
   Status Load() {
     using event::Core;
@@ -78,7 +79,7 @@ class EventFacts {
 
   StatusOr<v1::Evidence> EvidenceOf(size_t row) {
     v1::Evidence evidence;
-    evidence.set_event_id(batch_.EventId(row));
+    evidence.set_event_id(batch_.EventId(row < rows_.size() ? rows_[row] : row));
     const auto time = [](int64_t nanos) {
       return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
     };
@@ -114,6 +115,7 @@ class EventFacts {
 
  private:
   event::BatchReader& batch_;
+  const std::span<const uint32_t> rows_;
   const event::Column* event_time_ = nullptr;
   const event::Column* receive_time_ = nullptr;
   const event::Column* device_ = nullptr;
@@ -150,7 +152,7 @@ class HitCollector {
         source_(source),
         shard_of_(shard_of),
         fold_(fold),
-        facts_(batch) {}
+        facts_(batch, source.rows) {}
 
   Status Load() { return facts_.Load(); }
 
@@ -270,6 +272,29 @@ absl::StatusOr<std::vector<std::pair<int, HitBatch>>> MakeHits(
   YAGURA_RETURN_IF_ERROR(collector.Load());
   for (const Match& match : matches) YAGURA_RETURN_IF_ERROR(collector.Add(match));
   return collector.Take();
+}
+
+absl::StatusOr<Found> FindHits(BatchMatcher& matcher, event::BatchReader& batch,
+                               const HitSource& source, const ShardOf& shard_of,
+                               std::chrono::nanoseconds fold) {
+  YAGURA_ASSIGN_OR_RETURN(const auto matches, matcher.Run(batch));
+  Found found{matches.size(), {}};
+  if (matches.empty()) return found;
+  YAGURA_ASSIGN_OR_RETURN(found.hits, MakeHits(matcher, batch, matches, source, shard_of, fold));
+  return found;
+}
+
+HitBatch CopyHits(const HitBatch& batch, std::span<const uint32_t> hits) {
+  HitBatch copy;
+  copy.set_tenant(batch.tenant());
+  copy.set_source_shard(batch.source_shard());
+  copy.set_source_id(batch.source_id());
+  copy.set_epoch(batch.epoch());
+  copy.set_rule_set_version(batch.rule_set_version());
+  *copy.mutable_rules() = batch.rules();
+  for (const uint32_t index : hits) *copy.add_hits() = batch.hits(static_cast<int>(index));
+  copy.set_received(batch.received());
+  return copy;
 }
 
 void AddWatermarks(const event::BatchReader& batch, const HitSource& source, int shards,

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,9 @@ struct HitSource {
   std::string id;
   uint64_t epoch = 0;
   std::string rule_set_version = {};  // as announced in the shard; empty: the matcher's own
+  // Where the batch is a part of the one that stood there, the index there of each of its events:
+  // the events keep their ids. Must outlive its use; empty: the batch is the whole one.
+  std::span<const uint32_t> rows = {};
 };
 
 // The shard of a partition, "tenant/rule id".
@@ -34,6 +38,19 @@ using ShardOf = std::function<int(std::string_view partition)>;
 absl::StatusOr<std::vector<std::pair<int, internal::v1::HitBatch>>> MakeHits(
     BatchMatcher& matcher, event::BatchReader& batch, const std::vector<Match>& matches,
     const HitSource& source, const ShardOf& shard_of, std::chrono::nanoseconds fold);
+
+// What the rules of a matcher find in a batch.
+struct Found {
+  size_t matches = 0;
+  std::vector<std::pair<int, internal::v1::HitBatch>> hits;  // as of MakeHits
+};
+absl::StatusOr<Found> FindHits(BatchMatcher& matcher, event::BatchReader& batch,
+                               const HitSource& source, const ShardOf& shard_of,
+                               std::chrono::nanoseconds fold);
+
+// Some hits of a batch, ascending by index.
+internal::v1::HitBatch CopyHits(const internal::v1::HitBatch& batch,
+                                std::span<const uint32_t> hits);
 
 // Makes every shard of "hits" hear of the batch's receive time: those that get no hits get an entry
 // without any.

@@ -4,6 +4,7 @@
 
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/stream/scripts.h"
 #include "common/text/text.h"
 
 namespace yagura::detection {
@@ -22,18 +23,9 @@ for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 )lua";
 
-}  // namespace
-
-DeadLetters::DeadLetters(std::shared_ptr<redis::Pool> flow)
-    : flow_(std::move(flow)), save_(kSave) {}
-
-absl::StatusOr<std::vector<DeadLetter>> DeadLetters::Read(const stream::Topic& topic, int shard,
-                                                          stream::EntryId after) const {
-  const std::string key = stream::DeadLetterKey(topic.name, shard);
-  const std::string start = "(" + after.ToString();
-  YAGURA_ASSIGN_OR_RETURN(auto reply, flow_->Command({"XRANGE", key, start, "+", "COUNT", kPage}));
+absl::StatusOr<std::vector<DeadLetter>> Parse(redis::Reply& list) {
   std::vector<DeadLetter> letters;
-  for (redis::Reply& item : reply.items) {
+  for (redis::Reply& item : list.items) {
     const auto id = item.items.size() == 2 ? stream::EntryId::Parse(item.items[0].text)
                                            : std::optional<stream::EntryId>();
     if (!id) return Internal("dead letters: Redis answered something that is no entry");
@@ -41,24 +33,74 @@ absl::StatusOr<std::vector<DeadLetter>> DeadLetters::Read(const stream::Topic& t
     letter.id = *id;
     auto& fields = item.items[1].items;
     for (size_t i = 0; i + 1 < fields.size(); i += 2) {
-      if (fields[i].text == "reader") letter.reader = std::move(fields[i + 1].text);
-      if (fields[i].text == "error") letter.error = std::move(fields[i + 1].text);
-      if (fields[i].text == "p") letter.payload = std::move(fields[i + 1].text);
+      const std::string_view name = fields[i].text;
+      std::string& value = fields[i + 1].text;
+      if (name == "id") letter.entry = std::move(value);
+      if (name == "reader") letter.reader = std::move(value);
+      if (name == "error") letter.error = std::move(value);
+      if (name == "k") letter.key = std::move(value);
+      if (name == "p") letter.payload = std::move(value);
     }
   }
   return letters;
 }
 
-absl::StatusOr<uint64_t> DeadLetters::Count(const std::vector<stream::Topic>& topics) const {
-  uint64_t sum = 0;
+}  // namespace
+
+DeadLetters::DeadLetters(std::shared_ptr<redis::Pool> flow)
+    : flow_(std::move(flow)), save_(kSave), remove_(stream::RemoveDeadLetterScript()) {}
+
+absl::StatusOr<std::vector<DeadLetter>> DeadLetters::Read(const stream::Topic& topic, int shard,
+                                                          stream::EntryId after) const {
+  const std::string key = stream::DeadLetterKey(topic.name, shard);
+  const std::string start = "(" + after.ToString();
+  YAGURA_ASSIGN_OR_RETURN(auto reply, flow_->Command({"XRANGE", key, start, "+", "COUNT", kPage}));
+  return Parse(reply);
+}
+
+absl::StatusOr<std::vector<DeadLetter>> DeadLetters::ReadBack(const stream::Topic& topic, int shard,
+                                                              stream::EntryId before,
+                                                              int count) const {
+  const std::string key = stream::DeadLetterKey(topic.name, shard);
+  const std::string end = "(" + before.ToString();
+  const std::string limit = fmt::format("{}", count);
+  YAGURA_ASSIGN_OR_RETURN(auto reply, flow_->Command({"XREVRANGE", key, end, "-", "COUNT", limit}));
+  return Parse(reply);
+}
+
+absl::StatusOr<std::optional<DeadLetter>> DeadLetters::Get(const stream::Topic& topic, int shard,
+                                                           stream::EntryId id) const {
+  const std::string key = stream::DeadLetterKey(topic.name, shard);
+  const std::string place = id.ToString();
+  YAGURA_ASSIGN_OR_RETURN(auto reply, flow_->Command({"XRANGE", key, place, place}));
+  YAGURA_ASSIGN_OR_RETURN(auto letters, Parse(reply));
+  if (letters.empty()) return std::optional<DeadLetter>();
+  return std::optional<DeadLetter>(std::move(letters[0]));
+}
+
+absl::StatusOr<bool> DeadLetters::Remove(const stream::Topic& topic, int shard,
+                                         stream::EntryId id) const {
+  const std::string key = stream::DeadLetterKey(topic.name, shard);
+  const std::string size = stream::DeadLetterSizeKey(topic.name, shard);
+  YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
+  YAGURA_ASSIGN_OR_RETURN(const auto reply, remove_.Run(*connection, {key, size}, {id.ToString()}));
+  return reply.integer == 1;
+}
+
+absl::StatusOr<DeadLetters::Totals> DeadLetters::Count(
+    const std::vector<stream::Topic>& topics) const {
+  Totals totals;
   for (const auto& topic : topics) {
     for (int shard = 0; shard < topic.shards; ++shard) {
       const std::string key = stream::DeadLetterKey(topic.name, shard);
+      const std::string size = stream::DeadLetterSizeKey(topic.name, shard);
       YAGURA_ASSIGN_OR_RETURN(const auto length, flow_->Command({"XLEN", key}));
-      sum += static_cast<uint64_t>(length.integer);
+      YAGURA_ASSIGN_OR_RETURN(const auto dropped, flow_->Command({"HGET", size, "dropped"}));
+      totals.kept += static_cast<uint64_t>(length.integer);
+      totals.dropped += ParseNumber<uint64_t>(dropped.text).value_or(0);
     }
   }
-  return sum;
+  return totals;
 }
 
 absl::StatusOr<DeadLetterPlaces> DeadLetters::Load() const {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,12 @@ class Pool;
 
 namespace yagura::detection {
 
-// An entry that a reader gave up.
+// An entry that a reader gave up, or a piece of one.
 struct DeadLetter {
   stream::EntryId id;  // in the dead letters: when it was given up
+  std::string entry;   // id of the entry in the stream
   std::string reader;
+  std::string key;  // the entry's, or what the piece is called: the id of an event
   std::string error;
   std::string payload;
 };
@@ -40,8 +43,21 @@ class DeadLetters {
   // The first ones behind `after`, in order.
   absl::StatusOr<std::vector<DeadLetter>> Read(const stream::Topic& topic, int shard,
                                                stream::EntryId after) const;
-  // How many there are in all.
-  absl::StatusOr<uint64_t> Count(const std::vector<stream::Topic>& topics) const;
+  // The last ones before `before`, the latest first; at most `count`.
+  absl::StatusOr<std::vector<DeadLetter>> ReadBack(const stream::Topic& topic, int shard,
+                                                   stream::EntryId before, int count) const;
+  // Nothing where there is none of that id.
+  absl::StatusOr<std::optional<DeadLetter>> Get(const stream::Topic& topic, int shard,
+                                                stream::EntryId id) const;
+  // False where there was none of that id.
+  absl::StatusOr<bool> Remove(const stream::Topic& topic, int shard, stream::EntryId id) const;
+
+  struct Totals {
+    uint64_t kept = 0;
+    uint64_t dropped = 0;  // the oldest, for the limits of stream/topic.h
+  };
+  // Of all shards.
+  absl::StatusOr<Totals> Count(const std::vector<stream::Topic>& topics) const;
 
   absl::StatusOr<DeadLetterPlaces> Load() const;
   // ABORTED (YAGURA_TOLD) where another process has saved since `places` was loaded.
@@ -50,6 +66,7 @@ class DeadLetters {
  private:
   const std::shared_ptr<redis::Pool> flow_;
   const redis::Script save_;
+  const redis::Script remove_;
 };
 
 }  // namespace yagura::detection

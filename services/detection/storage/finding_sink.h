@@ -19,10 +19,11 @@ namespace yagura::detection {
 class FindingSink {
  public:
   FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic);
+  virtual ~FindingSink() = default;
   // In order; several outcomes of one finding are one write. The topic gets an entry of the whole
   // finding for each outcome that tells, under the key of its id where it began, else of
   // "<id>/<events>". UNAVAILABLE: some may be done; repeat.
-  absl::Status Put(const std::vector<Windows::Outcome>& outcomes);
+  virtual absl::Status Put(const std::vector<Windows::Outcome>& outcomes);
 
  private:
   absl::StatusOr<v1::Finding> Keep(const Windows::Outcome& outcome);

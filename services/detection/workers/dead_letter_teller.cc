@@ -7,10 +7,10 @@
 
 #include "fmt/format.h"
 
-#include "common/event/batch_codec.h"
 #include "common/status/status.h"
-#include "common/store/resource_name.h"
+#include "common/store/store.h"
 #include "common/text/text.h"
+#include "services/detection/domain/dead_letter.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/rule_resource.h"
 
@@ -20,22 +20,6 @@ namespace {
 constexpr std::chrono::seconds kInterval{1};
 constexpr int64_t kHourMs = 3600LL * 1000;
 constexpr int64_t kMsNanos = 1'000'000;
-
-// The tenant as far as it can be read; nothing where nobody is to be told.
-std::optional<std::string> Whose(const std::string& topic, const DeadLetter& letter) {
-  if (topic == "events") {
-    const auto batch = event::BatchReader::Open(letter.payload);
-    return batch.ok() ? batch->tenant() : "";
-  }
-  if (topic == "hits") {
-    internal::v1::HitBatch batch;
-    return batch.ParseFromString(letter.payload) ? batch.tenant() : "";
-  }
-  v1::Finding finding;
-  if (!finding.ParseFromString(letter.payload)) return "";
-  if (IsDeadLetterFinding(finding)) return std::nullopt;
-  return std::string(store::TenantOf(finding.name()).value_or(""));
-}
 
 // "<hour>/<tenant>/<topic>/<reader>".
 std::string CountKey(const GivenUp& one) {
@@ -55,13 +39,16 @@ DeadLetterTeller::DeadLetterTeller(std::shared_ptr<redis::Pool> flow,
       sink_(std::move(sink)),
       kept_(metrics.GetGauge("yagura_detection_dead_letters",
                              "Dead letters of the readers of events, hits and findings")),
+      dropped_(metrics.GetGauge("yagura_detection_dead_letters_dropped",
+                                "Dead letters that went for newer ones, ever")),
       logger_(std::move(logger)) {}
 
 DeadLetterTeller::~DeadLetterTeller() { Stop(); }
 
 absl::Status DeadLetterTeller::TellOnce() {
-  YAGURA_ASSIGN_OR_RETURN(const uint64_t kept, letters_.Count(topics_));
-  kept_->Set(static_cast<double>(kept));
+  YAGURA_ASSIGN_OR_RETURN(const auto totals, letters_.Count(topics_));
+  kept_->Set(static_cast<double>(totals.kept));
+  dropped_->Set(static_cast<double>(totals.dropped));
   while (true) {
     YAGURA_ASSIGN_OR_RETURN(const size_t told, TellSome());
     if (told == 0) return absl::OkStatus();
@@ -81,7 +68,7 @@ absl::StatusOr<size_t> DeadLetterTeller::TellSome() {
       for (const DeadLetter& letter : letters) {
         last = letter.id;
         ++read;
-        auto tenant = Whose(topic.name, letter);
+        auto tenant = TenantOfLetter(topic.name, letter.payload);
         if (!tenant) continue;
         if (std::find(tenants.begin(), tenants.end(), *tenant) == tenants.end()) {
           tenant = kProviderTenant;

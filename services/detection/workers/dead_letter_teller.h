@@ -43,6 +43,7 @@ class DeadLetterTeller {
   const std::vector<stream::Topic> topics_;
   const std::shared_ptr<FindingSink> sink_;
   Gauge* const kept_;
+  Gauge* const dropped_;
   const Logger logger_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -4,8 +4,10 @@
 
 #include "fmt/format.h"
 
+#include "common/event/batch_slice.h"
 #include "common/event/control.h"
 #include "common/status/status.h"
+#include "common/stream/bisect.h"
 #include "services/detection/domain/hits.h"
 
 namespace yagura::detection {
@@ -24,33 +26,61 @@ auto InForce(const std::vector<RuleSetSwitch>& switches, stream::EntryId at) {
 MatchWorker::MatchWorker(std::shared_ptr<RuleBook> rules,
                          std::shared_ptr<WatermarkStore> watermarks,
                          std::shared_ptr<stream::Producer> hits, std::chrono::nanoseconds fold,
-                         MetricsRegistry& metrics)
+                         MetricsRegistry& metrics, MatchStep match)
     : rules_(std::move(rules)),
       watermarks_(std::move(watermarks)),
       hits_(std::move(hits)),
       fold_(fold),
+      match_(std::move(match)),
       events_seen_(metrics.GetCounter("yagura_detection_events_total", "Events looked at")),
       events_matched_(
           metrics.GetCounter("yagura_detection_matches_total", "Matches of events with rules")) {}
 
 absl::Status MatchWorker::Handle(const stream::Worker::Context& context,
                                  const std::vector<stream::Entry>& entries) {
-  Shard* shard = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    shard = &shards_[context.shard];
-  }
-  YAGURA_RETURN_IF_ERROR(Prepare(context, entries.front().id, *shard));
+  Shard& shard = ShardAt(context.shard);
+  YAGURA_RETURN_IF_ERROR(Prepare(context, entries.front().id, shard));
   for (const auto& entry : entries) {
     if (const auto version = event::ControlBody(entry.payload, kRuleSetControl)) {
-      Switch(*shard, entry.id, *version);
+      Switch(shard, entry.id, *version);
       continue;
     }
     if (event::IsControl(entry.payload)) continue;
-    YAGURA_RETURN_IF_ERROR(UseRulesOf(*shard, entry.id));
-    YAGURA_RETURN_IF_ERROR(HandleEntry(*shard, context, entry));
+    YAGURA_RETURN_IF_ERROR(UseRulesOf(shard, entry.id));
+    YAGURA_ASSIGN_OR_RETURN(auto batch, event::BatchReader::Open(entry.payload));
+    YAGURA_RETURN_IF_ERROR(HandleBatch(shard, entry, batch, SourceOf(shard, context, entry, {})));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<stream::DeadPiece>> MatchWorker::Split(
+    const stream::Worker::Context& context, const stream::Entry& entry) {
+  Shard& shard = ShardAt(context.shard);
+  YAGURA_RETURN_IF_ERROR(Prepare(context, entry.id, shard));
+  YAGURA_RETURN_IF_ERROR(UseRulesOf(shard, entry.id));
+  YAGURA_ASSIGN_OR_RETURN(auto batch, event::BatchReader::Open(entry.payload));
+  const auto part_of = [&batch](std::span<const uint32_t> rows) {
+    const auto bytes = event::CopyEvents(batch, rows);
+    return bytes.ok() ? event::BatchReader::Open(*bytes) : bytes.status();
+  };
+  const auto attempt = [&](std::span<const uint32_t> rows) -> absl::Status {
+    YAGURA_ASSIGN_OR_RETURN(auto part, part_of(rows));
+    return Match(shard, part, SourceOf(shard, context, entry, rows)).status();
+  };
+  YAGURA_ASSIGN_OR_RETURN(const auto faults, stream::FindFaults(batch.size(), attempt));
+  const std::vector<uint32_t> good = stream::WithoutFaults(batch.size(), faults);
+  YAGURA_ASSIGN_OR_RETURN(auto part, part_of(good));
+  YAGURA_RETURN_IF_ERROR(HandleBatch(shard, entry, part, SourceOf(shard, context, entry, good)));
+  std::vector<stream::DeadPiece> pieces;
+  for (const auto& [index, error] : faults) {
+    pieces.push_back({batch.EventId(index), event::CopyEventBounded(batch, index), error});
+  }
+  return pieces;
+}
+
+MatchWorker::Shard& MatchWorker::ShardAt(int number) {
+  const std::lock_guard lock(mutex_);
+  return shards_[number];
 }
 
 // Under a new lease the index tells what came before; from there on every switch comes by itself.
@@ -88,23 +118,29 @@ absl::Status MatchWorker::UseRulesOf(Shard& shard, stream::EntryId at) {
   return absl::OkStatus();
 }
 
-absl::Status MatchWorker::HandleEntry(Shard& shard, const stream::Worker::Context& context,
-                                      const stream::Entry& entry) {
-  YAGURA_ASSIGN_OR_RETURN(auto batch, event::BatchReader::Open(entry.payload));
-  YAGURA_ASSIGN_OR_RETURN(const auto matches, shard.matcher->Run(batch));
-  events_seen_->Add(static_cast<double>(batch.size()));
-  events_matched_->Add(static_cast<double>(matches.size()));
-  YAGURA_ASSIGN_OR_RETURN(const bool tells_time,
-                          TellsTime(shard, context.shard, entry, batch.header().receive_time));
-  if (matches.empty() && !tells_time) return absl::OkStatus();
-  const HitSource source{context.shard, entry.id.ToString(), context.epoch, shard.version};
+HitSource MatchWorker::SourceOf(const Shard& shard, const stream::Worker::Context& context,
+                                const stream::Entry& entry, std::span<const uint32_t> rows) const {
+  return {context.shard, entry.id.ToString(), context.epoch, shard.version, rows};
+}
+
+absl::StatusOr<Found> MatchWorker::Match(Shard& shard, event::BatchReader& batch,
+                                         const HitSource& source) {
   const auto shard_of = [this](std::string_view partition) {
     return stream::ShardOf(partition, hits_->topic().shards);
   };
-  YAGURA_ASSIGN_OR_RETURN(auto hits,
-                          MakeHits(*shard.matcher, batch, matches, source, shard_of, fold_));
-  if (tells_time) AddWatermarks(batch, source, hits_->topic().shards, hits);
-  return Send(std::move(hits), source);
+  return match_(*shard.matcher, batch, source, shard_of, fold_);
+}
+
+absl::Status MatchWorker::HandleBatch(Shard& shard, const stream::Entry& entry,
+                                      event::BatchReader& batch, const HitSource& source) {
+  YAGURA_ASSIGN_OR_RETURN(auto found, Match(shard, batch, source));
+  events_seen_->Add(static_cast<double>(batch.size()));
+  events_matched_->Add(static_cast<double>(found.matches));
+  YAGURA_ASSIGN_OR_RETURN(const bool tells_time,
+                          TellsTime(shard, source.shard, entry, batch.header().receive_time));
+  if (found.hits.empty() && !tells_time) return absl::OkStatus();
+  if (tells_time) AddWatermarks(batch, source, hits_->topic().shards, found.hits);
+  return Send(std::move(found.hits), source);
 }
 
 // Whether the windows hear of time with this entry: the first of each interval. The same answer

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,14 +29,22 @@ namespace yagura::detection {
 // Thread-safe for different shards.
 class MatchWorker {
  public:
+  // The part of the work that has no effect: FindHits.
+  using MatchStep = std::function<decltype(FindHits)>;
+
   // `fold`: how long matches of a single-event rule fold into one finding.
   MatchWorker(std::shared_ptr<RuleBook> rules, std::shared_ptr<WatermarkStore> watermarks,
               std::shared_ptr<stream::Producer> hits, std::chrono::nanoseconds fold,
-              MetricsRegistry& metrics);
+              MetricsRegistry& metrics, MatchStep match = FindHits);
 
   // UNAVAILABLE (NO_RULE_SET) while none has been announced in the shard.
   absl::Status Handle(const stream::Worker::Context& context,
                       const std::vector<stream::Entry>& entries);
+
+  // The Splitter of a stream::Worker: matches all events of the batch but those that cannot be, as
+  // if it had never had these.
+  absl::StatusOr<std::vector<stream::DeadPiece>> Split(const stream::Worker::Context& context,
+                                                       const stream::Entry& entry);
 
  private:
   struct Shard {
@@ -47,8 +57,12 @@ class MatchWorker {
   absl::Status Prepare(const stream::Worker::Context& context, stream::EntryId first, Shard& shard);
   void Switch(Shard& shard, stream::EntryId at, std::string_view version);
   absl::Status UseRulesOf(Shard& shard, stream::EntryId at);
-  absl::Status HandleEntry(Shard& shard, const stream::Worker::Context& context,
-                           const stream::Entry& entry);
+  Shard& ShardAt(int number);
+  HitSource SourceOf(const Shard& shard, const stream::Worker::Context& context,
+                     const stream::Entry& entry, std::span<const uint32_t> rows) const;
+  absl::StatusOr<Found> Match(Shard& shard, event::BatchReader& batch, const HitSource& source);
+  absl::Status HandleBatch(Shard& shard, const stream::Entry& entry, event::BatchReader& batch,
+                           const HitSource& source);
   absl::StatusOr<bool> TellsTime(Shard& shard, int number, const stream::Entry& entry,
                                  TimePoint received);
   absl::Status Send(std::vector<std::pair<int, internal::v1::HitBatch>> hits,
@@ -58,6 +72,7 @@ class MatchWorker {
   const std::shared_ptr<WatermarkStore> watermarks_;
   const std::shared_ptr<stream::Producer> hits_;
   const std::chrono::nanoseconds fold_;
+  const MatchStep match_;
   Counter* const events_seen_;
   Counter* const events_matched_;
   std::mutex mutex_;

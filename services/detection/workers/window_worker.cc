@@ -1,8 +1,42 @@
 #include "services/detection/workers/window_worker.h"
 
+#include <span>
+
+#include "fmt/format.h"
+
 #include "common/status/status.h"
+#include "common/stream/bisect.h"
+#include "services/detection/domain/hits.h"
 
 namespace yagura::detection {
+namespace {
+
+constexpr int kMaxPieceTimes = 1000;
+
+absl::Status BadHits() {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_HITS", "hits cannot be read");
+}
+
+// Names the first event of the hit.
+std::string PieceKey(const internal::v1::Hit& hit, const stream::Entry& entry, uint32_t index) {
+  return hit.evidence().empty() ? fmt::format("{}/{}", entry.key, index)
+                                : hit.evidence(0).event_id();
+}
+
+// One hit with its rule, without the times of very many events.
+internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch, uint32_t index) {
+  internal::v1::HitBatch lone = CopyHits(batch, std::span(&index, 1));
+  auto& hit = *lone.mutable_hits(0);
+  if (hit.times_size() > kMaxPieceTimes) hit.mutable_times()->Truncate(kMaxPieceTimes);
+  lone.clear_rules();
+  if (hit.rule() < static_cast<uint32_t>(batch.rules_size())) {
+    *lone.add_rules() = batch.rules(static_cast<int>(hit.rule()));
+  }
+  hit.set_rule(0);
+  return lone;
+}
+
+}  // namespace
 
 WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
                            Windows::Limits limits, MetricsRegistry& metrics)
@@ -15,35 +49,67 @@ WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<F
 
 absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
                                   const std::vector<stream::Entry>& entries) {
-  Shard* shard = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    shard = &shards_[context.shard];
+  Shard& shard = ShardAt(context.shard);
+  if (shard.windows == nullptr || shard.epoch != context.epoch) {
+    YAGURA_RETURN_IF_ERROR(Load(context, shard));
   }
-  Status status = HandleShard(context, *shard, entries);
-  // What memory holds is ahead of what is kept: read again.
-  if (!status.ok()) shard->windows.reset();
-  return status;
+  std::vector<internal::v1::HitBatch> batches;
+  batches.reserve(entries.size());
+  for (const auto& entry : entries) {
+    if (!batches.emplace_back().ParseFromString(entry.payload)) return BadHits();
+  }
+  return Apply(context, shard, batches);
 }
 
-absl::Status WindowWorker::HandleShard(const stream::Worker::Context& context, Shard& shard,
-                                       const std::vector<stream::Entry>& entries) {
-  if (shard.windows == nullptr || shard.epoch != context.epoch) {
-    shard.windows = std::make_unique<Windows>(limits_);
-    shard.epoch = context.epoch;
-    YAGURA_RETURN_IF_ERROR(store_->Load(context.shard, *shard.windows));
+absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
+    const stream::Worker::Context& context, const stream::Entry& entry) {
+  internal::v1::HitBatch batch;
+  if (!batch.ParseFromString(entry.payload)) return BadHits();
+  Shard& shard = ShardAt(context.shard);
+  // Findings may be put any number of times; what counts is that the windows are not saved.
+  const auto attempt = [&](std::span<const uint32_t> hits) -> absl::Status {
+    YAGURA_RETURN_IF_ERROR(Load(context, shard));
+    const auto windows = std::move(shard.windows);
+    return sink_->Put(windows->Apply(CopyHits(batch, hits)));
+  };
+  const auto count = static_cast<size_t>(batch.hits_size());
+  YAGURA_ASSIGN_OR_RETURN(const auto faults, stream::FindFaults(count, attempt));
+  YAGURA_RETURN_IF_ERROR(Load(context, shard));
+  YAGURA_RETURN_IF_ERROR(
+      Apply(context, shard, {CopyHits(batch, stream::WithoutFaults(count, faults))}));
+  std::vector<stream::DeadPiece> pieces;
+  for (const auto& [index, error] : faults) {
+    pieces.push_back({PieceKey(batch.hits(static_cast<int>(index)), entry, index),
+                      LoneHit(batch, index).SerializeAsString(), error});
   }
+  return pieces;
+}
+
+WindowWorker::Shard& WindowWorker::ShardAt(int number) {
+  const std::lock_guard lock(mutex_);
+  return shards_[number];
+}
+
+absl::Status WindowWorker::Load(const stream::Worker::Context& context, Shard& shard) {
+  auto windows = std::make_unique<Windows>(limits_);
+  YAGURA_RETURN_IF_ERROR(store_->Load(context.shard, *windows));
+  shard.windows = std::move(windows);
+  shard.epoch = context.epoch;
+  return absl::OkStatus();
+}
+
+absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& shard,
+                                 const std::vector<internal::v1::HitBatch>& batches) {
+  // Until they are saved, they are ahead of what is kept: where that fails, that is read again.
+  auto windows = std::move(shard.windows);
   std::vector<Windows::Outcome> outcomes;
-  for (const auto& entry : entries) {
-    internal::v1::HitBatch batch;
-    if (!batch.ParseFromString(entry.payload)) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "BAD_HITS", "hits cannot be read");
-    }
-    for (auto& outcome : shard.windows->Apply(batch)) outcomes.push_back(std::move(outcome));
+  for (const auto& batch : batches) {
+    for (auto& outcome : windows->Apply(batch)) outcomes.push_back(std::move(outcome));
   }
   YAGURA_RETURN_IF_ERROR(sink_->Put(outcomes));
-  YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *shard.windows));
-  shard.windows->Clean();
+  YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *windows));
+  windows->Clean();
+  shard.windows = std::move(windows);
   for (const auto& outcome : outcomes) {
     if (!outcome.closing) (outcome.began ? findings_ : grown_)->Add();
   }

@@ -25,13 +25,20 @@ class WindowWorker {
   absl::Status Handle(const stream::Worker::Context& context,
                       const std::vector<stream::Entry>& entries);
 
+  // The Splitter of a stream::Worker: counts all hits but those of which nothing can be made, as if
+  // the entry had never had these.
+  absl::StatusOr<std::vector<stream::DeadPiece>> Split(const stream::Worker::Context& context,
+                                                       const stream::Entry& entry);
+
  private:
   struct Shard {
     uint64_t epoch = 0;
     std::unique_ptr<Windows> windows;  // null: to be loaded
   };
-  absl::Status HandleShard(const stream::Worker::Context& context, Shard& shard,
-                           const std::vector<stream::Entry>& entries);
+  Shard& ShardAt(int number);
+  absl::Status Load(const stream::Worker::Context& context, Shard& shard);
+  absl::Status Apply(const stream::Worker::Context& context, Shard& shard,
+                     const std::vector<internal::v1::HitBatch>& batches);
 
   const std::shared_ptr<WindowStore> store_;
   const std::shared_ptr<FindingSink> sink_;

@@ -3,12 +3,16 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/event/batch_codec.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/stream/leased_cursor.h"
+#include "common/stream/producer.h"
 #include "common/testing/call_builder.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
+#include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/storage/content_rules.h"
@@ -226,6 +230,130 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
   EXPECT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, rules_.Get(name));
   EXPECT_FALSE(rule.enabled());
+}
+
+class DeadLetterHandlersTest : public ::testing::Test {
+ protected:
+  DeadLetterHandlersTest() {
+    for (const auto* tenant : {"acme", "globex", "provider"}) {
+      EXPECT_THAT(store::RegisterTenant(*pool_, tenant), IsOk());
+    }
+  }
+  static std::string BatchOf(const std::string& tenant) {
+    event::BatchBuilder builder({tenant, "b1", TimePoint(std::chrono::seconds(1))});
+    event::v1::Event event;
+    event.set_raw("line of " + tenant);
+    builder.Add(event);
+    return builder.Finish();
+  }
+  // As a worker does with a piece of an entry.
+  void GiveUp(int shard, const std::string& key, const std::string& payload) {
+    stream::Producer producer(pool_, topic_, {});
+    const auto id = producer.Append(shard, key, payload);
+    ASSERT_THAT(id, IsOk());
+    auto cursor = stream::LeasedCursor::Acquire(pool_, topic_, shard,
+                                                {"detection", "one", std::chrono::minutes(1)});
+    ASSERT_THAT(cursor, IsOk());
+    ASSERT_THAT(
+        cursor->CommitDeadPieces(*id, {{key, payload, absl::InvalidArgumentError("bad " + key)}}),
+        IsOk());
+  }
+  static rpc::Call CallIn(std::string_view tenant) {
+    return CallBuilder("detection.dead_letters.list").Tenant(tenant).Build();
+  }
+  v1::ListDeadLettersResponse List(std::string_view tenant, const std::string& filter = "",
+                                   int page_size = 0, const std::string& token = "") {
+    v1::ListDeadLettersRequest request;
+    request.set_parent(fmt::format("tenants/{}", tenant));
+    request.set_filter(filter);
+    request.set_page_size(page_size);
+    request.set_page_token(token);
+    const auto response = handlers_.List(CallIn(tenant), request);
+    EXPECT_THAT(response, IsOk());
+    return response.value_or(v1::ListDeadLettersResponse());
+  }
+  static std::vector<std::string> KeysOf(const v1::ListDeadLettersResponse& response) {
+    std::vector<std::string> keys;
+    for (const auto& letter : response.dead_letters()) keys.push_back(letter.key());
+    return keys;
+  }
+
+  testing::RedisServer redis_;
+  const std::shared_ptr<redis::Pool> pool_ = redis_.NewPool();
+  const stream::Topic topic_{"events", 2, {"detection"}};
+  DeadLetterHandlers handlers_{pool_, pool_, {topic_, stream::Topic{"hits", 2, {}}}};
+};
+
+TEST_F(DeadLetterHandlersTest, AreListedByTenantTheLatestFirstPageByPage) {
+  for (int i = 0; i < 40; ++i) {
+    GiveUp(i % 2, fmt::format("a{}", i), BatchOf("acme"));
+    if (i % 10 == 0) GiveUp(i % 2, fmt::format("g{}", i), BatchOf("globex"));
+  }
+  GiveUp(0, "p", "no batch");
+  EXPECT_THAT(KeysOf(List("globex")), ElementsAre("g30", "g20", "g10", "g0"));
+  EXPECT_THAT(KeysOf(List("provider")), ElementsAre("p"));
+  std::vector<std::string> keys;
+  std::string token;
+  do {
+    const auto page = List("acme", "", 7, token);
+    EXPECT_LE(page.dead_letters_size(), 7);
+    for (auto& key : KeysOf(page)) keys.push_back(std::move(key));
+    token = page.next_page_token();
+  } while (!token.empty());
+  ASSERT_THAT(keys, SizeIs(40));
+  EXPECT_EQ(std::set<std::string>(keys.begin(), keys.end()).size(), 40U);
+  EXPECT_EQ(keys[0], "a39");
+  EXPECT_EQ(keys[39], "a0");
+  EXPECT_THAT(KeysOf(List("acme", "key = \"a17\"")), ElementsAre("a17"));
+  EXPECT_THAT(KeysOf(List("acme", "\"bad a17\" reader = detection")), ElementsAre("a17"));
+}
+
+TEST_F(DeadLetterHandlersTest, OneIsShownAndDeletedInItsTenantAlone) {
+  GiveUp(1, "b1-7", BatchOf("acme"));
+  const auto listed = List("acme");
+  ASSERT_EQ(listed.dead_letters_size(), 1);
+  const std::string name = listed.dead_letters(0).name();
+  EXPECT_THAT(name, ::testing::StartsWith("tenants/acme/deadLetters/events-1-"));
+  v1::GetDeadLetterRequest get;
+  get.set_name(name);
+  const auto letter = handlers_.Get(CallIn("acme"), get);
+  ASSERT_THAT(letter, IsOk());
+  EXPECT_EQ(letter->error(), "INVALID_ARGUMENT: bad b1-7");
+  EXPECT_EQ(letter->reader(), "detection");
+  ASSERT_EQ(letter->events_size(), 1);
+  EXPECT_EQ(letter->events(0).id(), "b1-7");
+  EXPECT_EQ(letter->events(0).raw(), "line of acme");
+  const std::string foreign = "tenants/globex" + name.substr(name.find("/deadLetters"));
+  for (const std::string& other : {foreign, name + "1", std::string("tenants/acme/things/x"),
+                                   std::string("tenants/acme/deadLetters/events-9-1-1"),
+                                   std::string("tenants/acme/deadLetters/findings-0-1-1")}) {
+    get.set_name(other);
+    EXPECT_THAT(handlers_.Get(CallIn("acme"), get), StatusIs(absl::StatusCode::kNotFound));
+    v1::DeleteDeadLetterRequest remove;
+    remove.set_name(other);
+    EXPECT_THAT(handlers_.Delete(CallIn("acme"), remove), StatusIs(absl::StatusCode::kNotFound));
+  }
+  v1::DeleteDeadLetterRequest remove;
+  remove.set_name(name);
+  EXPECT_THAT(handlers_.Delete(CallIn("acme"), remove), IsOk());
+  EXPECT_THAT(handlers_.Delete(CallIn("acme"), remove), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(List("acme").dead_letters_size(), 0);
+}
+
+TEST_F(DeadLetterHandlersTest, RefusesWhatItDoesNotKnow) {
+  v1::ListDeadLettersRequest request;
+  request.set_parent("tenants/acme");
+  request.set_filter("colour = blue");
+  EXPECT_THAT(handlers_.List(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_filter("");
+  request.set_order_by("error");
+  EXPECT_THAT(handlers_.List(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_order_by("");
+  request.set_page_token("nonsense");
+  EXPECT_THAT(handlers_.List(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

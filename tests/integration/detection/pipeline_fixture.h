@@ -76,7 +76,9 @@ inline constexpr std::chrono::minutes kFold{10};
 // Everything of one process: what a kill throws away.
 struct Process {
   // `announce`: read the rules of the store at once, as a service that starts does.
-  explicit Process(std::shared_ptr<redis::Pool> flow, bool announce = true)
+  explicit Process(std::shared_ptr<redis::Pool> flow, bool announce = true,
+                   MatchWorker::MatchStep match_step = FindHits,
+                   std::shared_ptr<FindingSink> sink = nullptr)
       : pool(std::move(flow)),
         rules(pool, RuleResourceKind(), SystemClock()),
         findings(pool, FindingKind(), SystemClock()),
@@ -84,11 +86,12 @@ struct Process {
         rule_book(std::make_shared<RuleBook>(rules, pool, rule_sets, metrics, Logger::Null())),
         match(rule_book, std::make_shared<WatermarkStore>(pool),
               std::make_shared<stream::Producer>(pool, kHits, stream::Producer::Options{}), kFold,
-              metrics),
+              metrics, std::move(match_step)),
         window(std::make_shared<WindowStore>(pool, kHits, "detection-windows"),
-               std::make_shared<FindingSink>(
-                   findings, std::make_shared<stream::Producer>(pool, kFindings,
-                                                                stream::Producer::Options{})),
+               sink != nullptr ? std::move(sink)
+                               : std::make_shared<FindingSink>(
+                                     findings, std::make_shared<stream::Producer>(
+                                                   pool, kFindings, stream::Producer::Options{})),
                Windows::Limits{}, metrics) {
     if (announce) {
       EXPECT_THAT(rule_book->Reload(), IsOk());

@@ -68,6 +68,13 @@ TEST(Roles, ACollectorPushesEventsAndDoesNothingElse) {
   }
 }
 
+TEST(Roles, DeadLettersAreForWhoKeepsTheHouseRunning) {
+  for (const char* verb : {"list", "get", "delete"}) {
+    EXPECT_THAT(RolesWith(std::string("detection.dead_letters.") + verb),
+                testing::UnorderedElementsAre("engineer", "admin", "service"));
+  }
+}
+
 TEST(Roles, AnUnknownRoleGrantsNothingAndAPatternIsNoPermission) {
   EXPECT_FALSE(RoleGrants("root", "ticketing.tickets.list"));
   EXPECT_FALSE(RoleGrants("", "ticketing.tickets.list"));
