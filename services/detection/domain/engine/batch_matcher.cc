@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "common/status/status.h"
+#include "services/detection/domain/engine/case_fold.h"
 #include "services/detection/domain/engine/columns.h"
 
 namespace yagura::detection {
@@ -36,6 +37,23 @@ bool MarkRows(const TextColumn& column, const Test& test, std::vector<uint8_t>& 
   return true;
 }
 
+bool Relates(const MatchValue& value, const MatchValue& reference, Matcher::Placement placement,
+             bool cased) {
+  const std::string_view text = cased ? value.text : value.folded;
+  const std::string_view other = cased ? reference.text : reference.folded;
+  switch (placement) {
+    case Matcher::Placement::kWhole:
+      return text == other;
+    case Matcher::Placement::kStart:
+      return text.starts_with(other);
+    case Matcher::Placement::kEnd:
+      return text.ends_with(other);
+    case Matcher::Placement::kAnywhere:
+      return text.find(other) != std::string_view::npos;
+  }
+  return false;
+}
+
 }  // namespace
 
 // What is known about the current batch.
@@ -59,7 +77,7 @@ struct BatchMatcher::Impl {
     std::fill(atom_slot.begin(), atom_slot.end(), kUnknown);
     for (auto& field : fields) field.reset();
     keyword_columns.reset();
-    raw_lower.reset();
+    raw_folded.reset();
     pool.clear();
     top = 0;
     error = absl::OkStatus();
@@ -115,19 +133,17 @@ struct BatchMatcher::Impl {
   }
 
   const std::vector<std::pair<std::string_view, std::string>>& RawLines() {
-    if (raw_lower) return *raw_lower;
-    raw_lower.emplace();
+    if (raw_folded) return *raw_folded;
+    raw_folded.emplace();
     const auto lines = batch->RawLines();
     if (!lines.ok()) {
       error = lines.status();
-      return *raw_lower;
+      return *raw_folded;
     }
     for (const auto line : **lines) {
-      std::string lower(line);
-      for (char& c : lower) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-      raw_lower->emplace_back(line, std::move(lower));
+      raw_folded->emplace_back(line, FoldCase(line));
     }
-    return *raw_lower;
+    return *raw_folded;
   }
 
   bool ComputeMatch(const RuleSet::Atom& atom, uint64_t* bits) {
@@ -146,6 +162,36 @@ struct BatchMatcher::Impl {
     return any;
   }
 
+  // Calls `each(text, folded)` for every value that the event has for the field.
+  template <typename Each>
+  static bool AnyValue(const FieldColumns& field, size_t row, const Each& each) {
+    bool original = false;
+    for (const auto& column : field.originals) {
+      if (!column.has(row)) continue;
+      original = true;
+      if (each(MatchValue{column.text(row), column.folded(row)})) return true;
+    }
+    return !original && field.core && field.core->has(row) &&
+           each(MatchValue{field.core->text(row), field.core->folded(row)});
+  }
+
+  bool ComputeFieldReference(const RuleSet::Atom& atom, uint64_t* bits) {
+    const FieldColumns& field = Field(atom.field);
+    const FieldColumns& other = Field(atom.other);
+    bool any = false;
+    for (size_t row = 0; row < batch->size(); ++row) {
+      const bool passes_row = AnyValue(field, row, [&](const MatchValue& value) {
+        return AnyValue(other, row, [&](const MatchValue& reference) {
+          return Relates(value, reference, atom.placement, atom.cased);
+        });
+      });
+      if (!passes_row) continue;
+      SetBit(bits, row);
+      any = true;
+    }
+    return any;
+  }
+
   bool ComputeKeyword(const RuleSet::Atom& atom, uint64_t* bits) {
     bool any = false;
     const auto& lines = RawLines();
@@ -161,6 +207,12 @@ struct BatchMatcher::Impl {
     return any;
   }
 
+  bool Compute(const RuleSet::Atom& atom, uint64_t* bits) {
+    if (atom.type == Expression::Type::kKeyword) return ComputeKeyword(atom, bits);
+    if (atom.type == Expression::Type::kFieldReference) return ComputeFieldReference(atom, bits);
+    return ComputeMatch(atom, bits);
+  }
+
   // The rows that pass an atom: a slot of the pool, or kNoRow.
   int32_t AtomRows(uint32_t number) {
     int32_t& slot = atom_slot[number];
@@ -168,8 +220,7 @@ struct BatchMatcher::Impl {
     const RuleSet::Atom& atom = set.atoms_[number];
     const size_t at = pool.size();
     pool.resize(at + words, 0);
-    const bool any = atom.type == Expression::Type::kKeyword ? ComputeKeyword(atom, &pool[at])
-                                                             : ComputeMatch(atom, &pool[at]);
+    const bool any = Compute(atom, &pool[at]);
     if (!any) pool.resize(at);
     return slot = any ? static_cast<int32_t>(at / words) : kNoRow;
   }
@@ -269,7 +320,7 @@ struct BatchMatcher::Impl {
   std::vector<int32_t> atom_slot;
   std::vector<std::optional<FieldColumns>> fields;
   std::optional<std::vector<TextColumn>> keyword_columns;
-  std::optional<std::vector<std::pair<std::string_view, std::string>>> raw_lower;
+  std::optional<std::vector<std::pair<std::string_view, std::string>>> raw_folded;
   std::vector<uint64_t> pool;
   std::vector<uint64_t> stack;
   size_t top = 0;

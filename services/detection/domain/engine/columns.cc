@@ -5,6 +5,7 @@
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
 #include "common/text/text.h"
+#include "services/detection/domain/engine/case_fold.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::detection {
@@ -49,14 +50,14 @@ TextColumn::TextColumn(const event::Column& column, std::optional<Core> core)
   if (!rendered_.empty()) texts_.assign(rendered_.begin(), rendered_.end());
 
   size_t total = 0;
-  for (const auto text : texts_) total += text.size();
-  lower_bytes_ = std::make_unique_for_overwrite<char[]>(total);
-  lower_.reserve(texts_.size());
-  char* out = lower_bytes_.get();
+  for (const auto text : texts_) total += MaxFoldedSize(text.size());
+  folded_bytes_ = std::make_unique_for_overwrite<char[]>(total);
+  folded_.reserve(texts_.size());
+  char* out = folded_bytes_.get();
   for (const auto text : texts_) {
-    char* begin = out;
-    for (const char c : text) *out++ = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    lower_.emplace_back(begin, text.size());
+    char* const begin = out;
+    out = FoldCaseInto(text, out);
+    folded_.emplace_back(begin, static_cast<size_t>(out - begin));
   }
 }
 

@@ -138,7 +138,7 @@ Expression Test(std::string_view field, std::string_view value, Matcher::Placeme
   Expression expression;
   expression.type = Expression::Type::kMatch;
   expression.field = field;
-  expression.matcher = Matcher::Text(value, placement, false);
+  expression.matcher = Matcher::Text(ReadPattern(value), placement, false);
   return expression;
 }
 

@@ -40,30 +40,20 @@ std::optional<Address> ParseAddress(std::string_view text) {
 
 }  // namespace
 
-Matcher Matcher::Text(std::string_view text, Placement placement, bool cased) {
+Matcher Matcher::Text(const Pattern& pattern, Placement placement, bool cased) {
   Matcher matcher;
   matcher.cased_ = cased;
-  std::vector<uint16_t> glob;
-  if (placement == Placement::kEnd || placement == Placement::kAnywhere) glob.push_back(kStar);
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
-    if (c == '\\' && (next == '*' || next == '?' || next == '\\')) {
-      glob.push_back(static_cast<uint8_t>(text[++i]));
-    } else if (c == '*') {
-      if (glob.empty() || glob.back() != kStar) glob.push_back(kStar);
-    } else if (c == '?') {
-      glob.push_back(kOne);
-    } else {
-      glob.push_back(static_cast<uint8_t>(cased || c < 'A' || c > 'Z' ? c : c - 'A' + 'a'));
-    }
-  }
-  const bool open_end = placement == Placement::kStart || placement == Placement::kAnywhere;
-  if (open_end && (glob.empty() || glob.back() != kStar)) glob.push_back(kStar);
+  Pattern glob;
+  const auto add = [&glob](uint16_t element) {
+    if (element != kAnyText || glob.empty() || glob.back() != kAnyText) glob.push_back(element);
+  };
+  if (placement == Placement::kEnd || placement == Placement::kAnywhere) add(kAnyText);
+  for (const uint16_t element : cased ? pattern : FoldPattern(pattern)) add(element);
+  if (placement == Placement::kStart || placement == Placement::kAnywhere) add(kAnyText);
 
   // Wildcards at the ends alone need no glob.
-  const bool front = !glob.empty() && glob.front() == kStar;
-  const bool back = glob.size() > 1 && glob.back() == kStar;
+  const bool front = !glob.empty() && glob.front() == kAnyText;
+  const bool back = glob.size() > 1 && glob.back() == kAnyText;
   const size_t begin = front ? 1 : 0;
   const size_t end = glob.size() - (back ? 1 : 0);
   bool inner = false;
@@ -136,8 +126,24 @@ absl::StatusOr<Matcher> Matcher::Compare(Kind kind, std::string_view number) {
   return matcher;
 }
 
+absl::StatusOr<Matcher> Matcher::Time(TimePart part, Kind relation, std::string_view number) {
+  const auto value = ParseNumber<int64_t>(number);
+  if (!value || !IsPossible(part, *value)) {
+    return absl::InvalidArgumentError(
+        fmt::format("\"{}\" is not a number that this part of a date can be", number));
+  }
+  Matcher matcher;
+  matcher.kind_ = Kind::kTimePart;
+  matcher.text_ =
+      fmt::format("{} {} {}", static_cast<int>(part), static_cast<int>(relation), *value);
+  matcher.number_ = static_cast<double>(*value);
+  matcher.time_part_ = part;
+  matcher.relation_ = relation;
+  return matcher;
+}
+
 bool Matcher::Matches(const MatchValue& value) const {
-  const std::string_view text = cased_ ? value.text : value.lower;
+  const std::string_view text = cased_ ? value.text : value.folded;
   switch (kind_) {
     case Kind::kEquals:
       return text == text_;
@@ -161,30 +167,42 @@ bool Matcher::Matches(const MatchValue& value) const {
     case Kind::kGreater:
     case Kind::kGreaterEqual:
       return MatchesNumber(value.text);
+    case Kind::kTimePart:
+      return MatchesTime(value.text);
   }
   return false;
 }
+
+namespace {
+
+// Bytes of the begin of `value` that one element other than kAnyText takes; 0: it does not fit.
+size_t Taken(uint16_t element, std::string_view value) {
+  if (element < 256) return element == static_cast<uint8_t>(value.front()) ? 1 : 0;
+  if (element == kAnyDash) return DashSize(value);
+  size_t size = 1;
+  while (size < value.size() && (static_cast<uint8_t>(value[size]) & 0xC0U) == 0x80U) ++size;
+  return size;
+}
+
+}  // namespace
 
 bool Matcher::MatchesGlob(std::string_view value) const {
   size_t at = 0;
   size_t element = 0;
   size_t star = glob_.size();  // the last star seen
   size_t star_at = 0;          // where what follows it was tried last
-  const auto after_character = [&value](size_t from) {
-    ++from;
-    while (from < value.size() && (static_cast<uint8_t>(value[from]) & 0xC0U) == 0x80U) ++from;
-    return from;
-  };
   while (at < value.size()) {
-    if (element < glob_.size() && glob_[element] == kStar) {
+    if (element < glob_.size() && glob_[element] == kAnyText) {
       star = element++;
       star_at = at;
-    } else if (element < glob_.size() && glob_[element] == kOne) {
+      // A star at the end takes all that is left.
+      if (element == glob_.size()) return true;
+      continue;
+    }
+    const size_t taken = element < glob_.size() ? Taken(glob_[element], value.substr(at)) : 0;
+    if (taken > 0) {
       ++element;
-      at = after_character(at);
-    } else if (element < glob_.size() && glob_[element] == static_cast<uint8_t>(value[at])) {
-      ++element;
-      ++at;
+      at += taken;
     } else if (star < glob_.size()) {
       element = star + 1;
       at = ++star_at;
@@ -192,7 +210,7 @@ bool Matcher::MatchesGlob(std::string_view value) const {
       return false;
     }
   }
-  while (element < glob_.size() && glob_[element] == kStar) ++element;
+  while (element < glob_.size() && glob_[element] == kAnyText) ++element;
   return element == glob_.size();
 }
 
@@ -201,19 +219,33 @@ bool Matcher::MatchesCidr(std::string_view value) const {
   return address && low_ <= address->bytes && address->bytes <= high_;
 }
 
+namespace {
+
+bool Stands(double number, Matcher::Kind relation, double to) {
+  switch (relation) {
+    case Matcher::Kind::kLess:
+      return number < to;
+    case Matcher::Kind::kLessEqual:
+      return number <= to;
+    case Matcher::Kind::kGreater:
+      return number > to;
+    case Matcher::Kind::kGreaterEqual:
+      return number >= to;
+    default:
+      return number == to;
+  }
+}
+
+}  // namespace
+
 bool Matcher::MatchesNumber(std::string_view value) const {
   const auto number = ParseNumber<double>(value);
-  if (!number) return false;
-  switch (kind_) {
-    case Kind::kLess:
-      return *number < number_;
-    case Kind::kLessEqual:
-      return *number <= number_;
-    case Kind::kGreater:
-      return *number > number_;
-    default:
-      return *number >= number_;
-  }
+  return number && Stands(*number, kind_, number_);
+}
+
+bool Matcher::MatchesTime(std::string_view value) const {
+  const auto number = ReadTimePart(value, time_part_);
+  return number && Stands(*number, relation_, number_);
 }
 
 std::string Matcher::Key() const {
@@ -240,6 +272,7 @@ int Matcher::cost() const {
     case Kind::kLessEqual:
     case Kind::kGreater:
     case Kind::kGreaterEqual:
+    case Kind::kTimePart:
       return 6;
     case Kind::kRegex:
       return 40;

@@ -9,6 +9,9 @@
 
 #include "absl/status/statusor.h"
 
+#include "services/detection/domain/engine/pattern.h"
+#include "services/detection/domain/engine/time_part.h"
+
 namespace re2 {
 class RE2;
 }
@@ -18,7 +21,7 @@ namespace yagura::detection {
 // One distinct value of a column as the matchers see it.
 struct MatchValue {
   std::string_view text;
-  std::string_view lower;  // ASCII lower case of `text`
+  std::string_view folded;  // FoldCase(text)
 };
 
 // A test on one value: what a Sigma value with its modifiers becomes. Immutable.
@@ -35,20 +38,23 @@ class Matcher {
     kLess,
     kLessEqual,
     kGreater,
-    kGreaterEqual
+    kGreaterEqual,
+    kTimePart
   };
   // How a text sits in the value, before its own wildcards are looked at.
   enum class Placement { kWhole, kStart, kEnd, kAnywhere };
 
-  // `text` with Sigma's wildcards and escapes: `*`, `?`, `\*`, `\?`, `\\`; any other backslash is
-  // itself. Letters of ASCII match in either case unless `cased`.
-  static Matcher Text(std::string_view text, Placement placement, bool cased);
+  // Letters match in either case unless `cased`.
+  static Matcher Text(const Pattern& pattern, Placement placement, bool cased);
   // RE2 syntax, found anywhere. `flags` of "i", "m", "s". INVALID_ARGUMENT where RE2 refuses it.
   static absl::StatusOr<Matcher> Regex(std::string_view expression, std::string_view flags);
   // "10.0.0.0/8" or one address; values that are no addresses do not match.
   static absl::StatusOr<Matcher> Cidr(std::string_view block);
   // `kind` is one of the orderings; values that are no numbers do not match.
   static absl::StatusOr<Matcher> Compare(Kind kind, std::string_view number);
+  // The part of a date is `number` (kEquals) or stands to it as one of the orderings says. Values
+  // that are no dates (time_part.h) do not match. INVALID_ARGUMENT where no date can have it.
+  static absl::StatusOr<Matcher> Time(TimePart part, Kind relation, std::string_view number);
 
   bool Matches(const MatchValue& value) const;
 
@@ -59,21 +65,21 @@ class Matcher {
   int cost() const;
 
  private:
-  static constexpr uint16_t kStar = 256;
-  static constexpr uint16_t kOne = 257;
-
   bool MatchesGlob(std::string_view value) const;
   bool MatchesCidr(std::string_view value) const;
   bool MatchesNumber(std::string_view value) const;
+  bool MatchesTime(std::string_view value) const;
 
   Kind kind_ = Kind::kEquals;
   bool cased_ = false;
-  std::string text_;  // lower case unless cased; for kRegex and kCidr as written
-  std::vector<uint16_t> glob_;
+  std::string text_;  // folded unless cased; for other than texts as written
+  Pattern glob_;
   std::shared_ptr<const re2::RE2> regex_;
   std::array<uint8_t, 16> low_{};
   std::array<uint8_t, 16> high_{};
   double number_ = 0;
+  TimePart time_part_ = TimePart::kMinute;
+  Kind relation_ = Kind::kEquals;  // of a time part to the number
 };
 
 }  // namespace yagura::detection

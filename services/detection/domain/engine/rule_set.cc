@@ -22,6 +22,8 @@ int CostOf(const Expression& expression) {
       return expression.matcher.cost();
     case Expression::Type::kExists:
       return 0;
+    case Expression::Type::kFieldReference:
+      return 20;
     case Expression::Type::kKeyword:
       return 1000;
     default:
@@ -104,17 +106,29 @@ class RuleSet::Builder {
 
   static bool IsAtom(Expression::Type type) {
     return type == Expression::Type::kMatch || type == Expression::Type::kExists ||
-           type == Expression::Type::kKeyword;
+           type == Expression::Type::kKeyword || type == Expression::Type::kFieldReference;
   }
 
   uint32_t AtomNumber(const Expression& expression) {
-    const bool has_field = expression.type != Expression::Type::kKeyword;
-    const uint32_t field = has_field ? FieldNumber(expression.field) : 0;
-    const std::string key =
-        fmt::format("{} {} {}", static_cast<int>(expression.type), field, expression.matcher.Key());
+    Atom atom;
+    atom.type = expression.type;
+    std::string key = fmt::format("{} ", static_cast<int>(expression.type));
+    if (expression.type != Expression::Type::kKeyword) {
+      atom.field = FieldNumber(expression.field);
+      key += fmt::format("{} ", atom.field);
+    }
+    if (expression.type == Expression::Type::kFieldReference) {
+      atom.other = FieldNumber(expression.other_field);
+      atom.placement = expression.placement;
+      atom.cased = expression.cased;
+      key += fmt::format("{} {} {}", atom.other, static_cast<int>(atom.placement), atom.cased);
+    } else {
+      atom.matcher = expression.matcher;
+      key += atom.matcher.Key();
+    }
     const auto [found, is_new] =
         atom_numbers_.try_emplace(key, static_cast<uint32_t>(set_.atoms_.size()));
-    if (is_new) set_.atoms_.push_back({expression.type, field, expression.matcher});
+    if (is_new) set_.atoms_.push_back(std::move(atom));
     return found->second;
   }
 

@@ -54,9 +54,13 @@ class RuleSet {
     std::optional<event::Core> core;
   };
   struct Atom {
-    Expression::Type type;  // kMatch, kExists or kKeyword
+    Expression::Type type;  // kMatch, kExists, kKeyword or kFieldReference
     uint32_t field = 0;
     Matcher matcher;
+    // Of a kFieldReference:
+    uint32_t other = 0;
+    Matcher::Placement placement = Matcher::Placement::kWhole;
+    bool cased = false;
   };
   // Children are links_[first, first + count).
   struct Node {

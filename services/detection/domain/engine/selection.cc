@@ -1,97 +1,17 @@
 #include "services/detection/domain/engine/selection.h"
 
-#include <array>
-
 #include "fmt/format.h"
 #include "yaml-cpp/yaml.h"
 
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/engine/modifiers.h"
+#include "services/detection/domain/engine/pattern.h"
 
 namespace yagura::detection {
 namespace {
 
-// How many values the dashes of one `windash` value may become.
-constexpr size_t kMaxDashes = 3;
-
-// A field name with its modifiers, "CommandLine|contains|all".
-struct Key {
-  std::string field;  // empty: keywords
-  Matcher::Placement placement = Matcher::Placement::kWhole;
-  bool all = false;
-  bool cased = false;
-  bool windash = false;
-  bool regex = false;
-  std::string regex_flags;
-  bool cidr = false;
-  bool exists = false;
-  bool neq = false;
-  std::optional<Matcher::Kind> compare;
-};
-
-absl::StatusOr<Key> ParseKey(const YAML::Node& node) {
-  const std::string& text = node.Scalar();
-  const auto parts = Split(text, '|');
-  Key key;
-  key.field = parts.front();
-  int kinds = 0;  // modifiers of which there may be one alone
-  for (size_t i = 1; i < parts.size(); ++i) {
-    const std::string_view modifier = parts[i];
-    const auto place = [&key, &kinds](Matcher::Placement placement) {
-      key.placement = placement;
-      ++kinds;
-    };
-    const auto compare = [&key, &kinds](Matcher::Kind kind) {
-      key.compare = kind;
-      ++kinds;
-    };
-    if (modifier == "contains") {
-      place(Matcher::Placement::kAnywhere);
-    } else if (modifier == "startswith") {
-      place(Matcher::Placement::kStart);
-    } else if (modifier == "endswith") {
-      place(Matcher::Placement::kEnd);
-    } else if (modifier == "all") {
-      key.all = true;
-    } else if (modifier == "cased") {
-      key.cased = true;
-    } else if (modifier == "windash") {
-      key.windash = true;
-    } else if (modifier == "re") {
-      key.regex = true;
-      ++kinds;
-    } else if (key.regex && (modifier == "i" || modifier == "m" || modifier == "s")) {
-      key.regex_flags += modifier;
-    } else if (modifier == "cidr") {
-      key.cidr = true;
-      ++kinds;
-    } else if (modifier == "exists") {
-      key.exists = true;
-      ++kinds;
-    } else if (modifier == "neq") {
-      key.neq = true;
-    } else if (modifier == "lt") {
-      compare(Matcher::Kind::kLess);
-    } else if (modifier == "lte") {
-      compare(Matcher::Kind::kLessEqual);
-    } else if (modifier == "gt") {
-      compare(Matcher::Kind::kGreater);
-    } else if (modifier == "gte") {
-      compare(Matcher::Kind::kGreaterEqual);
-    } else {
-      return RefuseAt(node, fmt::format("modifier \"{}\" is not supported", modifier));
-    }
-  }
-  const bool text_only = key.cased || key.windash;
-  if (kinds > 1 || (text_only && (key.regex || key.cidr || key.exists || key.compare)) ||
-      (key.exists && (key.all || key.neq)) ||
-      (key.field.empty() && (key.exists || key.neq || key.compare || key.cidr))) {
-    return RefuseAt(node, fmt::format("modifiers of \"{}\" do not go together", text));
-  }
-  // A keyword is looked for anywhere.
-  if (key.field.empty() && kinds == 0) key.placement = Matcher::Placement::kAnywhere;
-  return key;
-}
+using Type = Modifiers::Type;
 
 Expression Negate(Expression inner) {
   Expression expression;
@@ -115,7 +35,7 @@ Expression Exists(const std::string& field) {
   return expression;
 }
 
-Expression Leaf(const Key& key, Matcher matcher) {
+Expression Leaf(const Modifiers& key, Matcher matcher) {
   Expression expression;
   expression.type = key.field.empty() ? Expression::Type::kKeyword : Expression::Type::kMatch;
   expression.field = key.field;
@@ -123,117 +43,155 @@ Expression Leaf(const Key& key, Matcher matcher) {
   return expression;
 }
 
-bool IsWord(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+// The event has no such field, or it says null: JSON's null is kept as that word.
+Expression IsNull(const Modifiers& key) {
+  std::vector<Expression> either;
+  either.push_back(Negate(Exists(key.field)));
+  either.push_back(
+      Leaf(key, Matcher::Text(ReadPattern("null"), Matcher::Placement::kWhole, /*cased=*/true)));
+  return Combine(Expression::Type::kOr, std::move(either));
 }
 
-// Every way to write the dashes of a command-line flag: "-x", "/x", and three longer dashes.
-absl::StatusOr<std::vector<std::string>> DashVariants(const std::string& text) {
-  constexpr std::array<std::string_view, 5> kDashes = {"-", "/", "\u2013", "\u2014", "\u2015"};
-  std::vector<size_t> places;
-  for (size_t i = 0; i + 1 < text.size(); ++i) {
-    const bool dash = text[i] == '-' || text[i] == '/';
-    if (dash && (i == 0 || !IsWord(text[i - 1])) && IsWord(text[i + 1])) places.push_back(i);
-  }
-  if (places.size() > kMaxDashes) return absl::InvalidArgumentError("too many dashes for windash");
-  std::vector<std::string> variants = {""};
-  size_t from = 0;
-  for (const size_t place : places) {
-    std::vector<std::string> longer;
-    for (const auto& variant : variants) {
-      for (const auto dash : kDashes) {
-        longer.push_back(fmt::format("{}{}{}", variant, text.substr(from, place - from), dash));
-      }
+absl::StatusOr<Expression> TextTest(const Modifiers& key, const std::string& text) {
+  std::vector<Pattern> patterns = {ReadPattern(text)};
+  if (key.windash) patterns.front() = WithAnyDash(patterns.front());
+  for (const Encoding encoding : key.encodings) {
+    std::vector<Pattern> encoded;
+    for (const auto& pattern : patterns) {
+      YAGURA_ASSIGN_OR_RETURN(auto some, Encode(pattern, encoding));
+      std::move(some.begin(), some.end(), std::back_inserter(encoded));
     }
-    variants = std::move(longer);
-    from = place + 1;
+    patterns = std::move(encoded);
   }
-  for (auto& variant : variants) variant += text.substr(from);
-  return variants;
-}
-
-absl::StatusOr<Expression> TextLeaf(const Key& key, const std::string& text) {
-  if (!key.windash) return Leaf(key, Matcher::Text(text, key.placement, key.cased));
-  YAGURA_ASSIGN_OR_RETURN(const auto variants, DashVariants(text));
   std::vector<Expression> any;
-  for (const auto& variant : variants) {
-    any.push_back(Leaf(key, Matcher::Text(variant, key.placement, key.cased)));
+  for (const auto& pattern : patterns) {
+    any.push_back(Leaf(key, Matcher::Text(pattern, key.placement, key.cased)));
   }
   return Combine(Expression::Type::kOr, std::move(any));
 }
 
-absl::StatusOr<Expression> ScalarTest(const Key& key, const std::string& text) {
-  if (key.regex) {
-    YAGURA_ASSIGN_OR_RETURN(Matcher matcher, Matcher::Regex(text, key.regex_flags));
-    return Leaf(key, std::move(matcher));
-  }
-  if (key.cidr) {
-    YAGURA_ASSIGN_OR_RETURN(Matcher matcher, Matcher::Cidr(text));
-    return Leaf(key, std::move(matcher));
-  }
-  if (key.compare) {
-    YAGURA_ASSIGN_OR_RETURN(Matcher matcher, Matcher::Compare(*key.compare, text));
-    return Leaf(key, std::move(matcher));
-  }
-  if (key.exists) {
-    if (text == "true" || text == "yes") return Exists(key.field);
-    if (text == "false" || text == "no") return Negate(Exists(key.field));
-    return absl::InvalidArgumentError("exists takes true or false");
-  }
-  return TextLeaf(key, text);
+// Found anywhere unless a placement says where.
+std::string PlacedRegex(const Modifiers& key, const std::string& text) {
+  if (key.placement == Matcher::Placement::kStart) return fmt::format("\\A(?:{})", text);
+  if (key.placement == Matcher::Placement::kEnd) return fmt::format("(?:{})\\z", text);
+  return text;
 }
 
-absl::StatusOr<Expression> ParseValue(const Key& key, const YAML::Node& node, int& budget) {
-  if (--budget < 0) return RefuseAt(node, "the rule has too many values");
+absl::StatusOr<Expression> ExistsTest(const Modifiers& key, const std::string& text) {
+  const std::string lower = ToLower(text);
+  if (lower == "true" || lower == "yes") return Exists(key.field);
+  if (lower == "false" || lower == "no") return Negate(Exists(key.field));
+  return absl::InvalidArgumentError("exists takes true or false");
+}
+
+absl::StatusOr<Expression> ReferenceTest(const Modifiers& key, const std::string& text) {
+  if (text.empty()) return absl::InvalidArgumentError("fieldref takes the name of a field");
+  Expression expression;
+  expression.type = Expression::Type::kFieldReference;
+  expression.field = key.field;
+  expression.other_field = text;
+  expression.placement = key.placement;
+  expression.cased = key.cased;
+  return expression;
+}
+
+absl::StatusOr<Expression> ScalarTest(const Modifiers& key, const std::string& text) {
+  absl::StatusOr<Matcher> matcher;
+  switch (key.type) {
+    case Type::kText:
+      return TextTest(key, text);
+    case Type::kExists:
+      return ExistsTest(key, text);
+    case Type::kFieldReference:
+      return ReferenceTest(key, text);
+    case Type::kRegex:
+      matcher = Matcher::Regex(PlacedRegex(key, text), key.regex_flags);
+      break;
+    case Type::kCidr:
+      matcher = Matcher::Cidr(text);
+      break;
+    case Type::kCompare:
+      matcher = Matcher::Compare(key.relation, text);
+      break;
+    case Type::kTimePart:
+      matcher = Matcher::Time(key.time_part, key.relation, text);
+      break;
+  }
+  if (!matcher.ok()) return matcher.status();
+  return Leaf(key, *std::move(matcher));
+}
+
+absl::StatusOr<Expression> ExpandedTest(const Modifiers& key, const std::string& text,
+                                        SelectionContext& context) {
+  YAGURA_ASSIGN_OR_RETURN(const auto texts, ExpandPlaceholders(text, context.placeholders));
+  std::vector<Expression> any;
+  for (const auto& one : texts) {
+    if (--context.budget < 0) return absl::InvalidArgumentError("the rule has too many values");
+    YAGURA_ASSIGN_OR_RETURN(Expression test, ScalarTest(key, one));
+    any.push_back(std::move(test));
+  }
+  return Combine(Expression::Type::kOr, std::move(any));
+}
+
+absl::StatusOr<Expression> ParseValue(const Modifiers& key, const YAML::Node& node,
+                                      SelectionContext& context) {
+  if (--context.budget < 0) return RefuseAt(node, "the rule has too many values");
   if (node.IsNull()) {
-    const bool plain = key.placement == Matcher::Placement::kWhole && !key.regex && !key.cidr &&
-                       !key.exists && !key.compare && !key.field.empty();
+    const bool plain = key.type == Type::kText && key.encodings.empty() && !key.windash &&
+                       key.placement == Matcher::Placement::kWhole && !key.field.empty();
     if (!plain) return RefuseAt(node, "null goes with no modifier and needs a field");
-    return Negate(Exists(key.field));
+    return IsNull(key);
   }
   if (!node.IsScalar()) return RefuseAt(node, "a value is neither text nor number");
-  auto test = ScalarTest(key, node.Scalar());
+  auto test =
+      key.expand ? ExpandedTest(key, node.Scalar(), context) : ScalarTest(key, node.Scalar());
   if (!test.ok()) return RefuseAt(node, Message(test.status()));
   return test;
 }
 
-absl::StatusOr<Expression> ParseValues(const Key& key, const YAML::Node& node, int& budget) {
+// Another value than those of `test`: there is no other value where there is none.
+Expression Differs(const Modifiers& key, const std::vector<std::string>& references,
+                   Expression test) {
+  std::vector<Expression> all;
+  all.push_back(Exists(key.field));
+  for (const auto& reference : references) all.push_back(Exists(reference));
+  all.push_back(Negate(std::move(test)));
+  return Combine(Expression::Type::kAnd, std::move(all));
+}
+
+absl::StatusOr<Expression> ParseValues(const Modifiers& key, const YAML::Node& node,
+                                       SelectionContext& context) {
   std::vector<Expression> values;
   if (node.IsSequence()) {
     for (const auto& item : node) {
-      YAGURA_ASSIGN_OR_RETURN(Expression value, ParseValue(key, item, budget));
+      YAGURA_ASSIGN_OR_RETURN(Expression value, ParseValue(key, item, context));
       values.push_back(std::move(value));
     }
     if (values.empty()) return RefuseAt(node, "a list without values");
   } else {
-    YAGURA_ASSIGN_OR_RETURN(Expression value, ParseValue(key, node, budget));
+    YAGURA_ASSIGN_OR_RETURN(Expression value, ParseValue(key, node, context));
     values.push_back(std::move(value));
+  }
+  std::vector<std::string> references;
+  for (const auto& value : values) {
+    if (!value.other_field.empty()) references.push_back(value.other_field);
   }
   Expression test =
       Combine(key.all ? Expression::Type::kAnd : Expression::Type::kOr, std::move(values));
-  if (!key.neq) return test;
-  std::vector<Expression> both;
-  both.push_back(Exists(key.field));
-  both.push_back(Negate(std::move(test)));
-  return Combine(Expression::Type::kAnd, std::move(both));
+  return key.neq ? Differs(key, references, std::move(test)) : test;
 }
 
-absl::StatusOr<Expression> ParseMap(const YAML::Node& node, int& budget) {
+absl::StatusOr<Expression> ParseMap(const YAML::Node& node, SelectionContext& context) {
   std::vector<Expression> all;
   for (const auto& entry : node) {
     if (!entry.first.IsScalar()) return RefuseAt(entry.first, "a field name is not text");
-    YAGURA_ASSIGN_OR_RETURN(const Key key, ParseKey(entry.first));
-    YAGURA_ASSIGN_OR_RETURN(Expression values, ParseValues(key, entry.second, budget));
+    const auto key = ParseModifiers(entry.first.Scalar());
+    if (!key.ok()) return RefuseAt(entry.first, Message(key.status()));
+    YAGURA_ASSIGN_OR_RETURN(Expression values, ParseValues(*key, entry.second, context));
     all.push_back(std::move(values));
   }
   if (all.empty()) return RefuseAt(node, "a selection without fields");
   return Combine(Expression::Type::kAnd, std::move(all));
-}
-
-Key KeywordKey() {
-  Key key;
-  key.placement = Matcher::Placement::kAnywhere;
-  return key;
 }
 
 }  // namespace
@@ -245,13 +203,14 @@ absl::Status RefuseAt(const YAML::Node& node, std::string_view reason) {
                    {{"line", fmt::format("{}", line)}});
 }
 
-absl::StatusOr<Expression> ParseSelection(const YAML::Node& node, int& budget) {
-  if (node.IsMap()) return ParseMap(node, budget);
-  if (node.IsScalar()) return ParseValue(KeywordKey(), node, budget);
+absl::StatusOr<Expression> ParseSelection(const YAML::Node& node, SelectionContext& context) {
+  if (node.IsMap()) return ParseMap(node, context);
+  const Modifiers keyword = KeywordModifiers();
+  if (node.IsScalar()) return ParseValue(keyword, node, context);
   if (!node.IsSequence() || node.size() == 0) return RefuseAt(node, "an empty selection");
   std::vector<Expression> any;
   for (const auto& item : node) {
-    auto one = item.IsMap() ? ParseMap(item, budget) : ParseValue(KeywordKey(), item, budget);
+    auto one = item.IsMap() ? ParseMap(item, context) : ParseValue(keyword, item, context);
     if (!one.ok()) return one.status();
     any.push_back(std::move(*one));
   }

@@ -13,8 +13,13 @@ namespace yagura::detection {
 // An error about a place in a rule's text (RULE_REFUSED, metadata "line"). `node` may be undefined.
 absl::Status RefuseAt(const YAML::Node& node, std::string_view reason);
 
-// One entry of `detection`: a map of fields, a list of such maps, or keywords. `budget` bounds the
-// number of values over the whole rule.
-absl::StatusOr<Expression> ParseSelection(const YAML::Node& node, int& budget);
+// What the selections of one text share.
+struct SelectionContext {
+  const Placeholders& placeholders;
+  int budget;  // how many values there may be yet
+};
+
+// One entry of `detection`: a map of fields, a list of such maps, or keywords.
+absl::StatusOr<Expression> ParseSelection(const YAML::Node& node, SelectionContext& context);
 
 }  // namespace yagura::detection

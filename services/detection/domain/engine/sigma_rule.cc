@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 
 #include "fmt/format.h"
@@ -146,10 +147,14 @@ void CollectFields(const Expression& expression, std::vector<std::string>& field
       std::find(fields.begin(), fields.end(), expression.field) == fields.end()) {
     fields.push_back(expression.field);
   }
+  if (!expression.other_field.empty() &&
+      std::find(fields.begin(), fields.end(), expression.other_field) == fields.end()) {
+    fields.push_back(expression.other_field);
+  }
   for (const auto& child : expression.children) CollectFields(child, fields);
 }
 
-absl::StatusOr<SingleRule> ParseSingle(const YAML::Node& document, int& budget) {
+absl::StatusOr<SingleRule> ParseSingle(const YAML::Node& document, SelectionContext& context) {
   SingleRule rule;
   YAGURA_ASSIGN_OR_RETURN(rule.info, ParseInfo(document));
   YAGURA_ASSIGN_OR_RETURN(rule.logsource, ParseLogsource(document));
@@ -169,7 +174,7 @@ absl::StatusOr<SingleRule> ParseSingle(const YAML::Node& document, int& budget) 
     if (name == "timeframe") {
       return RefuseAt(entry.first, "timeframe is not supported; use a correlation");
     }
-    YAGURA_ASSIGN_OR_RETURN(Expression selection, ParseSelection(entry.second, budget));
+    YAGURA_ASSIGN_OR_RETURN(Expression selection, ParseSelection(entry.second, context));
     selections.emplace_back(name, std::move(selection));
   }
   YAGURA_ASSIGN_OR_RETURN(rule.condition, ParseConditions(detection, selections));
@@ -249,14 +254,45 @@ absl::StatusOr<Correlation> ParseCorrelation(const YAML::Node& document,
   return correlation;
 }
 
-absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documents) {
+// YAML forbids a key that stands twice; its reader here would see one of them alone.
+Status RefuseRepeatedKeys(const YAML::Node& map) {
+  std::set<std::string> seen;
+  for (const auto& entry : map) {
+    if (entry.first.IsScalar() && !seen.insert(entry.first.Scalar()).second) {
+      return RefuseAt(entry.first, fmt::format("\"{}\" stands twice", entry.first.Scalar()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// What says of itself that it is not to be used as it is.
+Status RefuseUnusable(const YAML::Node& document) {
+  YAGURA_RETURN_IF_ERROR(RefuseRepeatedKeys(document));
+  const YAML::Node detection = document["detection"];
+  if (detection.IsDefined() && detection.IsMap()) {
+    YAGURA_RETURN_IF_ERROR(RefuseRepeatedKeys(detection));
+  }
+  YAGURA_ASSIGN_OR_RETURN(const std::string taxonomy, OptionalText(document, "taxonomy", 128));
+  if (!taxonomy.empty() && taxonomy != "sigma") {
+    return RefuseAt(document["taxonomy"], fmt::format("taxonomy \"{}\" is not known", taxonomy));
+  }
+  YAGURA_ASSIGN_OR_RETURN(const std::string status, OptionalText(document, "status", 128));
+  if (status == "unsupported") {
+    return RefuseAt(document["status"], "the rule says of itself that it is unsupported");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documents,
+                                          const Placeholders& placeholders) {
   ParsedRule parsed;
-  int budget = kMaxValues;
+  SelectionContext context{placeholders, kMaxValues};
   YAML::Node correlation;
   bool has_correlation = false;
   for (const auto& document : documents) {
     if (document.IsNull()) continue;
     if (!document.IsMap()) return RefuseAt(document, "not a Sigma rule");
+    YAGURA_RETURN_IF_ERROR(RefuseUnusable(document));
     if (document["action"].IsDefined()) {
       return RefuseAt(document["action"], "\"action\" documents are not supported");
     }
@@ -266,7 +302,7 @@ absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documen
       has_correlation = true;
       continue;
     }
-    YAGURA_ASSIGN_OR_RETURN(SingleRule rule, ParseSingle(document, budget));
+    YAGURA_ASSIGN_OR_RETURN(SingleRule rule, ParseSingle(document, context));
     parsed.rules.push_back(std::move(rule));
   }
   if (parsed.rules.empty()) return RefuseAt(YAML::Node(), "no rule in the text");
@@ -323,7 +359,7 @@ bool HasTooManyDocuments(const std::string& text) {
 
 }  // namespace
 
-absl::StatusOr<ParsedRule> ParseSigma(std::string_view text) {
+absl::StatusOr<ParsedRule> ParseSigma(std::string_view text, const Placeholders& placeholders) {
   if (text.size() > kMaxRuleText) {
     return RefuseAt(YAML::Node(), fmt::format("longer than {} bytes", kMaxRuleText));
   }
@@ -334,7 +370,7 @@ absl::StatusOr<ParsedRule> ParseSigma(std::string_view text) {
     const std::string whole(text);
     if (HasTooManyDocuments(whole)) return RefuseAt(YAML::Node(), "too many documents");
     const auto documents = YAML::LoadAll(whole);
-    YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents));
+    YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents, placeholders));
     parsed.version = VersionOf(text);
     return parsed;
   } catch (const YAML::Exception& error) {

@@ -21,14 +21,19 @@ struct Expression {
     kAnd,
     kOr,
     kNot,
-    kMatch,    // some value of `field` passes `matcher`
-    kExists,   // the event has `field`
-    kKeyword,  // the raw line or any field's value passes `matcher`
+    kMatch,           // some value of `field` passes `matcher`
+    kExists,          // the event has `field`
+    kKeyword,         // the raw line or any field's value passes `matcher`
+    kFieldReference,  // a value of `field` is, or has at `placement`, one of `other_field`
   };
   Type type = Type::kAnd;
   std::vector<Expression> children;
   std::string field;
   Matcher matcher;
+  // Of a kFieldReference:
+  std::string other_field;
+  Matcher::Placement placement = Matcher::Placement::kWhole;
+  bool cased = false;
 };
 
 struct Logsource {
@@ -75,11 +80,13 @@ struct ParsedRule {
   const RuleInfo& info() const { return correlation ? correlation->info : rules.front().info; }
 };
 
-inline constexpr size_t kMaxRuleText = 256 * 1024;
+inline constexpr size_t kMaxRuleText = 512 * 1024;
 inline constexpr uint64_t kMaxThreshold = 10'000;
 
 // INVALID_ARGUMENT (RULE_REFUSED; metadata "line", from 1, 0 where it is about no line): nothing of
 // a rule is ever ignored that would change what it matches. Bounded in size and depth.
-absl::StatusOr<ParsedRule> ParseSigma(std::string_view text);
+// docs/sigma.md says point by point what is taken and what is refused. `placeholders` are for
+// `expand`.
+absl::StatusOr<ParsedRule> ParseSigma(std::string_view text, const Placeholders& placeholders = {});
 
 }  // namespace yagura::detection

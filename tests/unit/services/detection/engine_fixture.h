@@ -52,8 +52,9 @@ inline std::string RuleWith(std::string_view detection) {
 
 // Rows that the only rule of the text matches.
 inline std::vector<uint32_t> RowsOf(const std::string& text,
-                                    const std::vector<event::v1::Event>& events) {
-  auto parsed = ParseSigma(text);
+                                    const std::vector<event::v1::Event>& events,
+                                    const Placeholders& placeholders = {}) {
+  auto parsed = ParseSigma(text, placeholders);
   EXPECT_TRUE(parsed.ok()) << parsed.status() << "\n" << text;
   if (!parsed.ok()) return {9999};
   BatchMatcher matcher(

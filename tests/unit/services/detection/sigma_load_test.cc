@@ -46,9 +46,8 @@ TEST(SigmaLoad, ReadsWhatAFindingTells) {
 }
 
 TEST(SigmaLoad, NeverIgnoresWhatItDoesNotKnow) {
-  EXPECT_EQ(RefusalOf("  s:\n    a|base64offset|contains: x\n  condition: s"),
-            "line 7: modifier \"base64offset\" is not supported");
-  EXPECT_THAT(RefusalOf("  s:\n    a|fieldref: b\n  condition: s"), HasSubstr("fieldref"));
+  EXPECT_EQ(RefusalOf("  s:\n    a|sounds_like: x\n  condition: s"),
+            "line 7: modifier \"sounds_like\" is not known");
   EXPECT_THAT(RefusalOf("  s:\n    a|re: '(?<!x)y'\n  condition: s"),
               HasSubstr("line 7: not a regular expression that RE2 takes"));
   EXPECT_THAT(RefusalOf("  s:\n    a|cidr: 10.0.0.0/40\n  condition: s"), HasSubstr("CIDR"));
@@ -66,6 +65,61 @@ TEST(SigmaLoad, NeverIgnoresWhatItDoesNotKnow) {
   EXPECT_THAT(RefusalOf("  s: {}\n  condition: s"), HasSubstr("without fields"));
   EXPECT_THAT(RefusalOf("  s:\n    a: {b: c}\n  condition: s"), HasSubstr("neither text"));
   EXPECT_THAT(RefusalOf("  s:\n    a: 1"), HasSubstr("condition is missing"));
+}
+
+struct RefusedCase {
+  std::string name;
+  std::string detection;
+  std::string reason;
+};
+class SigmaRefuses : public ::testing::TestWithParam<RefusedCase> {};
+
+TEST_P(SigmaRefuses, WithLineAndReason) {
+  EXPECT_EQ(RefusalOf(GetParam().detection + "\n  condition: s"), GetParam().reason);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Points, SigmaRefuses,
+    ::testing::Values(
+        RefusedCase{"PlaceholderWithoutValue", "  s:\n    a|expand: '%Servers%'",
+                    "line 7: placeholder %Servers% has no value"},
+        RefusedCase{"PlaceholderWithHyphens", "  s:\n    a|expand: '%DC-NAME%'",
+                    "line 7: placeholder %DC-NAME% has no value"},
+        RefusedCase{"ExpandWithoutPlaceholder", "  s:\n    a|expand: '%DC NAME%'",
+                    "line 7: expand: there is no placeholder in the value"},
+        RefusedCase{"Base64OfWildcards", "  s:\n    a|base64: 'x*'",
+                    "line 7: a text with wildcards has no Base64 form"},
+        RefusedCase{"Base64OffsetOfTooLittle", "  s:\n    a|base64offset|contains: x",
+                    "line 7: too short: nothing of it is fixed at every offset"},
+        RefusedCase{"Utf16OfOneCharacter", "  s:\n    a|wide: 'x?'",
+                    "line 7: \"?\" has no UTF-16 form"},
+        RefusedCase{"EncodingAfterContains", "  s:\n    a|contains|base64: abc",
+                    "line 7: modifiers of \"a|contains|base64\" do not go together"},
+        RefusedCase{"TwoPlacements", "  s:\n    a|startswith|endswith: x",
+                    "line 7: modifiers of \"a|startswith|endswith\" do not go together"},
+        RefusedCase{"CasedNumbers", "  s:\n    a|gt|cased: 5",
+                    "line 7: modifiers of \"a|gt|cased\" do not go together"},
+        RefusedCase{"WindashOfRegex", "  s:\n    a|re|windash: x",
+                    "line 7: modifiers of \"a|re|windash\" do not go together"},
+        RefusedCase{"KeywordThatExists", "  s:\n    '|exists': true",
+                    "line 7: modifiers of \"|exists\" do not go together"},
+        RefusedCase{"FlagWithoutRegex", "  s:\n    a|i: x",
+                    "line 7: modifier \"i\" is not after re"},
+        RefusedCase{"ModifierTwice", "  s:\n    a|all|all: [x, y]",
+                    "line 7: modifier \"all\" stands twice"},
+        RefusedCase{"HourThatNoDayHas", "  s:\n    a|hour: 24",
+                    "line 7: \"24\" is not a number that this part of a date can be"},
+        RefusedCase{"NullContained", "  s:\n    a|contains: null",
+                    "line 7: null goes with no modifier and needs a field"},
+        RefusedCase{"KeyTwice", "  s:\n    a: 1\n  s:\n    b: 1", "line 8: \"s\" stands twice"}),
+    [](const auto& point) { return point.param.name; });
+
+TEST(SigmaLoad, RefusesWhatSaysThatItIsNotToBeUsed) {
+  const std::string rule = RuleWith("  s:\n    a: 1\n  condition: s");
+  EXPECT_EQ(Refusal(rule + "taxonomy: acme\n"), "line 10: taxonomy \"acme\" is not known");
+  EXPECT_EQ(Refusal(rule + "status: unsupported\n"),
+            "line 10: the rule says of itself that it is unsupported");
+  EXPECT_TRUE(ParseSigma(rule + "taxonomy: sigma\nstatus: test\n").ok());
 }
 
 TEST(SigmaLoad, RefusesBytesThatAreNoText) {
