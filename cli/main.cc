@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddDemoCommand(program);
   yagura::cli::AddSendCommand(program);
   yagura::cli::AddParseCommand(program);
+  yagura::cli::AddDetectCommand(program);
   yagura::cli::AddEventCommands(program);
   yagura::cli::AddDetectionCommands(program);
   yagura::cli::AddNotificationCommands(program);

@@ -174,6 +174,7 @@ void AddDirectoryCommands(Program& program);  // tenant, site, user, key, asset,
 void AddAuditCommands(Program& program);
 void AddSendCommand(Program& program);
 void AddParseCommand(Program& program);
+void AddDetectCommand(Program& program);
 void AddUpCommand(Program& program);  // up, down
 void AddDemoCommand(Program& program);
 

@@ -126,6 +126,7 @@ absl::Status Parse(const Program& program, const ParseOptions& options) {
   }
   progress.Clear();
   Write(renderer.Finish());
+  YAGURA_RETURN_IF_ERROR(lines.status());
   // Apart from what a script reads.
   const bool table = program.format() == Format::kTable;
   (table ? std::cout : std::cerr) << "\n" << summary.Text() << progress.Summary() << std::endl;
@@ -138,7 +139,7 @@ void AddParseCommand(Program& program) {
   auto options = std::make_shared<ParseOptions>();
   CLI::App& command = *program.app().add_subcommand(
       "parse", "What lines of files become, read here as the suite reads them");
-  command.add_option("files", options->files, "Files of lines; - is standard input")
+  command.add_option("files", options->files, "Files of lines, packed (.zst) or not; - is standard input")
       ->capture_default_str();
   command.add_option("--parser", options->parser,
                      "Read every line with this parser instead of recognising its format");

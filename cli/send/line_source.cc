@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "cli/send/zstd_stream.h"
 #include "fmt/format.h"
 
 #include "common/status/status.h"
@@ -11,6 +12,8 @@ namespace yagura::cli {
 namespace {
 
 constexpr size_t kMaxLine = 1 << 20;
+
+bool IsPacked(std::string_view name) { return name.ends_with(".zst"); }
 
 }  // namespace
 
@@ -28,8 +31,9 @@ absl::StatusOr<LineSource> LineSource::Open(std::vector<std::string> files, int 
       return MakeError(absl::StatusCode::kNotFound, "FILE_UNREADABLE",
                        fmt::format("cannot read {}", file));
     }
-    const auto size = std::filesystem::file_size(file, error);
-    if (error) known = false;
+    const uint64_t size =
+        IsPacked(file) ? ZstdTextSize(file) : std::filesystem::file_size(file, error);
+    if (error || (IsPacked(file) && size == 0)) known = false;
     source.total_bytes_ += error ? 0 : size * static_cast<uint64_t>(repeat);
   }
   if (!known) source.total_bytes_ = 0;
@@ -46,8 +50,9 @@ bool LineSource::OpenNext() {
   if (name == "-") {
     in_ = &std::cin;
   } else {
-    stream_ = std::ifstream(name, std::ios::binary);
-    in_ = &stream_;
+    stream_ =
+        IsPacked(name) ? OpenZstd(name) : std::make_unique<std::ifstream>(name, std::ios::binary);
+    in_ = stream_.get();
   }
   return true;
 }
@@ -60,6 +65,11 @@ bool LineSource::Next(std::string& line) {
       if (line.empty()) continue;
       if (line.size() > kMaxLine) line.resize(kMaxLine);
       return true;
+    }
+    if (in_->bad() && file_ > 0 && IsPacked(files_[file_ - 1])) {
+      status_ = MakeError(absl::StatusCode::kDataLoss, "FILE_DAMAGED",
+                          fmt::format("{} is not zstd, or damaged", files_[file_ - 1]));
+      round_ = repeat_;
     }
     in_ = nullptr;
   }

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <istream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,14 +10,18 @@
 
 namespace yagura::cli {
 
-// The lines of files, one file after the other, the whole as often as asked.
+// The lines of files, one file after the other, the whole as often as asked. Files whose names end
+// in ".zst" are unpacked.
 class LineSource {
  public:
   // "-" is standard input, which cannot be repeated. NOT_FOUND where a file cannot be read.
   static absl::StatusOr<LineSource> Open(std::vector<std::string> files, int repeat);
   // The next line without its line end; false at the end. Lines of more than 1 MiB are cut.
   bool Next(std::string& line);
-  // Bytes that there are to read, 0 where not known (standard input).
+  // After the end: DATA_LOSS where a packed file is damaged; what came before it has been given.
+  const absl::Status& status() const { return status_; }
+  // Bytes that there are to read (of packed files: once unpacked), 0 where not known (standard
+  // input).
   uint64_t total_bytes() const { return total_bytes_; }
 
  private:
@@ -29,7 +34,8 @@ class LineSource {
   uint64_t total_bytes_ = 0;
   size_t file_ = 0;
   int round_ = 0;
-  std::ifstream stream_;
+  std::unique_ptr<std::istream> stream_;
+  absl::Status status_;
   std::istream* in_ = nullptr;
 };
 

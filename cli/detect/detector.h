@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/event/batch_codec.h"
+#include "services/detection/domain/engine/batch_matcher.h"
+#include "services/detection/domain/windows.h"
+
+namespace yagura::cli {
+
+// Rules of folders and files.
+struct LoadedRules {
+  std::shared_ptr<const detection::RuleSet> set;
+  std::vector<std::string> refused;  // "path: line 3: reason"
+};
+// Reads every .yml and .yaml of the folders, in order of their paths. NOT_FOUND for a path that is
+// not there or where no rule is to be found.
+absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths);
+
+// What the service detection does, in one thread and in memory: batches, matches, windows,
+// findings.
+class Detector {
+ public:
+  Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now);
+
+  // The event may go away afterwards.
+  absl::Status Add(const event::EventView& event);
+  // Matches what is left. Findings, the earliest first; once.
+  absl::StatusOr<std::vector<detection::v1::Finding>> Finish();
+
+  uint64_t events() const { return events_; }
+  // Rule ids and how many events they matched; a correlation counts under the rules that it counts.
+  const std::map<std::string, uint64_t>& matches() const { return matches_; }
+  // The title of a rule by its id.
+  const std::map<std::string, std::string>& titles() const { return titles_; }
+
+ private:
+  event::BatchHeader NextHeader();
+  absl::Status Flush();
+
+  const TimePoint now_;
+  detection::BatchMatcher matcher_;
+  detection::Windows windows_;
+  uint64_t batches_ = 0;
+  event::BatchBuilder builder_;
+  uint64_t events_ = 0;
+  std::map<std::string, uint64_t> matches_;
+  std::map<std::string, std::string> titles_;
+  std::map<std::string, detection::v1::Finding> findings_;
+};
+
+}  // namespace yagura::cli
