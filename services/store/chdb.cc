@@ -1,7 +1,10 @@
 #include "services/store/chdb.h"
 
 #include <dlfcn.h>
+#include <pwd.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "fmt/format.h"
@@ -15,6 +18,16 @@ namespace {
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? std::string() : std::string(value);
+}
+
+// A service that systemd starts without User= has no HOME.
+std::filesystem::path HomeFolder() {
+  if (std::string home = Environment("HOME"); !home.empty()) return home;
+  std::array<char, 16 * 1024> buffer{};
+  passwd entry{};
+  passwd* found = nullptr;
+  if (getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) != 0) return {};
+  return found == nullptr || found->pw_dir == nullptr ? "" : found->pw_dir;
 }
 
 // Finds one function after another and remembers the first that is missing.
@@ -72,8 +85,10 @@ std::vector<std::filesystem::path> LibraryPlaces(const std::string& flag) {
   if (const std::string named = Environment("YAGURA_LIBCHDB"); !named.empty()) return {named};
   std::vector<std::filesystem::path> places;
   std::filesystem::path cache = Environment("XDG_CACHE_HOME");
-  if (cache.empty()) cache = std::filesystem::path(Environment("HOME")) / ".cache";
-  places.push_back(cache / "yagura" / "chdb" / kLibraryVersion / "libchdb.so");
+  if (const auto home = HomeFolder(); cache.empty() && !home.empty()) cache = home / ".cache";
+  if (!cache.empty()) {
+    places.push_back(cache / "yagura" / "chdb" / kLibraryVersion / "libchdb.so");
+  }
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   if (!error) places.push_back(self.parent_path() / "libchdb.so");
