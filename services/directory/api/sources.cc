@@ -13,17 +13,20 @@ using rpc::Call;
 // customers alone can claim what their own credentials push, and nothing else: a serial number or a
 // network that belongs to another customer would take that customer's logs.
 absl::Status CheckClaim(const Call& call, const v1::Source& source) {
-  const std::string& credential = source.match().credential();
-  const std::string_view tenant = *store::TenantOf(source.name());
-  const auto owner = store::TenantOf(credential);
-  if (owner && *owner != tenant && *owner != kProvider) {
-    return InvalidField("source.match.credential", "must be one of the tenant or of the provider");
-  }
+  const auto owner = store::TenantOf(source.match().credential());
   if (call.principal().TenantsFor("directory.sources.create").all) return absl::OkStatus();
-  if (owner && *owner == tenant) return absl::OkStatus();
+  if (owner && *owner == *store::TenantOf(source.name())) return absl::OkStatus();
   return MakeError(absl::StatusCode::kPermissionDenied, "CLAIM_OF_SHARED_LINES",
                    "a source that takes other lines than those pushed with a credential of its "
                    "tenant can only be set by staff of all tenants");
+}
+
+absl::Status CheckCredential(const v1::Source& source) {
+  const auto owner = store::TenantOf(source.match().credential());
+  if (!owner || *owner == *store::TenantOf(source.name()) || *owner == kProvider) {
+    return absl::OkStatus();
+  }
+  return InvalidField("source.match.credential", "must be one of the tenant or of the provider");
 }
 
 // Two customers cannot have the same lines. Seen through the projection: of two that are made
@@ -47,10 +50,21 @@ absl::Status CheckOtherTenants(const Parts& parts, const v1::Source& source) {
   return absl::OkStatus();
 }
 
-absl::Status Check(const Parts& parts, const Call& call, v1::Source& source) {
-  YAGURA_RETURN_IF_ERROR(Normalize(source));
+// What it takes of the shared lines changes from `before`; null: from nothing.
+absl::Status CheckLines(const Parts& parts, const Call& call, const v1::Source* before,
+                        const v1::Source& source) {
+  if (before != nullptr) {
+    const bool same = before->disabled() == source.disabled() &&
+                      before->match().SerializeAsString() == source.match().SerializeAsString();
+    if (same) return absl::OkStatus();
+    YAGURA_RETURN_IF_ERROR(CheckClaim(call, *before));
+  }
+  YAGURA_RETURN_IF_ERROR(CheckCredential(source));
   YAGURA_RETURN_IF_ERROR(CheckClaim(call, source));
-  YAGURA_RETURN_IF_ERROR(CheckOtherTenants(parts, source));
+  return CheckOtherTenants(parts, source);
+}
+
+absl::Status CheckSite(const Parts& parts, const v1::Source& source) {
   return parts.store->CheckSites(*store::TenantOf(source.name()), SitesOf(source), "site");
 }
 
@@ -59,7 +73,9 @@ absl::StatusOr<v1::Source> CreateSource(Parts& parts, const Call& call,
   v1::Source source = request.source();
   YAGURA_ASSIGN_OR_RETURN(*source.mutable_name(), NewName(request.parent(), "sources",
                                                           request.source_id(), "source_id", true));
-  YAGURA_RETURN_IF_ERROR(Check(parts, call, source));
+  YAGURA_RETURN_IF_ERROR(Normalize(source));
+  YAGURA_RETURN_IF_ERROR(CheckLines(parts, call, nullptr, source));
+  YAGURA_RETURN_IF_ERROR(CheckSite(parts, source));
   return parts.store->sources.store.Create(call.write_context(), std::move(source));
 }
 
@@ -75,13 +91,22 @@ absl::StatusOr<v1::ListSourcesResponse> ListSources(Parts& parts, const Call& ca
 
 absl::StatusOr<v1::Source> UpdateSource(Parts& parts, const Call& call,
                                         const v1::UpdateSourceRequest& request) {
-  return UpdateMasked<v1::Source>(call, parts.store->sources.store, request.source(),
-                                  request.update_mask(), {},
-                                  [&](v1::Source& source) { return Check(parts, call, source); });
+  const v1::Source& change = request.source();
+  return parts.store->sources.store.Mutate(
+      call.write_context(), change.name(), [&](v1::Source& source) -> absl::Status {
+        const v1::Source before = source;
+        YAGURA_RETURN_IF_ERROR(CheckEtag(change.etag(), source));
+        YAGURA_RETURN_IF_ERROR(ApplyMask(change, request.update_mask(), {}, source));
+        YAGURA_RETURN_IF_ERROR(Normalize(source));
+        YAGURA_RETURN_IF_ERROR(CheckLines(parts, call, &before, source));
+        return CheckSite(parts, source);
+      });
 }
 
 absl::StatusOr<v1::DeleteSourceResponse> DeleteSource(Parts& parts, const Call& call,
                                                       const v1::DeleteSourceRequest& request) {
+  const auto source = parts.store->sources.store.Get(request.name());
+  if (source.ok()) YAGURA_RETURN_IF_ERROR(CheckClaim(call, *source));
   YAGURA_RETURN_IF_ERROR(
       parts.store->sources.store.Delete(call.write_context(), request.name(), request.etag()));
   return v1::DeleteSourceResponse();

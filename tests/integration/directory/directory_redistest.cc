@@ -241,6 +241,39 @@ TEST_F(DirectoryTest, OneCustomerCannotTakeTheLinesOfAnother) {
   EXPECT_THAT(CallAs(engineer, &Stub::CreateSource, request), IsOk());
 }
 
+TEST_F(DirectoryTest, WhatStaffClaimedForACustomerStaysClaimed) {
+  AddTenant("acme");
+  v1::CreateSourceRequest request;
+  request.set_parent("tenants/acme");
+  request.set_source_id("fw");
+  request.mutable_source()->mutable_match()->set_device_serial("FGT60FTK00000001");
+  ASSERT_THAT(Call(&Stub::CreateSource, request), IsOk());
+
+  const std::string engineer = AddUser("acme", "tanaka", "engineer");
+  const auto change = [&](const std::string& path) {
+    v1::UpdateSourceRequest update;
+    update.mutable_source()->set_name("tenants/acme/sources/fw");
+    update.mutable_source()->set_time_zone("Asia/Tokyo");
+    update.mutable_source()->set_disabled(true);
+    update.mutable_source()->mutable_match()->set_credential("tenants/acme/apiKeys/relay");
+    update.mutable_update_mask()->add_paths(path);
+    return CallAs(engineer, &Stub::UpdateSource, update);
+  };
+  const auto not_theirs = StatusIs(StatusCode::kPermissionDenied, "CLAIM_OF_SHARED_LINES");
+  EXPECT_THAT(change("time_zone"), IsOk());
+  EXPECT_THAT(change("disabled"), not_theirs);
+  EXPECT_THAT(change("match"), not_theirs);
+  v1::DeleteSourceRequest remove;
+  remove.set_name("tenants/acme/sources/fw");
+  EXPECT_THAT(CallAs(engineer, &Stub::DeleteSource, remove), not_theirs);
+  EXPECT_THAT(Call(&Stub::DeleteSource, remove), IsOk());
+
+  request.mutable_source()->mutable_match()->set_credential("tenants/acme/apiKeys/relay");
+  ASSERT_THAT(CallAs(engineer, &Stub::CreateSource, request), IsOk());
+  EXPECT_THAT(change("disabled"), IsOk());
+  EXPECT_THAT(CallAs(engineer, &Stub::DeleteSource, remove), IsOk());
+}
+
 TEST_F(DirectoryTest, StaffCannotGiveTheSameLinesToTwoCustomers) {
   AddTenant("acme");
   AddTenant("beta");
