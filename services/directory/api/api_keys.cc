@@ -17,8 +17,18 @@ absl::Status CheckMayChange(const Call& call, const v1::ApiKey& key) {
   return CheckCallerHolds(call.principal(), key.roles(), *store::TenantOf(key.name()));
 }
 
-// A secret for a new key; empty where it has one, which has been shown and is not known any more.
+bool IsOf(const internal::v1::ApiKeyHash& hash, const v1::ApiKey& key) {
+  return !hash.has_key_create_time() ||
+         FromProto(hash.key_create_time()) == FromProto(key.create_time());
+}
+
+// A secret for a new key; empty where it has one, which has been shown and is not known any more,
+// and where the key is gone: a late repeat speaks of one that may have a successor by now.
 absl::StatusOr<std::string> GiveSecret(Parts& parts, const Call& call, const v1::ApiKey& key) {
+  const auto current = parts.store->api_keys.store.Get(key.name());
+  if (current.status().code() == absl::StatusCode::kNotFound) return std::string();
+  YAGURA_RETURN_IF_ERROR(current.status());
+  if (FromProto(current->create_time()) != FromProto(key.create_time())) return std::string();
   const std::string secret = NewKeySecret(call.tenant(), store::LastId(key.name()));
   internal::v1::ApiKeyHash hash;
   hash.set_name(key.name());
@@ -31,9 +41,9 @@ absl::StatusOr<std::string> GiveSecret(Parts& parts, const Call& call, const v1:
   auto written = parts.store->key_hashes.Create(context, hash);
   if (written.status().code() == absl::StatusCode::kAlreadyExists) {
     YAGURA_ASSIGN_OR_RETURN(const auto known, parts.store->key_hashes.Get(key.name()));
-    const bool own = !known.has_key_create_time() ||
-                     FromProto(known.key_create_time()) == FromProto(key.create_time());
-    if (own) return std::string();
+    const bool older = known.has_key_create_time() &&
+                       FromProto(known.key_create_time()) < FromProto(key.create_time());
+    if (!older) return std::string();
     // Left by a key of the same name that is gone.
     hash.set_etag(known.etag());
     written = parts.store->key_hashes.Update(context, hash);
@@ -71,12 +81,13 @@ absl::StatusOr<v1::ApiKey> UpdateApiKey(Parts& parts, const Call& call,
   YAGURA_ASSIGN_OR_RETURN(const v1::ApiKey before,
                           parts.store->api_keys.store.Get(request.api_key().name()));
   YAGURA_RETURN_IF_ERROR(CheckMayChange(call, before));
-  auto changed =
-      UpdateMasked<v1::ApiKey>(call, parts.store->api_keys.store, request.api_key(),
-                               request.update_mask(), {}, [&call](v1::ApiKey& key) -> absl::Status {
-                                 YAGURA_RETURN_IF_ERROR(Normalize(key));
-                                 return CheckMayChange(call, key);
-                               });
+  auto changed = UpdateMasked<v1::ApiKey>(
+      call, parts.store->api_keys.store, request.api_key(), request.update_mask(), {},
+      [&](v1::ApiKey& key) -> absl::Status {
+        YAGURA_RETURN_IF_ERROR(Normalize(key));
+        YAGURA_RETURN_IF_ERROR(CheckMayChange(call, key));
+        return key.disabled() ? EndTokens(parts, key.name()) : absl::OkStatus();
+      });
   if (changed.ok() && changed->disabled()) {
     YAGURA_RETURN_IF_ERROR(EndTokens(parts, changed->name()));
   }
@@ -102,19 +113,21 @@ absl::StatusOr<v1::RotateApiKeyResponse> RotateApiKey(Parts& parts, const Call& 
   const std::string secret = NewKeySecret(call.tenant(), store::LastId(key.name()));
   const std::string new_hash = HashKeySecret(secret);
   YAGURA_ASSIGN_OR_RETURN(
-      const auto hash, parts.store->key_hashes.Mutate(
-                           call.write_context(), key.name(), [&](internal::v1::ApiKeyHash& stored) {
-                             stored.clear_previous_hash();
-                             stored.clear_previous_expire_time();
-                             if (grace > grace.zero()) {
-                               stored.set_previous_hash(stored.hash());
-                               *stored.mutable_previous_expire_time() =
-                                   ToProto(parts.clock->Now() + grace);
-                             }
-                             stored.set_hash(new_hash);
-                             *stored.mutable_key_create_time() = key.create_time();
-                             return absl::OkStatus();
-                           }));
+      const auto hash,
+      parts.store->key_hashes.Mutate(
+          call.write_context(), key.name(), [&](internal::v1::ApiKeyHash& stored) -> absl::Status {
+            stored.clear_previous_hash();
+            stored.clear_previous_expire_time();
+            if (grace == grace.zero()) {
+              YAGURA_RETURN_IF_ERROR(EndTokens(parts, key.name()));
+            } else if (IsOf(stored, key)) {
+              stored.set_previous_hash(stored.hash());
+              *stored.mutable_previous_expire_time() = ToProto(parts.clock->Now() + grace);
+            }
+            stored.set_hash(new_hash);
+            *stored.mutable_key_create_time() = key.create_time();
+            return absl::OkStatus();
+          }));
   // A repeat finds what the first made.
   if (hash.hash() == new_hash) response.set_secret(secret);
   if (hash.has_previous_expire_time()) {

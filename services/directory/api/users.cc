@@ -75,7 +75,7 @@ absl::StatusOr<v1::User> SetState(Parts& parts, const Call& call, const Request&
         YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), user));
         YAGURA_RETURN_IF_ERROR(CheckMayChange(call, user));
         user.set_state(state);
-        return absl::OkStatus();
+        return state == v1::USER_DISABLED ? EndTokens(parts, request.name()) : absl::OkStatus();
       });
   if (changed.ok() && state == v1::USER_DISABLED) {
     YAGURA_RETURN_IF_ERROR(EndTokens(parts, request.name()));

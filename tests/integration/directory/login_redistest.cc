@@ -299,6 +299,122 @@ TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {
   EXPECT_THAT(Call(&Stub::RotateApiKey, rotate), StatusIs(StatusCode::kInvalidArgument));
 }
 
+TEST_F(DirectoryTest, ALateRepeatOfACreationLeavesTheNextKeyAlone) {
+  AddTenant("acme");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  create.set_request_id("r1");
+  ASSERT_THAT(Call(&Stub::CreateApiKey, create), IsOk());
+  v1::DeleteApiKeyRequest remove;
+  remove.set_name("tenants/acme/apiKeys/relay");
+  ASSERT_THAT(Call(&Stub::DeleteApiKey, remove), IsOk());
+  const auto gone = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(gone, IsOk());
+  EXPECT_EQ(gone->secret(), "") << "the key is not there any more";
+  create.set_request_id("r2");
+  const auto second = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(second, IsOk());
+  create.set_request_id("r1");
+  const auto late = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(late, IsOk());
+  EXPECT_EQ(late->secret(), "");
+  EXPECT_FALSE(Exchange(second->secret()).empty());
+}
+
+TEST_F(DirectoryTest, ARotationKeepsNoSecretOfAKeyThatIsGone) {
+  const std::string hash = "y:{acme}:directory:apikeyhash:relay";
+  AddTenant("acme");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  const auto first = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(first, IsOk());
+  const auto left = state_->Command({"GET", hash});
+  ASSERT_THAT(left, IsOk());
+  ASSERT_FALSE(left->text.empty());
+  v1::DeleteApiKeyRequest remove;
+  remove.set_name("tenants/acme/apiKeys/relay");
+  ASSERT_THAT(Call(&Stub::DeleteApiKey, remove), IsOk());
+  ASSERT_THAT(Call(&Stub::CreateApiKey, create), IsOk());
+  ASSERT_THAT(state_->Command({"SET", hash, left->text}).status(), IsOk());
+  v1::RotateApiKeyRequest rotate;
+  rotate.set_name(remove.name());
+  rotate.mutable_grace_period()->set_seconds(300);
+  const auto rotated = Call(&Stub::RotateApiKey, rotate);
+  ASSERT_THAT(rotated, IsOk());
+  EXPECT_FALSE(rotated->has_previous_expire_time());
+  EXPECT_FALSE(Exchange(rotated->secret()).empty());
+  v1::ExchangeApiKeyRequest exchange;
+  exchange.set_secret(first->secret());
+  EXPECT_THAT(CallAs("", &Stub::ExchangeApiKey, exchange), LoginFailed());
+}
+
+TEST_F(DirectoryTest, ALateRepeatOfADeletionTakesNoPasswordAway) {
+  AddTenant("acme");
+  const std::string name = "tenants/acme/users/sato";
+  const auto create = [this] {
+    v1::CreateUserRequest request;
+    request.set_parent("tenants/acme");
+    request.set_user_id("sato");
+    request.mutable_user()->set_email("sato@example.test");
+    ASSERT_THAT(Call(&Stub::CreateUser, request), IsOk());
+  };
+  const auto remove = [&](const char* request_id) {
+    v1::DeleteUserRequest request;
+    request.set_name(name);
+    request.set_request_id(request_id);
+    return Call(&Stub::DeleteUser, request).status();
+  };
+  create();
+  ASSERT_THAT(remove("r3"), IsOk());
+  create();
+  ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
+  EXPECT_THAT(remove("r3"), IsOk()) << "the first answer";
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+}
+
+// Tokens end before the change: one that is cut off in the middle leaves none behind.
+TEST_F(DirectoryTest, AChangeThatIsCutOffHasEndedTheTokens) {
+  AddTenant("acme");
+  const std::string token = AddUser("acme", "sato", "customer-viewer");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  const auto key = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(key, IsOk());
+  // Where the marker of a kind's indexes is no text, no resource of that kind can be written.
+  const auto block = [this](const std::string& kind) {
+    const std::string marker = fmt::format("y:{{acme}}:directory:{}#version", kind);
+    ASSERT_THAT(state_->Command({"DEL", marker}).status(), IsOk());
+    ASSERT_THAT(state_->Command({"LPUSH", marker, "x"}).status(), IsOk());
+  };
+  block("user");
+  v1::DisableUserRequest disable;
+  disable.set_name("tenants/acme/users/sato");
+  ASSERT_FALSE(Call(&Stub::DisableUser, disable).ok());
+  EXPECT_THAT(CallAs(token, &Stub::WhoAmI, v1::WhoAmIRequest()), Revoked());
+
+  std::string key_token = Exchange(key->secret());
+  block("apikeyhash");
+  v1::RotateApiKeyRequest rotate;
+  rotate.set_name(key->api_key().name());
+  rotate.mutable_grace_period()->set_seconds(0);
+  ASSERT_FALSE(Call(&Stub::RotateApiKey, rotate).ok());
+  EXPECT_THAT(CallAs(key_token, &Stub::WhoAmI, v1::WhoAmIRequest()), Revoked());
+
+  key_token = Exchange(key->secret());
+  block("apikey");
+  v1::UpdateApiKeyRequest update;
+  update.mutable_api_key()->set_name(key->api_key().name());
+  update.mutable_api_key()->set_disabled(true);
+  ASSERT_FALSE(Call(&Stub::UpdateApiKey, update).ok());
+  EXPECT_THAT(CallAs(key_token, &Stub::WhoAmI, v1::WhoAmIRequest()), Revoked());
+}
+
 TEST_F(DirectoryTest, TheSigningKeyIsReplacedAndTheOneBeforeIsStillGood) {
   const auto file = data_dir_ / settings_.signing_key_file;
   StopServer();
