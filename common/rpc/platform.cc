@@ -25,6 +25,10 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+// Of fetches that a token of an unknown key asks for.
+constexpr seconds kAskPause{2};
+constexpr seconds kAskPatience{1};
+
 std::shared_ptr<redis::Pool> MakePool(const std::string& address, const std::string& username,
                                       const std::string& password, int connections) {
   redis::Endpoint endpoint;
@@ -148,6 +152,16 @@ ServerOptions ReadServerOptions(config::SettingsReader& reader) {
   o.bytes_per_second_per_tenant =
       grpc.Number("tenant_bytes_per_second", o.bytes_per_second_per_tenant, 1e3, 1e12,
                   "Sent by the callers of one tenant together.");
+  o.bad_tokens_per_second = grpc.Number(
+      "bad_tokens_per_second", o.bad_tokens_per_second, 1, 1e6,
+      "Tokens that turn out bad (forged, expired, revoked) that are looked at from one address (an "
+      "IPv6 /64); more are answered RESOURCE_EXHAUSTED unread, and with them those of people who "
+      "have just logged in there. Behind a load balancer or a NAT that hides the callers' "
+      "addresses "
+      "everybody shares one: a stranger can lock all of them out, so raise it there. Who was seen "
+      "good from that address in the last hour has as many of their own besides.");
+  o.bad_tokens_burst =
+      grpc.Number("bad_tokens_burst", o.bad_tokens_burst, 1, 1e6, "How many of them at once.");
   o.default_deadline = grpc.Duration("default_deadline", o.default_deadline, milliseconds(100),
                                      std::chrono::minutes(10), "For callers that set none.");
   o.drain = grpc.Duration("drain", o.drain, milliseconds(0), std::chrono::minutes(5),
@@ -161,8 +175,8 @@ ServerOptions ReadServerOptions(config::SettingsReader& reader) {
   return o;
 }
 
-// Fetches the directory's keys: a new one is known at the latest a minute after it is in use, and
-// one that the directory does not name any more is trusted no longer than that.
+// Fetches the directory's keys every minute, and when somebody shows a token of a key that is not
+// known. A key that the directory does not name any more is trusted no longer than a minute.
 struct PlatformHost::KeyFollower {
   KeyFollower(std::shared_ptr<Channels> channels_in,
               std::shared_ptr<auth::TokenVerifier> verifier_in, Logger logger_in)
@@ -176,6 +190,7 @@ struct PlatformHost::KeyFollower {
       stopping = true;
     }
     wake.notify_all();
+    done.notify_all();
     thread.join();
   }
 
@@ -201,11 +216,29 @@ struct PlatformHost::KeyFollower {
   void Run() {
     std::unique_lock lock(mutex);
     while (!stopping) {
+      wanted = false;
+      ++begun;
       lock.unlock();
       const bool fetched = Fetch();
       lock.lock();
-      wake.wait_for(lock, fetched ? seconds(60) : seconds(1), [this] { return stopping; });
+      ended = begun;
+      done.notify_all();
+      wake.wait_for(lock, fetched ? seconds(60) : seconds(1),
+                    [this] { return stopping || wanted; });
     }
+  }
+
+  // Whoever asks first waits for the answer. Those who ask meanwhile, or too soon after, do not:
+  // strangers can ask too, and may hold up one thread at most.
+  bool FetchNow() {
+    std::unique_lock lock(mutex);
+    const auto now = std::chrono::steady_clock::now();
+    if (stopping || now < next_asked) return false;
+    next_asked = now + kAskPause;
+    wanted = true;
+    wake.notify_all();
+    return done.wait_for(lock, kAskPatience,
+                         [this, round = begun + 1] { return stopping || ended >= round; });
   }
 
   const std::shared_ptr<Channels> channels;
@@ -213,7 +246,12 @@ struct PlatformHost::KeyFollower {
   const Logger logger;
   std::mutex mutex;
   std::condition_variable wake;
+  std::condition_variable done;
   bool stopping = false;
+  bool wanted = false;
+  uint64_t begun = 0;  // fetches; what is asked for after one has begun is for the next
+  uint64_t ended = 0;
+  std::chrono::steady_clock::time_point next_asked{};
   std::thread thread;
 };
 
@@ -292,6 +330,10 @@ void PlatformHost::SetAddress(std::string_view service, const std::string& addre
 void PlatformHost::FollowSigningKeys() {
   key_follower_ = std::make_unique<KeyFollower>(shared_.channels, shared_.verifier,
                                                 shared_.logger.Named("auth/keys"));
+}
+
+bool PlatformHost::FetchSigningKeys() {
+  return key_follower_ != nullptr && key_follower_->FetchNow();
 }
 
 int PlatformHost::metrics_port() const { return metrics_server_ ? metrics_server_->port() : 0; }

@@ -62,6 +62,9 @@ class PlatformHost {
   // Asks the directory for its public keys now and every minute, on a thread; until it has answered
   // every second. Not for the process that has the directory itself.
   void FollowSigningKeys();
+  // Asks for them between two of those times, every two seconds at most, and waits for the answer,
+  // one second at most. False where it did not ask or has no answer yet. Thread-safe.
+  bool FetchSigningKeys();
   // 0 where there is no metrics server.
   int metrics_port() const;
   const Platform& shared() const { return shared_; }

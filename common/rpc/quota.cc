@@ -17,7 +17,10 @@ double Seconds(SteadyTime::duration duration) {
 }  // namespace
 
 Quota::Quota(double per_second, std::shared_ptr<const Clock> clock)
-    : rate_(std::max(per_second, 1e-3)), clock_(std::move(clock)) {}
+    : Quota(per_second, per_second * kBurstSeconds, std::move(clock)) {}
+
+Quota::Quota(double per_second, double burst, std::shared_ptr<const Clock> clock)
+    : rate_(std::max(per_second, 1e-3)), burst_(std::max(burst, 1.0)), clock_(std::move(clock)) {}
 
 std::chrono::milliseconds Quota::Take(std::string_view key, double amount) {
   const std::lock_guard lock(mutex_);
@@ -30,7 +33,7 @@ std::chrono::milliseconds Quota::Take(std::string_view key, double amount) {
 void Quota::Give(std::string_view key, double amount) {
   const std::lock_guard lock(mutex_);
   Bucket& bucket = Filled(key);
-  bucket.level = std::min(bucket.level + amount, std::max(rate_ * kBurstSeconds, 1.0));
+  bucket.level = std::min(bucket.level + amount, burst_);
 }
 
 std::chrono::milliseconds Quota::Charge(std::string_view key, double amount) {
@@ -45,12 +48,11 @@ Quota::Bucket& Quota::Filled(std::string_view key) {
   auto found = buckets_.find(key);
   if (found == buckets_.end()) {
     if (buckets_.size() >= kMaxBuckets) DropFull(now);
-    const Bucket full{std::max(rate_ * kBurstSeconds, 1.0), now};
+    const Bucket full{burst_, now};
     return buckets_.emplace(std::string(key), full).first->second;
   }
   Bucket& bucket = found->second;
-  bucket.level = std::min(bucket.level + Seconds(now - bucket.filled) * rate_,
-                          std::max(rate_ * kBurstSeconds, 1.0));
+  bucket.level = std::min(bucket.level + Seconds(now - bucket.filled) * rate_, burst_);
   bucket.filled = now;
   return bucket;
 }
@@ -63,7 +65,7 @@ std::chrono::milliseconds Quota::WaitFor(const Bucket& bucket) const {
 void Quota::DropFull(SteadyTime now) {
   // A full bucket is as good as none. Where nobody's is full, all start anew: memory is bounded.
   std::erase_if(buckets_, [&](const auto& item) {
-    return item.second.level + Seconds(now - item.second.filled) * rate_ >= rate_ * kBurstSeconds;
+    return item.second.level + Seconds(now - item.second.filled) * rate_ >= burst_;
   });
   if (buckets_.size() >= kMaxBuckets) buckets_.clear();
 }

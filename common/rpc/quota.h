@@ -11,10 +11,11 @@
 namespace yagura::rpc {
 
 // What one customer may ask of us in a second, so that its flood leaves room for the others' pages.
-// A bucket a key, filled at `rate`, holding two seconds' worth. Thread-safe.
+// A bucket a key, filled at `per_second`, holding two seconds' worth unless told. Thread-safe.
 class Quota {
  public:
   Quota(double per_second, std::shared_ptr<const Clock> clock);
+  Quota(double per_second, double burst, std::shared_ptr<const Clock> clock);
   // Takes `amount` where anything is left; an amount larger than the bucket makes the next ones
   // wait for longer instead of never being served. Zero or the time after which to try again.
   std::chrono::milliseconds Take(std::string_view key, double amount);
@@ -33,6 +34,7 @@ class Quota {
   void DropFull(SteadyTime now);
 
   const double rate_;
+  const double burst_;
   const std::shared_ptr<const Clock> clock_;
   std::mutex mutex_;
   StringMap<Bucket> buckets_;

@@ -91,10 +91,11 @@ sigset_t BlockSignals() {
   return signals;
 }
 
-absl::Status Serve(const Settings& settings, std::string_view name, const Logger& logger) {
+absl::Status Serve(Settings settings, std::string_view name, const Logger& logger) {
   const sigset_t signals = BlockSignals();
   YAGURA_ASSIGN_OR_RETURN(auto host, PlatformHost::Make(settings.platform, logger));
   if (name != "directory" && settings.platform.trusted_key.empty()) host->FollowSigningKeys();
+  settings.server.find_new_keys = [host = host.get()] { return host->FetchSigningKeys(); };
   const Platform platform = host->ForService(name);
   YAGURA_ASSIGN_OR_RETURN(auto app, settings.make_app(platform));
   std::vector<std::unique_ptr<App>> apps;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ struct ServerOptions {
   size_t max_send_bytes = 16u << 20;
   double calls_per_second_per_tenant = 500;  // quota; bursts of twice as many
   double bytes_per_second_per_tenant = 256e6;
+  double bad_tokens_per_second = 20;  // as Authenticator::Options
+  double bad_tokens_burst = 40;
+  std::function<bool()> find_new_keys;                 // as Authenticator::Options; not a setting
   std::chrono::milliseconds default_deadline{30'000};  // for callers that set none
   std::chrono::milliseconds drain{5'000};              // what calls in progress get at a stop
   // Between health NOT_SERVING and the refusal of new calls, for load balancers to notice.

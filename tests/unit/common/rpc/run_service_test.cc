@@ -8,16 +8,22 @@
 #include <fstream>
 
 #include "gmock/gmock.h"
+#include "grpcpp/server.h"
+#include "grpcpp/server_builder.h"
 #include "gtest/gtest.h"
 
 #include "common/rpc/platform.h"
 #include "common/status/status.h"
+#include "common/testing/eventually.h"
 #include "common/text/text.h"
 #include "tests/unit/common/rpc/test_server.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
 
 namespace yagura::rpc {
 namespace {
 
+using std::chrono::minutes;
+using std::chrono::seconds;
 using ::testing::ExitedWithCode;
 
 // An EchoApp that asks its process to stop as soon as it has started.
@@ -75,6 +81,74 @@ class RunServiceTest : public ::testing::Test {
 
   std::filesystem::path folder;
 };
+
+// A directory that says which keys it has.
+struct KeyDirectory final : directory::v1::DirectoryService::Service {
+  KeyDirectory() {
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+    builder.RegisterService(this);
+    server = builder.BuildAndStart();
+  }
+  ~KeyDirectory() override { server->Shutdown(); }
+  grpc::Status GetSigningKeys(grpc::ServerContext* /*context*/,
+                              const directory::v1::GetSigningKeysRequest* /*request*/,
+                              directory::v1::GetSigningKeysResponse* response) override {
+    const std::lock_guard lock(mutex);
+    ++asked;
+    for (const std::string& key : keys) response->add_keys()->set_public_key(key);
+    return grpc::Status::OK;
+  }
+  int Asked() {
+    const std::lock_guard lock(mutex);
+    return asked;
+  }
+  void Announce(const auth::SigningKey& key) {
+    const std::lock_guard lock(mutex);
+    keys.push_back(key.public_key());
+  }
+
+  std::mutex mutex;
+  std::vector<std::string> keys;
+  int asked = 0;
+  int port = 0;
+  std::unique_ptr<grpc::Server> server;
+};
+
+TEST_F(RunServiceTest, AKeyThatIsNotKnownIsFetchedAtOnceAndNotTooOften) {
+  KeyDirectory directory;
+  const auth::TokenIssuer old(auth::SigningKey::Generate(), "yagura", SystemClock());
+  const auth::TokenIssuer next(auth::SigningKey::Generate(), "yagura", SystemClock());
+  directory.Announce(old.key());
+  PlatformSettings settings;
+  settings.data_dir = folder / "data";
+  settings.state_address = "unix:/nonexistent/a";
+  settings.flow_address = "unix:/nonexistent/b";
+  settings.metrics_address.clear();
+  auto host = PlatformHost::Make(settings, Logger::Null());
+  ASSERT_TRUE(host.ok()) << host.status();
+  (*host)->SetAddress("directory", "dns:///127.0.0.1:" + std::to_string(directory.port));
+  EXPECT_FALSE((*host)->FetchSigningKeys()) << "nobody follows the keys";
+  (*host)->FollowSigningKeys();
+  const auto& verifier = *(*host)->shared().verifier;
+  const auto good = [&](const auth::TokenIssuer& issuer) {
+    return verifier.Verify(issuer.Issue({"tenants/acme/users/a", {}, "", {}}, minutes(1))).ok();
+  };
+  ASSERT_TRUE(testing::Eventually([&] { return good(old); }));
+  directory.Announce(next.key());
+  EXPECT_FALSE(good(next));
+
+  const auto before = std::chrono::steady_clock::now();
+  EXPECT_TRUE((*host)->FetchSigningKeys());
+  EXPECT_TRUE(good(next)) << "long before the minute is over";
+  EXPECT_TRUE(good(old));
+  const int asked = directory.Asked();
+  for (int i = 0; i < 1000; ++i) {
+    if (std::chrono::steady_clock::now() - before < seconds(1)) (*host)->FetchSigningKeys();
+  }
+  EXPECT_EQ(directory.Asked(), asked);
+  EXPECT_TRUE(testing::Eventually([&] { return (*host)->FetchSigningKeys(); }));
+}
 
 TEST_F(RunServiceTest, PrintsEverySettingWithItsDefault) {
   ::testing::internal::CaptureStdout();

@@ -100,14 +100,78 @@ TEST(ServerUnary, AFloodOfBadTokensCostsFewChecksOfSignatures) {
   EXPECT_EQ(reasons["TOO_MANY_BAD_TOKENS"], 260);
   EXPECT_EQ(server.Metric("yagura_rpc_token_checks_total"), 41);
 
-  const auto told = server.GetAs(server.Token("viewer", {"acme"}), request).status();
+  const std::string stranger = "tenants/acme/users/bob";
+  const auto told = server.GetAs(server.Token("viewer", {"acme"}, stranger), request).status();
   EXPECT_TRUE(told.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
   EXPECT_TRUE(server.GetAs(known, request).ok()) << "a token seen in the last minute goes on";
   auth::Principal service{"services/detection", {{"service", true, {}}}, "", {}};
   EXPECT_TRUE(server.GetAs(server.internal->Issue(service, std::chrono::seconds(60)), request).ok())
       << "services are counted by themselves";
+  EXPECT_TRUE(server.GetAs(server.Token("viewer", {"acme"}), request).ok())
+      << "who was seen good lately is counted alone";
   clock->Advance(std::chrono::seconds(1));
-  EXPECT_TRUE(server.GetAs(server.Token("engineer", {"acme"}), request).ok());
+  EXPECT_TRUE(server.GetAs(server.Token("engineer", {"acme"}, stranger), request).ok());
+}
+
+TEST(ServerUnary, WhoTakesTheNameOfOneSeenGoodHasChecksForThatNameAlone) {
+  TestServer server({}, std::make_shared<TestClock>());
+  ASSERT_TRUE(server.Start().ok());
+  const auto request = Request("tenants/acme/echoes/e");
+  ASSERT_TRUE(server.GetAs(server.Token("engineer", {"acme"}), request).ok());
+  std::map<std::string, int> reasons;
+  for (int i = 0; i < 100; ++i) {
+    const auto token = Forged(server.Token("admin", {fmt::format("t{}", i)}));
+    ++reasons[std::string(ErrorReason(server.GetAs(token, request).status()))];
+  }
+  EXPECT_EQ(reasons["TOKEN_INVALID"], 80) << "40 of the name, 40 of the address";
+  EXPECT_EQ(reasons["TOO_MANY_BAD_TOKENS"], 20);
+}
+
+// Each has its signature checked, and nothing is remembered of it.
+TEST(ServerUnary, AFloodOfExpiredTokensIsBoundedLikeOneOfForgedOnes) {
+  const auto clock = std::make_shared<TestClock>();
+  ServerOptions options;
+  options.bad_tokens_per_second = 5;
+  options.bad_tokens_burst = 7;
+  TestServer server(options, clock);
+  ASSERT_TRUE(server.Start().ok());
+  const auto token = server.Token("engineer", {"acme"});
+  clock->Advance(std::chrono::hours(3));
+  std::map<std::string, int> reasons;
+  const auto ask = [&] {
+    const auto status = server.GetAs(token, Request("tenants/acme/echoes/e")).status();
+    ++reasons[std::string(ErrorReason(status))];
+  };
+  for (int i = 0; i < 20; ++i) ask();
+  EXPECT_EQ(reasons["TOKEN_EXPIRED"], 7);
+  EXPECT_EQ(reasons["TOO_MANY_BAD_TOKENS"], 13);
+  clock->Advance(std::chrono::seconds(1));
+  for (int i = 0; i < 20; ++i) ask();
+  EXPECT_EQ(reasons["TOKEN_EXPIRED"], 12);
+}
+
+TEST(ServerUnary, ATokenOfAKeyThatIsNotKnownYetIsServedOnceTheKeyIsFetched) {
+  ServerOptions options;
+  int asked = 0;
+  bool there = false;
+  std::shared_ptr<auth::TokenVerifier> verifier;
+  const TestServer other;  // has the new key
+  options.find_new_keys = [&] {
+    ++asked;
+    if (there) verifier->Trust("yagura", other.issuer->key().public_key());
+    return there;
+  };
+  TestServer server(options);
+  verifier = server.platform.verifier;
+  ASSERT_TRUE(server.Start().ok());
+  const auto request = Request("tenants/acme/echoes/e");
+  const auto token = other.Token("engineer", {"acme"});
+  EXPECT_EQ(ErrorReason(server.GetAs(token, request).status()), "TOKEN_INVALID");
+  there = true;
+  EXPECT_TRUE(server.GetAs(token, request).ok());
+  EXPECT_TRUE(server.GetAs(other.Token("viewer", {"acme"}), request).ok());
+  EXPECT_FALSE(server.GetAs(Forged(other.Token("admin", {"*"})), request).ok());
+  EXPECT_EQ(asked, 2) << "no more than there were tokens of an unknown key";
 }
 
 TEST(ServerUnary, ATokenThatIsRememberedIsRefusedOnceItOrItsKeyIsRevoked) {
