@@ -77,7 +77,7 @@ StatusOr<v1::Credential> CredentialHandlers::Create(const rpc::Call& call,
   YAGURA_ASSIGN_OR_RETURN(v1::Credential created,
                           stores_->credentials.Create(call.write_context(), std::move(credential)));
   YAGURA_RETURN_IF_ERROR(
-      vault_->PutFirstSecret(call.write_context(), created.name(), TextOf(request.secret())));
+      vault_->PutFirstSecret(call.write_context(), created, TextOf(request.secret())));
   return created;
 }
 
@@ -114,7 +114,7 @@ StatusOr<v1::Credential> CredentialHandlers::Update(const rpc::Call& call,
                               }));
   if (new_secret) {
     YAGURA_RETURN_IF_ERROR(
-        vault_->PutSecret(call.write_context(), updated.name(), TextOf(request.secret())));
+        vault_->PutSecret(call.write_context(), updated, TextOf(request.secret())));
   }
   return updated;
 }

@@ -4,6 +4,7 @@
 
 #include "fmt/format.h"
 
+#include "common/clock/proto_time.h"
 #include "common/status/status.h"
 
 namespace yagura::config {
@@ -31,6 +32,15 @@ Status Upsert(store::Store<Message>& store, const store::WriteContext& context,
       .status();
 }
 
+// Below 0: the secret is that of a credential of the same name that was made before; 0: its own;
+// above: that of a later one.
+int AgeOf(const SealedSecret& secret, const v1::Credential& credential) {
+  if (!secret.has_credential_create_time()) return 0;
+  const TimePoint theirs = FromProto(secret.credential_create_time());
+  const TimePoint own = FromProto(credential.create_time());
+  return theirs < own ? -1 : theirs > own ? 1 : 0;
+}
+
 // "hmac-sha256:0123..." becomes an id.
 std::string CandidateName(const v1::Change& change) {
   const std::string& digest = change.candidate_digest();
@@ -44,24 +54,30 @@ Vault::Vault(std::shared_ptr<Stores> stores, std::shared_ptr<blob::BlobStore> bl
              std::shared_ptr<seal::Keyring> keyring)
     : stores_(std::move(stores)), blobs_(std::move(blobs)), keyring_(std::move(keyring)) {}
 
-Status Vault::PutSecret(const store::WriteContext& context, const std::string& credential,
+Status Vault::PutSecret(const store::WriteContext& context, const v1::Credential& credential,
                         std::string_view secret) {
-  YAGURA_ASSIGN_OR_RETURN(
-      const std::string sealed,
-      keyring_->Seal({TenantIdOf(credential), "credential", credential}, secret));
-  return Upsert(stores_->secrets, context, credential,
-                [&](SealedSecret& message) { message.set_sealed(sealed); });
+  const std::string& name = credential.name();
+  YAGURA_ASSIGN_OR_RETURN(const std::string sealed,
+                          keyring_->Seal({TenantIdOf(name), "credential", name}, secret));
+  return Upsert(stores_->secrets, context, name, [&](SealedSecret& message) {
+    if (AgeOf(message, credential) > 0) return;
+    message.set_sealed(sealed);
+    *message.mutable_credential_create_time() = credential.create_time();
+  });
 }
 
-Status Vault::PutFirstSecret(const store::WriteContext& context, const std::string& credential,
+Status Vault::PutFirstSecret(const store::WriteContext& context, const v1::Credential& credential,
                              std::string_view secret) {
-  const Status exists = stores_->secrets.Get(credential).status();
-  if (!absl::IsNotFound(exists)) return exists;
+  const auto stored = stores_->secrets.Get(credential.name());
+  if (!stored.ok() && !absl::IsNotFound(stored.status())) return stored.status();
+  if (stored.ok() && AgeOf(*stored, credential) >= 0) return absl::OkStatus();
   return PutSecret(context, credential, secret);
 }
 
 StatusOr<std::string> Vault::OpenSecret(const std::string& credential) const {
+  YAGURA_ASSIGN_OR_RETURN(const v1::Credential owner, stores_->credentials.Get(credential));
   YAGURA_ASSIGN_OR_RETURN(const SealedSecret message, stores_->secrets.Get(credential));
+  if (AgeOf(message, owner) != 0) return NotFound(credential);
   return keyring_->Open({TenantIdOf(credential), "credential", credential}, message.sealed());
 }
 

@@ -22,14 +22,17 @@ class Vault {
   Vault(std::shared_ptr<Stores> stores, std::shared_ptr<blob::BlobStore> blobs,
         std::shared_ptr<seal::Keyring> keyring);
 
-  // A credential's secret, replaced where there is one already.
-  absl::Status PutSecret(const store::WriteContext& context, const std::string& credential,
+  // A credential's secret, replaced where there is one already, but not where that belongs to a
+  // credential of the same name that was made later. `credential` is as the writer's own change
+  // left it: of a late repeat, the one of then.
+  absl::Status PutSecret(const store::WriteContext& context, const v1::Credential& credential,
                          std::string_view secret);
+  // NOT_FOUND where the credential has none of its own.
   absl::StatusOr<std::string> OpenSecret(const std::string& credential) const;
   absl::Status ForgetSecret(const store::WriteContext& context, const std::string& credential);
 
-  // The first secret of a new credential; leaves alone one that is there.
-  absl::Status PutFirstSecret(const store::WriteContext& context, const std::string& credential,
+  // The first secret of a new credential; leaves alone one of its own that is there.
+  absl::Status PutFirstSecret(const store::WriteContext& context, const v1::Credential& credential,
                               std::string_view secret);
 
   // The full text of a snapshot, or of a change's candidate with that digest.

@@ -461,6 +461,18 @@ TEST_F(ConfigService, ALateRepeatNeverBringsAnOldSecretBack) {
   ASSERT_THAT(world_->credentials->Create(CallAs("alice", "r5", "d5"), create), IsOk());
   ASSERT_THAT(world_->credentials->Delete(CallAs("alice", "r4", "d4"), remove), IsOk());
   EXPECT_EQ(*world_->vault->OpenSecret(remove.name()), "second");
+
+  // Nor does what a repeat leaves of a credential that is gone become the next one's.
+  update.mutable_credential()->set_name(remove.name());
+  update.mutable_secret()->set_password("older");
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice", "r6", "d6"), update), IsOk());
+  ASSERT_THAT(world_->credentials->Delete(CallAs("alice", "r7", "d7"), remove), IsOk());
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice", "r6", "d6"), update), IsOk());
+  create.mutable_secret()->set_password("third");
+  ASSERT_THAT(world_->credentials->Create(CallAs("alice", "r8", "d8"), create), IsOk());
+  EXPECT_EQ(*world_->vault->OpenSecret(remove.name()), "third");
+  ASSERT_THAT(world_->credentials->Update(CallAs("alice", "r6", "d6"), update), IsOk());
+  EXPECT_EQ(*world_->vault->OpenSecret(remove.name()), "third");
 }
 
 TEST_F(ConfigService, ARepeatedSnapshotIsTheFirstOneWithItsText) {
