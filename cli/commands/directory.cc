@@ -1,7 +1,11 @@
-#include <sys/stat.h>
+#include <fcntl.h>
+#include <unistd.h>
 
-#include <fstream>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "cli/commands/command.h"
 #include "fmt/format.h"
@@ -230,18 +234,72 @@ void AddUserCommands(Program& program) {
       &Stub::CreateUser);
 }
 
-// Prints the answer; with a file the secret goes there, readable by the owner alone.
-template <typename Response>
-absl::Status ShowSecret(const Program& program, const std::string& file_name, Response& response) {
-  if (!file_name.empty()) {
-    const mode_t before = umask(077);
-    std::ofstream file(file_name, std::ios::trunc);
-    umask(before);
-    if (!(file << response.secret() << "\n") || !file.flush()) {
-      return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
-                       fmt::format("cannot write {}: the secret of {} is lost, rotate the key",
-                                   file_name, response.api_key().name()));
+// Where a secret goes that is shown once: a file that the owner alone can read, whatever was there
+// before. Opened before the secret is asked for, so that no key is changed for a secret that then
+// cannot be kept; its name appears once the secret is on the disk.
+class SecretFile {
+ public:
+  // FAILED_PRECONDITION (FILE_UNWRITABLE). An empty name: no file.
+  static absl::StatusOr<SecretFile> Open(const std::string& name) {
+    SecretFile file;
+    if (name.empty()) return file;
+    std::error_code ignored;
+    if (std::filesystem::exists(name, ignored) &&
+        !std::filesystem::is_regular_file(name, ignored)) {
+      return Unwritable(fmt::format("{} is no regular file", name));
     }
+    file.name_ = name;
+    file.fresh_ = name + ".new";
+    file.fd_ =
+        open(file.fresh_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file.fd_ >= 0) return file;
+    return Unwritable(fmt::format("cannot make {}: {}", file.fresh_, strerror(errno)));
+  }
+  SecretFile(SecretFile&& other) noexcept
+      : name_(std::move(other.name_)),
+        fresh_(std::move(other.fresh_)),
+        fd_(std::exchange(other.fd_, -1)) {}
+  SecretFile& operator=(SecretFile&&) = delete;
+  // Without a Keep nothing is left of it.
+  ~SecretFile() {
+    if (fd_ < 0) return;
+    close(fd_);
+    unlink(fresh_.c_str());
+  }
+
+  bool is_open() const { return fd_ >= 0; }
+
+  absl::Status Keep(const std::string& secret, const std::string& key) {
+    const std::string line = secret + "\n";
+    if (write(fd_, line.data(), line.size()) != static_cast<ssize_t>(line.size()) ||
+        fsync(fd_) != 0) {
+      return Unwritable(
+          fmt::format("cannot write {}: the secret of {} is lost, rotate the key", fresh_, key));
+    }
+    close(std::exchange(fd_, -1));
+    std::error_code error;
+    std::filesystem::rename(fresh_, name_, error);
+    if (!error) return absl::OkStatus();
+    return Unwritable(fmt::format("cannot rename {} to {}: {}; the secret of {} is in the first",
+                                  fresh_, name_, error.message(), key));
+  }
+
+ private:
+  SecretFile() = default;
+  static absl::Status Unwritable(const std::string& why) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE", why);
+  }
+
+  std::string name_;
+  std::string fresh_;
+  int fd_ = -1;
+};
+
+// Prints the answer; the secret goes to the file where there is one.
+template <typename Response>
+absl::Status ShowSecret(const Program& program, SecretFile& file, Response& response) {
+  if (file.is_open()) {
+    YAGURA_RETURN_IF_ERROR(file.Keep(response.secret(), response.api_key().name()));
     response.clear_secret();
   }
   program.Print(response);
@@ -273,8 +331,9 @@ void AddKeyCreate(Program& program, CLI::App& group) {
       *request.mutable_api_key()->add_roles() = ParseGrant(role);
     }
     SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(auto file, SecretFile::Open(options->secret_file));
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::CreateApiKey, request));
-    return ShowSecret(program, options->secret_file, response);
+    return ShowSecret(program, file, response);
   });
 }
 
@@ -298,8 +357,9 @@ void AddKeyRotate(Program& program, CLI::App& group) {
     request.set_name(options->name);
     request.mutable_grace_period()->set_seconds(3600LL * options->grace_hours);
     SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(auto file, SecretFile::Open(options->secret_file));
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::RotateApiKey, request));
-    return ShowSecret(program, options->secret_file, response);
+    return ShowSecret(program, file, response);
   });
 }
 

@@ -103,6 +103,43 @@ TEST_F(CommandsTest, KeysShowTheTenantsOfTheirRoles) {
   EXPECT_THAT(Run({"key", "list"}).out, HasSubstr("analyst, viewer@*, viewer@acme,beta"));
 }
 
+std::string Content(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST_F(CommandsTest, ASecretIsTheOwnersAloneWhateverTheFileWasBefore) {
+  const std::string file = File("key", "the old one\n");
+  std::filesystem::permissions(file, std::filesystem::perms(0644));
+  const std::filesystem::path link = folder_ / "link";
+  const std::string other = File("other", "untouched\n");
+  std::filesystem::create_symlink(other, link);
+  for (const std::string& name : {file, link.string()}) {
+    const auto outcome = Run({"key", "rotate", "tenants/t/apiKeys/k", "--secret-file", name});
+    EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_THAT(outcome.out, Not(HasSubstr("secret-")));
+    const auto kept = std::filesystem::symlink_status(name);
+    EXPECT_EQ(kept.type(), std::filesystem::file_type::regular);
+    EXPECT_EQ(kept.permissions(), std::filesystem::perms(0600));
+  }
+  EXPECT_EQ(Content(file), "secret-1\n");
+  EXPECT_EQ(Content(link), "secret-2\n");
+  EXPECT_EQ(Content(other), "untouched\n");
+}
+
+TEST_F(CommandsTest, NoKeyIsRotatedForAFileThatCannotBeWritten) {
+  File("taken.new", "a secret that is kept here\n");
+  for (const char* name : {"nowhere/key", "taken", ""}) {
+    EXPECT_EQ(ErrorReason(Run({"key", "rotate", "tenants/t/apiKeys/k", "--secret-file",
+                               (folder_ / name).string()})
+                              .status),
+              "FILE_UNWRITABLE")
+        << name;
+  }
+  EXPECT_EQ(suite_.rotations, 0);
+  EXPECT_EQ(Content(folder_ / "taken.new"), "a secret that is kept here\n");
+}
+
 TEST_F(CommandsTest, UnknownSourcesCanBeFiltered) {
   EXPECT_TRUE(Run({"source", "unknown", "--filter", "host = fw"}).status.ok());
   EXPECT_EQ(suite_.quarantine_filter, "host = fw");

@@ -26,6 +26,12 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
                       directory::v1::WhoAmIResponse*) override {
     return grpc::Status::OK;
   }
+  grpc::Status RotateApiKey(grpc::ServerContext*, const directory::v1::RotateApiKeyRequest* request,
+                            directory::v1::RotateApiKeyResponse* response) override {
+    response->set_secret(fmt::format("secret-{}", ++suite_.rotations));
+    response->mutable_api_key()->set_name(request->name());
+    return grpc::Status::OK;
+  }
   grpc::Status ListApiKeys(grpc::ServerContext*, const directory::v1::ListApiKeysRequest*,
                            directory::v1::ListApiKeysResponse* response) override {
     for (const auto& key : suite_.api_keys) *response->add_api_keys() = key;
