@@ -3,7 +3,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <thread>
 
@@ -112,7 +114,9 @@ absl::Status UseRunning(const std::filesystem::path& root, int pid) {
 // Serves in a child process of its own session; returns when that one is up, or with why it is not.
 // A suite that runs already is as good.
 absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path& root) {
-  if (const auto pid = RunningProcess(root); pid.ok()) return UseRunning(root, *pid);
+  const auto running = RunningProcess(root);
+  if (running.ok()) return UseRunning(root, *running);
+  if (ErrorReason(running.status()) != "NOT_RUNNING") return running.status();
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Internal("cannot make a pipe");
   const pid_t pid = fork();
@@ -152,11 +156,15 @@ absl::Status Down(const std::filesystem::path& root) {
   constexpr std::chrono::seconds kPatience{60};
   const auto running = RunningProcess(root);
   if (!running.ok()) {
+    if (ErrorReason(running.status()) != "NOT_RUNNING") return running.status();
     Write(fmt::format("No suite runs in {}.\n", root.string()));
     return absl::OkStatus();
   }
   const int pid = *running;
-  kill(pid, SIGTERM);
+  if (kill(pid, SIGTERM) != 0 && errno != ESRCH) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "CANNOT_STOP",
+                     fmt::format("cannot stop process {}: {}", pid, strerror(errno)));
+  }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (RunningProcess(root).ok()) {
     if (std::chrono::steady_clock::now() > deadline) {

@@ -116,6 +116,9 @@ absl::StatusOr<DataFolder> DataFolder::Take(const std::filesystem::path& root) {
                      fmt::format("a suite runs in {} already (process {})", absolute.string(), pid),
                      {{"pid", pid}});
   }
+  // Of one that was killed: nobody is to go there, nor to take it for ours.
+  std::error_code stale;
+  std::filesystem::remove(EndpointsFile(absolute), stale);
   const std::string pid = fmt::format("{}\n", getpid());
   if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
     close(fd);
@@ -161,9 +164,16 @@ std::filesystem::path DataFolder::Socket(const std::string& name) const {
 absl::StatusOr<int> RunningProcess(const std::filesystem::path& root) {
   const absl::Status none = MakeError(absl::StatusCode::kFailedPrecondition, "NOT_RUNNING",
                                       fmt::format("no suite runs in {}", root.string()));
-  if (!IsOurs(root)) return none;
-  const int fd = open(LockFile(root).c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return none;
+  const auto untold = [&root](const std::string& why) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_UNREADABLE",
+                     fmt::format("cannot tell whether a suite runs in {}: {}", root.string(), why));
+  };
+  const int fd = open(LockFile(root).c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return errno == ENOENT || errno == ENOTDIR ? none : untold(strerror(errno));
+  if (!IsOurs(root)) {
+    close(fd);
+    return none;
+  }
   const bool free = flock(fd, LOCK_SH | LOCK_NB) == 0;
   const auto pid = ParseNumber<int>(ReadLock(fd));
   close(fd);

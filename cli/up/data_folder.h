@@ -36,7 +36,8 @@ class DataFolder {
   int lock_;
 };
 
-// Process id of the suite that runs in the folder; NOT_RUNNING where there is none.
+// Process id of the suite that runs in the folder; NOT_RUNNING where there is none,
+// DATA_DIR_UNREADABLE where that cannot be told, as the folder is another user's.
 absl::StatusOr<int> RunningProcess(const std::filesystem::path& root);
 
 }  // namespace yagura::cli

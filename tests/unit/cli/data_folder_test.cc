@@ -10,6 +10,7 @@
 #include <fstream>
 #include <future>
 
+#include "cli/data_dir.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -75,6 +76,31 @@ TEST_F(DataFolderTest, SaysWhyItCannotBeMade) {
   const auto folder = DataFolder::Take("/sys/yagura-test");  // nobody makes a folder there
   EXPECT_EQ(ErrorReason(folder.status()), "DATA_DIR_UNUSABLE");
   EXPECT_THAT(Message(folder.status()), ::testing::Not(::testing::HasSubstr("No such file")));
+}
+
+// Unless it is root, whom no permission stops: then the folder is one that cannot be looked into.
+TEST_F(DataFolderTest, DoesNotSayThatNobodyIsThereWhereItCannotTell) {
+  const auto root = folder_ / "data";
+  { ASSERT_TRUE(DataFolder::Take(root).ok()); }
+  std::filesystem::remove(root / "lock");
+  if (geteuid() == 0) {
+    std::filesystem::create_symlink("lock", root / "lock");  // ELOOP
+  } else {
+    std::ofstream(root / "lock") << "1\n";
+    ASSERT_EQ(chmod((root / "lock").c_str(), 0), 0);  // EACCES
+  }
+  EXPECT_EQ(ErrorReason(RunningProcess(root).status()), "DATA_DIR_UNREADABLE");
+  EXPECT_EQ(ErrorReason(RunningProcess(folder_ / "none").status()), "NOT_RUNNING");
+  std::ofstream(folder_ / "file") << "";
+  EXPECT_EQ(ErrorReason(RunningProcess(folder_ / "file").status()), "NOT_RUNNING");
+}
+
+TEST_F(DataFolderTest, TheAddressesOfOneThatWasKilledAreGoneOnceItIsTaken) {
+  { ASSERT_TRUE(DataFolder::Take(folder_).ok()); }
+  ASSERT_TRUE(WriteEndpoints(folder_, {{"grpc", "127.0.0.1:1"}}).ok());
+  const auto taken = DataFolder::Take(folder_);
+  ASSERT_TRUE(taken.ok());
+  EXPECT_EQ(ErrorReason(ReadEndpoints(folder_).status()), "NOT_RUNNING");
 }
 
 TEST_F(DataFolderTest, BelongsToOneSuiteAtATime) {
