@@ -80,7 +80,7 @@ absl::StatusOr<v1::Contact> ContactsApi::Create(const rpc::Call& call,
   // Under the same request id, so that a late repeat never brings an old secret back or takes a new
   // one away. Until this is done a webhook to the contact waits: nothing goes out unsigned.
   if (!secret.empty()) {
-    YAGURA_RETURN_IF_ERROR(secrets_->Put(call.write_context(), created.name(), secret));
+    YAGURA_RETURN_IF_ERROR(secrets_->Put(call.write_context(), created, secret));
   }
   return created;
 }
@@ -123,7 +123,7 @@ absl::StatusOr<v1::Contact> ContactsApi::Update(const rpc::Call& call,
     YAGURA_RETURN_IF_ERROR(
         wanted.webhook_secret().empty()
             ? secrets_->Remove(call.write_context(), updated.name())
-            : secrets_->Put(call.write_context(), updated.name(), wanted.webhook_secret()));
+            : secrets_->Put(call.write_context(), updated, wanted.webhook_secret()));
   }
   return updated;
 }

@@ -18,12 +18,13 @@ namespace yagura::notification {
 class ContactSecrets {
  public:
   ContactSecrets(Stores stores, std::shared_ptr<seal::Keyring> keyring);
-  // Replaces what is there. `contact` is the contact's name.
-  absl::Status Put(const store::WriteContext& context, const std::string& contact,
+  // Replaces what is there, but not the secret of a contact of the same name that was made later.
+  // `contact` is as the writer's own change left it: of a late repeat, the one of then.
+  absl::Status Put(const store::WriteContext& context, const v1::Contact& contact,
                    std::string_view secret);
-  // Nothing happens where there is none.
+  // `contact` is the contact's name. Nothing happens where there is none.
   absl::Status Remove(const store::WriteContext& context, const std::string& contact);
-  // NOT_FOUND where there is none.
+  // NOT_FOUND where the contact has none of its own.
   absl::StatusOr<std::string> Get(const std::string& contact) const;
 
  private:

@@ -171,6 +171,25 @@ TEST_F(ApiRedisTest, ALateRepeatNeverBringsAnOldSecretBack) {
   ASSERT_THAT(set("newer-secret-1234", "r2"), IsOk());
   ASSERT_THAT(set("older-secret-1234", "r1"), IsOk());
   EXPECT_EQ(*node_.secrets->Get(contact.name()), "newer-secret-1234");
+
+  // Nor does a contact that is made anew get one that it was never given, or lose its own.
+  const auto remove = [&](const char* request_id) {
+    v1::DeleteContactRequest request;
+    request.set_name(contact.name());
+    return contacts_
+        .Delete(CallAs("engineer", "acme", "notification.contacts.delete", request_id), request)
+        .status();
+  };
+  ASSERT_THAT(remove("r3"), IsOk());
+  ASSERT_THAT(CreateContact("alice", "", "https://1.1.1.1/"), IsOk());
+  ASSERT_THAT(set("older-secret-1234", "r1"), IsOk());
+  EXPECT_THAT(node_.secrets->Get(contact.name()), StatusIs(absl::StatusCode::kNotFound));
+  ASSERT_THAT(remove("r4"), IsOk());
+  ASSERT_THAT(CreateContact("alice", "", "https://1.1.1.1/", "0123456789abcdef"), IsOk());
+  ASSERT_THAT(remove("r4"), IsOk());
+  ASSERT_THAT(set("older-secret-1234", "r1"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const std::string own, node_.secrets->Get(contact.name()));
+  EXPECT_EQ(own, "0123456789abcdef");
 }
 
 TEST_F(ApiRedisTest, AWebhookSecretIsKeptSealedAndNeverShown) {

@@ -112,9 +112,10 @@ class Node {
     contact.set_email(email);
     contact.set_webhook_url(url);
     contact.set_webhook_secret_set(!secret.empty());
-    ASSERT_THAT(stores.contacts.Create({}, contact), testing::IsOk());
+    const auto created = stores.contacts.Create({}, contact);
+    ASSERT_THAT(created, testing::IsOk());
     if (!secret.empty()) {
-      ASSERT_THAT(secrets->Put({}, contact.name(), secret), testing::IsOk());
+      ASSERT_THAT(secrets->Put({}, *created, secret), testing::IsOk());
     }
     v1::Route route;
     route.set_name(fmt::format("tenants/{}/routes/{}", tenant, id));
