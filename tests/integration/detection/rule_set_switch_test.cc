@@ -8,6 +8,7 @@
 
 #include "common/event/control.h"
 #include "common/stream/readers.h"
+#include "common/testing/eventually.h"
 #include "common/testing/process.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
@@ -16,6 +17,7 @@ namespace yagura::detection {
 namespace {
 
 using std::chrono::milliseconds;
+using testing::Eventually;
 
 constexpr std::chrono::seconds kTestTime{15};
 const std::vector<std::string> kNames = {"4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002",
@@ -61,15 +63,6 @@ class RuleSetSwitchTest : public DetectionPipelineTest {
                                  "--gtest_filter=DetectionChild.DISABLED_Run",
                                  "--gtest_also_run_disabled_tests"},
         redis_.folder() / "child.log");
-  }
-
-  bool Eventually(const std::function<bool()>& condition) const {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > deadline) return false;
-      std::this_thread::sleep_for(milliseconds(2));
-    }
-    return true;
   }
 
   // Another threshold, another title, or off and on again.

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 
 #include "common/redis/pool.h"
+#include "common/testing/eventually.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
@@ -25,18 +26,10 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::ElementsAre;
+using testing::Eventually;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using testing::StatusIs;
-
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(milliseconds(1));
-  }
-  return true;
-}
 
 class TimerTest : public ::testing::Test {
  protected:

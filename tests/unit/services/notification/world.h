@@ -1,10 +1,8 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fmt/format.h"
@@ -15,6 +13,7 @@
 #include "common/seal/keyring.h"
 #include "common/store/change_feed.h"
 #include "common/store/resource_name.h"
+#include "common/testing/eventually.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 #include "services/notification/storage/stores.h"
@@ -24,15 +23,7 @@
 
 namespace yagura::notification {
 
-inline bool Eventually(const std::function<bool()>& condition,
-                       std::chrono::milliseconds within = std::chrono::seconds(30)) {
-  const auto deadline = std::chrono::steady_clock::now() + within;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
+using testing::Eventually;
 
 inline detection::v1::Finding FindingOf(const std::string& tenant, const std::string& id,
                                         const std::string& key,

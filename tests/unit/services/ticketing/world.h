@@ -1,9 +1,7 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 
 #include "fmt/format.h"
 
@@ -11,6 +9,7 @@
 #include "common/redis/pool.h"
 #include "common/rpc/call.h"
 #include "common/store/change_feed.h"
+#include "common/testing/eventually.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "services/ticketing/storage/stores.h"
@@ -18,14 +17,7 @@
 
 namespace yagura::ticketing {
 
-inline bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
+using testing::Eventually;
 
 // A call as the runtime hands it to a handler.
 inline rpc::Call CallAs(const std::string& role, const std::string& tenant,
