@@ -18,6 +18,10 @@ namespace {
 constexpr std::string_view kDurable =
     "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1";
 
+// A part of an insert has its columns in one file below this: two files for each of 60 columns, all
+// made durable one by one, cost more than the compression. Merged parts soon have files again.
+constexpr uint64_t kWidePartBytes = 128ull << 20;
+
 struct Migration {
   unsigned version;
   std::string_view description;
@@ -48,7 +52,15 @@ std::vector<Migration> Migrations(const EventTable& table) {
   return {{1, "the table of events", {EventsTable(table)}},
           {2,
            "the tables of sealed audit records",
-           {CreateAuditRecords(kDurable), CreateAuditHeads(kDurable)}}};
+           {CreateAuditRecords(kDurable), CreateAuditHeads(kDurable)}},
+          {3,
+           "inserts as one file a part, and a table to try inserts on",
+           {fmt::format("ALTER TABLE yagura.events MODIFY SETTING min_bytes_for_wide_part = {}",
+                        kWidePartBytes),
+            fmt::format("CREATE TABLE IF NOT EXISTS yagura.probes (at DateTime64(9, 'UTC')) "
+                        "ENGINE = MergeTree ORDER BY at TTL toDateTime(at) + toIntervalDay(1) "
+                        "SETTINGS {}",
+                        kDurable)}}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {

@@ -39,6 +39,7 @@ std::string Serialize(const RangeData& range) {
     auto* item = message.add_entries();
     item->set_id(entry.id.ToString());
     item->set_payload(entry.payload);
+    item->set_key(entry.key);
   }
   std::string bytes(kMagic);
   message.AppendToString(&bytes);
@@ -57,7 +58,8 @@ std::optional<RangeData> Parse(std::string_view bytes) {
   for (auto& item : *message.mutable_entries()) {
     const auto id = stream::EntryId::Parse(item.id());
     if (!id) return std::nullopt;
-    range.entries.push_back({*id, item.id(), std::move(*item.mutable_payload())});
+    const std::string& key = item.key().empty() ? item.id() : item.key();
+    range.entries.push_back({*id, key, std::move(*item.mutable_payload())});
   }
   return range;
 }
@@ -109,14 +111,16 @@ Status Spool::Put(const RangeData& range) {
   if (!first) return Internal("spool: a range without its first entry");
   const std::string bytes = Serialize(range);
   const std::lock_guard lock(mutex_);
-  if (bytes_ > 0 && bytes_ + bytes.size() > quota_bytes_) {
+  const File file{range.shard, *first};
+  const auto before = files_.find(file);
+  const uint64_t others = bytes_ - (before == files_.end() ? 0 : before->second);
+  if (others > 0 && others + bytes.size() > quota_bytes_) {
     return MakeError(absl::StatusCode::kResourceExhausted, "SPOOL_FULL",
                      fmt::format("the spool holds {} of {} bytes", bytes_, quota_bytes_));
   }
-  const File file{range.shard, *first};
   YAGURA_RETURN_IF_ERROR(
       blob::WriteFileDurably(PathOf(file), bytes, 0600, blob::IfExists::kReplace));
-  bytes_ += bytes.size() - files_[file];
+  bytes_ = others + bytes.size();
   files_[file] = bytes.size();
   return absl::OkStatus();
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <map>
 #include <utility>
 
 #include "fmt/format.h"
@@ -33,8 +34,10 @@ EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
       holder_(options_.holder.empty() ? NewHolder() : options_.holder),
       plans_(parts.flow, parts.topic, options_.reader),
       inserter_(parts.client, parts.table, parts.retention),
+      dead_letters_(parts.flow, parts.topic, options_.reader),
+      storer_(inserter_, dead_letters_, parts.logger),
       leases_(parts.flow, options_.lease),
-      shared_{parts.flow, parts.topic, plans_, inserter_, parts.spool, leases_, parts.logger},
+      shared_{parts.flow, parts.topic, plans_, storer_, parts.spool, leases_, parts.logger},
       health_(static_cast<size_t>(parts.topic.shards)) {}
 
 EventWriter::~EventWriter() { Stop(); }
@@ -103,31 +106,32 @@ void EventWriter::Run(const std::stop_token& stop, int thread) {
   for (Item& item : items) item.writer.Finish();
 }
 
-// Inserts the oldest range that the spool has of a shard. Needs no lease: the token sees to it that
+// Stores the oldest range that the spool has of a shard. Needs no lease: the token sees to it that
 // a range which somebody else repeats meanwhile is stored once.
-Status EventWriter::DrainOne(int shard) {
-  YAGURA_ASSIGN_OR_RETURN(const auto range, shared_.spool.Oldest(shard));
+Status EventWriter::DrainOne(int shard, int* failures) {
+  YAGURA_ASSIGN_OR_RETURN(auto range, shared_.spool.Oldest(shard));
   if (!range.has_value()) return absl::OkStatus();
-  YAGURA_ASSIGN_OR_RETURN(const auto outcome, inserter_.Insert(*range));
-  shared_.events += outcome.events;
-  for (const auto& [index, error] : outcome.broken) {
-    const stream::EntryId id = range->entries[index].id;
-    ++shared_.broken;
-    shared_.logger.Error("a batch of the spool is broken",
-                         {{"shard", shard}, {"entry", id.ToString()}, {"error", Message(error)}});
-  }
+  YAGURA_ASSIGN_OR_RETURN(
+      const auto stored,
+      storer_.Store(
+          *range, [this](const RangeData& split) { return shared_.spool.Put(split); }, failures));
+  shared_.events += stored.events;
+  shared_.broken += stored.buried;
+  *failures = 0;
   return shared_.spool.Remove(*range);
 }
 
 void EventWriter::DrainLoop(const std::stop_token& stop) {
   std::mutex wait_mutex;
   std::condition_variable_any wake;
+  std::map<int, int> failures;  // of each shard's oldest range
   while (!stop.stop_requested()) {
     bool more = false;
     for (const int shard : shared_.spool.Shards()) {
-      const Status status = DrainOne(shard);
+      const Status status = DrainOne(shard, &failures[shard]);
       more = more || status.ok();
       if (status.code() == absl::StatusCode::kDataLoss) {
+        failures[shard] = 0;
         shared_.logger.Error(Message(status), {{"shard", shard}});
       }
     }

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 
 #include "common/log/log.h"
+#include "services/archive/storage/dead_letters.h"
 #include "services/archive/workers/shard_writer.h"
 
 namespace yagura::archive {
@@ -42,7 +43,7 @@ class EventWriter {
  private:
   void Run(const std::stop_token& stop, int thread);
   void DrainLoop(const std::stop_token& stop);
-  absl::Status DrainOne(int shard);
+  absl::Status DrainOne(int shard, int* failures);
   void Report(int shard, const absl::Status& status);
 
   const WriterOptions options_;
@@ -50,6 +51,8 @@ class EventWriter {
   const std::string holder_;
   const PlanStore plans_;
   const RangeInserter inserter_;
+  const DeadLetters dead_letters_;
+  const RangeStorer storer_;
   stream::LeaseKeeper leases_;
   WriterParts shared_;
   mutable std::mutex mutex_;

@@ -79,6 +79,10 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
   return outcome;
 }
 
+Status RangeInserter::Probe() const {
+  return client_->Execute({.sql = "INSERT INTO yagura.probes (at) SELECT now64(9)"});
+}
+
 Status RangeInserter::Insert(EventBlock* block, const std::string& token) const {
   PieceReader body(block->Take());
   eventstore::InsertRequest request;

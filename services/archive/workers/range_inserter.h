@@ -44,6 +44,8 @@ class RangeInserter {
   // whole.
   absl::StatusOr<Outcome> Insert(const RangeData& range, const Part& part,
                                  const std::string& token) const;
+  // OK where the event store takes an insert of no consequence, and makes it durable.
+  absl::Status Probe() const;
 
  private:
   absl::Status Insert(EventBlock* block, const std::string& token) const;

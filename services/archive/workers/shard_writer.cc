@@ -30,6 +30,7 @@ Status ShardWriter::Acquire() {
                               cursor_->epoch());
   range_ = {shard_, {}, {}};
   rows_ = 0;
+  failures_ = 0;
   if (Status repeated = Repeat(); !repeated.ok()) {
     Drop();
     return repeated;
@@ -82,23 +83,21 @@ Status ShardWriter::Plan() {
   range_.plan.set_first_entry(first.ToString());
   range_.plan.set_last_entry(last.ToString());
   range_.plan.set_token(TokenOf(parts_.topic.name, shard_, first, last));
-  Status saved = parts_.plans.Save(shard_, {holder_, cursor_->epoch()}, range_.plan);
+  Status saved = SavePlan(range_);
   // What may or may not have been saved must not be inserted, nor grow.
   if (!saved.ok()) range_.plan.Clear();
   return saved;
 }
 
-Status ShardWriter::Commit(const RangeInserter::Outcome& outcome) {
-  for (const auto& [index, error] : outcome.broken) {
-    const stream::EntryId id = range_.entries[index].id;
-    YAGURA_RETURN_IF_ERROR(cursor_->CommitDeadLetter(id, error));
-    ++parts_.broken;
-    parts_.logger.Error("a batch is broken and went to the dead letters",
-                        {{"shard", shard_}, {"entry", id.ToString()}, {"error", Message(error)}});
-  }
+Status ShardWriter::SavePlan(const RangeData& range) const {
+  return parts_.plans.Save(shard_, {holder_, cursor_->epoch()}, range.plan);
+}
+
+Status ShardWriter::Commit() {
   YAGURA_RETURN_IF_ERROR(cursor_->Commit(range_.entries.back().id));
   range_ = {shard_, {}, {}};
   rows_ = 0;
+  failures_ = 0;
   return absl::OkStatus();
 }
 
@@ -115,16 +114,18 @@ Status ShardWriter::StoreInSpool(const Status& why) {
   parts_.logger.Warning(
       "events go to the spool",
       {{"shard", shard_}, {"why", Message(why)}, {"bytes", parts_.spool.bytes()}});
-  return Commit({});
+  return Commit();
 }
 
 Status ShardWriter::Store() {
   if (range_.plan.token().empty()) YAGURA_RETURN_IF_ERROR(Plan());
-  const auto outcome = parts_.inserter.Insert(range_);
-  if (!outcome.ok()) return StoreInSpool(outcome.status());
-  parts_.events += outcome->events;
+  const auto stored = parts_.storer.Store(
+      range_, [this](const RangeData& range) { return SavePlan(range); }, &failures_);
+  if (!stored.ok()) return StoreInSpool(stored.status());
+  parts_.events += stored->events;
+  parts_.broken += stored->buried;
   ++parts_.inserts;
-  return Commit(*outcome);
+  return Commit();
 }
 
 void ShardWriter::Drop() {
@@ -132,6 +133,7 @@ void ShardWriter::Drop() {
   lease_.reset();
   range_ = {shard_, {}, {}};
   rows_ = 0;
+  failures_ = 0;
 }
 
 Status ShardWriter::Step(std::chrono::milliseconds block) {

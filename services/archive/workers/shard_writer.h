@@ -14,7 +14,7 @@
 #include "common/stream/leased_cursor.h"
 #include "services/archive/storage/plan_store.h"
 #include "services/archive/storage/spool.h"
-#include "services/archive/workers/range_inserter.h"
+#include "services/archive/workers/range_storer.h"
 
 namespace yagura::archive {
 
@@ -35,13 +35,13 @@ struct WriterParts {
   std::shared_ptr<redis::Pool> flow;
   stream::Topic topic;
   const PlanStore& plans;
-  const RangeInserter& inserter;
+  const RangeStorer& storer;
   Spool& spool;
   stream::LeaseKeeper& leases;
   Logger logger;
   std::atomic<uint64_t> events{0};   // stored by this process
   std::atomic<uint64_t> inserts{0};  //
-  std::atomic<uint64_t> broken{0};   // batches that went to the dead letters
+  std::atomic<uint64_t> broken{0};   // batches and events that went to the dead letters
 };
 
 // Brings one shard of the events into the store, range after range: plan, insert, commit. Not
@@ -53,6 +53,8 @@ class ShardWriter {
   // One step: take the lease, read for at most `block`, and store what is due. OK: look again at
   // once. UNAVAILABLE: nothing can be done for now, look again after a while.
   absl::Status Step(std::chrono::milliseconds block);
+  // Whether it has the lease.
+  bool held() const { return cursor_.has_value(); }
   // Stores what has been read, gives the lease back.
   void Finish();
 
@@ -64,7 +66,8 @@ class ShardWriter {
   absl::Status Plan();
   absl::Status Store();
   absl::Status StoreInSpool(const absl::Status& why);
-  absl::Status Commit(const RangeInserter::Outcome& outcome);
+  absl::Status SavePlan(const RangeData& range) const;
+  absl::Status Commit();
   absl::StatusOr<bool> FlowIsFull() const;
   void Drop();
 
@@ -76,6 +79,7 @@ class ShardWriter {
   std::shared_ptr<stream::LeaseKeeper::Held> lease_;
   RangeData range_;  // read and not yet stored; planned once it has a token
   size_t rows_ = 0;
+  int failures_ = 0;  // of the planned range
   std::chrono::steady_clock::time_point first_read_;
 };
 

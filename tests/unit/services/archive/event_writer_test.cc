@@ -12,7 +12,9 @@
 #include "common/redis/pool.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
+#include "services/archive/storage/dead_letters.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/workers/range_storer.h"
 
 namespace yagura::archive {
 namespace {
@@ -218,6 +220,161 @@ TEST(EventWriter, ABrokenBatchStopsNobody) {
   const auto dead = archive.flow->Command({"XLEN", stream::DeadLetterKey("events", 0)});
   ASSERT_THAT(dead, IsOk());
   EXPECT_EQ(dead->integer, 1);
+}
+
+// The event store refuses whatever holds the word, as it would refuse values that it cannot take.
+void RefusePoison(Archive& archive) {
+  ASSERT_THAT(archive.client->Execute({.sql = "ALTER TABLE yagura.events ADD CONSTRAINT poison "
+                                              "CHECK position(message, 'poison') = 0"}),
+              IsOk());
+}
+
+std::string PoisonedBatch(const std::string& batch_id, int first, int count, int poisoned) {
+  event::BatchBuilder builder({"acme", batch_id, BaseTime()});
+  for (int i = 0; i < count; ++i) {
+    event::v1::Event event = MakeEvent("acme", first + i);
+    if (i == poisoned) event.set_message("poison");
+    builder.Add(event);
+  }
+  return builder.Finish();
+}
+
+struct DeadLetter {
+  std::string error;
+  std::string key;
+  std::string payload;
+};
+
+std::vector<DeadLetter> DeadLettersOf(Archive& archive, int shard) {
+  std::vector<DeadLetter> letters;
+  const auto reply =
+      archive.flow->Command({"XRANGE", stream::DeadLetterKey("events", shard), "-", "+"});
+  EXPECT_THAT(reply, IsOk());
+  if (!reply.ok()) return letters;
+  for (const auto& item : reply->items) {
+    const auto& fields = item.items[1].items;
+    DeadLetter letter;
+    for (size_t i = 0; i + 1 < fields.size(); i += 2) {
+      if (fields[i].text == "error") letter.error = fields[i + 1].text;
+      if (fields[i].text == "k") letter.key = fields[i + 1].text;
+      if (fields[i].text == "p") letter.payload = fields[i + 1].text;
+    }
+    letters.push_back(letter);
+  }
+  return letters;
+}
+
+void ExpectOnlyThePoisonIsBuried(Archive& archive) {
+  EXPECT_EQ(archive.CountEvents(), 69u);
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 69u);
+  EXPECT_EQ(archive.CountEvents("countIf(id = 'bad-7')"), 0u);
+  const auto letters = DeadLettersOf(archive, 0);
+  ASSERT_EQ(letters.size(), 1u);
+  EXPECT_EQ(letters[0].key, "bad/7");
+  EXPECT_THAT(letters[0].error, ::testing::HasSubstr("poison"));
+  ASSERT_OK_AND_ASSIGN(auto buried, event::BatchReader::Open(letters[0].payload));
+  ASSERT_EQ(buried.size(), 1u);
+  event::v1::Event event;
+  ASSERT_THAT(buried.Get(0, &event), IsOk());
+  EXPECT_EQ(event.message(), "poison");
+}
+
+void ProducePoisonAmongOthers(Archive& archive) {
+  for (int batch = 0; batch < 3; ++batch) {
+    const std::string id = fmt::format("good{}", batch);
+    archive.ProduceRaw(0, id, MakeBatch("acme", id, batch * 10, 10));
+  }
+  archive.ProduceRaw(0, "bad", PoisonedBatch("bad", 100, 20, 7));
+  archive.ProduceRaw(0, "last", MakeBatch("acme", "last", 200, 20));
+}
+
+TEST(EventWriter, AnEventThatTheStoreRefusesStopsNobody) {
+  Archive archive;
+  RefusePoison(archive);
+  ProducePoisonAmongOthers(archive);
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitNoLag());
+  writer->Stop();
+  EXPECT_EQ(writer->broken(), 1u);
+  EXPECT_EQ(writer->events(), 69u);
+  ExpectOnlyThePoisonIsBuried(archive);
+}
+
+// A holder ends while it looks for the poison, and the store takes everything by then: who inserted
+// the whole range now would double the halves.
+TEST(EventWriter, ARangeThatWasTakenApartIsNeverInsertedWhole) {
+  Archive archive;
+  RefusePoison(archive);
+  ProducePoisonAmongOthers(archive);
+  const RangeInserter inserter(archive.client, archive.table, archive.retention);
+  const DeadLetters dead_letters(archive.flow, archive.topic, "archive");
+  const RangeStorer storer(inserter, dead_letters, Logger::Null());
+  const PlanStore plans(archive.flow, archive.topic, "archive");
+  for (int halves = 1; halves <= 3; ++halves) {
+    ASSERT_OK_AND_ASSIGN(auto cursor,
+                         stream::LeasedCursor::Acquire(archive.flow, archive.topic, 0,
+                                                       {"archive", "killed", Quick().lease}));
+    RangeData range;
+    ASSERT_OK_AND_ASSIGN(range.entries, cursor.Read(100, 1 << 20, std::chrono::seconds(1)));
+    ASSERT_EQ(range.entries.size(), 5u);
+    ASSERT_OK_AND_ASSIGN(const auto planned, plans.Load(0));
+    if (planned) range.plan = *planned;
+    range.plan.set_first_entry(range.entries.front().id.ToString());
+    range.plan.set_last_entry(range.entries.back().id.ToString());
+    range.plan.set_token(TokenOf("events", 0, range.entries.front().id, range.entries.back().id));
+    int saved = 0;
+    int failures = 100;
+    const auto stored = storer.Store(
+        range,
+        [&](const RangeData& split) {
+          if (++saved > 1) return absl::UnavailableError("killed");
+          return plans.Save(0, {"killed", cursor.epoch()}, split.plan);
+        },
+        &failures);
+    EXPECT_THAT(stored.status(), StatusIs(absl::StatusCode::kUnavailable));
+    ASSERT_THAT(cursor.Release(), IsOk());
+  }
+  EXPECT_EQ(archive.CountEvents(), 30u) << "before the poison there are three good batches";
+  ASSERT_THAT(archive.client->Execute({.sql = "ALTER TABLE yagura.events DROP CONSTRAINT poison"}),
+              IsOk());
+  const auto writer = archive.NewWriter(Quick());
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitNoLag());
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents(), 70u);
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 70u);
+  for (const char* id : {"good0-0", "good1-0", "good2-0", "bad-0", "bad-19", "last-0"}) {
+    EXPECT_EQ(archive.CountEvents(fmt::format("countIf(id = '{}')", id)), 1u) << id;
+  }
+  EXPECT_EQ(writer->broken(), 0u);
+}
+
+TEST(EventWriter, WhatTheSpoolHoldsAndNobodyCanReadOrStoreGoesToTheDeadLetters) {
+  Archive archive;
+  RefusePoison(archive);
+  archive.store.Stop();
+  WriterOptions options = Quick();
+  options.spool_above_flow_bytes = 1;
+  ProducePoisonAmongOthers(archive);
+  archive.ProduceRaw(1, "junk", "this is no batch");
+  archive.ProduceRaw(1, "beside", MakeBatch("acme", "beside", 300, 1));
+  const auto writer = archive.NewWriter(options);
+  writer->Start();
+  EXPECT_TRUE(archive.AwaitNoLag());
+  EXPECT_GT(archive.spool->ranges(), 0u);
+  archive.store.Start();
+  EXPECT_TRUE(Await([&] { return archive.spool->ranges() == 0; }));
+  writer->Stop();
+  EXPECT_EQ(archive.CountEvents("countIf(id = 'beside-0')"), 1u);
+  ASSERT_THAT(archive.client->Execute({.sql = "DELETE FROM yagura.events WHERE id = 'beside-0'"}),
+              IsOk());
+  ExpectOnlyThePoisonIsBuried(archive);
+  const auto letters = DeadLettersOf(archive, 1);
+  ASSERT_EQ(letters.size(), 1u);
+  EXPECT_EQ(letters[0].key, "junk");
+  EXPECT_EQ(letters[0].payload, "this is no batch");
+  EXPECT_EQ(writer->broken(), 2u);
 }
 
 TEST(Spool, ABrokenFileIsSetAsideAndTheQuotaHolds) {
