@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -21,9 +22,20 @@ constexpr std::chrono::seconds kInterval{1};
 constexpr int64_t kHourMs = 3600LL * 1000;
 constexpr int64_t kMsNanos = 1'000'000;
 
+int64_t HourOf(const stream::EntryId& id) {
+  return static_cast<int64_t>(id.milliseconds) / kHourMs;
+}
+
 // "<hour>/<tenant>/<topic>/<reader>".
 std::string CountKey(const GivenUp& one) {
   return fmt::format("{}/{}/{}/{}", one.hour, one.tenant, one.topic, one.reader);
+}
+
+// No attempt will ever put it.
+bool CannotBeTold(const Status& status) {
+  return status.code() == absl::StatusCode::kInvalidArgument ||
+         status.code() == absl::StatusCode::kFailedPrecondition ||
+         status.code() == absl::StatusCode::kNotFound;
 }
 
 }  // namespace
@@ -60,11 +72,13 @@ absl::StatusOr<size_t> DeadLetterTeller::TellSome() {
   YAGURA_ASSIGN_OR_RETURN(const auto tenants, store::ListTenants(*state_));
   const std::map<std::string, uint64_t> counted = places.counts;
   size_t read = 0;
-  std::map<std::string, GivenUp> given_up;  // by count key
+  int64_t read_to = std::numeric_limits<int64_t>::max();  // hour of the shard furthest behind
+  std::map<std::string, GivenUp> given_up;                // by count key
   for (const auto& topic : topics_) {
     for (int shard = 0; shard < topic.shards; ++shard) {
       stream::EntryId& last = places.last[{topic.name, shard}];
       YAGURA_ASSIGN_OR_RETURN(const auto letters, letters_.Read(topic, shard, last));
+      if (!letters.empty()) read_to = std::min(read_to, HourOf(letters.back().id));
       for (const DeadLetter& letter : letters) {
         last = letter.id;
         ++read;
@@ -74,7 +88,7 @@ absl::StatusOr<size_t> DeadLetterTeller::TellSome() {
           tenant = kProviderTenant;
         }
         const auto ms = static_cast<int64_t>(letter.id.milliseconds);
-        GivenUp one{*tenant, topic.name,   letter.reader, ms / kHourMs,
+        GivenUp one{*tenant, topic.name,   letter.reader, HourOf(letter.id),
                     0,       letter.error, ms * kMsNanos, ms * kMsNanos};
         const auto found = given_up.try_emplace(CountKey(one), one).first;
         found->second.count = ++places.counts[found->first];
@@ -89,20 +103,20 @@ absl::StatusOr<size_t> DeadLetterTeller::TellSome() {
     const auto found = counted.find(key);
     return found == counted.end() ? uint64_t{0} : found->second;
   };
-  int64_t latest_hour = 0;
   for (const auto& [key, one] : given_up) {
-    latest_hour = std::max(latest_hour, one.hour);
     const v1::Finding finding = DeadLetterFinding(one);
     const bool grew = std::bit_width(before(key)) < std::bit_width(one.count) && before(key) > 0;
     const Status put = sink_->Put({{finding, true, true}, {finding, false, grew}});
-    if (put.code() == absl::StatusCode::kUnavailable) return put;
-    // What cannot be told must not keep the rest from being told.
-    if (!put.ok()) logger_.Error("no finding of dead letters", {{"reason", Message(put)}});
+    if (put.ok()) continue;
+    if (!CannotBeTold(put)) return put;
+    // It must not keep the rest from being told.
+    logger_.Error("no finding of dead letters", {{"reason", Message(put)}});
   }
-  // Shards are not in step by more than their page: counts of the hour before may still go on.
-  std::erase_if(places.counts, [latest_hour](const auto& one) {
+  // A shard may be many pages behind the others after a pause; what it still has goes on counting.
+  // One that gave nothing now may get more meanwhile: hence the hour before.
+  std::erase_if(places.counts, [read_to](const auto& one) {
     const std::string_view hour = std::string_view(one.first).substr(0, one.first.find('/'));
-    return ParseNumber<int64_t>(hour).value_or(0) < latest_hour - 1;
+    return ParseNumber<int64_t>(hour).value_or(0) < read_to - 1;
   });
   const Status saved = letters_.Save(places);
   // Another process was first and tells of the same.

@@ -28,6 +28,15 @@ class DeadLettersTest : public DetectionPipelineTest {
     LeasedCursor cursor = Take(topic, shard);
     ASSERT_THAT(cursor.CommitDeadLetter(*id, absl::InvalidArgumentError("cannot be read")), IsOk());
   }
+  // One that was given up in an hour of long ago.
+  void GiveUpIn(int64_t hour, int shard, int number) {
+    const std::string id = fmt::format("{}-1", hour * 3'600'000 + number);
+    const std::string payload = Batch();
+    ASSERT_THAT(
+        pool_->Command({"XADD", stream::DeadLetterKey(kEvents.name, shard), id, "id", "1-1",
+                        "reader", "detection", "error", "cannot be read", "k", "b1", "p", payload}),
+        IsOk());
+  }
   static std::string Batch() {
     event::BatchBuilder builder({"acme", "b1", TimePoint(std::chrono::seconds(1))});
     builder.Add(MakeEvent(1, "fine", "d0-user0"));
@@ -51,6 +60,33 @@ class DeadLettersTest : public DetectionPipelineTest {
                            sink_, metrics_, Logger::Null()};
   int entries_ = 0;
 };
+
+TEST_F(DeadLettersTest, AreToldLaterWhereTheTopicIsFull) {
+  GiveUp(kEvents, 0, Batch());
+  const auto full = std::make_shared<FindingSink>(
+      store::Store<v1::Finding>(pool_, FindingKind(), SystemClock()),
+      std::make_shared<stream::Producer>(pool_, kFindings,
+                                         stream::Producer::Options{.memory_budget_bytes = 1}));
+  DeadLetterTeller teller(pool_, pool_, {kEvents, kHits, kFindings}, full, metrics_,
+                          Logger::Null());
+  EXPECT_THAT(teller.TellOnce(), StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  EXPECT_TRUE(Published().empty());
+  ASSERT_THAT(teller_.TellOnce(), IsOk());
+  EXPECT_EQ(Published().size(), 1U);
+  const auto findings = FindingsOf("acme");
+  ASSERT_EQ(findings.size(), 1U);
+  EXPECT_EQ(findings[0].event_count(), 1U);
+}
+
+TEST_F(DeadLettersTest, OfAnHourCountOnWhileAShardIsFarAhead) {
+  constexpr int64_t kHour = 472'222;
+  for (int i = 0; i < 40; ++i) GiveUpIn(kHour, 0, i);  // some pages
+  GiveUpIn(kHour + 9, 1, 0);
+  ASSERT_THAT(teller_.TellOnce(), IsOk());
+  std::multiset<uint64_t> counts;
+  for (const auto& finding : FindingsOf("acme")) counts.insert(finding.event_count());
+  EXPECT_EQ(counts, (std::multiset<uint64_t>{1, 40}));
+}
 
 TEST_F(DeadLettersTest, AreOneFindingOfTheTenantAStreamAndHour) {
   GiveUp(kEvents, 0, Batch());
