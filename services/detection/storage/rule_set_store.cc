@@ -19,25 +19,28 @@ namespace yagura::detection {
 namespace {
 
 // Hash: "s:<version>" the time it was saved (Redis's clock, ms) and its items, "t:<digest>" a
-// rule's text, "generation" a number that every save changes.
+// rule's text, "generation" a number that every save changes that writes.
 constexpr std::string_view kSetsKey = "y:{rules}:detection:rule-sets";
 constexpr std::string_view kGeneration = "generation";
 constexpr size_t kTextBytesPerCall = 1 << 20;
 constexpr int kSaveTries = 5;
 
-// KEYS sets; ARGV version, items, digest... -> the places of digests whose texts are missing;
-// where none is, the set has been saved. What drains a stream must work at the memory limit.
+// KEYS sets; ARGV version, items, age (ms), digest... -> the places of digests whose texts are
+// missing; where none is, the set has been saved, or was and is younger than the age: every process
+// saves the set in force once a minute. What drains a stream must work at the memory limit.
 constexpr std::string_view kSave = R"lua(#!lua flags=allow-oom
 local missing = {}
-for i = 3, #ARGV do
-  if redis.call('HEXISTS', KEYS[1], 't:' .. ARGV[i]) == 0 then missing[#missing + 1] = i - 3 end
+for i = 4, #ARGV do
+  if redis.call('HEXISTS', KEYS[1], 't:' .. ARGV[i]) == 0 then missing[#missing + 1] = i - 4 end
 end
-if #missing == 0 then
-  local t = redis.call('TIME')
-  local ms = string.format('%.0f', tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000))
-  redis.call('HSET', KEYS[1], 's:' .. ARGV[1], ms .. '\n' .. ARGV[2])
-  redis.call('HINCRBY', KEYS[1], 'generation', 1)
-end
+if #missing > 0 then return missing end
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local kept = redis.call('HGET', KEYS[1], 's:' .. ARGV[1])
+local saved = kept and tonumber(string.match(kept, '^%d+'))
+if saved and saved <= now and now < saved + tonumber(ARGV[3]) then return missing end
+redis.call('HSET', KEYS[1], 's:' .. ARGV[1], string.format('%.0f', now) .. '\n' .. ARGV[2])
+redis.call('HINCRBY', KEYS[1], 'generation', 1)
 return missing
 )lua";
 
@@ -137,7 +140,9 @@ absl::Status RuleSetStore::Save(const std::string& version, const std::vector<Ru
   digests.reserve(items.size());
   for (const auto& item : items) digests.push_back(item.digest);
   const std::string text = ItemsText(items);
-  redis::Args args = {version, text};
+  // Then it is kept for the other half at least.
+  const std::string age = fmt::format("{}", grace_.count() / 2);
+  redis::Args args = {version, text, age};
   args.insert(args.end(), digests.begin(), digests.end());
   YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
   for (int i = 0; i < kSaveTries; ++i) {

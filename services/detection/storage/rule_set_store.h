@@ -42,11 +42,13 @@ struct RuleSetSwitch {
 // at any place of the shard, so that a checkpoint names the version, too. Thread-safe.
 class RuleSetStore {
  public:
-  // `grace`: how long a set that no shard refers to is kept, for who is about to announce it.
+  // `grace`: how long a set that was written and that no shard refers to is kept, for who is about
+  // to announce it: at least half of it from any Save on.
   RuleSetStore(std::shared_ptr<redis::Pool> flow, stream::Topic events, std::string reader,
                std::chrono::milliseconds grace = std::chrono::minutes(10));
 
-  // `texts`: those of the items, in their order. Durable as the flow Redis is.
+  // `texts`: those of the items, in their order. Durable as the flow Redis is. Writes nothing where
+  // the set is there and was written less than half the grace ago.
   absl::Status Save(const std::string& version, const std::vector<RuleSetItem>& items,
                     const std::vector<std::string_view>& texts) const;
   // NOT_FOUND where it is not kept.

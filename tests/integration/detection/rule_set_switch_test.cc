@@ -275,5 +275,44 @@ TEST_F(RuleSetSwitchTest, ASetIsKeptAsLongAsAnUnreadEntryMayReferToIt) {
   EXPECT_EQ(sets.Switches(0)->back().version, first);
 }
 
+TEST_F(RuleSetSwitchTest, ASetThatWasSavedLatelyIsNotWrittenAgain) {
+  constexpr std::string_view kSets = "y:{rules}:detection:rule-sets";
+  RuleSetStore sets(pool_, kEvents, "detection", std::chrono::minutes(10));
+  const std::vector<RuleSetItem> items = {{"", DigestOf("one")}};
+  const std::string version = RuleSetVersion(items);
+  const std::string field = "s:" + version;
+  const auto save = [&] { ASSERT_THAT(sets.Save(version, items, {"one"}), IsOk()); };
+  const auto written = [&] {
+    const auto reply = pool_->Command({"HMGET", kSets, "generation", field});
+    EXPECT_THAT(reply, IsOk());
+    return std::pair(reply->items[0].text, reply->items[1].text);
+  };
+  const auto age = [&](std::chrono::minutes by) {
+    const std::string saved = written().second;
+    const size_t end = saved.find('\n');
+    const std::string earlier =
+        std::to_string(std::stoll(saved.substr(0, end)) - milliseconds(by).count());
+    ASSERT_THAT(pool_->Command({"HSET", kSets, field, earlier + saved.substr(end)}), IsOk());
+  };
+  save();
+  age(std::chrono::minutes(4));
+  const auto before = written();
+  save();
+  EXPECT_EQ(written(), before);
+
+  age(std::chrono::minutes(1));
+  const auto old = written();
+  save();
+  EXPECT_NE(written().first, old.first);
+  EXPECT_NE(written().second, old.second);
+
+  ASSERT_THAT(pool_->Command({"HDEL", kSets, field}), IsOk());
+  save();
+  EXPECT_THAT(sets.Items(version), IsOk());
+  ASSERT_THAT(pool_->Command({"HDEL", kSets, "t:" + DigestOf("one")}), IsOk());
+  save();
+  EXPECT_THAT(sets.Texts({DigestOf("one")}), IsOk());
+}
+
 }  // namespace
 }  // namespace yagura::detection
