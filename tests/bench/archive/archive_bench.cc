@@ -3,6 +3,7 @@
 // after merging, in bytes an event; "raw" is the line alone.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
+#include <zstd.h>
 
 #include <algorithm>
 #include <ctime>
@@ -31,6 +32,41 @@ namespace {
 
 constexpr size_t kEventsPerInsert = 50'000;
 constexpr size_t kBatchBytes = 64 * 1024;
+
+// How large `zstd -3` makes the lines as one file.
+class CompressedLines {
+ public:
+  CompressedLines() : context_(ZSTD_createCCtx()), buffer_(ZSTD_CStreamOutSize(), '\0') {
+    ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, 3);
+  }
+  void Add(std::string_view line) {
+    Feed(line, ZSTD_e_continue);
+    Feed("\n", ZSTD_e_continue);
+  }
+  double Finish() {
+    Feed({}, ZSTD_e_end);
+    return static_cast<double>(bytes_);
+  }
+
+ private:
+  void Feed(std::string_view text, ZSTD_EndDirective directive) {
+    ZSTD_inBuffer in{text.data(), text.size(), 0};
+    size_t left = 0;
+    do {
+      ZSTD_outBuffer out{buffer_.data(), buffer_.size(), 0};
+      left = ZSTD_compressStream2(context_.get(), &out, &in, directive);
+      if (ZSTD_isError(left) != 0) std::abort();
+      bytes_ += out.pos;
+    } while (in.pos < in.size || (directive == ZSTD_e_end && left > 0));
+  }
+
+  struct Free {
+    void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+  };
+  std::unique_ptr<ZSTD_CCtx, Free> context_;
+  std::string buffer_;
+  size_t bytes_ = 0;
+};
 
 class Bench {
  public:
@@ -67,6 +103,7 @@ class Bench {
       builder.Add(pipeline.Process(line, context).event);
       bytes += line.size();
       raw_bytes_ += line.size();
+      lines_.Add(line);
     }
     finish();
     return range;
@@ -86,21 +123,28 @@ class Bench {
     return result.ok() ? static_cast<double>(result->rows.at(0).at(0).AsUnsigned()) : 0;
   }
 
+  // Everything after merging, in bytes an event, beside what `zstd -3` makes of the lines alone.
   void ReportSizes(benchmark::State& state) {
     (void)client_->Execute(
         {.sql = "OPTIMIZE TABLE yagura.events FINAL", .timeout = std::chrono::minutes(5)});
-    const auto per_event = [this](const std::string& columns) {
+    const auto events = static_cast<double>(events_);
+    const auto per_event = [this, events](const std::string& columns) {
       return Number(fmt::format("SELECT toUInt64(sum(data_compressed_bytes)) FROM system.columns "
                                 "WHERE database = 'yagura' AND table = 'events' AND {}",
                                 columns)) /
-             static_cast<double>(events_);
+             events;
     };
-    const double line = static_cast<double>(raw_bytes_) / static_cast<double>(events_);
-    state.counters["line_bytes"] = line;
+    const double stored = Number(
+        "SELECT toUInt64(sum(bytes_on_disk)) FROM system.parts WHERE table = 'events' AND "
+        "active");
+    const double compressed = lines_.Finish();
+    state.counters["line_bytes"] = static_cast<double>(raw_bytes_) / events;
     state.counters["stored_raw"] = per_event("name = 'raw'");
     state.counters["stored_fields"] = per_event("name = 'fields'");
     state.counters["stored_id"] = per_event("name = 'id'");
-    state.counters["stored_all"] = per_event("1");
+    state.counters["on_disk"] = stored / events;
+    state.counters["zstd_3"] = compressed / events;
+    state.counters["ratio"] = stored / compressed;
   }
 
   void Ask(const std::string& filter_text,
@@ -153,6 +197,7 @@ class Bench {
   uint64_t entries_ = 0;
   size_t events_ = 0;
   size_t raw_bytes_ = 0;
+  CompressedLines lines_;
 };
 
 // Processor time of this process, in seconds.
@@ -199,6 +244,12 @@ BENCHMARK(InsertFirewallLines)
     ->Iterations(20)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();
+
+void SizeOnDisk(benchmark::State& state) {
+  Shared().Fill(1'000'000);
+  for (auto _ : state) Shared().ReportSizes(state);
+}
+BENCHMARK(SizeOnDisk)->Iterations(1)->Unit(benchmark::kMillisecond)->UseRealTime();
 
 void Ask(benchmark::State& state, const std::string& filter, bool count) {
   constexpr size_t kEvents = 1'000'000;
