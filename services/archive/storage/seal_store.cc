@@ -19,6 +19,7 @@ namespace {
 
 constexpr std::string_view kKeysKey = "y:{-}:archive:audit-keys";
 constexpr uint64_t kTrimStep = 5'000;
+constexpr std::string_view kRenumberStep = "500";
 constexpr size_t kReadStep = 1'000;
 constexpr size_t kTenantsAtOnce = 100;
 
@@ -62,19 +63,27 @@ redis.call('HDEL', KEYS[1], 'plan')
 return 1
 )lua";
 
-// KEYS seal, sequence, feed; ARGV ... common, sealed, hash. The feed is made anew, since a stream
-// takes no id below its last; a reader that had seen more is told some of it again.
+// KEYS seal, sequence, feed, feed to be; ARGV ... sealed, hash, first entry of this step, last
+// number given, most entries. The feed is made anew, since a stream takes no id below its last; a
+// reader that had seen more is told some of it again. What comes meanwhile is at the feed's end and
+// is taken by the last step. The first entry of the next step and the last number given; 0 when
+// done.
 constexpr std::string_view kRenumber = R"lua(
-local entries = redis.call('XRANGE', KEYS[3], ms(tonumber(ARGV[4]) + 1) .. '-0', '+')
-redis.call('DEL', KEYS[3])
-redis.call('SET', KEYS[2], ARGV[5])
+local last = tonumber(ARGV[7])
+local most = tonumber(ARGV[8])
+if last == tonumber(ARGV[4]) then redis.call('UNLINK', KEYS[4]) end
+local entries = redis.call('XRANGE', KEYS[3], ARGV[6], '+', 'COUNT', most)
 for _, entry in ipairs(entries) do
-  local sequence = redis.call('INCR', KEYS[2])
-  redis.call('XADD', KEYS[3], ms(sequence) .. '-0', unpack(entry[2]))
+  last = last + 1
+  redis.call('XADD', KEYS[4], ms(last) .. '-0', unpack(entry[2]))
 end
-redis.call('HSET', KEYS[1], 'sequence', ARGV[5], 'hash', ARGV[6])
+if #entries == most then return {'(' .. entries[most][1], ms(last)} end
+redis.call('UNLINK', KEYS[3])
+if last > tonumber(ARGV[4]) then redis.call('RENAME', KEYS[4], KEYS[3]) end
+redis.call('SET', KEYS[2], ms(last))
+redis.call('HSET', KEYS[1], 'sequence', ARGV[4], 'hash', ARGV[5])
 redis.call('HDEL', KEYS[1], 'plan')
-return 1
+return {'', ms(last)}
 )lua";
 
 constexpr std::string_view kRelease = R"lua(
@@ -97,6 +106,11 @@ redis::Script Assemble(std::string_view first, std::string_view second = {}) {
 
 std::string SealKey(std::string_view tenant) {
   return fmt::format("y:{{{}}}:archive:seal", tenant);
+}
+
+// While a feed is given new numbers.
+std::string RenumberedKey(std::string_view tenant) {
+  return fmt::format("y:{{{}}}:archive:renumbered", tenant);
 }
 
 StatusOr<SealStore::Position> ToPosition(std::string_view tenant, const redis::Reply& sequence,
@@ -162,9 +176,9 @@ StatusOr<std::pair<SealStore::Lease, SealStore::Position>> SealStore::Acquire(
   return std::pair(std::move(lease), std::move(position));
 }
 
-Status SealStore::Fenced(const redis::Script& script, const Lease& lease,
-                         const std::vector<std::string>& more_keys,
-                         const std::vector<std::string>& more_args) const {
+StatusOr<redis::Reply> SealStore::Fenced(const redis::Script& script, const Lease& lease,
+                                         const std::vector<std::string>& more_keys,
+                                         const std::vector<std::string>& more_args) const {
   YAGURA_ASSIGN_OR_RETURN(auto connection, state_->Acquire());
   const std::string key = SealKey(lease.tenant);
   const std::string epoch = std::to_string(lease.epoch);
@@ -173,21 +187,35 @@ Status SealStore::Fenced(const redis::Script& script, const Lease& lease,
   keys.insert(keys.end(), more_keys.begin(), more_keys.end());
   redis::Args args = {lease.holder, epoch, lease_ms};
   args.insert(args.end(), more_args.begin(), more_args.end());
-  return FromScript(script.Run(*connection, keys, args).status());
+  auto reply = script.Run(*connection, keys, args);
+  if (!reply.ok()) return FromScript(reply.status());
+  return reply;
 }
 
 Status SealStore::Plan(const Lease& lease, const internal::v1::SealPlan& plan) const {
-  return Fenced(plan_, lease, {}, {plan.SerializeAsString()});
+  return Fenced(plan_, lease, {}, {plan.SerializeAsString()}).status();
 }
 
 Status SealStore::Advance(const Lease& lease, uint64_t sequence, std::string_view hash) const {
-  return Fenced(advance_, lease, {}, {std::to_string(sequence), std::string(hash)});
+  return Fenced(advance_, lease, {}, {std::to_string(sequence), std::string(hash)}).status();
 }
 
 Status SealStore::Renumber(const Lease& lease, uint64_t common, uint64_t sealed,
                            std::string_view hash) const {
-  return Fenced(renumber_, lease, {store::SequenceKey(lease.tenant), store::FeedKey(lease.tenant)},
-                {std::to_string(common), std::to_string(sealed), std::string(hash)});
+  const std::vector<std::string> keys = {store::SequenceKey(lease.tenant),
+                                         store::FeedKey(lease.tenant), RenumberedKey(lease.tenant)};
+  std::string from = fmt::format("{}-0", common + 1);
+  std::string last = std::to_string(sealed);
+  for (;;) {
+    YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply,
+                            Fenced(renumber_, lease, keys,
+                                   {std::to_string(sealed), std::string(hash), from, last,
+                                    std::string(kRenumberStep)}));
+    if (reply.items.size() != 2) return Internal("the script of the seal gave an unknown answer");
+    from = reply.items[0].text;
+    last = reply.items[1].text;
+    if (from.empty()) return absl::OkStatus();
+  }
 }
 
 void SealStore::Release(const Lease& lease) const {

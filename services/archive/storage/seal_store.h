@@ -49,7 +49,8 @@ class SealStore {
   // Moves the position and forgets the plan.
   absl::Status Advance(const Lease& lease, uint64_t sequence, std::string_view hash) const;
   // Redis came back without records that are sealed up to `sealed`, and new ones have taken the
-  // numbers after `common`: gives those new numbers behind `sealed`, and moves the position there.
+  // numbers after `common`: gives those new numbers behind `sealed`, some hundreds at a time beside
+  // the feed, and in the end puts these in the feed's place and moves the position there.
   absl::Status Renumber(const Lease& lease, uint64_t common, uint64_t sealed,
                         std::string_view hash) const;
   void Release(const Lease& lease) const;
@@ -84,9 +85,9 @@ class SealStore {
   absl::StatusOr<std::map<std::string, std::string>> Keys() const;
 
  private:
-  absl::Status Fenced(const redis::Script& script, const Lease& lease,
-                      const std::vector<std::string>& more_keys,
-                      const std::vector<std::string>& more_args) const;
+  absl::StatusOr<redis::Reply> Fenced(const redis::Script& script, const Lease& lease,
+                                      const std::vector<std::string>& more_keys,
+                                      const std::vector<std::string>& more_args) const;
 
   const std::shared_ptr<redis::Pool> state_;
   const redis::Script acquire_;
