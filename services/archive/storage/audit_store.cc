@@ -92,10 +92,13 @@ StatusOr<std::optional<SealedHead>> AuditStore::LastHead(std::string_view tenant
 
 StatusOr<std::optional<SealedHead>> AuditStore::LastExpiredHead(std::string_view tenant,
                                                                 TimePoint time) const {
-  YAGURA_ASSIGN_OR_RETURN(auto heads, Heads(tenant,
-                                            "expires <= fromUnixTimestamp64Nano({time:Int64}) "
-                                            "ORDER BY sequence DESC LIMIT 1",
-                                            time, 0, 1));
+  YAGURA_ASSIGN_OR_RETURN(
+      auto heads, Heads(tenant,
+                        "sequence < (SELECT if(count() > 0, min(sequence), 18446744073709551615) "
+                        "FROM yagura.audit_heads WHERE tenant = {tenant:String} "
+                        "AND expires > fromUnixTimestamp64Nano({time:Int64})) "
+                        "ORDER BY sequence DESC LIMIT 1",
+                        time, 0, 1));
   return First(std::move(heads));
 }
 
@@ -139,6 +142,26 @@ StatusOr<uint64_t> AuditStore::LastSequence(std::string_view tenant, uint64_t af
   query.parameters = {{"tenant", std::string(tenant)}, {"after", std::to_string(after)}};
   YAGURA_ASSIGN_OR_RETURN(const auto table, client_->Select(query));
   return table.rows.empty() ? 0 : table.rows[0].at(0).AsUnsigned();
+}
+
+StatusOr<AuditStore::Rows> AuditStore::RowsAfter(std::string_view tenant, uint64_t after) const {
+  Query query;
+  query.sql =
+      "SELECT count(), max(sequence), min(seal_time), max(seal_time), "
+      "toUInt64(toUnixTimestamp(min(expires))), toUInt64(toUnixTimestamp(max(expires))) "
+      "FROM yagura.audit_records WHERE tenant = {tenant:String} AND sequence > {after:UInt64}";
+  query.parameters = {{"tenant", std::string(tenant)}, {"after", std::to_string(after)}};
+  YAGURA_ASSIGN_OR_RETURN(const auto table, client_->Select(query));
+  Rows found;
+  if (table.rows.empty()) return found;
+  const Row& row = table.rows[0];
+  found.rows = row.at(0).AsUnsigned();
+  found.last = row.at(1).AsUnsigned();
+  found.seal_time = row.at(2).AsTime();
+  found.expires = static_cast<int64_t>(row.at(4).AsUnsigned());
+  found.one_time =
+      row.at(2).AsTime() == row.at(3).AsTime() && row.at(4).AsUnsigned() == row.at(5).AsUnsigned();
+  return found;
 }
 
 StatusOr<std::vector<StoredRecord>> AuditStore::Newest(const Selection& selection, size_t limit,

@@ -32,7 +32,8 @@ class AuditStore {
   absl::Status InsertHead(const SealedHead& head) const;
 
   absl::StatusOr<std::optional<SealedHead>> LastHead(std::string_view tenant) const;
-  // The last one whose records are beyond their retention at `time`.
+  // The last one before all whose records are not beyond their retention at `time`: no record that
+  // should be there is before its end, whatever expiry later heads have.
   absl::StatusOr<std::optional<SealedHead>> LastExpiredHead(std::string_view tenant,
                                                             TimePoint time) const;
   // The last one that was sealed at `time` or before.
@@ -48,6 +49,15 @@ class AuditStore {
                      const std::stop_token& stop, const Visitor& visit) const;
   // Sequence of the last record after `after`; 0 where there is none.
   absl::StatusOr<uint64_t> LastSequence(std::string_view tenant, uint64_t after) const;
+  // What lies there after `after`.
+  struct Rows {
+    uint64_t rows = 0;
+    uint64_t last = 0;  // sequence
+    TimePoint seal_time{};
+    int64_t expires = 0;    // seconds
+    bool one_time = false;  // all rows have that time of sealing and that expiry
+  };
+  absl::StatusOr<Rows> RowsAfter(std::string_view tenant, uint64_t after) const;
 
   // Those of each tenant below its bound that fit the filter, with an order time in [from, to), in
   // the order (order time descending, tenant, sequence descending).

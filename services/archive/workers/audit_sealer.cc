@@ -19,6 +19,8 @@ using std::chrono::milliseconds;
 constexpr milliseconds kShortestPoll{20};
 constexpr milliseconds kLongestPoll{5'000};
 constexpr std::chrono::hours kTrimLook{1};
+constexpr milliseconds kShortestPause{5'000};
+constexpr milliseconds kLongestPause{std::chrono::minutes(10)};
 
 }  // namespace
 
@@ -78,9 +80,9 @@ Status AuditSealer::Pass(bool all, const std::stop_token& stop) {
   for (const auto& [tenant, feed] : feeds) {
     if (stop.stop_requested()) break;
     if (feed.newest > feed.sealed) unsealed += feed.newest - feed.sealed;
-    const bool failed = Failed(tenant);
-    if (Due(tenant, feed) || failed || (all && feed.newest != feed.sealed)) {
-      const Status status = TenantSealer(tenant, holder_, options_, parts_).Run();
+    const bool due = Due(tenant, feed) || Failed(tenant);
+    if ((due && !Waits(tenant)) || (all && feed.newest != feed.sealed)) {
+      const Status status = TenantSealer(tenant, holder_, options_, parts_).Run(stop);
       Report(tenant, status);
       if (status.ok()) waiting_since_.erase(tenant);
     }
@@ -134,12 +136,24 @@ bool AuditSealer::Failed(const std::string& tenant) const {
   return failed_.contains(tenant);
 }
 
+bool AuditSealer::Waits(const std::string& tenant) const {
+  const auto pause = pauses_.find(tenant);
+  return pause != pauses_.end() && Steady::now() < pause->second.until;
+}
+
 void AuditSealer::Report(const std::string& tenant, const Status& status) {
   const bool others = ErrorReason(status) == "LEASE_HELD" || ErrorReason(status) == "LEASE_LOST";
   const std::lock_guard lock(mutex_);
-  if (status.ok() || others) {
+  if (status.ok() || others || absl::IsCancelled(status)) {
     failed_.erase(tenant);
+    pauses_.erase(tenant);
     return;
+  }
+  // An outage ends for all at once; what else is wrong with one tenant seldom mends itself.
+  if (!absl::IsUnavailable(status)) {
+    Pause& pause = pauses_[tenant];
+    pause.length = std::clamp(2 * pause.length, kShortestPause, kLongestPause);
+    pause.until = Steady::now() + pause.length;
   }
   Status& known = failed_[tenant];
   if (ErrorReason(known) != ErrorReason(status)) {
@@ -151,9 +165,16 @@ void AuditSealer::Report(const std::string& tenant, const Status& status) {
 
 Status AuditSealer::Health() const {
   const std::lock_guard lock(mutex_);
-  if (!state_health_.ok() || failed_.empty()) return state_health_;
-  return Annotate(failed_.begin()->second,
-                  fmt::format("audit of {} ({} in all)", failed_.begin()->first, failed_.size()));
+  if (!state_health_.ok()) return state_health_;
+  for (const auto& [tenant, status] : failed_) {
+    if (absl::IsUnavailable(status)) return Annotate(status, "audit of " + tenant);
+  }
+  return absl::OkStatus();
+}
+
+std::map<std::string, Status> AuditSealer::Stalled() const {
+  const std::lock_guard lock(mutex_);
+  return failed_;
 }
 
 size_t AuditSealer::stalled() const {

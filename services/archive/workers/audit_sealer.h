@@ -31,8 +31,11 @@ class AuditSealer {
   // trims.
   absl::Status Pass(bool all = false, const std::stop_token& stop = {});
 
-  // OK, or why the feed of some tenant is not being sealed.
+  // OK, or that the state Redis or the event store cannot be reached. One tenant whose chain is in
+  // doubt is no illness of the service: that is told by Stalled.
   absl::Status Health() const;
+  // Why the feeds of these tenants are not being sealed.
+  std::map<std::string, absl::Status> Stalled() const;
   size_t stalled() const;     // tenants whose last turn failed
   uint64_t unsealed() const;  // records of all tenants, at the last look
 
@@ -43,6 +46,7 @@ class AuditSealer {
   absl::Status Trim(const std::string& tenant, const SealStore::Feed& feed);
   absl::StatusOr<uint64_t> TrimmedUpTo(const std::string& tenant, const SealStore::Feed& feed);
   bool Failed(const std::string& tenant) const;
+  bool Waits(const std::string& tenant) const;
   void Report(const std::string& tenant, const absl::Status& status);
 
   const std::shared_ptr<redis::Pool> state_;
@@ -51,6 +55,12 @@ class AuditSealer {
   const std::string holder_;
   std::map<std::string, Steady::time_point> waiting_since_;  // of tenants with unsealed records
   std::map<std::string, Steady::time_point> trim_looked_;    // when its age was last looked at
+  // Whoever is stalled is tried again after a while that doubles each time.
+  struct Pause {
+    std::chrono::milliseconds length{};
+    Steady::time_point until{};
+  };
+  std::map<std::string, Pause> pauses_;
   mutable std::mutex mutex_;
   absl::Status state_health_;                   // guarded by mutex_
   std::map<std::string, absl::Status> failed_;  // guarded by mutex_

@@ -14,6 +14,7 @@ namespace {
 
 constexpr size_t kMostBytes = 8 << 20;   // of a stretch
 constexpr size_t kReadAtOnce = 1'000;    //
+constexpr size_t kMostPlanned = 50'000;  // records; settings allow no stretch to have more
 constexpr uint64_t kMostLost = 100'000;  // numbers that are taken for lost; beyond, somebody looks
 
 Status DataLoss(std::string_view reason, const std::string& what) {
@@ -26,23 +27,24 @@ TenantSealer::TenantSealer(std::string tenant, std::string holder, const SealOpt
                            SealerParts& parts)
     : tenant_(std::move(tenant)), holder_(std::move(holder)), options_(options), parts_(parts) {}
 
-Status TenantSealer::Run() {
+Status TenantSealer::Run(const std::stop_token& stop) {
   YAGURA_ASSIGN_OR_RETURN(auto acquired, parts_.seals.Acquire(tenant_, holder_, options_.lease));
   lease_ = std::move(acquired.first);
   position_ = std::move(acquired.second);
   parts_.after_step(SealStep::kLeased);
-  const Status status = RunLeased();
+  const Status status = RunLeased(stop);
   parts_.seals.Release(lease_);
   return status;
 }
 
-Status TenantSealer::RunLeased() {
+Status TenantSealer::RunLeased(const std::stop_token& stop) {
   if (position_.plan) YAGURA_RETURN_IF_ERROR(Repeat());
-  YAGURA_RETURN_IF_ERROR(Reconcile());
-  for (;;) {
-    YAGURA_ASSIGN_OR_RETURN(const bool more, SealNext());
-    if (!more) return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(Reconcile(stop));
+  YAGURA_ASSIGN_OR_RETURN(const SealStore::Feed feed, Look());
+  while (position_.sequence < feed.newest && !stop.stop_requested()) {
+    YAGURA_RETURN_IF_ERROR(SealNext(feed.newest));
   }
+  return absl::OkStatus();
 }
 
 StatusOr<SealStore::Feed> TenantSealer::Look() const {
@@ -111,7 +113,8 @@ Status TenantSealer::Repeat() {
   Stretch stretch = NewStretch(head.first_sequence() - 1, head.previous_hash(),
                                TimePoint(std::chrono::nanoseconds(plan.previous_order_time())),
                                FromProto(head.seal_time()));
-  YAGURA_RETURN_IF_ERROR(Fill(stretch, head.sequence(), SIZE_MAX, SIZE_MAX));
+  // No plan of ours has more than these bounds let in.
+  YAGURA_RETURN_IF_ERROR(Fill(stretch, head.sequence(), kMostPlanned, 2 * kMostBytes));
   if (stretch.head.hash() != head.hash() || head.previous_hash() != position_.hash) {
     return DataLoss("FEED_ALTERED",
                     fmt::format("records {} to {} of {} are not what was planned to be sealed",
@@ -125,14 +128,69 @@ Status TenantSealer::Repeat() {
 
 // The last head in the store says where the chain stands. It is where Redis says, unless one of the
 // two has come back with older data.
-Status TenantSealer::Reconcile() {
-  YAGURA_ASSIGN_OR_RETURN(const auto last, parts_.store.LastHead(tenant_));
+Status TenantSealer::Reconcile(const std::stop_token& stop) {
+  YAGURA_ASSIGN_OR_RETURN(auto last, parts_.store.LastHead(tenant_));
   const uint64_t sequence = last ? last->head.sequence() : 0;
   const std::string hash = last ? last->head.hash() : ChainStart(tenant_);
-  order_time_ = last ? last->order_time : TimePoint{};
-  if (sequence == position_.sequence && hash == position_.hash) return absl::OkStatus();
-  if (sequence > position_.sequence) return StoreIsAhead(*last);
-  return StoreIsBehind(sequence, hash);
+  if (last) Follow(*last);
+  const bool behind =
+      sequence < position_.sequence || (sequence == position_.sequence && hash != position_.hash);
+  if (behind) return StoreIsBehind(sequence, hash, stop);
+  YAGURA_ASSIGN_OR_RETURN(last, SealHeadless(last));
+  if (!last || last->head.sequence() == position_.sequence) return absl::OkStatus();
+  return StoreIsAhead(*last);
+}
+
+void TenantSealer::Follow(const SealedHead& last) {
+  order_time_ = last.order_time;
+  seal_time_ = std::max(seal_time_, FromProto(last.head.seal_time()));
+  expires_ = std::max(expires_, last.head.expire_time().seconds());
+}
+
+// Where Redis has forgotten the plan of records that were stored, these get the head that they were
+// to have: they are sealed as they are, since others would be there twice. The last head then.
+StatusOr<std::optional<SealedHead>> TenantSealer::SealHeadless(
+    const std::optional<SealedHead>& last) {
+  const uint64_t after = last ? last->head.sequence() : 0;
+  YAGURA_ASSIGN_OR_RETURN(const auto found, parts_.store.RowsAfter(tenant_, after));
+  if (found.rows == 0) return last;
+  const Status altered = DataLoss(
+      "AUDIT_STORE_ALTERED",
+      fmt::format("the event store has {} rows of {} behind record {} that no sealer has made",
+                  found.rows, tenant_, after));
+  const bool one_stretch =
+      found.rows <= kMostPlanned && found.last == after + found.rows && found.one_time;
+  if (!one_stretch) return altered;
+  SealedHead sealed{NewStretch(after, last ? last->head.hash() : ChainStart(tenant_), order_time_,
+                               found.seal_time)
+                        .head,
+                    order_time_};
+  audit::v1::Head& head = sealed.head;
+  YAGURA_RETURN_IF_ERROR(
+      parts_.store.Visit(tenant_, after, found.last, {}, [&](const StoredRecord& stored) -> Status {
+        const SealedRecord& record = stored.sealed;
+        const std::string hash = ChainNext(head.hash(), record.sequence, record.bytes);
+        const bool follows = record.sequence == head.sequence() + 1 && hash == record.chain_hash &&
+                             stored.columns_fit;
+        if (!follows) return altered;
+        head.set_sequence(record.sequence);
+        head.set_hash(hash);
+        sealed.order_time = record.order_time;
+        return absl::OkStatus();
+      }));
+  if (head.sequence() != found.last) return altered;
+  Sign(head, found.expires);
+  parts_.logger.Error("stored records, whose plan the state Redis lost, are sealed",
+                      {{"tenant", tenant_}, {"from", after + 1}, {"to", found.last}});
+  YAGURA_RETURN_IF_ERROR(parts_.store.InsertHead(sealed));
+  Follow(sealed);
+  return sealed;
+}
+
+void TenantSealer::Sign(audit::v1::Head& head, int64_t expires) const {
+  head.mutable_expire_time()->set_seconds(expires);
+  head.set_key_id(parts_.key.key_id());
+  head.set_signature(parts_.key.Sign(HeadText(head)));
 }
 
 Status TenantSealer::StoreIsAhead(const SealedHead& last) {
@@ -174,16 +232,34 @@ StatusOr<uint64_t> TenantSealer::CommonWith(uint64_t sealed) const {
   return common;
 }
 
-Status TenantSealer::StoreIsBehind(uint64_t sequence, const std::string& hash) {
+StatusOr<std::string> TenantSealer::HashOfFeed(uint64_t after, std::string hash, uint64_t up_to,
+                                               const std::stop_token& stop) const {
+  while (after < up_to) {
+    if (stop.stop_requested()) return absl::CancelledError("stopped");
+    YAGURA_ASSIGN_OR_RETURN(const auto entries,
+                            parts_.seals.ReadFeed(tenant_, after, kReadAtOnce, kMostBytes));
+    if (entries.empty()) return std::string();
+    for (const SealStore::Entry& entry : entries) {
+      if (after == up_to) break;
+      if (entry.sequence != after + 1) return std::string();
+      hash = ChainNext(hash, entry.sequence, entry.bytes);
+      after = entry.sequence;
+    }
+  }
+  return hash;
+}
+
+Status TenantSealer::StoreIsBehind(uint64_t sequence, const std::string& hash,
+                                   const std::stop_token& stop) {
   const Status lost = DataLoss(
       "AUDIT_STORE_BEHIND", fmt::format("{} was sealed up to {}, but the event store has it to {}",
                                         tenant_, position_.sequence, sequence));
   YAGURA_ASSIGN_OR_RETURN(const SealStore::Feed feed, Look());
   YAGURA_ASSIGN_OR_RETURN(const uint64_t stray, parts_.store.LastSequence(tenant_, sequence));
   if (feed.oldest == 0 || feed.oldest > sequence + 1 || stray > 0) return lost;
-  Stretch stretch = NewStretch(sequence, hash, order_time_, parts_.clock->Now());
-  YAGURA_RETURN_IF_ERROR(Fill(stretch, position_.sequence, SIZE_MAX, SIZE_MAX));
-  if (stretch.head.hash() != position_.hash) return lost;
+  YAGURA_ASSIGN_OR_RETURN(const std::string of_feed,
+                          HashOfFeed(sequence, hash, position_.sequence, stop));
+  if (of_feed != position_.hash) return lost;
   parts_.logger.Error("the event store lost sealed records; they are sealed again from the feed",
                       {{"tenant", tenant_}, {"from", sequence + 1}, {"to", position_.sequence}});
   YAGURA_RETURN_IF_ERROR(parts_.seals.Advance(lease_, sequence, hash));
@@ -191,17 +267,13 @@ Status TenantSealer::StoreIsBehind(uint64_t sequence, const std::string& hash) {
   return absl::OkStatus();
 }
 
-StatusOr<bool> TenantSealer::SealNext() {
-  YAGURA_ASSIGN_OR_RETURN(const SealStore::Feed feed, Look());
-  if (feed.newest <= position_.sequence) return false;
-  const TimePoint now = parts_.clock->Now();
+Status TenantSealer::SealNext(uint64_t up_to) {
+  const TimePoint now = std::max(parts_.clock->Now(), seal_time_);
   Stretch stretch = NewStretch(position_.sequence, position_.hash, order_time_, now);
-  YAGURA_RETURN_IF_ERROR(Fill(stretch, feed.newest, options_.records_per_seal, kMostBytes));
+  YAGURA_RETURN_IF_ERROR(Fill(stretch, up_to, options_.records_per_seal, kMostBytes));
   audit::v1::Head& head = stretch.head;
-  head.mutable_expire_time()->set_seconds(head.seal_time().seconds() +
-                                          int64_t{86'400} * options_.retention_days);
-  head.set_key_id(parts_.key.key_id());
-  head.set_signature(parts_.key.Sign(HeadText(head)));
+  Sign(head,
+       std::max(expires_, head.seal_time().seconds() + int64_t{86'400} * options_.retention_days));
   if (stretch.lost > 0) {
     parts_.logger.Error("records were lost before they could be sealed",
                         {{"tenant", tenant_}, {"records", stretch.lost}});
@@ -211,8 +283,7 @@ StatusOr<bool> TenantSealer::SealNext() {
   plan.set_previous_order_time(order_time_.time_since_epoch().count());
   YAGURA_RETURN_IF_ERROR(parts_.seals.Plan(lease_, plan));
   parts_.after_step(SealStep::kPlanned);
-  YAGURA_RETURN_IF_ERROR(Store(stretch));
-  return true;
+  return Store(stretch);
 }
 
 Status TenantSealer::Store(const Stretch& stretch) {
@@ -224,7 +295,7 @@ Status TenantSealer::Store(const Stretch& stretch) {
   YAGURA_RETURN_IF_ERROR(parts_.seals.Advance(lease_, head.sequence(), head.hash()));
   parts_.after_step(SealStep::kAdvanced);
   position_ = {head.sequence(), head.hash(), std::nullopt};
-  order_time_ = stretch.order_time;
+  Follow({head, stretch.order_time});
   parts_.sealed += stretch.records.size();
   parts_.lost += stretch.lost;
   ++parts_.seals_made;

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -54,11 +55,12 @@ class TenantSealer {
   TenantSealer(std::string tenant, std::string holder, const SealOptions& options,
                SealerParts& parts);
 
-  // Takes the lease, finishes what another had begun, seals all that there is, and gives the lease
-  // back. UNAVAILABLE: for now; ABORTED (LEASE_LOST): another goes on. DATA_LOSS (FEED_ALTERED,
-  // FEED_LOST, AUDIT_STORE_BEHIND): nothing of this tenant can be sealed, nor trimmed, until
-  // somebody has looked.
-  absl::Status Run();
+  // Takes the lease, finishes what another had begun, seals what there is at that time (what comes
+  // meanwhile is for the next turn, or one tenant could keep all others waiting), and gives the
+  // lease back; stops between two stretches. UNAVAILABLE: for now; ABORTED (LEASE_LOST): another
+  // goes on. DATA_LOSS (FEED_ALTERED, FEED_LOST, AUDIT_STORE_BEHIND, AUDIT_STORE_ALTERED): nothing
+  // of this tenant can be sealed, nor trimmed, until somebody has looked.
+  absl::Status Run(const std::stop_token& stop = {});
 
  private:
   // A stretch that is being built.
@@ -69,14 +71,21 @@ class TenantSealer {
     uint64_t lost = 0;
   };
 
-  absl::Status RunLeased();
+  absl::Status RunLeased(const std::stop_token& stop);
   absl::Status Repeat();
-  absl::Status Reconcile();
+  absl::Status Reconcile(const std::stop_token& stop);
+  absl::StatusOr<std::optional<SealedHead>> SealHeadless(const std::optional<SealedHead>& last);
   absl::Status StoreIsAhead(const SealedHead& last);
-  absl::Status StoreIsBehind(uint64_t sequence, const std::string& hash);
+  absl::Status StoreIsBehind(uint64_t sequence, const std::string& hash,
+                             const std::stop_token& stop);
   absl::StatusOr<uint64_t> CommonWith(uint64_t sealed) const;
-  absl::StatusOr<bool> SealNext();
+  // H(`up_to`) as the feed has it; empty where it lacks a record.
+  absl::StatusOr<std::string> HashOfFeed(uint64_t after, std::string hash, uint64_t up_to,
+                                         const std::stop_token& stop) const;
+  absl::Status SealNext(uint64_t up_to);
   absl::Status Store(const Stretch& stretch);
+  void Sign(audit::v1::Head& head, int64_t expires) const;
+  void Follow(const SealedHead& last);
 
   Stretch NewStretch(uint64_t after, const std::string& hash, TimePoint order_time,
                      TimePoint seal_time) const;
@@ -91,7 +100,11 @@ class TenantSealer {
   SealerParts& parts_;
   SealStore::Lease lease_;
   SealStore::Position position_;
-  TimePoint order_time_{};  // of the last sealed record
+  // Of the last head: none that follows is earlier in any of them, whatever the clock and the
+  // retention are by then.
+  TimePoint order_time_{};
+  TimePoint seal_time_{};
+  int64_t expires_ = 0;  // seconds
 };
 
 }  // namespace yagura::archive

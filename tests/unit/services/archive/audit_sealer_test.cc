@@ -28,6 +28,7 @@ using testing::IsOk;
 using testing::StatusIs;
 
 constexpr std::chrono::seconds kPatience{60};
+constexpr const char* kSealKey = "y:{acme}:archive:seal";
 
 // Records of acme: 1..count, each once, in the store, and a chain that verifies.
 void ExpectWhole(AuditWorld& world, uint64_t count) {
@@ -273,24 +274,29 @@ TEST(AuditSealer, RecordsThatVanishedUnsealedLeaveAMark) {
   EXPECT_EQ(world.Details("acme", {"acme"}, "method = archive.sealer").size(), 6u);
 }
 
+// Redis comes back without the records `first`..`last`, which were its newest.
+void ForgetRecords(AuditWorld& world, int first, int last) {
+  const std::string feed = store::FeedKey("acme");
+  const std::string left = std::to_string(first - 1);
+  for (int i = first; i <= last; ++i) {
+    const std::string id = fmt::format("{}-0", i);
+    ASSERT_THAT(world.state->Command({"XDEL", feed, id}), IsOk());
+  }
+  ASSERT_THAT(world.state->Command({"XSETID", feed, left + "-0"}), IsOk());
+  ASSERT_THAT(world.state->Command({"SET", store::SequenceKey("acme"), left}), IsOk());
+}
+
 // A lost host: Redis comes back without its last second, the store has it.
 TEST(AuditSealer, AfterRedisLostSealedRecordsNewOnesAreNumberedBehindThem) {
   AuditWorld world;
   world.AppendTo("acme", 0, 8);
   ASSERT_THAT(world.Seal(), IsOk());
-  const std::string key = "y:{acme}:archive:seal";
-  ASSERT_OK_AND_ASSIGN(const auto hash, world.state->Command({"HGET", key, "hash"}));
+  ASSERT_OK_AND_ASSIGN(const auto hash, world.state->Command({"HGET", kSealKey, "hash"}));
   world.AppendTo("acme", 8, 8);
   ASSERT_THAT(world.Seal(), IsOk());
   // Back to ten records, eight of them sealed; then three new ones.
-  const std::string feed = store::FeedKey("acme");
-  for (int i = 11; i <= 16; ++i) {
-    const std::string id = fmt::format("{}-0", i);
-    ASSERT_THAT(world.state->Command({"XDEL", feed, id}), IsOk());
-  }
-  ASSERT_THAT(world.state->Command({"XSETID", feed, "10-0"}), IsOk());
-  ASSERT_THAT(world.state->Command({"SET", store::SequenceKey("acme"), "10"}), IsOk());
-  ASSERT_THAT(world.state->Command({"HSET", key, "sequence", "8", "hash", hash.text}), IsOk());
+  ForgetRecords(world, 11, 16);
+  ASSERT_THAT(world.state->Command({"HSET", kSealKey, "sequence", "8", "hash", hash.text}), IsOk());
   world.AppendTo("acme", 100, 3);
   ASSERT_THAT(SealAll(world, SmallSeals()), IsOk());
   ExpectWhole(world, 19);
@@ -349,6 +355,213 @@ TEST(AuditSealer, ExpiredRecordsGoAndTheChainStillVerifies) {
   verified = world.Verify();
   EXPECT_EQ(verified.flaw(), VerifyRecordsResponse::RECORD_MISSING);
   EXPECT_EQ(verified.flawed_sequence(), 17u);
+}
+
+// One that never ceases to write must not keep the others from being sealed.
+TEST(AuditSealer, ATurnEndsWithWhatThereWasWhenItBegan) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 20);
+  world.AppendTo("beta", 0, 3);
+  int next = 20;
+  world.world.parts.after_step = [&](SealStep at) {
+    if (at == SealStep::kAdvanced && next < 60) {
+      world.AppendTo("acme", next, 10);
+      next += 10;
+    }
+  };
+  AuditSealer sealer(world.state, SmallSeals(), world.world.parts);
+  ASSERT_THAT(sealer.Pass(true), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto feeds, world.world.seals.Look({"acme", "beta"}));
+  EXPECT_EQ(feeds.at("acme").sealed, 20u);
+  EXPECT_EQ(feeds.at("beta").sealed, 3u);
+}
+
+TEST(AuditSealer, StopsBetweenTwoStretches) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 40);
+  std::stop_source stop;
+  world.world.parts.after_step = [&](SealStep at) {
+    if (at == SealStep::kAdvanced) stop.request_stop();
+  };
+  AuditSealer sealer(world.state, SmallSeals(), world.world.parts);
+  ASSERT_THAT(sealer.Pass(true, stop.get_token()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto feeds, world.world.seals.Look({"acme"}));
+  EXPECT_EQ(feeds.at("acme").sealed, 8u);
+  EXPECT_EQ(sealer.stalled(), 0u);
+}
+
+// A lost host: the store has the records, and Redis has forgotten that they were to be sealed.
+TEST(AuditSealer, RecordsWhosePlanIsLostAreSealedAsTheyWereStored) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 20);
+  ASSERT_EQ(RunChild(world, SealStep::kRecordsStored, 2), 128 + SIGKILL);
+  ASSERT_THAT(world.state->Command({"HDEL", kSealKey, "plan"}), IsOk());
+  world.AppendTo("acme", 20, 10);
+  ASSERT_THAT(SealAll(world, SmallSeals()), IsOk());
+  ExpectWhole(world, 30);
+}
+
+TEST(AuditSealer, RecordsWhosePlanIsLostKeepTheirNumbersFromNewOnes) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 8);
+  ASSERT_EQ(RunChild(world, SealStep::kRecordsStored, 1), 128 + SIGKILL);
+  ASSERT_THAT(world.state->Command({"HDEL", kSealKey, "plan"}), IsOk());
+  ForgetRecords(world, 5, 8);
+  world.AppendTo("acme", 100, 3);
+  ASSERT_THAT(SealAll(world, SmallSeals()), IsOk());
+  ExpectWhole(world, 11);
+  const auto details = world.Details("acme", {"acme"});
+  EXPECT_THAT(std::vector<std::string>(details.begin(), details.begin() + 4),
+              ::testing::ElementsAre("102", "101", "100", "7"));
+}
+
+TEST(AuditSealer, RowsThatDoNotContinueTheChainAreNotSealed) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 8);
+  ASSERT_THAT(world.Seal(), IsOk());
+  world.Tamper(
+      "INSERT INTO yagura.audit_records SELECT * REPLACE (toUInt64(9) AS sequence) "
+      "FROM (SELECT * FROM yagura.audit_records WHERE sequence = 8)");
+  world.AppendTo("acme", 8, 3);
+  EXPECT_THAT(world.Seal(), StatusIs(absl::StatusCode::kDataLoss, "AUDIT_STORE_ALTERED"));
+  world.Tamper("ALTER TABLE yagura.audit_records DELETE WHERE sequence = 9");
+  ASSERT_THAT(world.Seal(), IsOk());
+  ExpectWhole(world, 11);
+}
+
+TEST(AuditSealer, NoRecordExpiresBeforeAnOlderOneWhenTheRetentionIsLowered) {
+  const auto clock = std::make_shared<testing::FakeClock>(SystemClock()->Now());
+  AuditWorld world(clock);
+  SealOptions options = SmallSeals();
+  options.retention_days = 400;
+  world.AppendTo("acme", 0, 8);
+  ASSERT_THAT(world.Seal(options), IsOk());
+  options.retention_days = 30;
+  world.AppendTo("acme", 8, 8);
+  ASSERT_THAT(world.Seal(options), IsOk());
+  clock->SetNow(clock->Now() + std::chrono::hours(24 * 40));
+  ExpectWhole(world, 16);
+  world.Tamper("ALTER TABLE yagura.audit_records UPDATE principal = 'x' WHERE sequence = 3");
+  EXPECT_EQ(world.Verify().flawed_sequence(), 3u);
+}
+
+TEST(AuditSealer, AClockTwoYearsBehindLetsNothingExpire) {
+  const auto clock = std::make_shared<testing::FakeClock>(SystemClock()->Now());
+  AuditWorld world(clock);
+  const TimePoint now = clock->Now();
+  world.AppendTo("acme", 0, 8);
+  ASSERT_THAT(world.Seal(), IsOk());
+  world.AppendTo("acme", 8, 8);
+  clock->SetNow(now - std::chrono::hours(24 * 730));
+  ASSERT_THAT(world.Seal(), IsOk());
+  clock->SetNow(now);
+  world.AppendTo("acme", 16, 8);
+  ASSERT_THAT(world.Seal(), IsOk());
+  world.Tamper("OPTIMIZE TABLE yagura.audit_records FINAL");
+  ExpectWhole(world, 24);
+}
+
+// Heads that an earlier sealer made, which did not heed that.
+TEST(AuditStore, OnlyWhatIsBeforeAllThatIsLeftCountsAsExpired) {
+  AuditWorld world;
+  const TimePoint now = SystemClock()->Now();
+  const auto insert = [&](uint64_t sequence, int days) {
+    SealedHead head;
+    head.head.set_tenant("acme");
+    head.head.set_sequence(sequence);
+    head.head.mutable_expire_time()->set_seconds(
+        std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count() +
+        int64_t{86'400} * days);
+    ASSERT_THAT(world.world.store.InsertHead(head), IsOk());
+  };
+  insert(4, -20);
+  insert(8, -10);
+  ASSERT_OK_AND_ASSIGN(auto last, world.world.store.LastExpiredHead("acme", now));
+  ASSERT_TRUE(last.has_value());
+  EXPECT_EQ(last->head.sequence(), 8u);
+  insert(12, 300);
+  insert(16, -5);
+  ASSERT_OK_AND_ASSIGN(last, world.world.store.LastExpiredHead("acme", now));
+  ASSERT_TRUE(last.has_value());
+  EXPECT_EQ(last->head.sequence(), 8u);
+}
+
+// What is planned for acme does not fit its feed.
+void PlanWhatIsNotThere(AuditWorld& world) {
+  ASSERT_OK_AND_ASSIGN(const auto acquired,
+                       world.world.seals.Acquire("acme", "other", std::chrono::seconds(60)));
+  internal::v1::SealPlan plan;
+  plan.mutable_head()->set_tenant("acme");
+  plan.mutable_head()->set_first_sequence(1);
+  plan.mutable_head()->set_sequence(8);
+  plan.mutable_head()->set_previous_hash(ChainStart("acme"));
+  plan.mutable_head()->set_hash(std::string(32, 'x'));
+  ASSERT_THAT(world.world.seals.Plan(acquired.first, plan), IsOk());
+  world.world.seals.Release(acquired.first);
+}
+
+TEST(AuditSealer, OneStalledTenantIsNoIllnessOfTheService) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 20);
+  world.AppendTo("beta", 0, 20);
+  PlanWhatIsNotThere(world);
+  AuditSealer sealer(world.state, SmallSeals(), world.world.parts);
+  ASSERT_THAT(sealer.Pass(true), IsOk());
+  EXPECT_THAT(sealer.Health(), IsOk());
+  EXPECT_EQ(sealer.stalled(), 1u);
+  EXPECT_EQ(world.Verify("beta").verified_records(), 20u);
+  world.event_store.Stop();
+  world.AppendTo("beta", 20, 20);
+  ASSERT_THAT(sealer.Pass(true), IsOk());
+  EXPECT_THAT(sealer.Health(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+}
+
+TEST(AuditSealer, AStalledTenantIsNotTriedAtEveryPass) {
+  AuditWorld world;
+  world.AppendTo("acme", 0, 20);
+  PlanWhatIsNotThere(world);
+  SealOptions options = SmallSeals();
+  options.interval = std::chrono::hours(1);
+  int leased = 0;
+  world.world.parts.after_step = [&](SealStep at) { leased += at == SealStep::kLeased ? 1 : 0; };
+  AuditSealer sealer(world.state, options, world.world.parts);
+  for (int i = 0; i < 4; ++i) ASSERT_THAT(sealer.Pass(), IsOk());
+  EXPECT_EQ(leased, 1);
+  EXPECT_EQ(sealer.stalled(), 1u);
+}
+
+// Redis serves nobody else while a script runs.
+TEST(AuditSealer, ALongFeedIsRenumberedInSteps) {
+  AuditWorld world;
+  for (int i = 0; i < 3'500; i += 500) world.AppendTo("acme", i, 500);
+  const auto scripts = [&] {
+    const auto stats = world.state->Command({"INFO", "commandstats"});
+    EXPECT_THAT(stats, IsOk());
+    const size_t at = stats->text.find("cmdstat_evalsha:calls=");
+    return at == std::string::npos ? 0 : std::atoi(stats->text.c_str() + at + 22);
+  };
+  const SealStore& seals = world.world.seals;
+  ASSERT_OK_AND_ASSIGN(const auto acquired, seals.Acquire("acme", "me", std::chrono::seconds(60)));
+  const int before = scripts();
+  ASSERT_THAT(seals.Renumber(acquired.first, 1'000, 5'000, std::string(32, 'h')), IsOk());
+  EXPECT_GE(scripts() - before, 3);
+  ASSERT_OK_AND_ASSIGN(const auto feeds, seals.Look({"acme"}));
+  EXPECT_EQ(feeds.at("acme").sealed, 5'000u);
+  EXPECT_EQ(feeds.at("acme").oldest, 5'001u);
+  EXPECT_EQ(feeds.at("acme").newest, 7'500u);
+  ASSERT_OK_AND_ASSIGN(const auto entries, seals.ReadFeed("acme", 0, 10'000, 64 << 20));
+  ASSERT_EQ(entries.size(), 2'500u);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    audit::v1::Record record;
+    ASSERT_TRUE(record.ParseFromString(entries[i].bytes));
+    ASSERT_EQ(record.detail(), std::to_string(1'000 + i));
+    ASSERT_EQ(entries[i].sequence, 5'001 + i);
+  }
+  world.AppendTo("acme", 9'000, 1);
+  ASSERT_OK_AND_ASSIGN(const auto more, seals.ReadFeed("acme", 7'500, 10, 1 << 20));
+  ASSERT_EQ(more.size(), 1u);
+  EXPECT_EQ(more[0].sequence, 7'501u);
+  EXPECT_THAT(world.state->Command({"EXISTS", "y:{acme}:archive:renumbered"})->integer, 0);
 }
 
 TEST(AuditSealer, WorksByItself) {

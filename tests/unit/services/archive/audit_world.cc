@@ -54,7 +54,9 @@ SealerWorld::SealerWorld(const std::string& store_address,
 Status SealerWorld::Seal(const SealOptions& options) {
   AuditSealer sealer(state, options, parts);
   YAGURA_RETURN_IF_ERROR(sealer.Pass(true));
-  return sealer.Health();
+  YAGURA_RETURN_IF_ERROR(sealer.Health());
+  const auto stalled = sealer.Stalled();
+  return stalled.empty() ? absl::OkStatus() : stalled.begin()->second;
 }
 
 SealOptions SmallSeals() {
