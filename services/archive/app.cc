@@ -47,7 +47,7 @@ SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platfor
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool,
-             const auth::SigningKey& audit_key)
+             const auth::SigningKey& audit_key, TrustedKeys trusted_keys)
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),
@@ -66,7 +66,7 @@ class ArchiveApp final : public rpc::App {
         audit_key_(audit_key),
         sealing_{seals_, audit_store_, audit_key_, platform.clock, logger_.Named("sealer")},
         sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
-        audit_(platform.state, seals_, audit_store_, platform.clock) {}
+        audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {}
 
   ~ArchiveApp() override { Stop(); }
 
@@ -248,8 +248,10 @@ StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
   YAGURA_ASSIGN_OR_RETURN(auto spool, Spool::Open(folder, settings.spool_quota_bytes));
   YAGURA_ASSIGN_OR_RETURN(const auth::SigningKey audit_key,
                           LoadOrCreateAuditKey(platform.data_dir / "archive"));
-  return std::unique_ptr<rpc::App>(
-      std::make_unique<ArchiveApp>(settings, platform, std::move(spool), audit_key));
+  YAGURA_ASSIGN_OR_RETURN(TrustedKeys trusted,
+                          TrustedKeysOf(audit_key, settings.trusted_audit_keys));
+  return std::unique_ptr<rpc::App>(std::make_unique<ArchiveApp>(
+      settings, platform, std::move(spool), audit_key, std::move(trusted)));
 }
 
 }  // namespace yagura::archive

@@ -40,7 +40,8 @@ void ReadWriter(config::SettingsReader reader, Settings* settings) {
       "While the store is down and the flow Redis uses more than this, events go to the spool.");
 }
 
-void ReadAudit(config::SettingsReader reader, SealOptions* audit) {
+void ReadAudit(config::SettingsReader reader, Settings* settings) {
+  SealOptions* audit = &settings->audit;
   audit->interval = reader.Duration("interval", audit->interval, milliseconds(10), hours(24),
                                     "How long a record of who did what waits to be sealed.");
   audit->records_per_seal = static_cast<size_t>(
@@ -54,9 +55,14 @@ void ReadAudit(config::SettingsReader reader, SealOptions* audit) {
   audit->keep_records = static_cast<uint64_t>(
       reader.Integer("keep_records", static_cast<int64_t>(audit->keep_records), 0, 100'000'000,
                      "Of a tenant's newest records not more stay there once they are sealed."));
-  audit->retention_days =
-      static_cast<int>(reader.Integer("retention_days", audit->retention_days, 1, 36'500,
-                                      "How long sealed records are kept in the event store."));
+  audit->retention_days = static_cast<int>(
+      reader.Integer("retention_days", audit->retention_days, 1, 36'500,
+                     "How long sealed records are kept in the event store; lowered, "
+                     "it never ends before that of records sealed earlier."));
+  settings->trusted_audit_keys = reader.Strings(
+      "trusted_keys", {},
+      "Public keys of other sealers, in hex or base64, whose signatures count when records are "
+      "verified: of other replicas, and of data folders that were lost. This process's own does.");
 }
 
 }  // namespace
@@ -72,7 +78,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       events.Strings("readers", settings.events.readers,
                      "Readers whose progress keeps entries from being trimmed.");
   ReadWriter(reader.Section("writer", "How events are stored."), &settings);
-  ReadAudit(reader.Section("audit", "How records of who did what are sealed."), &settings.audit);
+  ReadAudit(reader.Section("audit", "How records of who did what are sealed."), &settings);
   settings.spool_folder = reader.String("spool_folder", settings.spool_folder,
                                         "Folder of the spool; empty: in the data folder.");
   settings.spool_quota_bytes =

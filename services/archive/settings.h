@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -27,6 +28,7 @@ struct Settings {
   int default_retention_days = 400;
   std::chrono::milliseconds retention_refresh{60'000};
   SealOptions audit;
+  std::vector<std::string> trusted_audit_keys;
   std::chrono::milliseconds query_timeout{60'000};
   int query_threads = 0;  // 0: the store's default
 };

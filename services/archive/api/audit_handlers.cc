@@ -126,8 +126,13 @@ class PageBuilder {
 }  // namespace
 
 AuditHandlers::AuditHandlers(std::shared_ptr<redis::Pool> state, const SealStore& seals,
-                             const AuditStore& store, std::shared_ptr<const Clock> clock)
-    : state_(std::move(state)), seals_(seals), store_(store), clock_(std::move(clock)) {}
+                             const AuditStore& store, TrustedKeys trusted,
+                             std::shared_ptr<const Clock> clock)
+    : state_(std::move(state)),
+      seals_(seals),
+      store_(store),
+      trusted_(std::move(trusted)),
+      clock_(std::move(clock)) {}
 
 StatusOr<std::vector<std::string>> AuditHandlers::TenantsOf(const rpc::Call& call) const {
   const auth::TenantSet scope = call.scope();
@@ -178,7 +183,7 @@ Status AuditHandlers::VerifyRecords(
     return absl::CancelledError("the call is over");
   };
   for (const std::string& tenant : tenants) {
-    AuditVerifier verifier(seals_, store_, clock_->Now(), tenant);
+    AuditVerifier verifier(seals_, store_, trusted_, clock_->Now(), tenant);
     YAGURA_ASSIGN_OR_RETURN(const auto result, verifier.Run(call.cancelled(), send));
     YAGURA_RETURN_IF_ERROR(send(result));
   }

@@ -9,6 +9,7 @@
 #include "common/clock/clock.h"
 #include "common/rpc/call.h"
 #include "common/rpc/streams.h"
+#include "services/archive/storage/audit_key.h"
 #include "yagura/audit/v1/audit_service.pb.h"
 
 namespace yagura::redis {
@@ -25,7 +26,7 @@ class SealStore;
 class AuditHandlers {
  public:
   AuditHandlers(std::shared_ptr<redis::Pool> state, const SealStore& seals, const AuditStore& store,
-                std::shared_ptr<const Clock> clock);
+                TrustedKeys trusted, std::shared_ptr<const Clock> clock);
 
   // Looks at no more than 5,000 unsealed records a page: a filter that fits few gives short pages.
   // While the event store is down, what the feeds still have is given, and then UNAVAILABLE.
@@ -42,6 +43,7 @@ class AuditHandlers {
   const std::shared_ptr<redis::Pool> state_;
   const SealStore& seals_;
   const AuditStore& store_;
+  const TrustedKeys trusted_;
   const std::shared_ptr<const Clock> clock_;
 };
 

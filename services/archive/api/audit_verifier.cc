@@ -22,9 +22,9 @@ Status Enough() { return absl::AbortedError("enough"); }
 
 }  // namespace
 
-AuditVerifier::AuditVerifier(const SealStore& seals, const AuditStore& store, TimePoint now,
-                             std::string tenant)
-    : seals_(seals), store_(store), now_(now), tenant_(std::move(tenant)) {
+AuditVerifier::AuditVerifier(const SealStore& seals, const AuditStore& store,
+                             const TrustedKeys& trusted, TimePoint now, std::string tenant)
+    : seals_(seals), store_(store), trusted_(trusted), now_(now), tenant_(std::move(tenant)) {
   result_.set_tenant(tenant_);
   result_.set_state(Response::RUNNING);
 }
@@ -61,7 +61,6 @@ Status AuditVerifier::Verify(const std::stop_token& stop, const Progress& progre
 }
 
 Status AuditVerifier::Begin() {
-  YAGURA_ASSIGN_OR_RETURN(keys_, seals_.Keys());
   YAGURA_ASSIGN_OR_RETURN(remembered_, seals_.Read(tenant_));
   YAGURA_ASSIGN_OR_RETURN(const auto feeds, seals_.Look({tenant_}));
   const SealStore::Feed& feed = feeds.begin()->second;
@@ -88,13 +87,16 @@ StatusOr<std::vector<SealedHead>> AuditVerifier::NextHeads() const {
 }
 
 void AuditVerifier::CheckHead(const audit::v1::Head& head) {
-  const auto key = keys_.find(head.key_id());
-  const bool signed_by_us = head.tenant() == tenant_ && key != keys_.end() &&
+  const auto key = trusted_.find(head.key_id());
+  const bool known = key != trusted_.end();
+  const bool signed_by_us = head.tenant() == tenant_ && known &&
                             auth::VerifySignature(key->second, HeadText(head), head.signature());
   if (!signed_by_us) {
     Break(Response::HEAD_ALTERED, head.sequence(),
-          key == keys_.end() ? fmt::format("signed by {}, which is no key of ours", head.key_id())
-                             : "the signature does not fit");
+          known ? "the signature does not fit"
+                : fmt::format("signed by {}, which is neither this process's key nor among "
+                              "audit.trusted_keys of its settings",
+                              head.key_id()));
   }
   if (head.sequence() == remembered_.sequence && head.hash() != remembered_.hash) {
     Break(Response::HEAD_ALTERED, head.sequence(), "it is not the head that was sealed here");

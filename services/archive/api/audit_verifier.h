@@ -1,13 +1,13 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/audit_store.h"
 #include "services/archive/storage/seal_store.h"
 #include "yagura/audit/v1/audit_service.pb.h"
@@ -18,7 +18,9 @@ namespace yagura::archive {
 // against what the state Redis remembers of the last. Not thread-safe; for one run.
 class AuditVerifier {
  public:
-  AuditVerifier(const SealStore& seals, const AuditStore& store, TimePoint now, std::string tenant);
+  // `trusted` outlives it.
+  AuditVerifier(const SealStore& seals, const AuditStore& store, const TrustedKeys& trusted,
+                TimePoint now, std::string tenant);
 
   // Told what it has come to now and then; an error ends it.
   using Progress = std::function<absl::Status(const audit::v1::VerifyRecordsResponse&)>;
@@ -45,9 +47,9 @@ class AuditVerifier {
 
   const SealStore& seals_;
   const AuditStore& store_;
+  const TrustedKeys& trusted_;
   const TimePoint now_;
   const std::string tenant_;
-  std::map<std::string, std::string> keys_;
   SealStore::Position remembered_;  // by Redis, before anything was read from the store
   Response result_;
   uint64_t sequence_ = 0;  // up to which the records have been verified

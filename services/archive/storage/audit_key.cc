@@ -11,11 +11,13 @@
 #include "common/seal/keyring.h"
 #include "common/seal/secret_key.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr size_t kMaxSealedBytes = 4096;
+constexpr size_t kPublicKeyBytes = 32;
 // Staff's own tenant: the key is the installation's, not a customer's.
 constexpr seal::Binding kBinding{"provider", "audit-signing-key", "services/archive"};
 
@@ -46,6 +48,20 @@ StatusOr<auth::SigningKey> LoadOrCreateAuditKey(const std::filesystem::path& fol
   auto key = auth::SigningKey::FromSeed(seed);
   seal::Wipe(seed);
   return key;
+}
+
+StatusOr<TrustedKeys> TrustedKeysOf(const auth::SigningKey& own,
+                                    const std::vector<std::string>& others) {
+  TrustedKeys keys = {{own.key_id(), own.public_key()}};
+  for (const std::string& text : others) {
+    auto key = text.size() == 2 * kPublicKeyBytes ? HexDecode(text) : Base64Decode(text);
+    if (!key || key->size() != kPublicKeyBytes) {
+      return InvalidField("audit.trusted_keys", "not an Ed25519 public key in hex or base64");
+    }
+    std::string id = auth::KeyIdOf(*key);
+    keys[std::move(id)] = *std::move(key);
+  }
+  return keys;
 }
 
 }  // namespace yagura::archive

@@ -16,6 +16,20 @@ namespace {
 using audit::v1::VerifyRecordsResponse;
 using testing::IsOk;
 
+// An insert without a token: the store would drop a head that it once had.
+eventstore::InsertRequest InsertOfHead(const SealedHead& head) {
+  eventstore::InsertRequest request;
+  request.sql = kInsertAuditHead;
+  request.settings = {{"insert_deduplication_token", HexEncode(head.head.signature())}};
+  return request;
+}
+
+std::string EncodedHead(const SealedHead& head) {
+  eventstore::RowBinaryWriter rows;
+  EncodeHead(head, &rows);
+  return std::string(rows.bytes());
+}
+
 class Verifier : public ::testing::Test {
  protected:
   // Records 1..20 of acme, sealed 8 at a time: heads at 8, 16 and 20.
@@ -129,6 +143,42 @@ TEST_F(Verifier, FindsAChainThatWasComputedAnew) {
   head.set_signature(key.Sign(HeadText(head)));
   ASSERT_THAT(world_.world.store.InsertHead({head, TimePoint{}}), IsOk());
   ExpectFlaw(VerifyRecordsResponse::HEAD_ALTERED, 16);
+}
+
+// Somebody who can write both stores signs every head anew, and says in Redis that the key is ours.
+TEST_F(Verifier, TrustsNoKeyBecauseRedisHasIt) {
+  const auth::SigningKey key = auth::SigningKey::Generate();
+  ASSERT_OK_AND_ASSIGN(auto heads, world_.world.store.HeadsAfter("acme", 0, 10));
+  ASSERT_EQ(heads.size(), 3u);
+  world_.Tamper("ALTER TABLE yagura.audit_heads DELETE WHERE 1");
+  for (SealedHead& head : heads) {
+    head.head.set_key_id(key.key_id());
+    head.head.set_signature(key.Sign(HeadText(head.head)));
+    head.head.set_tenant("acme");
+    ASSERT_THAT(world_.world.client->Insert(InsertOfHead(head), EncodedHead(head)).status(),
+                IsOk());
+  }
+  ASSERT_THAT(world_.world.seals.PutKey(key.key_id(), key.public_key()), IsOk());
+  ExpectFlaw(VerifyRecordsResponse::HEAD_ALTERED, 8);
+}
+
+// Another replica's, or that of a data folder that was lost.
+TEST_F(Verifier, TrustsTheKeysThatTheSettingsName) {
+  const auth::SigningKey own = auth::SigningKey::Generate();
+  const std::string& sealer = world_.world.key.public_key();
+  const auto state_of = [&](const std::vector<std::string>& trusted) {
+    const auto keys = TrustedKeysOf(own, trusted);
+    EXPECT_THAT(keys, IsOk());
+    AuditVerifier verifier(world_.world.seals, world_.world.store, *keys, SystemClock()->Now(),
+                           "acme");
+    const auto result = verifier.Run({}, [](const auto&) { return absl::OkStatus(); });
+    EXPECT_THAT(result, IsOk());
+    return result->state();
+  };
+  EXPECT_EQ(state_of({}), VerifyRecordsResponse::BROKEN);
+  EXPECT_EQ(state_of({HexEncode(sealer)}), VerifyRecordsResponse::OK);
+  EXPECT_EQ(state_of({Base64Encode(sealer)}), VerifyRecordsResponse::OK);
+  EXPECT_FALSE(TrustedKeysOf(own, {"0a"}).ok());
 }
 
 TEST_F(Verifier, FindsAlteredAndInsertedHeads) {
