@@ -32,7 +32,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       "A TCP connection that sends nothing for so long is closed; 0: never.");
   settings.tcp_pending_bytes = reader.Bytes(
       "tcp_pending_bytes", settings.tcp_pending_bytes, 1u << 20, 1ull << 40,
-      "Bytes of begun lines that all TCP connections may hold; beyond, the greediest is closed.");
+      "Bytes of begun lines that TCP connections may hold, each thread an equal part of them.");
   settings.udp_receive_buffer =
       reader.Bytes("udp_receive_buffer", settings.udp_receive_buffer, 4096, 1u << 30,
                    "Kernel buffer of each UDP thread; the system may grant less.");

@@ -39,8 +39,8 @@ struct ListenerOptions {
   size_t max_connections = 10'000;
   // TCP: a connection that sends nothing for so long is closed; zero: never.
   std::chrono::milliseconds idle_timeout{3'600'000};
-  // TCP, all threads: bytes of begun lines that connections may hold together. Above it the
-  // connection that holds most is closed.
+  // TCP, all threads: bytes of begun lines that connections may hold together. Each thread has an
+  // equal part; above it, its connection that holds most is closed.
   uint64_t max_pending_bytes = 256 << 20;
   int receive_buffer_bytes = 8 << 20;  // UDP, a thread; the kernel may grant less
 };

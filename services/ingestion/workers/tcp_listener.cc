@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <thread>
 #include <unordered_map>
@@ -40,18 +39,15 @@ struct Connection {
   size_t held = 0;  // of the framer, as it is counted in the sum
 };
 
-// Bytes of begun lines that the connections of all threads hold.
-using HeldBytes = std::atomic<uint64_t>;
-
 // One thread: its own listening socket, its connections, its batches. Reads nothing while the event
 // streams take nothing, so that senders wait in TCP's own way.
 class TcpThread {
  public:
-  TcpThread(const ListenerOptions& options, const ListenerParts& parts, HeldBytes& held,
-            Socket listening, int number)
+  TcpThread(const ListenerOptions& options, const ListenerParts& parts, Socket listening,
+            int number)
       : options_(options),
         parts_(parts),
-        held_(held),
+        max_held_(options.max_pending_bytes / static_cast<uint64_t>(std::max(options.threads, 1))),
         intake_(
             [&] {
               Intake::Options intake = parts.intake;
@@ -177,13 +173,14 @@ class TcpThread {
     held_ -= std::exchange(connection.held, now);
   }
 
-  // Whoever holds most goes first: those who send whole lines hold next to nothing.
+  // Whoever holds most goes first: those who send whole lines hold next to nothing. What other
+  // threads hold is not looked at: their hoarders are not to be paid for here.
   void CloseHoarders() {
-    while (held_ > options_.max_pending_bytes) {
+    while (held_ > max_held_) {
       const auto most = std::max_element(
           connections_.begin(), connections_.end(),
           [](const auto& a, const auto& b) { return a.second->held < b.second->held; });
-      if (most == connections_.end() || most->second->held == 0) return;  // another thread's matter
+      if (most == connections_.end()) return;
       Cut(most->first, "memory");
     }
   }
@@ -246,7 +243,8 @@ class TcpThread {
 
   const ListenerOptions& options_;
   const ListenerParts& parts_;
-  HeldBytes& held_;
+  const uint64_t max_held_;
+  uint64_t held_ = 0;  // bytes of begun lines of all connections
   Intake intake_;
   Socket listening_;
   Socket epoll_;
@@ -265,7 +263,7 @@ class TcpListener final : public Listener {
               std::string address)
       : options_(std::move(options)), parts_(std::move(parts)), address_(std::move(address)) {
     for (size_t i = 0; i < sockets.size(); ++i) {
-      threads_.push_back(std::make_unique<TcpThread>(options_, parts_, held_, std::move(sockets[i]),
+      threads_.push_back(std::make_unique<TcpThread>(options_, parts_, std::move(sockets[i]),
                                                      static_cast<int>(i)));
     }
   }
@@ -291,7 +289,6 @@ class TcpListener final : public Listener {
   const ListenerOptions options_;
   const ListenerParts parts_;
   const std::string address_;
-  HeldBytes held_ = 0;
   std::vector<std::unique_ptr<TcpThread>> threads_;
   std::vector<std::jthread> running_;
 };
