@@ -37,6 +37,7 @@ EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
       dead_letters_(parts.flow, parts.topic, options_.reader),
       storer_(inserter_, dead_letters_, parts.logger),
       leases_(parts.flow, options_.lease),
+      share_(parts.flow, parts.topic, {options_.reader, holder_, options_.lease}),
       shared_{parts.flow, parts.topic, plans_, storer_, parts.spool, leases_, parts.logger},
       health_(static_cast<size_t>(parts.topic.shards)) {}
 
@@ -50,8 +51,10 @@ void EventWriter::Start() {
 }
 
 void EventWriter::Stop() {
+  if (threads_.empty()) return;
   for (std::jthread& thread : threads_) thread.request_stop();
   threads_.clear();
+  share_.Leave();
 }
 
 void EventWriter::Report(int shard, const Status& status) {
@@ -76,28 +79,36 @@ Status EventWriter::Health() const {
   return absl::OkStatus();
 }
 
+// One step of a shard that this process holds, or may take.
+bool EventWriter::Step(Item& item, milliseconds block) {
+  if (std::chrono::steady_clock::now() < item.next) return false;
+  if (item.taken && share_.LetGo()) {
+    item.writer.Finish();
+    item.taken = false;
+    Report(item.shard, absl::OkStatus());
+    item.next = std::chrono::steady_clock::now() + options_.retry;
+    return true;
+  }
+  if (!item.taken && !share_.Take()) return false;
+  const Status status = item.writer.Step(block);
+  item.taken = item.writer.held();
+  if (!item.taken) share_.GiveBack();
+  Report(item.shard, status);
+  if (!status.ok()) item.next = std::chrono::steady_clock::now() + options_.retry;
+  return true;
+}
+
 void EventWriter::Run(const std::stop_token& stop, int thread) {
-  struct Item {
-    int shard;
-    ShardWriter writer;
-    std::chrono::steady_clock::time_point next;
-  };
   std::vector<Item> items;
   for (int shard = thread; shard < shared_.topic.shards; shard += threads_count_) {
-    items.push_back({shard, ShardWriter(shard, holder_, options_, shared_), {}});
+    items.push_back({shard, ShardWriter(shard, holder_, options_, shared_), {}, false});
   }
   const milliseconds block = std::max(kShortestBlock, kIdleBlock / static_cast<int>(items.size()));
   std::mutex wait_mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
     bool any = false;
-    for (Item& item : items) {
-      if (std::chrono::steady_clock::now() < item.next || stop.stop_requested()) continue;
-      const Status status = item.writer.Step(block);
-      Report(item.shard, status);
-      if (!status.ok()) item.next = std::chrono::steady_clock::now() + options_.retry;
-      any = true;
-    }
+    for (Item& item : items) any |= !stop.stop_requested() && Step(item, block);
     if (!any) {
       std::unique_lock lock(wait_mutex);
       wake.wait_for(lock, stop, block, [] { return false; });

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -11,12 +12,14 @@
 
 #include "common/log/log.h"
 #include "services/archive/storage/dead_letters.h"
+#include "services/archive/workers/shard_share.h"
 #include "services/archive/workers/shard_writer.h"
 
 namespace yagura::archive {
 
 // Reads all shards of the events' topic and brings them into the event store, on threads of its
-// own. Several processes may do so: each shard has one holder, the others stand by.
+// own. Several processes may do so: each shard has one holder, and each process about as many
+// shards.
 class EventWriter {
  public:
   struct Parts {
@@ -41,6 +44,13 @@ class EventWriter {
   uint64_t broken() const { return shared_.broken; }
 
  private:
+  struct Item {
+    int shard;
+    ShardWriter writer;
+    std::chrono::steady_clock::time_point next;  // not before
+    bool taken;                                  // counts as ours in share_
+  };
+  bool Step(Item& item, std::chrono::milliseconds block);
   void Run(const std::stop_token& stop, int thread);
   void DrainLoop(const std::stop_token& stop);
   absl::Status DrainOne(int shard, int* failures);
@@ -54,6 +64,7 @@ class EventWriter {
   const DeadLetters dead_letters_;
   const RangeStorer storer_;
   stream::LeaseKeeper leases_;
+  ShardShare share_;
   WriterParts shared_;
   mutable std::mutex mutex_;
   std::vector<absl::Status> health_;  // by shard

@@ -1,6 +1,7 @@
 // The writer with a real Redis and a real event store.
 #include "services/archive/workers/event_writer.h"
 
+#include <map>
 #include <random>
 #include <thread>
 
@@ -10,6 +11,7 @@
 
 #include "archive_fixture.h"
 #include "common/redis/pool.h"
+#include "common/stream/scripts.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/storage/dead_letters.h"
@@ -204,6 +206,43 @@ TEST(EventWriter, BeyondItsShareOfRedisItSpoolsAndCatchesUp) {
   writer->Stop();
   EXPECT_EQ(archive.CountEvents(), 2000u);
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 2000u);
+}
+
+// How many shards each holder has.
+std::map<std::string, int> Holders(Archive& archive) {
+  std::map<std::string, int> shards;
+  for (int shard = 0; shard < archive.topic.shards; ++shard) {
+    const auto holder =
+        archive.flow->Command({"HGET", stream::LeaseKey("events", shard, "archive"), "holder"});
+    if (holder.ok() && !holder->text.empty()) ++shards[holder->text];
+  }
+  return shards;
+}
+
+TEST(EventWriter, SeveralProcessesShareTheShards) {
+  Archive archive;
+  WriterOptions options = Quick();
+  options.holder = "one";
+  const auto one = archive.NewWriter(options);
+  one->Start();
+  const std::map<std::string, int> all_of_one = {{"one", 4}};
+  EXPECT_TRUE(Await([&] { return Holders(archive) == all_of_one; }));
+  options.holder = "two";
+  const auto two = archive.NewWriter(options);
+  two->Start();
+  const std::map<std::string, int> half_each = {{"one", 2}, {"two", 2}};
+  EXPECT_TRUE(Await([&] { return Holders(archive) == half_each; }));
+  for (int batch = 0; batch < 40; ++batch) {
+    archive.Produce("acme", fmt::format("b{}", batch), batch * 10, 10);
+  }
+  EXPECT_TRUE(archive.AwaitNoLag());
+  EXPECT_GT(one->events(), 0u);
+  EXPECT_GT(two->events(), 0u);
+  EXPECT_EQ(archive.CountEvents(), 400u);
+  two->Stop();
+  EXPECT_TRUE(Await([&] { return Holders(archive) == all_of_one; }));
+  EXPECT_THAT(one->Health(), IsOk());
+  one->Stop();
 }
 
 TEST(EventWriter, ABrokenBatchStopsNobody) {
