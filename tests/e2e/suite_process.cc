@@ -65,7 +65,12 @@ SuiteProcess::~SuiteProcess() {
   if (::testing::Test::HasFailure()) {
     std::cerr << "kept for a look: " << folder_ << std::endl;
   } else {
-    std::filesystem::remove_all(folder_);
+    // The children of a suite that was killed die a moment after it, and write until then.
+    Eventually(std::chrono::seconds(20), [this] {
+      std::error_code error;
+      std::filesystem::remove_all(folder_, error);
+      return !error && !std::filesystem::exists(folder_, error);
+    });
     std::filesystem::remove(OutputFile());
   }
 }
