@@ -139,7 +139,9 @@ void AddParseCommand(Program& program) {
   auto options = std::make_shared<ParseOptions>();
   CLI::App& command = *program.app().add_subcommand(
       "parse", "What lines of files become, read here as the suite reads them");
-  command.add_option("files", options->files, "Files of lines, packed (.zst) or not; - is standard input")
+  command
+      .add_option("files", options->files,
+                  "Files of lines, packed (.zst) or not; - is standard input")
       ->capture_default_str();
   command.add_option("--parser", options->parser,
                      "Read every line with this parser instead of recognising its format");
