@@ -35,11 +35,17 @@ absl::StatusOr<std::vector<DeadLetter>> Parse(redis::Reply& list) {
     for (size_t i = 0; i + 1 < fields.size(); i += 2) {
       const std::string_view name = fields[i].text;
       std::string& value = fields[i + 1].text;
-      if (name == "id") letter.entry = std::move(value);
-      if (name == "reader") letter.reader = std::move(value);
-      if (name == "error") letter.error = std::move(value);
-      if (name == "k") letter.key = std::move(value);
-      if (name == "p") letter.payload = std::move(value);
+      if (name == "id") {
+        letter.entry = std::move(value);
+      } else if (name == "reader") {
+        letter.reader = std::move(value);
+      } else if (name == "error") {
+        letter.error = std::move(value);
+      } else if (name == "k") {
+        letter.key = std::move(value);
+      } else if (name == "p") {
+        letter.payload = std::move(value);
+      }
     }
   }
   return letters;

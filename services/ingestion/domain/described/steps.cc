@@ -45,12 +45,12 @@ class CsvReader {
   bool TakeQuoted(std::string_view* value) {
     size_t end = 1;
     bool doubled = false;
-    for (;; ++end) {
+    for (;;) {
       end = rest_.find('"', end);
       if (end == rest_.npos) return false;
       if (end + 1 >= rest_.size() || rest_[end + 1] != '"') break;
       doubled = true;
-      ++end;
+      end += 2;
     }
     const std::string_view inner = rest_.substr(1, end - 1);
     const size_t next = rest_.find(separator_, end);
