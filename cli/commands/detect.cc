@@ -2,18 +2,15 @@
 #include <iostream>
 
 #include "cli/commands/command.h"
-#include "cli/content_dir.h"
 #include "cli/detect/detector.h"
 #include "cli/detect/windows_names.h"
+#include "cli/offline_lines.h"
 #include "cli/send/line_source.h"
 #include "cli/send/progress.h"
-#include "cli/time_range.h"
 #include "fmt/format.h"
 
 #include "common/json/message_json.h"
 #include "common/text/text.h"
-#include "services/ingestion/domain/described/catalogue.h"
-#include "services/ingestion/domain/line_pipeline.h"
 
 namespace yagura::cli {
 namespace {
@@ -21,10 +18,7 @@ namespace {
 struct DetectOptions {
   std::vector<std::string> rules;
   std::vector<std::string> files;
-  std::string parser;
-  std::string zone;
-  std::string received = "now";
-  std::string content;
+  OfflineOptions lines;
 };
 
 // "What matched how often", the most first.
@@ -44,31 +38,15 @@ std::string MatchTable(const Detector& detector) {
 }
 
 absl::Status Detect(const DetectOptions& options) {
-  using ingestion::ParserCatalogue;
-  using ingestion::ParserRegistry;
-  auto catalogue = ParserCatalogue::Load(FindContent(options.content) / "parsers");
-  if (!catalogue.ok()) return Annotate(catalogue.status(), "content/parsers");
-  if (!ParserRegistry::IsKnownSetting(options.parser, catalogue->get())) {
-    return InvalidField("parser", fmt::format("there is no parser \"{}\"", options.parser));
-  }
-  const TimePoint now = SystemClock()->Now();
-  ingestion::LineContext context;
-  context.receive_time = now;
-  if (options.received != "now") {
-    YAGURA_ASSIGN_OR_RETURN(context.receive_time, ParseWhen(options.received, now));
-  }
-  YAGURA_ASSIGN_OR_RETURN(context.zone, ingestion::SourceZone::Find(options.zone));
-  context.parser = options.parser;
+  YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
+  YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
   YAGURA_ASSIGN_OR_RETURN(const LoadedRules rules, LoadRules(options.rules));
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
 
-  ingestion::LinePipeline pipeline(*catalogue);
-  ingestion::Parser* likely = nullptr;
-  context.likely = &likely;
-  Detector detector(rules.set, context.receive_time);
+  Detector detector(rules.set, reader->receive_time());
   Progress progress(lines.total_bytes());
   for (std::string line; lines.Next(line);) {
-    ingestion::ParsedLine& parsed = pipeline.Process(line, context);
+    ingestion::ParsedLine& parsed = reader->Read(line);
     AddWindowsNames(parsed.event);
     YAGURA_RETURN_IF_ERROR(detector.Add(parsed.event));
     progress.Add(1, line.size() + 1);
@@ -106,15 +84,7 @@ void AddDetectCommand(Program& program) {
           "Files of lines: JSON (Windows events flat or nested) or whatever a parser knows, "
           "packed (.zst) or not; - is standard input")
       ->required();
-  command.add_option("--parser", options->parser,
-                     "Read every line with this parser instead of recognising its format");
-  command.add_option("--time-zone", options->zone,
-                     "IANA name of the zone of times without an offset; UTC without it");
-  command
-      .add_option("--received", options->received,
-                  "When the lines were received, for times without a year or a date")
-      ->capture_default_str();
-  command.add_option("--content", options->content, "Folder content/ with parsers/");
+  AddOfflineOptions(command, options->lines);
   program.Do(command, [options] { return Detect(*options); });
 }
 

@@ -2,16 +2,13 @@
 #include <map>
 
 #include "cli/commands/command.h"
-#include "cli/content_dir.h"
+#include "cli/offline_lines.h"
 #include "cli/send/line_source.h"
 #include "cli/send/progress.h"
-#include "cli/time_range.h"
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "common/text/text.h"
-#include "services/ingestion/domain/described/catalogue.h"
-#include "services/ingestion/domain/line_pipeline.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::cli {
@@ -19,10 +16,7 @@ namespace {
 
 struct ParseOptions {
   std::vector<std::string> files{"-"};
-  std::string parser;
-  std::string zone;
-  std::string received = "now";
-  std::string content;
+  OfflineOptions lines;
   bool list = false;
 };
 
@@ -83,37 +77,21 @@ std::string ListOf(const ingestion::ParserCatalogue& catalogue) {
 }
 
 absl::Status Parse(const Program& program, const ParseOptions& options) {
-  using ingestion::ParserCatalogue;
-  using ingestion::ParserRegistry;
-  auto catalogue = ParserCatalogue::Load(FindContent(options.content) / "parsers");
-  if (!catalogue.ok()) return Annotate(catalogue.status(), "content/parsers");
+  YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
   if (options.list) {
-    Write(ListOf(**catalogue));
+    Write(ListOf(*parsers));
     return absl::OkStatus();
   }
-  if (!ParserRegistry::IsKnownSetting(options.parser, catalogue->get())) {
-    return InvalidField("parser", fmt::format("there is no parser \"{}\"", options.parser));
-  }
-  const TimePoint now = SystemClock()->Now();
-  ingestion::LineContext context;
-  context.receive_time = now;
-  if (options.received != "now") {
-    YAGURA_ASSIGN_OR_RETURN(context.receive_time, ParseWhen(options.received, now));
-  }
-  YAGURA_ASSIGN_OR_RETURN(context.zone, ingestion::SourceZone::Find(options.zone));
-  context.parser = options.parser;
+  YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
 
-  ingestion::LinePipeline pipeline(*catalogue);
-  ingestion::Parser* likely = nullptr;
-  context.likely = &likely;
   Renderer renderer(program.format(), kColumns);
   Summary summary;
   Progress progress(lines.total_bytes());
   event::v1::Event event;
   constexpr size_t kRowsAtOnce = 200;
   for (std::string line; lines.Next(line);) {
-    const ingestion::ParsedLine& parsed = pipeline.Process(line, context);
+    const ingestion::ParsedLine& parsed = reader->Read(line);
     summary.Count(parsed.event);
     event.Clear();
     event::ToProto(parsed.event, &event);
@@ -143,16 +121,8 @@ void AddParseCommand(Program& program) {
       .add_option("files", options->files,
                   "Files of lines, packed (.zst) or not; - is standard input")
       ->capture_default_str();
-  command.add_option("--parser", options->parser,
-                     "Read every line with this parser instead of recognising its format");
-  command.add_option("--time-zone", options->zone,
-                     "IANA name of the zone of times without an offset; UTC without it");
-  command
-      .add_option("--received", options->received,
-                  "When the lines were received, for times without a year or a date")
-      ->capture_default_str();
+  AddOfflineOptions(command, options->lines);
   command.add_flag("--list", options->list, "Tell which parsers there are, and read nothing");
-  command.add_option("--content", options->content, "Folder content/ with parsers/");
   program.Do(command, [&program, options] { return Parse(program, *options); });
 }
 

@@ -160,10 +160,12 @@ class Bench {
     if (!client_->Select(*query).ok()) std::abort();
   }
 
-  // Until no merge has run for two seconds.
+  // Until no merge has run for two seconds; the bench ends where that does not come.
   void AwaitMerged() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(10);
     int idle = 0;
     while (idle < 20) {
+      if (std::chrono::steady_clock::now() > deadline) std::abort();
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       idle = Number("SELECT count() FROM system.merges") == 0 ? idle + 1 : 0;
     }

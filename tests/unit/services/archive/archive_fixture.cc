@@ -9,6 +9,7 @@
 #include "common/clock/proto_time.h"
 #include "common/redis/pool.h"
 #include "common/stream/worker.h"
+#include "common/testing/eventually.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/storage/migrations.h"
 
@@ -71,15 +72,6 @@ std::string MakeBatch(const std::string& tenant, const std::string& batch_id, in
   return builder.Finish();
 }
 
-bool Await(const std::function<bool()>& done, std::chrono::milliseconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
-}
-
 rpc::Call MakeCall(const std::string& tenant, const std::set<std::string>& tenants) {
   auth::Grant grant;
   grant.role = "admin";
@@ -137,11 +129,11 @@ uint64_t Archive::CountEvents(const std::string& what) {
 }
 
 bool Archive::AwaitEvents(uint64_t count) {
-  return Await([&] { return CountEvents() >= count; });
+  return testing::Eventually([&] { return CountEvents() >= count; });
 }
 
 bool Archive::AwaitNoLag() {
-  return Await([this] { return Lag() == 0; });
+  return testing::Eventually([this] { return Lag() == 0; });
 }
 
 uint64_t Archive::Lag() {

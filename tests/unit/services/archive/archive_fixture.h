@@ -32,10 +32,6 @@ event::v1::Event MakeEvent(const std::string& tenant, int number);
 // A batch of events `first`..`first + count - 1`.
 std::string MakeBatch(const std::string& tenant, const std::string& batch_id, int first, int count);
 
-// Looks again and again until `done`; false after `limit`.
-bool Await(const std::function<bool()>& done,
-           std::chrono::milliseconds limit = std::chrono::seconds(60));
-
 // Collects what a handler sends.
 class CollectingOutbox : public rpc::RawOutbox {
  public:

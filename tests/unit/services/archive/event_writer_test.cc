@@ -12,6 +12,7 @@
 #include "archive_fixture.h"
 #include "common/redis/pool.h"
 #include "common/stream/scripts.h"
+#include "common/testing/eventually.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/storage/dead_letters.h"
@@ -157,7 +158,7 @@ TEST(EventWriter, AStaleHolderCanPlanNothing) {
   ASSERT_THAT(plans.Save(0, {"one", first.epoch()}, plan), IsOk());
   // The lease of the first runs out.
   auto second = take("two");
-  ASSERT_TRUE(Await([&] { return second.ok() || (second = take("two")).ok(); }));
+  ASSERT_TRUE(testing::Eventually([&] { return second.ok() || (second = take("two")).ok(); }));
   plan.set_token("of two");
   ASSERT_THAT(plans.Save(0, {"two", second->epoch()}, plan), IsOk());
   plan.set_token("of one again");
@@ -173,7 +174,7 @@ TEST(EventWriter, AStoreThatIsDownIsWaitedForWhileThereIsRoom) {
   archive.Produce("acme", "b", 0, 100);
   const auto writer = archive.NewWriter(Quick());
   writer->Start();
-  EXPECT_TRUE(Await([&] { return !writer->Health().ok(); }));
+  EXPECT_TRUE(testing::Eventually([&] { return !writer->Health().ok(); }));
   EXPECT_THAT(writer->Health(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
   EXPECT_EQ(archive.spool->ranges(), 0u);
   archive.store.Start();
@@ -202,7 +203,7 @@ TEST(EventWriter, BeyondItsShareOfRedisItSpoolsAndCatchesUp) {
   const auto writer = archive.NewWriter(options);
   writer->Start();
   EXPECT_TRUE(archive.AwaitEvents(2000));
-  EXPECT_TRUE(Await([&] { return archive.spool->ranges() == 0; }));
+  EXPECT_TRUE(testing::Eventually([&] { return archive.spool->ranges() == 0; }));
   writer->Stop();
   EXPECT_EQ(archive.CountEvents(), 2000u);
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"), 2000u);
@@ -226,12 +227,12 @@ TEST(EventWriter, SeveralProcessesShareTheShards) {
   const auto one = archive.NewWriter(options);
   one->Start();
   const std::map<std::string, int> all_of_one = {{"one", 4}};
-  EXPECT_TRUE(Await([&] { return Holders(archive) == all_of_one; }));
+  EXPECT_TRUE(testing::Eventually([&] { return Holders(archive) == all_of_one; }));
   options.holder = "two";
   const auto two = archive.NewWriter(options);
   two->Start();
   const std::map<std::string, int> half_each = {{"one", 2}, {"two", 2}};
-  EXPECT_TRUE(Await([&] { return Holders(archive) == half_each; }));
+  EXPECT_TRUE(testing::Eventually([&] { return Holders(archive) == half_each; }));
   for (int batch = 0; batch < 40; ++batch) {
     archive.Produce("acme", fmt::format("b{}", batch), batch * 10, 10);
   }
@@ -240,7 +241,7 @@ TEST(EventWriter, SeveralProcessesShareTheShards) {
   EXPECT_GT(two->events(), 0u);
   EXPECT_EQ(archive.CountEvents(), 400u);
   two->Stop();
-  EXPECT_TRUE(Await([&] { return Holders(archive) == all_of_one; }));
+  EXPECT_TRUE(testing::Eventually([&] { return Holders(archive) == all_of_one; }));
   EXPECT_THAT(one->Health(), IsOk());
   one->Stop();
 }
@@ -403,7 +404,7 @@ TEST(EventWriter, WhatTheSpoolHoldsAndNobodyCanReadOrStoreGoesToTheDeadLetters) 
   EXPECT_TRUE(archive.AwaitNoLag());
   EXPECT_GT(archive.spool->ranges(), 0u);
   archive.store.Start();
-  EXPECT_TRUE(Await([&] { return archive.spool->ranges() == 0; }));
+  EXPECT_TRUE(testing::Eventually([&] { return archive.spool->ranges() == 0; }));
   writer->Stop();
   EXPECT_EQ(archive.CountEvents("countIf(id = 'beside-0')"), 1u);
   ASSERT_THAT(archive.client->Execute({.sql = "DELETE FROM yagura.events WHERE id = 'beside-0'"}),

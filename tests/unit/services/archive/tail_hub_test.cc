@@ -1,13 +1,13 @@
 #include "services/archive/workers/tail_hub.h"
 
 #include <atomic>
-#include <thread>
 
 #include "fmt/format.h"
 #include "gtest/gtest.h"
 
 #include "archive_fixture.h"
 #include "common/redis/pool.h"
+#include "common/testing/eventually.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::archive {
@@ -23,15 +23,6 @@ struct Listener {
     };
   }
 };
-
-bool Await(const std::function<bool()>& condition) {
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-  }
-  return true;
-}
 
 TEST(TailHub, ShowsWhatComesToWhoMaySeeIt) {
   testing::RedisServer redis;
@@ -55,7 +46,7 @@ TEST(TailHub, ShowsWhatComesToWhoMaySeeIt) {
   const auto third = hub.Subscribe({false, {"beta"}}, filter::Filter(), other.push());
   // The hub begins at the end of the streams once it has noticed us: go on until it shows one.
   int produced = 0;
-  ASSERT_TRUE(Await([&] {
+  ASSERT_TRUE(testing::Eventually([&] {
     produce("acme", fmt::format("probe{}", produced++), 1);
     return all.events > 0;
   }));
@@ -63,13 +54,13 @@ TEST(TailHub, ShowsWhatComesToWhoMaySeeIt) {
   const int blocked_before = blocked.events;
   produce("acme", "x", 100);
   produce("beta", "yy", 100);
-  EXPECT_TRUE(Await([&] { return other.events == 100; }));
-  EXPECT_TRUE(Await([&] { return all.events >= before + 200; }));
-  EXPECT_TRUE(Await([&] { return blocked.events >= blocked_before + 25; }));
+  EXPECT_TRUE(testing::Eventually([&] { return other.events == 100; }));
+  EXPECT_TRUE(testing::Eventually([&] { return all.events >= before + 200; }));
+  EXPECT_TRUE(testing::Eventually([&] { return blocked.events >= blocked_before + 25; }));
   first.reset();
   const int ended = all.events;
   produce("beta", "zz", 100);
-  EXPECT_TRUE(Await([&] { return other.events == 200; }));
+  EXPECT_TRUE(testing::Eventually([&] { return other.events == 200; }));
   EXPECT_LE(all.events, ended + 100);
 }
 

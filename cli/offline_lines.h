@@ -1,0 +1,51 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+
+#include "services/ingestion/domain/described/catalogue.h"
+#include "services/ingestion/domain/line_pipeline.h"
+
+// Lines read here as ingestion reads them: what `parse` and `detect` share.
+namespace yagura::cli {
+
+struct OfflineOptions {
+  std::string parser;            // empty: recognised
+  std::string zone;              // IANA name; empty: UTC
+  std::string received = "now";  // as ParseWhen reads it
+  std::string content;           // folder; empty: found
+};
+
+// --parser, --time-zone, --received, --content.
+void AddOfflineOptions(CLI::App& command, OfflineOptions& options);
+
+// The shipped and described parsers of content/parsers.
+absl::StatusOr<std::shared_ptr<const ingestion::ParserCatalogue>> LoadParsers(
+    const OfflineOptions& options);
+
+// Not thread-safe.
+class OfflineLines {
+ public:
+  // INVALID_ARGUMENT for a parser, zone or time that there is not.
+  static absl::StatusOr<std::unique_ptr<OfflineLines>> Make(
+      const OfflineOptions& options, std::shared_ptr<const ingestion::ParserCatalogue> parsers);
+
+  // Valid until the next call, and as long as `line`.
+  ingestion::ParsedLine& Read(std::string_view line) { return pipeline_.Process(line, context_); }
+  TimePoint receive_time() const { return context_.receive_time; }
+
+ private:
+  explicit OfflineLines(std::shared_ptr<const ingestion::ParserCatalogue> parsers)
+      : pipeline_(std::move(parsers)) {}
+
+  std::string parser_;
+  ingestion::LinePipeline pipeline_;
+  ingestion::Parser* likely_ = nullptr;
+  ingestion::LineContext context_;
+};
+
+}  // namespace yagura::cli
