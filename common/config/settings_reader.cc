@@ -60,7 +60,6 @@ struct SettingsReader::Node {
     std::string help;
     std::string bounds;
     std::shared_ptr<Node> section;
-    bool list = false;
   };
 
   std::string PathOf(std::string_view key) const {
@@ -81,11 +80,10 @@ struct SettingsReader::Node {
     return value.Scalar();
   }
   void Declare(std::string_view key, std::string value, std::string_view help,
-               std::string bounds = "", std::shared_ptr<Node> section = nullptr,
-               bool list = false) {
+               std::string bounds = "", std::shared_ptr<Node> section = nullptr) {
     known.insert(std::string(key));
     entries.push_back({std::string(key), std::move(value), std::string(help), std::move(bounds),
-                       std::move(section), list});
+                       std::move(section)});
   }
   void FindUnknown(State& state) const {
     std::set<std::string> seen;
@@ -114,8 +112,6 @@ struct SettingsReader::Node {
                          entry.bounds.empty() ? "" : fmt::format(" ({})", entry.bounds));
       if (entry.section == nullptr) {
         out += fmt::format("{}{}: {}\n", margin, entry.key, entry.value);
-      } else if (entry.list) {
-        out += fmt::format("{}{}: []\n", margin, entry.key);
       } else {
         out += fmt::format("{}{}:\n", margin, entry.key);
         entry.section->Document(out, indent + 2);
@@ -291,7 +287,7 @@ SettingsReader SettingsReader::Section(std::string_view key, std::string_view he
 }
 
 std::vector<SettingsReader> SettingsReader::Sections(std::string_view key, std::string_view help) {
-  node_->Declare(key, "", help, "", node_, true);
+  node_->Declare(key, "[]", help);
   const YAML::Node list = node_->Find(key);
   std::vector<SettingsReader> out;
   if (!list.IsDefined() || list.IsNull()) return out;

@@ -10,7 +10,7 @@
 namespace yagura::ingestion {
 
 // Finds the description of a line by scanning it once for what all recognisers look for
-// (vectorscan), instead of asking one after the other: most lines of a busy source are known to
+// (RE2::Set), instead of asking one after the other: most lines of a busy source are known to
 // none of them. Immutable and thread-safe, but for the scratch, of which each thread has its own.
 class RecogniserIndex {
  public:
