@@ -1,6 +1,7 @@
 #include <iostream>
 
 #include "cli/commands/command.h"
+#include "cli/commands/event_range.h"
 #include "cli/time_range.h"
 #include "fmt/format.h"
 
@@ -20,39 +21,26 @@ const std::vector<TableColumn> kEventColumns = {
     {"PORT", "dst.port"},   {"RULE", "rule"},     {"SIGNATURE", "signature", 40},
     {"RAW", "raw", 80}};
 
-constexpr char kFilterHelp[] =
-    "AIP-160 filter: 'src.ip = 10.0.0.0/8 AND action = BLOCKED', original fields as "
-    "'fields.policyid = \"7\"', bare words search the raw line";
-
-// Options of every command that looks at stored events.
-struct RangeOptions {
-  std::string tenant;
-  std::string filter;
-  std::string since = "24h";
-  std::string until = "now";
-};
-
-void AddRangeOptions(CLI::App& command, RangeOptions& options) {
-  command.add_option("filter", options.filter, kFilterHelp);
-  command.add_option("--filter", options.filter, kFilterHelp);
-  command.add_option("--tenant", options.tenant, "Tenant id; without it all that you may see");
-  command.add_option("--since", options.since, "Received since: a time, or 15m, 24h, 7d ago")
-      ->capture_default_str();
-  command.add_option("--until", options.until, "Received before")->capture_default_str();
-}
-
-template <typename Request>
-absl::Status FillRange(const RangeOptions& options, Request& request) {
-  const TimePoint now = SystemClock()->Now();
-  request.set_parent(TenantParent(options.tenant));
-  request.set_filter(options.filter);
-  YAGURA_ASSIGN_OR_RETURN(const auto since, ParseWhen(options.since, now));
-  *request.mutable_range()->mutable_start_time() = ToProto(since);
-  if (options.until != "now") {
-    YAGURA_ASSIGN_OR_RETURN(const auto until, ParseWhen(options.until, now));
-    *request.mutable_range()->mutable_end_time() = ToProto(until);
+// A column for each path of a group, its count, and which part of all that is.
+std::vector<TableColumn> CountColumns(const google::protobuf::RepeatedPtrField<std::string>& paths,
+                                      uint64_t total) {
+  constexpr double kPercent = 100;
+  std::vector<TableColumn> columns;
+  for (int i = 0; i < paths.size(); ++i) {
+    columns.push_back({ToUpper(paths[i]), "", 60, [i](const google::protobuf::Message& row) {
+                         return EscapeForTerminal(
+                             static_cast<const archive::v1::EventGroup&>(row).values(i));
+                       }});
   }
-  return absl::OkStatus();
+  columns.push_back({"COUNT", "count"});
+  columns.push_back({"SHARE", "", 60, [total](const google::protobuf::Message& row) {
+                       const auto count = static_cast<const archive::v1::EventGroup&>(row).count();
+                       return fmt::format("{:.1f} %", total == 0
+                                                          ? 0.0
+                                                          : kPercent * static_cast<double>(count) /
+                                                                static_cast<double>(total));
+                     }});
+  return columns;
 }
 
 void AddSearch(Program& program, CLI::App& group) {
@@ -130,6 +118,36 @@ void AddCount(Program& program, CLI::App& group) {
     }
     Write(fmt::format("{} events{}\n", response.total(),
                       response.truncated() ? ", more groups than shown" : ""));
+    return absl::OkStatus();
+  });
+}
+
+void AddTop(Program& program, CLI::App& group) {
+  struct Options {
+    RangeOptions range;
+    std::string by;
+    int limit = 10;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& command = *group.add_subcommand("top", "The most frequent values, counted exactly");
+  command
+      .add_option("paths", options->by, "Up to 4 names, with commas: src.ip,dst.port,fields.attack")
+      ->required();
+  AddRangeOptions(command, options->range);
+  command.add_option("--limit", options->limit, "How many")->capture_default_str();
+  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
+    archive::v1::CountEventsRequest request;
+    YAGURA_RETURN_IF_ERROR(FillRange(options->range, request));
+    for (const std::string_view name : Split(options->by, ',')) {
+      request.add_group_by(std::string(Trim(name)));
+    }
+    request.set_limit(options->limit);
+    request.set_skip_missing(true);
+    YAGURA_ASSIGN_OR_RETURN(const auto response,
+                            client.Call(&ArchiveService::Stub::CountEvents, request));
+    Renderer renderer(program.format(), CountColumns(request.group_by(), response.total()));
+    for (const auto& row : response.groups()) renderer.Add(row);
+    Write(renderer.Finish());
     return absl::OkStatus();
   });
 }
@@ -224,6 +242,8 @@ void AddEventCommands(Program& program) {
   CLI::App& group = program.Group("event", "Search and count what the devices logged");
   AddSearch(program, group);
   AddCount(program, group);
+  AddTop(program, group);
+  AddAggregate(program, group);
   AddHistogram(program, group);
   AddTail(program, group);
   AddCoverage(program, group);

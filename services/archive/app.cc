@@ -59,8 +59,8 @@ class ArchiveApp final : public rpc::App {
         trimmer_(platform.flow, {settings.events}, kTrimInterval, logger_),
         tail_(platform.flow, settings.events, logger_),
         refresher_(platform.channels, retention_, settings.retention_refresh, logger_),
-        handlers_(client_, table_, platform.clock,
-                  {settings.query_timeout, settings.query_threads}),
+        runner_(client_, platform.clock, settings.query),
+        handlers_(runner_, table_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -81,6 +81,10 @@ class ArchiveApp final : public rpc::App {
     registry.Unary<v1::CountEventsRequest, v1::CountEventsResponse>(
         service + "CountEvents", [this](const auto& call, const auto& request) {
           return handlers_.CountEvents(call, request);
+        });
+    registry.Unary<v1::AggregateEventsRequest, v1::AggregateEventsResponse>(
+        service + "AggregateEvents", [this](const auto& call, const auto& request) {
+          return handlers_.AggregateEvents(call, request);
         });
     registry.Unary<v1::GetHistogramRequest, v1::GetHistogramResponse>(
         service + "GetHistogram", [this](const auto& call, const auto& request) {
@@ -224,6 +228,7 @@ class ArchiveApp final : public rpc::App {
   stream::Trimmer trimmer_;
   TailHub tail_;
   RetentionRefresher refresher_;
+  const QueryRunner runner_;
   const ArchiveHandlers handlers_;
   const SealStore seals_;
   const AuditStore audit_store_;

@@ -65,6 +65,21 @@ void ReadAudit(config::SettingsReader reader, Settings* settings) {
       "verified: of other replicas, and of data folders that were lost. This process's own does.");
 }
 
+void ReadQueries(config::SettingsReader& reader, QueryLimits* query) {
+  query->timeout = reader.Duration("query_timeout", query->timeout, milliseconds(100), hours(1),
+                                   "Longest query, whatever the caller's deadline.");
+  query->threads = static_cast<int>(reader.Integer("query_threads", query->threads, 0, 256,
+                                                   "Threads of one query; 0: the store's own."));
+  auto limits = reader.Section("query_limits", "What one query may cost the event store.");
+  query->rows = static_cast<uint64_t>(limits.Integer("rows", static_cast<int64_t>(query->rows), 0,
+                                                     1'000'000'000'000'000,
+                                                     "Most rows that it reads; 0: no limit."));
+  query->bytes = limits.Bytes("bytes", query->bytes, 0, 1ull << 50,
+                              "Most bytes that it reads, uncompressed; 0: no limit.");
+  query->memory = limits.Bytes("memory", query->memory, 0, 1ull << 45,
+                               "Most memory that it uses there; 0: the store's own limit.");
+}
+
 }  // namespace
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
@@ -90,12 +105,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.retention_refresh =
       reader.Duration("retention_refresh", settings.retention_refresh, seconds(1), hours(24),
                       "How often the directory is asked for retention.");
-  settings.query_timeout =
-      reader.Duration("query_timeout", settings.query_timeout, milliseconds(100), hours(1),
-                      "Longest query, whatever the caller's deadline.");
-  settings.query_threads =
-      static_cast<int>(reader.Integer("query_threads", settings.query_threads, 0, 256,
-                                      "Threads of one query; 0: the store's own."));
+  ReadQueries(reader, &settings.query);
   return settings;
 }
 

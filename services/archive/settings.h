@@ -9,6 +9,7 @@
 
 #include "common/eventstore/client.h"
 #include "common/stream/topic.h"
+#include "services/archive/api/query_runner.h"
 #include "services/archive/workers/shard_writer.h"
 #include "services/archive/workers/tenant_sealer.h"
 
@@ -29,8 +30,7 @@ struct Settings {
   std::chrono::milliseconds retention_refresh{60'000};
   SealOptions audit;
   std::vector<std::string> trusted_audit_keys;
-  std::chrono::milliseconds query_timeout{60'000};
-  int query_threads = 0;  // 0: the store's default
+  QueryLimits query;
 };
 
 // Wrong and unknown keys are told by the reader's Finish.

@@ -10,12 +10,11 @@
 #include "common/eventstore/client.h"
 #include "common/filter/filter.h"
 #include "common/status/status.h"
+#include "services/archive/domain/aggregates.h"
 #include "services/archive/domain/page_token.h"
 
 namespace yagura::archive {
 namespace {
-
-using std::chrono::milliseconds;
 
 constexpr size_t kEventsPerMessage = 500;
 constexpr size_t kBytesPerMessage = 1 << 20;
@@ -25,16 +24,10 @@ constexpr int kDefaultGroups = 10;
 constexpr int kMostGroups = 1'000;
 constexpr int kMostGroupKeys = 4;
 constexpr size_t kMostSources = 10'000;
-constexpr milliseconds kRetryDelay{1'000};
 
 StatusOr<size_t> Clamp(std::string_view field, int asked, int fallback, int most) {
   if (asked < 0) return InvalidField(field, "must not be negative");
   return static_cast<size_t>(asked == 0 ? fallback : std::min(asked, most));
-}
-
-Status FromStore(const Status& status) {
-  if (status.code() != absl::StatusCode::kUnavailable) return status;
-  return WithRetryDelay(status, kRetryDelay);
 }
 
 // Collects events into messages and sends a message once it is known whether more come.
@@ -87,44 +80,21 @@ class SearchSender {
 
 }  // namespace
 
-ArchiveHandlers::ArchiveHandlers(std::shared_ptr<eventstore::Client> client,
-                                 const EventTable& table, std::shared_ptr<const Clock> clock,
-                                 Options options)
-    : client_(std::move(client)),
-      table_(table),
-      queries_(table),
-      clock_(std::move(clock)),
-      options_(options) {}
+ArchiveHandlers::ArchiveHandlers(const QueryRunner& runner, const EventTable& table)
+    : runner_(runner), table_(table), queries_(table) {}
 
 StatusOr<Selection> ArchiveHandlers::Select(const rpc::Call& call, const std::string& filter,
                                             const v1::TimeRange& range) const {
-  const TimePoint now = clock_->Now();
+  const TimePoint now = runner_.clock().Now();
   YAGURA_ASSIGN_OR_RETURN(const TimeWindow window, ResolveWindow(range, now));
   YAGURA_ASSIGN_OR_RETURN(filter::Filter parsed,
                           filter::Filter::Parse(filter, filter::EventSchema(), now));
   return Selection{call.scope(), window, std::move(parsed)};
 }
 
-// The store gives up when the caller does.
-void ArchiveHandlers::Bound(const rpc::Call& call, eventstore::Query* query) const {
-  const auto left = std::chrono::duration_cast<milliseconds>(call.deadline() - clock_->SteadyNow());
-  query->timeout = std::clamp(left, milliseconds(1), options_.query_timeout);
-  if (options_.query_threads > 0) {
-    query->settings["max_threads"] = std::to_string(options_.query_threads);
-  }
-}
-
-StatusOr<eventstore::Table> ArchiveHandlers::Run(const rpc::Call& call,
-                                                 eventstore::Query query) const {
-  Bound(call, &query);
-  auto result = client_->Select(query, kMostSources + 1, call.cancelled());
-  if (!result.ok()) return FromStore(result.status());
-  return result;
-}
-
 StatusOr<uint64_t> ArchiveHandlers::Count(const rpc::Call& call, const Selection& selection) const {
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Count(selection));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   return result.rows.at(0).at(0).AsUnsigned();
 }
 
@@ -143,17 +113,12 @@ Status ArchiveHandlers::SearchEvents(const rpc::Call& call, const v1::SearchEven
   }
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.Search(selection, order, after, page_size + 1));
-  Bound(call, &query);
   SearchSender sender(out, page_size, selection.window, identity);
-  const Status streamed = client_->Stream(
-      query,
-      [&](const eventstore::Row& row) {
-        event::v1::Event event;
-        table_.Decode(row, &event);
-        return sender.Add(std::move(event));
-      },
-      call.cancelled());
-  if (!streamed.ok()) return FromStore(streamed);
+  YAGURA_RETURN_IF_ERROR(runner_.Stream(call, std::move(query), [&](const eventstore::Row& row) {
+    event::v1::Event event;
+    table_.Decode(row, &event);
+    return sender.Add(std::move(event));
+  }));
   return sender.Finish();
 }
 
@@ -181,7 +146,7 @@ StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
   YAGURA_ASSIGN_OR_RETURN(
       eventstore::Query query,
       queries_.Groups(selection, keys, order, request.skip_missing(), limit + 1));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   for (const eventstore::Row& row : result.rows) {
     response.set_total(row.at(keys.size() + 1).AsUnsigned());
     if (static_cast<size_t>(response.groups_size()) == limit) {
@@ -199,6 +164,34 @@ StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
   return response;
 }
 
+StatusOr<v1::AggregateEventsResponse> ArchiveHandlers::AggregateEvents(
+    const rpc::Call& call, const v1::AggregateEventsRequest& request) const {
+  YAGURA_ASSIGN_OR_RETURN(const size_t limit,
+                          Clamp("limit", request.limit(), kDefaultGroups, kMostGroups));
+  YAGURA_ASSIGN_OR_RETURN(const AggregatePlan plan, AggregatePlan::Parse(request, limit, table_));
+  YAGURA_ASSIGN_OR_RETURN(const Selection selection,
+                          Select(call, request.filter(), request.range()));
+  std::chrono::seconds interval{0};
+  eventstore::Query by_bucket;
+  if (request.has_interval()) {
+    YAGURA_ASSIGN_OR_RETURN(interval, ResolveInterval(request.interval(), selection.window));
+    YAGURA_ASSIGN_OR_RETURN(by_bucket, plan.Buckets(selection, interval));
+  }
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, plan.Groups(selection));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table groups, runner_.Select(call, std::move(query)));
+  v1::AggregateEventsResponse response;
+  plan.Fill(groups, &response);
+  if (groups.rows.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
+    response.set_total(total);
+  }
+  if (!request.has_interval()) return response;
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table buckets,
+                          runner_.Select(call, std::move(by_bucket)));
+  plan.FillBuckets(buckets, interval, &response);
+  return response;
+}
+
 StatusOr<v1::GetHistogramResponse> ArchiveHandlers::GetHistogram(
     const rpc::Call& call, const v1::GetHistogramRequest& request) const {
   YAGURA_ASSIGN_OR_RETURN(const Selection selection,
@@ -206,7 +199,7 @@ StatusOr<v1::GetHistogramResponse> ArchiveHandlers::GetHistogram(
   YAGURA_ASSIGN_OR_RETURN(const std::chrono::seconds interval,
                           ResolveInterval(request.interval(), selection.window));
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Histogram(selection, interval));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   v1::GetHistogramResponse response;
   *response.mutable_interval() = ToProtoDuration(interval);
   const int64_t first = BucketOf(selection.window.start, interval);
@@ -229,7 +222,7 @@ StatusOr<v1::GetCoverageResponse> ArchiveHandlers::GetCoverage(
     const rpc::Call& call, const v1::GetCoverageRequest& request) const {
   YAGURA_ASSIGN_OR_RETURN(const Selection selection, Select(call, "", request.range()));
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Coverage(selection, kMostSources));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, Run(call, std::move(query)));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   v1::GetCoverageResponse response;
   response.set_hours_in_range(HoursIn(selection.window));
   for (const eventstore::Row& row : result.rows) {

@@ -6,7 +6,6 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
-#include "common/event/event_view.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "yagura/event/v1/event.pb.h"
@@ -16,41 +15,14 @@ namespace {
 
 using eventstore::Query;
 
-constexpr std::string_view kFieldPrefix = "fields.";
-constexpr size_t kMaxFieldName = 256;
+constexpr size_t kMaxPathShown = 256;
 constexpr int64_t kHourSeconds = 3600;
 constexpr int64_t kDaySeconds = 86'400;
-
-std::string Nanoseconds(TimePoint time) { return std::to_string(time.time_since_epoch().count()); }
-
-// A time as a constant that the store can compare with its index.
-std::string TimeParameter(Query* query, const std::string& name, TimePoint time) {
-  query->parameters[name] = Nanoseconds(time);
-  return fmt::format("fromUnixTimestamp64Nano({{{}:Int64}}, 'UTC')", name);
-}
-
-std::string TenantCondition(const auth::TenantSet& tenants, Query* query) {
-  if (tenants.all) return "1";
-  if (tenants.tenants.size() == 1) {
-    query->parameters["tenant"] = *tenants.tenants.begin();
-    return "tenant = {tenant:String}";
-  }
-  query->array_parameters["tenants"] =
-      eventstore::ArrayParameter({tenants.tenants.begin(), tenants.tenants.end()});
-  return "has({tenants:Array(String)}, tenant)";
-}
 
 std::string EnumName(const google::protobuf::EnumDescriptor* descriptor, uint64_t number) {
   if (number == 0) return "";
   const auto* value = descriptor->FindValueByNumber(static_cast<int>(number));
   return value == nullptr ? std::to_string(number) : value->name();
-}
-
-std::string AddressText(std::string_view bytes) {
-  constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-  if (bytes.find_first_not_of('\0') == std::string_view::npos) return "";
-  if (bytes.starts_with(kMapped)) bytes.remove_prefix(kMapped.size());
-  return event::IpAddress::FromBytes(bytes).ToString();
 }
 
 GroupKey TimeKey(GroupKey::Kind kind, int64_t seconds) {
@@ -74,22 +46,20 @@ std::string OrderSql(GroupOrder order, size_t keys) {
 
 }  // namespace
 
-StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table) {
+StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table,
+                                 std::string_view request_field) {
   if (path == "receive_hour") return TimeKey(GroupKey::Kind::kHour, kHourSeconds);
   if (path == "receive_day") return TimeKey(GroupKey::Kind::kDay, kDaySeconds);
   GroupKey key;
   key.missing_sql = "''";
   if (path.starts_with(kFieldPrefix)) {
-    key.field_name = path.substr(kFieldPrefix.size());
-    if (key.field_name.empty() || key.field_name.size() > kMaxFieldName) {
-      return InvalidField("group_by", "the name of an original field has 1 to 256 bytes");
-    }
+    YAGURA_ASSIGN_OR_RETURN(key.field_name, OriginalFieldName(path, request_field));
     return key;
   }
   const EventColumn* column = table.FindPath(path);
   if (column == nullptr) {
-    return InvalidField("group_by", fmt::format("unknown field \"{}\"",
-                                                ToValidUtf8(path.substr(0, kMaxFieldName))));
+    return InvalidField(request_field, fmt::format("unknown field \"{}\"",
+                                                   ToValidUtf8(path.substr(0, kMaxPathShown))));
   }
   key.expression = fmt::format("`{}`", column->name);
   switch (column->type) {
@@ -107,8 +77,14 @@ StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table)
       key.missing_sql = "0";
       return key;
     default:
-      return InvalidField("group_by", fmt::format("\"{}\" cannot be grouped by", path));
+      return InvalidField(request_field, fmt::format("\"{}\" cannot be grouped by", path));
   }
+}
+
+std::string GroupKeySql(const GroupKey& key, const EventTable& table, std::string_view parameter,
+                        Query* query) {
+  if (!key.expression.empty()) return key.expression;
+  return OriginalFieldSql(table, key.field_name, parameter, query);
 }
 
 std::string FormatGroupValue(const GroupKey& key, const eventstore::Value& value) {
@@ -144,27 +120,13 @@ StatusOr<SearchOrder> ParseSearchOrder(std::string_view text) {
   return InvalidField("order_by", "must be \"receive_time desc\" or \"receive_time\"");
 }
 
-StatusOr<std::string> EventQueries::Where(const Selection& selection, Query* query) const {
-  const std::string tenants = TenantCondition(selection.tenants, query);
-  const std::string start = TimeParameter(query, "start", selection.window.start);
-  const std::string end = TimeParameter(query, "end", selection.window.end);
-  std::string where =
-      fmt::format("{} AND receive_time >= {} AND receive_time < {}", tenants, start, end);
-  if (!selection.filter.empty()) {
-    YAGURA_ASSIGN_OR_RETURN(filter::Sql sql, selection.filter.ToSql(table_.column_map()));
-    where += " AND " + sql.where;
-    query->parameters.merge(sql.parameters);
-  }
-  return where;
-}
-
 StatusOr<Query> EventQueries::Search(const Selection& selection, SearchOrder order,
                                      const std::optional<Position>& after, size_t limit) const {
   Query query;
-  YAGURA_ASSIGN_OR_RETURN(std::string where, Where(selection, &query));
+  YAGURA_ASSIGN_OR_RETURN(std::string where, WhereSql(selection, table_, &query));
   const bool newest = order == SearchOrder::kNewestFirst;
   if (after) {
-    const std::string at = TimeParameter(&query, "after", after->receive_time);
+    const std::string at = TimeSql("after", after->receive_time, &query);
     query.parameters["after_id"] = after->event_id;
     // The first comparison lets the store use its index, which a tuple does not.
     where += fmt::format(
@@ -180,7 +142,7 @@ StatusOr<Query> EventQueries::Search(const Selection& selection, SearchOrder ord
 
 StatusOr<Query> EventQueries::Count(const Selection& selection) const {
   Query query;
-  YAGURA_ASSIGN_OR_RETURN(const std::string where, Where(selection, &query));
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   query.sql = fmt::format("SELECT count() FROM yagura.events WHERE {}", where);
   return query;
 }
@@ -188,16 +150,12 @@ StatusOr<Query> EventQueries::Count(const Selection& selection) const {
 StatusOr<Query> EventQueries::Groups(const Selection& selection, const std::vector<GroupKey>& keys,
                                      GroupOrder order, bool skip_missing, size_t limit) const {
   Query query;
-  YAGURA_ASSIGN_OR_RETURN(const std::string where, Where(selection, &query));
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   std::vector<std::string> expressions;
   std::vector<std::string> names;
   std::vector<std::string> present = {"1"};
   for (size_t i = 0; i < keys.size(); ++i) {
-    std::string expression = keys[i].expression;
-    if (expression.empty()) {
-      query.parameters[fmt::format("field{}", i)] = keys[i].field_name;
-      expression = fmt::format("fields[{{field{}:String}}]", i);
-    }
+    const std::string expression = GroupKeySql(keys[i], table_, fmt::format("field{}", i), &query);
     names.push_back(fmt::format("g{}", i));
     expressions.push_back(fmt::format("{} AS g{}", expression, i));
     if (skip_missing && !keys[i].missing_sql.empty()) {
@@ -216,7 +174,7 @@ StatusOr<Query> EventQueries::Groups(const Selection& selection, const std::vect
 StatusOr<Query> EventQueries::Histogram(const Selection& selection,
                                         std::chrono::seconds interval) const {
   Query query;
-  YAGURA_ASSIGN_OR_RETURN(const std::string where, Where(selection, &query));
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   query.parameters["width"] = std::to_string(std::chrono::nanoseconds(interval).count());
   query.sql = fmt::format(
       "SELECT intDiv(toUnixTimestamp64Nano(receive_time), {{width:Int64}}) AS bucket, "
@@ -227,7 +185,7 @@ StatusOr<Query> EventQueries::Histogram(const Selection& selection,
 
 StatusOr<Query> EventQueries::Coverage(const Selection& selection, size_t limit) const {
   Query query;
-  YAGURA_ASSIGN_OR_RETURN(const std::string where, Where(selection, &query));
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   query.sql = fmt::format(
       "SELECT toString(tenant) AS t, toString(site) AS s, toString(device) AS d, "
       "toString(product) AS p, count(), countIf(has(flaws, {}) OR has(flaws, {})), "

@@ -9,20 +9,11 @@
 
 #include "absl/status/statusor.h"
 
-#include "common/auth/principal.h"
 #include "common/eventstore/client.h"
-#include "common/filter/filter.h"
 #include "services/archive/domain/event_table.h"
-#include "services/archive/domain/time_window.h"
+#include "services/archive/domain/selection.h"
 
 namespace yagura::archive {
-
-// Which events a question is about.
-struct Selection {
-  auth::TenantSet tenants;
-  TimeWindow window;
-  filter::Filter filter;
-};
 
 // A place between two events in the order of (receive time, id).
 struct Position {
@@ -40,8 +31,13 @@ struct GroupKey {
   std::string field_name;   // of an original field; bound as a parameter
   std::string missing_sql;  // of the value that stands for "missing": '' or 0
 };
-// INVALID_ARGUMENT for a path that is unknown or cannot be grouped by.
-absl::StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table);
+// INVALID_ARGUMENT for a path that is unknown or cannot be grouped by. `request_field` names the
+// path in errors.
+absl::StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table,
+                                       std::string_view request_field = "group_by");
+// The value as SQL; the name of an original field is bound as `parameter`.
+std::string GroupKeySql(const GroupKey& key, const EventTable& table, std::string_view parameter,
+                        eventstore::Query* query);
 // The value in its usual form.
 std::string FormatGroupValue(const GroupKey& key, const eventstore::Value& value);
 
@@ -73,8 +69,6 @@ class EventQueries {
   absl::StatusOr<eventstore::Query> Coverage(const Selection& selection, size_t limit) const;
 
  private:
-  absl::StatusOr<std::string> Where(const Selection& selection, eventstore::Query* query) const;
-
   const EventTable& table_;
 };
 

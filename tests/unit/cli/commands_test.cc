@@ -58,6 +58,36 @@ TEST_F(CommandsTest, SearchGoesOnFromPageToPage) {
   EXPECT_THAT(std::set<std::string_view>(lines.begin(), lines.end()), SizeIs(24'000));
 }
 
+TEST_F(CommandsTest, AggregatesAreAskedForByPathAndShownAsColumns) {
+  suite_.aggregate_answer.set_total(7);
+  auto* percentiles = suite_.aggregate_answer.add_aggregates();
+  percentiles->set_name("percentiles_bytes_out");
+  suite_.aggregate_answer.add_aggregates()->set_name("top_fields_x");
+  auto* row = suite_.aggregate_answer.add_rows();
+  row->add_values("10.0.0.1\x1b[31m");
+  row->set_count(7);
+  row->add_results()->add_percentiles(1.5);
+  auto* top = row->add_results()->add_top();
+  top->set_value("a=b");
+  top->set_count(3);
+  const auto outcome =
+      Run({"event", "aggregate", "action = BLOCKED", "--by", "src.ip", "--percentiles",
+           "bytes_out=50,99.5", "--top", "fields.x=5", "--last-seen", "--interval", "60"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(suite_.aggregate.filter(), "action = BLOCKED");
+  ASSERT_EQ(suite_.aggregate.aggregates_size(), 3);
+  EXPECT_THAT(suite_.aggregate.aggregates(0).percents(), ElementsAre(50, 99.5));
+  EXPECT_EQ(suite_.aggregate.aggregates(1).field(), "fields.x");
+  EXPECT_EQ(suite_.aggregate.aggregates(1).top(), 5);
+  EXPECT_EQ(suite_.aggregate.aggregates(2).function(), archive::v1::LAST_SEEN);
+  EXPECT_EQ(suite_.aggregate.interval().seconds(), 60);
+  EXPECT_THAT(outcome.out, HasSubstr("PERCENTILES_BYTES_OUT"));
+  EXPECT_THAT(outcome.out, HasSubstr("a=b (3)"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("\x1b")));
+  EXPECT_THAT(outcome.out, HasSubstr("7 events"));
+  EXPECT_FALSE(Run({"event", "aggregate", "--percentiles", "bytes_out=much"}).status.ok());
+}
+
 TEST_F(CommandsTest, AnEmptyKeyNeverBecomesTheAdministrator) {
   std::filesystem::create_directories(folder_ / "data" / "keys");
   File("data/keys/admin-api-key", "the admin's\n");

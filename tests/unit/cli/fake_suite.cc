@@ -58,6 +58,13 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
     }
     return grpc::Status::OK;
   }
+  grpc::Status AggregateEvents(grpc::ServerContext*,
+                               const archive::v1::AggregateEventsRequest* request,
+                               archive::v1::AggregateEventsResponse* response) override {
+    suite_.aggregate = *request;
+    *response = suite_.aggregate_answer;
+    return grpc::Status::OK;
+  }
   FakeSuite& suite_;
 };
 

@@ -85,7 +85,8 @@ class HandlersTest : public ::testing::Test {
 
   static Archive* archive_;
   const rpc::Call acme_ = MakeCall("acme", {"acme"});
-  const ArchiveHandlers handlers_{archive_->client, archive_->table, SystemClock(), {}};
+  const QueryRunner runner_{archive_->client, SystemClock(), {}};
+  const ArchiveHandlers handlers_{runner_, archive_->table};
 };
 Archive* HandlersTest::archive_ = nullptr;
 
@@ -268,8 +269,8 @@ TEST_F(HandlersTest, WrongRequestsAreNamed) {
 TEST_F(HandlersTest, AStoreThatIsDownIsUnavailableWithItsReason) {
   eventstore::ClientOptions options;
   options.addresses = {"unix:/nonexistent/store"};
-  const ArchiveHandlers handlers(std::make_shared<eventstore::Client>(options), archive_->table,
-                                 SystemClock(), {});
+  const QueryRunner runner(std::make_shared<eventstore::Client>(options), SystemClock(), {});
+  const ArchiveHandlers handlers(runner, archive_->table);
   v1::CountEventsRequest request;
   EXPECT_THAT(handlers.CountEvents(acme_, request),
               StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
