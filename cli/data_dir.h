@@ -16,6 +16,10 @@ inline std::filesystem::path EndpointsFile(const std::filesystem::path& data_dir
 inline std::filesystem::path AdminKeyFile(const std::filesystem::path& data_dir) {
   return data_dir / "keys" / "admin-api-key";
 }
+// The certificate that the suite made for syslog over TLS: what its senders trust.
+inline std::filesystem::path SyslogCertificateFile(const std::filesystem::path& data_dir) {
+  return data_dir / "keys" / "syslog-tls.crt";
+}
 
 // {"grpc": "127.0.0.1:7070", "syslog_udp": …}. FAILED_PRECONDITION (NOT_RUNNING) where there is no
 // file.

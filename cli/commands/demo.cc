@@ -162,7 +162,7 @@ class Demo {
     YAGURA_ASSIGN_OR_RETURN(const auto endpoints, ReadEndpoints(data_dir_));
     const auto at = endpoints.find("syslog_tcp");
     if (at == endpoints.end()) return Unavailable("NO_ENDPOINT", "no syslog listener over TCP");
-    return SyslogSender::Connect(at->second, true);
+    return SyslogSender::Connect(at->second, SyslogSender::Transport::kTcp);
   }
 
   absl::StatusOr<uint64_t> CountEvents(const std::string& filter) {

@@ -493,6 +493,7 @@ void AddSourceCreate(Program& program, CLI::App& group) {
     std::string listener;
     std::string cidr;
     std::string credential;
+    std::string certificate;
     std::string serial;
     std::string context;
     std::string site;
@@ -505,9 +506,12 @@ void AddSourceCreate(Program& program, CLI::App& group) {
       *group.add_subcommand("create", "Assign a sender to a tenant; all given criteria must hold");
   create.add_option("id", options->id, "Source id")->required();
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
-  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp or push");
+  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp, syslog_tls or push");
   create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
   create.add_option("--credential", options->credential, "Principal that pushes the lines");
+  create.add_option(
+      "--certificate", options->certificate,
+      "Client certificate over syslog_tls: sha256:HEX, dns:NAME, ip:, uri:, email:, cn:");
   create.add_option("--serial", options->serial, "Serial number in the lines (FortiGate devid)");
   create.add_option("--virtual-context", options->context, "VDOM or vsys in the lines");
   create.add_option("--site", options->site, "Site id");
@@ -523,6 +527,7 @@ void AddSourceCreate(Program& program, CLI::App& group) {
     match.set_listener(options->listener);
     match.set_cidr(options->cidr);
     match.set_credential(options->credential);
+    match.set_certificate(options->certificate);
     match.set_device_serial(options->serial);
     match.set_virtual_context(options->context);
     source.set_site(options->site);
@@ -568,6 +573,7 @@ void AddSourceCommands(Program& program) {
            {"LISTENER", "match.listener"},
            {"CIDR", "match.cidr"},
            {"CREDENTIAL", "match.credential"},
+           {"CERTIFICATE", "match.certificate"},
            {"SERIAL", "match.device_serial"},
            {"CONTEXT", "match.virtual_context"},
            {"SITE", "site"},

@@ -1,6 +1,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <iostream>
 #include <thread>
 
@@ -29,6 +30,7 @@ struct SendOptions {
   std::string parser;
   std::string source;
   std::string batch_prefix;
+  TlsClientOptions tls;
   double rate = 0;
   int repeat = 1;
 };
@@ -52,27 +54,50 @@ class Pace {
   uint64_t sent_ = 0;
 };
 
+std::string DataDirOf(const Program& program) {
+  const std::string& told = program.globals().connection.data_dir;
+  if (!told.empty() || std::getenv("YAGURA_DATA_DIR") == nullptr) return told;
+  return std::getenv("YAGURA_DATA_DIR");
+}
+
 absl::StatusOr<std::string> SyslogAddress(const Program& program, const SendOptions& options) {
   if (!options.address.empty()) return options.address;
-  const bool tcp = options.to == "syslog-tcp";
-  std::string data_dir = program.globals().connection.data_dir;
-  if (data_dir.empty() && std::getenv("YAGURA_DATA_DIR") != nullptr) {
-    data_dir = std::getenv("YAGURA_DATA_DIR");
+  const std::string data_dir = DataDirOf(program);
+  if (data_dir.empty()) {
+    return std::string(options.to == "syslog-tls" ? "127.0.0.1:6514" : "127.0.0.1:5514");
   }
-  if (data_dir.empty()) return std::string("127.0.0.1:5514");
   YAGURA_ASSIGN_OR_RETURN(const auto endpoints, ReadEndpoints(data_dir));
-  const auto at = endpoints.find(tcp ? "syslog_tcp" : "syslog_udp");
+  std::string name = options.to;
+  std::replace(name.begin(), name.end(), '-', '_');
+  const auto at = endpoints.find(name);
   if (at == endpoints.end()) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NO_ENDPOINT",
-                     "the suite of that data folder does not listen for syslog");
+                     fmt::format("the suite of that data folder does not listen for {}", name));
   }
   return at->second;
+}
+
+// Of a suite that is named by its folder, the certificate that it made itself is trusted.
+TlsClientOptions TlsOf(const Program& program, const SendOptions& options) {
+  TlsClientOptions tls = options.tls;
+  const std::string data_dir = DataDirOf(program);
+  std::error_code error;
+  if (tls.ca.empty() && options.address.empty() && !data_dir.empty() &&
+      std::filesystem::exists(SyslogCertificateFile(data_dir), error)) {
+    tls.ca = SyslogCertificateFile(data_dir);
+  }
+  return tls;
 }
 
 absl::Status SendSyslog(const Program& program, const SendOptions& options, LineSource& lines,
                         Progress& progress) {
   YAGURA_ASSIGN_OR_RETURN(const auto address, SyslogAddress(program, options));
-  YAGURA_ASSIGN_OR_RETURN(auto sender, SyslogSender::Connect(address, options.to == "syslog-tcp"));
+  using Transport = SyslogSender::Transport;
+  const Transport transport = options.to == "syslog-udp"   ? Transport::kUdp
+                              : options.to == "syslog-tcp" ? Transport::kTcp
+                                                           : Transport::kTls;
+  YAGURA_ASSIGN_OR_RETURN(auto sender,
+                          SyslogSender::Connect(address, transport, TlsOf(program, options)));
   Pace pace(options.rate);
   uint64_t too_long = 0;
   for (std::string line; lines.Next(line);) {
@@ -172,11 +197,19 @@ void AddSendCommand(Program& program) {
       *program.app().add_subcommand("send", "Send log lines of files, as devices do");
   command.add_option("file", options->files, "Files with one line each; - is standard input")
       ->required();
-  command.add_option("--to", options->to, "syslog-tcp, syslog-udp or grpc (acknowledged)")
+  command
+      .add_option("--to", options->to, "syslog-tcp, syslog-udp, syslog-tls or grpc (acknowledged)")
       ->capture_default_str()
-      ->check(CLI::IsMember({"syslog-tcp", "syslog-udp", "grpc"}));
+      ->check(CLI::IsMember({"syslog-tcp", "syslog-udp", "syslog-tls", "grpc"}));
   command.add_option("--address", options->address,
-                     "HOST:PORT of the syslog listener; else from --data-dir, else 127.0.0.1:5514");
+                     "HOST:PORT of the syslog listener; else from --data-dir, else 127.0.0.1:5514 "
+                     "(TLS: 6514)");
+  command.add_option("--ca", options->tls.ca,
+                     "syslog-tls: PEM file of who may vouch for the server; else that of the suite "
+                     "in --data-dir, else what the system trusts");
+  command.add_option("--cert", options->tls.certificate,
+                     "syslog-tls: PEM file of the client certificate to show");
+  command.add_option("--key", options->tls.key, "syslog-tls: PEM file of its key");
   command.add_option("--tenant", options->tenant,
                      "grpc: whose lines these are; without it the sources of the directory say");
   command.add_option("--parser", options->parser, "grpc: fortigate, syslog, json or auto");

@@ -194,6 +194,9 @@ void AddUpCommand(Program& program) {
       ->capture_default_str();
   up.add_option("--syslog-tcp", suite.syslog_tcp_address, "Address for syslog over TCP")
       ->capture_default_str();
+  up.add_option("--syslog-tls", suite.syslog_tls_address,
+                "Address for syslog over TLS; empty: none")
+      ->capture_default_str();
   up.add_option("--metrics", suite.metrics_address, "Address of Prometheus metrics; empty: none")
       ->capture_default_str();
   up.add_option("--smtp", suite.smtp_address,

@@ -25,13 +25,14 @@ absl::Status ErrnoStatus(std::string_view what) {
 
 }  // namespace
 
-absl::StatusOr<SyslogSender> SyslogSender::Connect(const std::string& address, bool tcp) {
+absl::StatusOr<SyslogSender> SyslogSender::Connect(const std::string& address, Transport transport,
+                                                   const TlsClientOptions& tls) {
   const size_t colon = address.rfind(':');
   if (colon == std::string::npos) return InvalidField("address", "is not HOST:PORT");
   std::string host = address.substr(0, colon);
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   addrinfo hints{};
-  hints.ai_socktype = tcp ? SOCK_STREAM : SOCK_DGRAM;
+  hints.ai_socktype = transport == Transport::kUdp ? SOCK_DGRAM : SOCK_STREAM;
   addrinfo* found = nullptr;
   if (const int error = getaddrinfo(host.c_str(), address.c_str() + colon + 1, &hints, &found);
       error != 0) {
@@ -42,7 +43,11 @@ absl::StatusOr<SyslogSender> SyslogSender::Connect(const std::string& address, b
     const int fd = socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol);
     if (fd >= 0 && connect(fd, at->ai_addr, at->ai_addrlen) == 0) {
       freeaddrinfo(found);
-      return SyslogSender(fd, tcp);
+      SyslogSender sender(fd, transport);
+      if (transport == Transport::kTls) {
+        YAGURA_ASSIGN_OR_RETURN(sender.tls_, TlsClient::Connect(fd, host, tls));
+      }
+      return sender;
     }
     status = ErrnoStatus(address);
     if (fd >= 0) close(fd);
@@ -53,7 +58,8 @@ absl::StatusOr<SyslogSender> SyslogSender::Connect(const std::string& address, b
 
 SyslogSender::SyslogSender(SyslogSender&& other) noexcept
     : socket_(std::exchange(other.socket_, -1)),
-      tcp_(other.tcp_),
+      transport_(other.transport_),
+      tls_(std::move(other.tls_)),
       buffer_(std::move(other.buffer_)) {}
 
 SyslogSender::~SyslogSender() {
@@ -61,7 +67,7 @@ SyslogSender::~SyslogSender() {
 }
 
 absl::Status SyslogSender::Send(std::string_view line) {
-  if (tcp_) {
+  if (transport_ != Transport::kUdp) {
     buffer_ += line;
     buffer_ += '\n';
     return buffer_.size() < kBufferBytes ? absl::OkStatus() : Flush();
@@ -77,6 +83,11 @@ absl::Status SyslogSender::Send(std::string_view line) {
 }
 
 absl::Status SyslogSender::Flush() {
+  if (tls_ != nullptr) {
+    YAGURA_RETURN_IF_ERROR(tls_->Write(buffer_));
+    buffer_.clear();
+    return absl::OkStatus();
+  }
   for (std::string_view rest = buffer_; !rest.empty();) {
     const ssize_t sent = send(socket_, rest.data(), rest.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) continue;
@@ -88,12 +99,14 @@ absl::Status SyslogSender::Flush() {
 }
 
 absl::Status SyslogSender::Finish() {
-  if (!tcp_) return absl::OkStatus();
+  if (transport_ == Transport::kUdp) return absl::OkStatus();
   YAGURA_RETURN_IF_ERROR(Flush());
+  if (tls_ != nullptr) YAGURA_RETURN_IF_ERROR(tls_->EndWriting());
   shutdown(socket_, SHUT_WR);
   pollfd wait{.fd = socket_, .events = POLLIN, .revents = 0};
   char byte = 0;
   while (poll(&wait, 1, kCloseTimeoutMs) == 1) {
+    if (tls_ != nullptr) return tls_->AwaitEnd();
     if (recv(socket_, &byte, 1, 0) <= 0) return absl::OkStatus();
   }
   return MakeError(absl::StatusCode::kDeadlineExceeded, "SYSLOG_NOT_CLOSED",

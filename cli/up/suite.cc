@@ -8,6 +8,7 @@
 #include "cli/content_dir.h"
 #include "cli/data_dir.h"
 #include "cli/up/redis_child.h"
+#include "cli/up/server_certificate.h"
 #include "fmt/format.h"
 
 #include "common/config/settings_reader.h"
@@ -57,9 +58,13 @@ namespace {
 // others ask comes first.
 class AppFactory {
  public:
-  AppFactory(const SuiteOptions& options, rpc::PlatformHost& host, SettingsReader& reader,
-             std::string store_address)
-      : options_(options), host_(host), reader_(reader), store_address_(std::move(store_address)) {}
+  AppFactory(const SuiteOptions& options, const DataFolder& folder, rpc::PlatformHost& host,
+             SettingsReader& reader, std::string store_address)
+      : options_(options),
+        folder_(folder),
+        host_(host),
+        reader_(reader),
+        store_address_(std::move(store_address)) {}
 
   absl::StatusOr<std::vector<std::unique_ptr<rpc::App>>> MakeAll() {
     std::vector<std::unique_ptr<rpc::App>> apps;
@@ -127,6 +132,13 @@ class AppFactory {
     }
     settings.syslog_udp = options_.syslog_udp_address;
     settings.syslog_tcp = options_.syslog_tcp_address;
+    settings.syslog_tls = options_.syslog_tls_address;
+    if (!settings.syslog_tls.empty() && settings.syslog_tls_certificate.empty()) {
+      settings.syslog_tls_certificate = SyslogCertificateFile(folder_.root());
+      settings.syslog_tls_key = folder_.Folder("keys") / "syslog-tls.key";
+      YAGURA_RETURN_IF_ERROR(
+          EnsureServerCertificate(settings.syslog_tls_certificate, settings.syslog_tls_key));
+    }
     return ingestion::NewApp(settings, host_.ForService("ingestion"));
   }
 
@@ -144,6 +156,7 @@ class AppFactory {
   }
 
   const SuiteOptions& options_;
+  const DataFolder& folder_;
   rpc::PlatformHost& host_;
   SettingsReader& reader_;
   const std::string store_address_;
@@ -191,7 +204,7 @@ absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFol
   YAGURA_ASSIGN_OR_RETURN(host, rpc::PlatformHost::Make(settings, logger));
 
   YAGURA_ASSIGN_OR_RETURN(auto apps,
-                          AppFactory(options, *host, reader, store->address()).MakeAll());
+                          AppFactory(options, folder, *host, reader, store->address()).MakeAll());
   YAGURA_RETURN_IF_ERROR(reader.Finish());
   YAGURA_ASSIGN_OR_RETURN(server,
                           rpc::Server::Start(server_options, host->shared(), std::move(apps)));

@@ -20,6 +20,7 @@
 #include "services/ingestion/workers/current_sources.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/source_refresher.h"
+#include "services/ingestion/workers/tls.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -75,6 +76,20 @@ class IngestionApp final : public rpc::App {
       options.name = "syslog_tcp";
       options.address = settings.syslog_tcp;
       options.threads = settings.tcp_threads;
+      YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeTcpListener(options, parts_));
+    }
+    if (!settings.syslog_tls.empty()) {
+      options.name = "syslog_tls";
+      options.address = settings.syslog_tls;
+      options.threads = settings.tls_threads;
+      options.handshake_timeout = settings.tls_handshake_timeout;
+      options.max_handshakes = static_cast<size_t>(settings.tls_handshakes);
+      const TlsOptions tls{settings.syslog_tls_certificate, settings.syslog_tls_key,
+                           settings.syslog_tls_client_ca,
+                           settings.syslog_tls_require_client_certificate};
+      auto server = TlsServer::Make(tls, parts_.clock, parts_.logger);
+      if (!server.ok()) return Annotate(server.status(), "syslog_tls");
+      options.tls = *std::move(server);
       YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeTcpListener(options, parts_));
     }
     return absl::OkStatus();

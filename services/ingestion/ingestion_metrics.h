@@ -33,7 +33,8 @@ class IngestionMetrics {
   // Datagrams that the kernel dropped because we did not read in time.
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
   void CountConnections(const std::string& listener, int change);
-  // We ended or refused it: "idle", "memory", "limit".
+  // We ended or refused it: "idle", "memory", "limit", "handshake" (it failed),
+  // "handshake_timeout", "handshakes" (too many at once).
   void CountConnectionsCut(const std::string& listener, const char* reason);
 
  private:

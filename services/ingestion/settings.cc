@@ -20,19 +20,44 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       reader.String("syslog_udp", settings.syslog_udp, "Address of syslog over UDP; empty: none.");
   settings.syslog_tcp =
       reader.String("syslog_tcp", settings.syslog_tcp, "Address of syslog over TCP; empty: none.");
+  settings.syslog_tls = reader.String("syslog_tls", settings.syslog_tls,
+                                      "Address of syslog over TLS (1.2 and later); empty: none.");
+  settings.syslog_tls_certificate =
+      reader.String("syslog_tls_certificate", settings.syslog_tls_certificate.string(),
+                    "PEM file: the server's certificate, then those that vouch for it. Files of "
+                    "certificates that change are read again within a minute.");
+  settings.syslog_tls_key = reader.String("syslog_tls_key", settings.syslog_tls_key.string(),
+                                          "PEM file with the server's key.");
+  settings.syslog_tls_client_ca = reader.String(
+      "syslog_tls_client_ca", settings.syslog_tls_client_ca.string(),
+      "PEM file: authorities whose client certificates are trusted, or single such certificates; "
+      "empty: clients are not asked for one.");
+  settings.syslog_tls_require_client_certificate = reader.Boolean(
+      "syslog_tls_require_client_certificate", settings.syslog_tls_require_client_certificate,
+      "Refuse who shows no certificate; else it is a choice of the client.");
+  settings.tls_threads = static_cast<int>(
+      reader.Integer("tls_threads", settings.tls_threads, 1, 64, "Threads that read TLS."));
+  settings.tls_handshake_timeout =
+      reader.Duration("tls_handshake_timeout", settings.tls_handshake_timeout, milliseconds(100),
+                      minutes(5), "A connection whose TLS handshake takes longer is closed.");
+  settings.tls_handshakes = static_cast<int>(reader.Integer(
+      "tls_handshakes", settings.tls_handshakes, 1, 100'000,
+      "Connections of one TLS thread that may be in their handshake; of more, the oldest is "
+      "closed."));
   settings.udp_threads = static_cast<int>(
       reader.Integer("udp_threads", settings.udp_threads, 1, 64, "Threads that read UDP."));
   settings.tcp_threads = static_cast<int>(
       reader.Integer("tcp_threads", settings.tcp_threads, 1, 64, "Threads that read TCP."));
-  settings.tcp_connections =
-      static_cast<int>(reader.Integer("tcp_connections", settings.tcp_connections, 1, 1'000'000,
-                                      "Connections that one TCP thread holds; more are refused."));
+  settings.tcp_connections = static_cast<int>(
+      reader.Integer("tcp_connections", settings.tcp_connections, 1, 1'000'000,
+                     "Connections that one TCP or TLS thread holds; more are refused."));
   settings.tcp_idle_timeout = reader.Duration(
       "tcp_idle_timeout", settings.tcp_idle_timeout, milliseconds(0), std::chrono::hours(24 * 7),
-      "A TCP connection that sends nothing for so long is closed; 0: never.");
+      "A TCP or TLS connection that sends nothing for so long is closed; 0: never.");
   settings.tcp_pending_bytes = reader.Bytes(
       "tcp_pending_bytes", settings.tcp_pending_bytes, 1u << 20, 1ull << 40,
-      "Bytes of begun lines that TCP connections may hold, each thread an equal part of them.");
+      "Bytes of begun lines that the connections of a TCP or TLS listener may hold, each thread an "
+      "equal part of them.");
   settings.udp_receive_buffer =
       reader.Bytes("udp_receive_buffer", settings.udp_receive_buffer, 4096, 1u << 30,
                    "Kernel buffer of each UDP thread; the system may grant less.");

@@ -19,6 +19,14 @@ struct Settings {
   stream::Topic events{"events", 4, {"archive", "detection"}};
   std::string syslog_udp = "127.0.0.1:5514";  // empty: no listener
   std::string syslog_tcp = "127.0.0.1:5514";  // empty: no listener
+  std::string syslog_tls;                     // empty: no listener
+  std::filesystem::path syslog_tls_certificate;
+  std::filesystem::path syslog_tls_key;
+  std::filesystem::path syslog_tls_client_ca;
+  bool syslog_tls_require_client_certificate = false;
+  int tls_threads = 1;
+  std::chrono::milliseconds tls_handshake_timeout{10'000};
+  int tls_handshakes = 256;
   int udp_threads = 1;
   int tcp_threads = 1;
   int tcp_connections = 10'000;

@@ -54,7 +54,7 @@ SuiteProcess::SuiteProcess(std::vector<std::string> arguments) : arguments_(std:
   std::string made = (std::filesystem::temp_directory_path() / "yagura-e2e-XXXXXX").string();
   if (mkdtemp(made.data()) == nullptr) Die("cannot make a folder");
   folder_ = made;
-  for (const char* name : {"grpc", "health", "syslog_udp", "syslog_tcp", "metrics"}) {
+  for (const char* name : {"grpc", "health", "syslog_udp", "syslog_tcp", "syslog_tls", "metrics"}) {
     ports_[name] = "127.0.0.1:0";
   }
   Start();
@@ -84,7 +84,7 @@ void SuiteProcess::Start() {
   options.arguments = {Program(),      "--data-dir",         folder_.string(), "up",
                        "--grpc",       ports_["grpc"],       "--health",       ports_["health"],
                        "--syslog-udp", ports_["syslog_udp"], "--syslog-tcp",   ports_["syslog_tcp"],
-                       "--metrics",    ports_["metrics"]};
+                       "--syslog-tls", ports_["syslog_tls"], "--metrics",      ports_["metrics"]};
   options.arguments.insert(options.arguments.end(), arguments_.begin(), arguments_.end());
   options.output = OutputFile();
   auto child = ChildProcess::Start(options);

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t kMaxDisplayName = 200;
 constexpr size_t kMaxEmail = 254;
+constexpr size_t kMaxCertificate = 300;
 constexpr size_t kMaxHostName = 253;
 constexpr int kMaxNetworks = 256;
 constexpr int kMaxAddresses = 64;
@@ -43,6 +44,37 @@ void CheckText(std::string_view text, std::string_view field, size_t longest, Fi
     return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
   });
   if (control) errors.Add(field, "has control characters");
+}
+
+// As ingestion tells a certificate; nothing where the text names none.
+std::optional<std::string> CanonicalCertificate(std::string_view text) {
+  const size_t colon = text.find(':');
+  if (colon == std::string_view::npos || text.size() > kMaxCertificate) return std::nullopt;
+  const std::string kind = ToLower(text.substr(0, colon));
+  const std::string_view name = text.substr(colon + 1);
+  if (kind == "sha256") {
+    std::string digits = ToLower(name);
+    std::erase(digits, ':');
+    if (digits.size() != 64 || !HexDecode(digits)) return std::nullopt;
+    return "sha256:" + digits;
+  }
+  if (kind == "ip") {
+    const auto address = CanonicalAddress(name);
+    return address ? std::optional("ip:" + *address) : std::nullopt;
+  }
+  const bool visible =
+      std::all_of(name.begin(), name.end(), [](char c) { return c > ' ' && c < 0x7f; });
+  if (kind == "cn") {
+    const bool control = std::any_of(name.begin(), name.end(), [](char c) {
+      return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    });
+    const bool usable = !name.empty() && !control && Trim(name).size() == name.size();
+    return usable ? std::optional("cn:" + std::string(name)) : std::nullopt;
+  }
+  if (name.empty() || !visible) return std::nullopt;
+  if (kind == "dns" || kind == "email") return kind + ":" + ToLower(name);
+  if (kind == "uri") return "uri:" + std::string(name);
+  return std::nullopt;
 }
 
 bool IsTimeZone(std::string_view name) {
@@ -192,13 +224,24 @@ absl::Status Normalize(v1::Source& source) {
   CheckText(source.display_name(), "display_name", kMaxDisplayName, errors);
   auto& match = *source.mutable_match();
   if (match.listener().empty() && match.cidr().empty() && match.credential().empty() &&
-      match.device_serial().empty() && match.virtual_context().empty()) {
+      match.certificate().empty() && match.device_serial().empty() &&
+      match.virtual_context().empty()) {
     errors.Add("match", "needs at least one criterion");
   }
   CheckText(match.listener(), "match.listener", 64, errors);
   CheckText(match.credential(), "match.credential", 500, errors);
   CheckText(match.device_serial(), "match.device_serial", 64, errors);
   CheckText(match.virtual_context(), "match.virtual_context", 64, errors);
+  if (!match.certificate().empty()) {
+    auto canonical = CanonicalCertificate(match.certificate());
+    if (canonical) {
+      match.set_certificate(*std::move(canonical));
+    } else {
+      errors.Add(
+          "match.certificate",
+          "must be sha256: with 64 hex digits, or dns:, ip:, uri:, email: or cn: with a name");
+    }
+  }
   if (!match.cidr().empty()) {
     auto canonical = CanonicalNetwork(match.cidr());
     if (canonical) {

@@ -68,7 +68,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
         patience_(patience),
         parsers_(parts.intake.parsers),
         intake_(parts.intake, parts.quarantine),
-        sender_(Sender{"push", {}, call.principal().name}) {
+        sender_(Sender{"push", {}, call.principal().name, {}}) {
     sender_.may_write = [scope = call.scope()](std::string_view tenant) {
       return scope.Contains(tenant);
     };

@@ -12,8 +12,14 @@ namespace yagura::ingestion {
 
 namespace {
 
+// The digest of the client certificate, which stands first.
+std::string_view CertificateOf(const Sender& sender) {
+  return sender.certificates.empty() ? std::string_view() : sender.certificates.front();
+}
+
 std::string KeyOf(const Sender& sender) {
-  return event::BatchIdOf({sender.listener, sender.address.bytes(), sender.credential});
+  return event::BatchIdOf(
+      {sender.listener, sender.address.bytes(), sender.credential, CertificateOf(sender)});
 }
 
 // Valid UTF-8 of a size that can be shown.
@@ -25,8 +31,9 @@ std::string Shown(std::string_view text) {
 
 Quarantine::Entry& Quarantine::RowOf(const Sender& sender, std::string_view serial,
                                      std::string_view context, TimePoint time) {
-  const std::string id = event::BatchIdOf(
-      {sender.listener, sender.address.bytes(), sender.credential, serial, context});
+  const std::string id =
+      event::BatchIdOf({sender.listener, sender.address.bytes(), sender.credential,
+                        CertificateOf(sender), serial, context});
   if (const auto found = senders_.find(id); found != senders_.end()) return found->second;
   size_t& devices = devices_of_[KeyOf(sender)];
   if (devices >= kMaxDevices && !(serial.empty() && context.empty())) {
@@ -41,6 +48,7 @@ Quarantine::Entry& Quarantine::RowOf(const Sender& sender, std::string_view seri
   fresh.set_listener(sender.listener);
   fresh.set_address(sender.address.ToString());
   fresh.set_credential(sender.credential);
+  for (const std::string& name : sender.certificates) fresh.add_certificates(name);
   fresh.set_device_serial(Shown(serial));
   fresh.set_virtual_context(Shown(context));
   *fresh.mutable_first_time() = ToProto(time);

@@ -12,8 +12,9 @@
 namespace yagura::ingestion {
 
 // Senders whose lines fit no source, so that somebody can see and assign them: told apart by
-// listener, address and credential, and by the device that their lines name, since a relay sends
-// for many. Bounded: the sender that was silent for longest gives way. Thread-safe.
+// listener, address, credential and client certificate, and by the device that their lines name,
+// since a relay sends for many. Bounded: the sender that was silent for longest gives way.
+// Thread-safe.
 class Quarantine {
  public:
   static constexpr size_t kMaxSenders = 1000;
@@ -21,7 +22,8 @@ class Quarantine {
   static constexpr size_t kMaxSampleBytes = 1024;
   // Of what a line says of its device.
   static constexpr size_t kMaxTextBytes = 256;
-  // Devices of one listener, address and credential; what more it names counts as no device.
+  // Devices of one listener, address, credential and certificate; what more it names counts as no
+  // device.
   static constexpr size_t kMaxDevices = 200;
 
   // `refused`: a source fits, but the sender must not write for its tenant.
@@ -42,7 +44,7 @@ class Quarantine {
 
   mutable std::mutex mutex_;
   std::map<std::string, Entry> senders_;      // by id
-  std::map<std::string, size_t> devices_of_;  // by listener, address and credential
+  std::map<std::string, size_t> devices_of_;  // by listener, address, credential, certificate
 };
 
 }  // namespace yagura::ingestion

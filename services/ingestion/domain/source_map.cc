@@ -17,13 +17,20 @@ struct SenderSources::Rule {
   std::string network;  // 4 or 16 bytes; empty: any
   int prefix = -1;
   std::string credential;
+  std::string certificate;
   std::string serial;
   std::string virtual_context;
 
+  // Of one certificate, the digest says more than its names.
+  int CertificateRank() const {
+    if (certificate.empty()) return 2;
+    return certificate.starts_with("sha256:") ? 0 : 1;
+  }
   // The smaller, the more specific.
   auto Rank() const {
-    return std::tuple(credential.empty(), serial.empty(), virtual_context.empty(), -prefix,
-                      listener.empty(), std::string_view(target.name));
+    return std::tuple(credential.empty(), CertificateRank(), serial.empty(),
+                      virtual_context.empty(), -prefix, listener.empty(),
+                      std::string_view(target.name));
   }
 };
 
@@ -121,6 +128,7 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
     rule->target.parser = source.parser();
     rule->listener = match.listener();
     rule->credential = match.credential();
+    rule->certificate = match.certificate();
     rule->serial = match.device_serial();
     rule->virtual_context = match.virtual_context();
     if (rule->target.tenant.empty()) {
@@ -136,8 +144,8 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
       rule->network = std::move(network->bytes);
       rule->prefix = network->prefix;
     }
-    if (rule->listener.empty() && rule->credential.empty() && rule->serial.empty() &&
-        rule->virtual_context.empty() && rule->network.empty()) {
+    if (rule->listener.empty() && rule->credential.empty() && rule->certificate.empty() &&
+        rule->serial.empty() && rule->virtual_context.empty() && rule->network.empty()) {
       refuse(source, "it has no criterion");
       continue;
     }
@@ -178,6 +186,11 @@ SenderSources SourceMap::ForSender(const Sender& sender) const {
   for (const auto& rule : rules_) {
     if (!rule->listener.empty() && rule->listener != sender.listener) continue;
     if (!rule->credential.empty() && rule->credential != sender.credential) continue;
+    if (!rule->certificate.empty() &&
+        std::find(sender.certificates.begin(), sender.certificates.end(), rule->certificate) ==
+            sender.certificates.end()) {
+      continue;
+    }
     if (!rule->network.empty() && !Contains(rule->network, rule->prefix, sender.address.bytes())) {
       continue;
     }

@@ -34,9 +34,11 @@ struct SourceTarget {
 
 // Who sent a line, as far as the transport tells.
 struct Sender {
-  std::string listener;  // "syslog_udp", "syslog_tcp", "push"
+  std::string listener;  // "syslog_udp", "syslog_tcp", "syslog_tls", "push"
   event::IpAddress address;
   std::string credential;  // principal that pushed the line
+  // What its client certificate is told by, the digest first; empty where it has shown none.
+  std::vector<std::string> certificates;
 
   // "192.0.2.1", or the credential.
   std::string origin() const { return address.empty() ? credential : address.ToString(); }
@@ -68,8 +70,9 @@ class SenderSources {
   std::vector<const Rule*> others_;
 };
 
-// All sources of the directory, immutable. The most specific source wins: credential, then serial
-// and virtual context, then the longest prefix, then listener; among equals the lower name.
+// All sources of the directory, immutable. The most specific source wins: credential, then client
+// certificate (its digest, then a name of it), then serial and virtual context, then the longest
+// prefix, then listener; among equals the lower name.
 class SourceMap : public std::enable_shared_from_this<SourceMap> {
  public:
   // Sources that are disabled, have no criterion, or cannot be understood are left out; `problems`

@@ -16,6 +16,7 @@ class BatchSink;
 class CurrentSources;
 class IngestionMetrics;
 class Quarantine;
+class TlsServer;
 
 // What every listener is given.
 struct ListenerParts {
@@ -30,7 +31,7 @@ struct ListenerParts {
 };
 
 struct ListenerOptions {
-  std::string name;     // "syslog_udp": what sources match by
+  std::string name;     // "syslog_udp", "syslog_tls": what sources match by
   std::string address;  // "127.0.0.1:5514"; port 0 takes a free one
   int threads = 1;
   // Lines wait so long for the first map of sources before they go to quarantine.
@@ -42,6 +43,11 @@ struct ListenerOptions {
   // TCP, all threads: bytes of begun lines that connections may hold together. Each thread has an
   // equal part; above it, its connection that holds most is closed.
   uint64_t max_pending_bytes = 256 << 20;
+  std::shared_ptr<TlsServer> tls;  // TCP: set, every connection speaks TLS
+  // TLS: a connection whose handshake takes longer is closed.
+  std::chrono::milliseconds handshake_timeout{10'000};
+  // TLS, a thread: connections that may be in their handshake; of more, the oldest is closed.
+  size_t max_handshakes = 256;
   int receive_buffer_bytes = 8 << 20;  // UDP, a thread; the kernel may grant less
 };
 

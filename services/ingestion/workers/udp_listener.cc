@@ -127,7 +127,7 @@ class UdpThread {
     // Addresses of datagrams may be forged: what is remembered is bounded.
     if (senders_.size() >= kMaxSenders) senders_.clear();
     return senders_
-        .emplace(std::string(address.bytes()), SenderState(Sender{options_.name, address, {}}))
+        .emplace(std::string(address.bytes()), SenderState(Sender{options_.name, address, {}, {}}))
         .first->second;
   }
 

@@ -214,8 +214,8 @@ TEST(SyslogSender, GoesOnAfterALineThatNoDatagramHolds) {
   ASSERT_EQ(bind(receiver, reinterpret_cast<sockaddr*>(&address), size), 0);
   ASSERT_EQ(getsockname(receiver, reinterpret_cast<sockaddr*>(&address), &size), 0);
 
-  auto sender =
-      SyslogSender::Connect(fmt::format("127.0.0.1:{}", ntohs(address.sin_port)), /*tcp=*/false);
+  auto sender = SyslogSender::Connect(fmt::format("127.0.0.1:{}", ntohs(address.sin_port)),
+                                      SyslogSender::Transport::kUdp);
   ASSERT_TRUE(sender.ok());
   EXPECT_EQ(ErrorReason(sender->Send(std::string(70'000, 'x'))), "LINE_TOO_LONG");
   EXPECT_TRUE(sender->Send("after").ok());

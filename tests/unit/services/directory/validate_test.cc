@@ -1,9 +1,12 @@
 #include "services/directory/domain/validate.h"
 
+#include <map>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/testing/status_matchers.h"
+#include "common/text/text.h"
 #include "services/directory/storage/password_hasher.h"
 
 namespace yagura::directory {
@@ -64,6 +67,38 @@ TEST(ValidateTest, AMailAddressCannotCarryAHeader) {
   for (const char* email : {"", "sato", "@x", "a@", "a@b@c", "a@b\r\nBcc: x@y", "a b@c", "<a@b>"}) {
     user.set_email(email);
     ExpectBad(user, "email");
+  }
+}
+
+TEST(ValidateTest, ASourceCanBeToldByAClientCertificate) {
+  const std::string digest = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+  const std::map<std::string, std::string> kept = {
+      {"SHA256:" + ToUpper(digest), "sha256:" + digest},
+      {"dns:FW1.example.com", "dns:fw1.example.com"},
+      {"ip:2001:DB8::0:1", "ip:2001:db8::1"},
+      {"cn:Branch firewall", "cn:Branch firewall"},
+      {"uri:urn:X", "uri:urn:X"},
+      {"email:Fw1@Example.com", "email:fw1@example.com"},
+  };
+  for (const auto& [told, canonical] : kept) {
+    v1::Source source;
+    source.set_name("tenants/acme/sources/a");
+    source.mutable_match()->set_certificate(told);
+    ASSERT_THAT(Normalize(source), IsOk()) << told;
+    EXPECT_EQ(source.match().certificate(), canonical);
+  }
+  std::string colons = "sha256:";
+  for (size_t i = 0; i < digest.size(); i += 2) colons += digest.substr(i, 2) + ":";
+  colons.pop_back();
+  v1::Source source;
+  source.set_name("tenants/acme/sources/a");
+  source.mutable_match()->set_certificate(colons);
+  ASSERT_THAT(Normalize(source), IsOk());
+  EXPECT_EQ(source.match().certificate(), "sha256:" + digest);
+  for (const std::string bad :
+       {"fw1", "sha256:12", "dns:", "dns:a b", "ip:fw1", "cn: fw1", "x:y"}) {
+    source.mutable_match()->set_certificate(bad);
+    ExpectBad(source, "match.certificate");
   }
 }
 

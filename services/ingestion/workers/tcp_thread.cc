@@ -1,0 +1,312 @@
+#include "services/ingestion/workers/tcp_thread.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "fmt/format.h"
+
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/tls.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr size_t kReadBytes = 256 * 1024;
+static_assert(kReadBytes >= Channel::kLeastBuffer);
+constexpr auto kPause = std::chrono::milliseconds(50);  // while nothing flows
+constexpr auto kFinalReads = std::chrono::milliseconds(200);
+constexpr auto kTellInterval = std::chrono::seconds(1);
+
+Intake::Options IntakeOptions(const ListenerOptions& options, const ListenerParts& parts,
+                              int number) {
+  Intake::Options intake = parts.intake;
+  intake.instance = fmt::format("{}/{}/{}", parts.instance, options.name, number);
+  return intake;
+}
+
+}  // namespace
+
+struct TcpThread::Connection {
+  Connection(Socket socket_in, std::unique_ptr<Channel> channel_in, Sender sender)
+      : socket(std::move(socket_in)), channel(std::move(channel_in)), state(std::move(sender)) {}
+  Socket socket;
+  std::unique_ptr<Channel> channel;  // ends before the socket
+  bool open = false;
+  bool watches_writing = false;
+  std::list<int>::iterator opening;  // its place while not open
+  Framer framer;
+  SenderState state;
+  SteadyTime last_read{};  // or when it was accepted
+  size_t held = 0;         // of the framer, as it is counted in the sum
+};
+
+TcpThread::TcpThread(const ListenerOptions& options, const ListenerParts& parts, Socket listening,
+                     int number)
+    : options_(options),
+      parts_(parts),
+      max_held_(options.max_pending_bytes / static_cast<uint64_t>(std::max(options.threads, 1))),
+      intake_(IntakeOptions(options, parts, number), parts.quarantine),
+      listening_(std::move(listening)),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      buffer_(kReadBytes, '\0') {
+  Watch(listening_.fd());
+  Watch(wake_.fd());
+}
+
+TcpThread::~TcpThread() = default;
+
+void TcpThread::Wake() {
+  const uint64_t one = 1;
+  if (::write(wake_.fd(), &one, sizeof one) < 0) return;  // it is awake already
+}
+
+void TcpThread::Run(const std::stop_token& stop) {
+  // OpenSSL writes to sockets whose peers may have gone.
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+  sources_ = parts_.sources->WaitFor(std::chrono::milliseconds(0));
+  const SteadyTime begin = parts_.clock->SteadyNow();
+  while (!stop.stop_requested() && sources_ == nullptr) {
+    sources_ = parts_.sources->WaitFor(kPause);
+    if (parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
+  }
+  if (sources_ == nullptr) sources_ = SourceMap::Empty();
+  while (!stop.stop_requested()) {
+    if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
+    if (!HandOn(false)) {
+      parts_.sink->WaitFlowing(kPause);
+      reading_since_ = parts_.clock->SteadyNow();  // who could not send was not idle
+      continue;
+    }
+    Poll(Timeout());
+    CloseHoarders();
+    CloseSlowHandshakes();
+    CloseIdle();
+  }
+  Finish();
+}
+
+void TcpThread::Watch(int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLRDHUP;
+  event.data.fd = fd;
+  ::epoll_ctl(epoll_.fd(), EPOLL_CTL_ADD, fd, &event);
+}
+
+void TcpThread::WatchFor(Connection& connection, Channel::State state) {
+  const bool writing = state == Channel::State::kWaitsToWrite;
+  if (std::exchange(connection.watches_writing, writing) == writing) return;
+  epoll_event event{};
+  // What can be read meanwhile would wake us for nothing.
+  event.events = writing ? EPOLLOUT : EPOLLIN | EPOLLRDHUP;
+  event.data.fd = connection.socket.fd();
+  ::epoll_ctl(epoll_.fd(), EPOLL_CTL_MOD, connection.socket.fd(), &event);
+}
+
+int TcpThread::Timeout() const {
+  const auto due = intake_.NextDue();
+  if (!due) return 100;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - parts_.clock->SteadyNow());
+  return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 100));
+}
+
+bool TcpThread::HandOn(bool all) {
+  auto ready = all ? intake_.TakeAll() : intake_.TakeReady(parts_.clock->SteadyNow());
+  for (ReadyBatch& batch : ready) {
+    parts_.metrics->CountReceived(batch);
+    waiting_.push_back(std::move(batch));
+  }
+  parts_.sink->Deliver(waiting_);
+  return waiting_.empty() && parts_.sink->flowing();
+}
+
+void TcpThread::Poll(int timeout) {
+  std::array<epoll_event, 64> events;
+  const int count =
+      ::epoll_wait(epoll_.fd(), events.data(), static_cast<int>(events.size()), timeout);
+  for (int i = 0; i < count; ++i) {
+    const int fd = events[static_cast<size_t>(i)].data.fd;
+    if (fd == listening_.fd()) {
+      Accept();
+    } else if (const auto found = connections_.find(fd); found != connections_.end()) {
+      if (!Serve(*found->second)) Close(fd);
+      CloseHoarders();
+    }
+    // A round may bring many full batches: no more than the sink takes.
+    if (intake_.has_ready() && !HandOn(false)) return;
+  }
+}
+
+void TcpThread::Accept() {
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  Socket socket(::accept4(listening_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (socket.fd() < 0) return;
+  // Somebody who only begins handshakes must not keep others from theirs: the oldest gives way.
+  if (opening_.size() >= options_.max_handshakes) Cut(opening_.front(), "handshakes");
+  const int fd = socket.fd();
+  std::unique_ptr<Channel> channel =
+      options_.tls == nullptr ? std::make_unique<PlainChannel>(fd) : options_.tls->NewChannel(fd);
+  if (connections_.size() >= options_.max_connections || channel == nullptr) {
+    parts_.metrics->CountConnectionsCut(options_.name, "limit");
+    Tell(AddressOf(peer).ToString(), "limit", "too many connections");
+    return;
+  }
+  const int on = 1;
+  ::setsockopt(socket.fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  auto& connection = connections_[fd];
+  connection = std::make_unique<Connection>(std::move(socket), std::move(channel),
+                                            Sender{options_.name, AddressOf(peer), {}, {}});
+  connection->last_read = parts_.clock->SteadyNow();
+  connection->opening = opening_.insert(opening_.end(), fd);
+  parts_.metrics->CountConnections(options_.name, +1);
+  Watch(fd);
+  if (options_.tls == nullptr && !Open(*connection)) Close(fd);
+}
+
+bool TcpThread::Serve(Connection& connection) {
+  return connection.open ? Read(connection) : Open(connection);
+}
+
+bool TcpThread::Open(Connection& connection) {
+  const Channel::State state = connection.channel->Open();
+  if (state == Channel::State::kEnded) {
+    parts_.metrics->CountConnectionsCut(options_.name, "handshake");
+    Tell(connection.state.origin, "handshake", connection.channel->failure());
+    return false;
+  }
+  WatchFor(connection, state);
+  if (state != Channel::State::kReady) return true;
+  connection.open = true;
+  opening_.erase(connection.opening);
+  connection.last_read = parts_.clock->SteadyNow();
+  connection.state.sender.certificates = connection.channel->Certificates();
+  return true;
+}
+
+bool TcpThread::Read(Connection& connection) {
+  size_t got = 0;
+  const auto state = connection.channel->Receive(buffer_.data(), buffer_.size(), &got);
+  if (got > 0) {
+    connection.last_read = parts_.clock->SteadyNow();
+    connection.framer.Feed({buffer_.data(), got}, Sink(connection));
+    CountHeld(connection, connection.framer.held_bytes());
+  }
+  if (state == Channel::State::kEnded) return false;
+  WatchFor(connection, state);
+  return true;
+}
+
+void TcpThread::CountHeld(Connection& connection, size_t now) {
+  held_ += now;
+  held_ -= std::exchange(connection.held, now);
+}
+
+// Whoever holds most goes first: those who send whole lines hold next to nothing. What other
+// threads hold is not looked at: their hoarders are not to be paid for here.
+void TcpThread::CloseHoarders() {
+  while (held_ > max_held_) {
+    const auto most = std::max_element(
+        connections_.begin(), connections_.end(),
+        [](const auto& a, const auto& b) { return a.second->held < b.second->held; });
+    if (most == connections_.end()) return;
+    Cut(most->first, "memory");
+  }
+}
+
+void TcpThread::CloseSlowHandshakes() {
+  const SteadyTime now = parts_.clock->SteadyNow();
+  while (!opening_.empty()) {
+    const Connection& oldest = *connections_.at(opening_.front());
+    if (now - std::max(oldest.last_read, reading_since_) < options_.handshake_timeout) return;
+    Cut(opening_.front(), "handshake_timeout");
+  }
+}
+
+void TcpThread::CloseIdle() {
+  if (options_.idle_timeout.count() == 0) return;
+  const SteadyTime now = parts_.clock->SteadyNow();
+  if (now < next_idle_check_) return;
+  next_idle_check_ = now + options_.idle_timeout / 20;
+  std::vector<int> idle;
+  for (const auto& [fd, connection] : connections_) {
+    const SteadyTime since = std::max(connection->last_read, reading_since_);
+    if (now - since >= options_.idle_timeout) idle.push_back(fd);
+  }
+  for (const int fd : idle) Cut(fd, "idle");
+}
+
+void TcpThread::Cut(int fd, const char* reason, const std::string& detail) {
+  parts_.metrics->CountConnectionsCut(options_.name, reason);
+  Tell(connections_.at(fd)->state.origin, reason, detail);
+  Close(fd);
+}
+
+// Whoever reaches the port can bring it about: told once a second at most, the metric has all.
+void TcpThread::Tell(const std::string& peer, const char* reason, const std::string& detail) {
+  const SteadyTime now = parts_.clock->SteadyNow();
+  if (now < next_telling_) {
+    ++untold_;
+    return;
+  }
+  next_telling_ = now + kTellInterval;
+  parts_.logger.Info("a connection was closed", {{"listener", options_.name},
+                                                 {"peer", peer},
+                                                 {"reason", reason},
+                                                 {"detail", detail},
+                                                 {"more_since", std::exchange(untold_, 0)}});
+}
+
+Framer::Sink TcpThread::Sink(Connection& connection) {
+  return [this, &connection, receive_time = parts_.clock->Now(), now = parts_.clock->SteadyNow()](
+             std::string_view line, bool truncated) {
+    intake_.Add(connection.state, sources_, line, truncated, receive_time, now);
+  };
+}
+
+void TcpThread::Close(int fd) {
+  const auto found = connections_.find(fd);
+  Connection& connection = *found->second;
+  if (!connection.open) opening_.erase(connection.opening);
+  connection.framer.Finish(Sink(connection));
+  CountHeld(connection, 0);
+  connections_.erase(found);
+  parts_.metrics->CountConnections(options_.name, -1);
+}
+
+// At a stop: what the kernel had taken from senders is read once more, so that a restart loses as
+// little as plain syslog over TCP allows.
+void TcpThread::Finish() {
+  const SteadyTime until = parts_.clock->SteadyNow() + kFinalReads;
+  bool more = parts_.sink->flowing();
+  while (more && parts_.clock->SteadyNow() < until) {
+    more = false;
+    for (auto& [fd, connection] : connections_) {
+      if (!connection->open) continue;
+      size_t got = 0;
+      connection->channel->Receive(buffer_.data(), buffer_.size(), &got);
+      if (got == 0) continue;
+      connection->framer.Feed({buffer_.data(), got}, Sink(*connection));
+      more = true;
+    }
+    HandOn(false);
+  }
+  while (!connections_.empty()) Close(connections_.begin()->first);
+  HandOn(true);
+  parts_.sink->Lose(waiting_);
+}
+
+}  // namespace yagura::ingestion

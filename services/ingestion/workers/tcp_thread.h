@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "services/ingestion/domain/framing.h"
+#include "services/ingestion/workers/channel.h"
+#include "services/ingestion/workers/listener.h"
+#include "services/ingestion/workers/socket.h"
+
+namespace yagura::ingestion {
+
+// One thread of a TCP or TLS listener: its own listening socket, its connections, its batches.
+// Reads nothing while the event streams take nothing, so that senders wait in TCP's own way.
+class TcpThread {
+ public:
+  // `options` and `parts` outlive it.
+  TcpThread(const ListenerOptions& options, const ListenerParts& parts, Socket listening,
+            int number);
+  ~TcpThread();
+  // Serves until told to stop; Wake makes it look at once.
+  void Run(const std::stop_token& stop);
+  void Wake();
+
+ private:
+  struct Connection;
+  using Connections = std::unordered_map<int, std::unique_ptr<Connection>>;
+
+  void Watch(int fd);
+  void WatchFor(Connection& connection, Channel::State state);
+  int Timeout() const;
+  // Hands batches to the sink. False: wait, nothing more may be read now.
+  bool HandOn(bool all);
+  void Poll(int timeout);
+  void Accept();
+  // False: the connection has ended.
+  bool Serve(Connection& connection);
+  bool Open(Connection& connection);
+  bool Read(Connection& connection);
+  void CountHeld(Connection& connection, size_t now);
+  void CloseHoarders();
+  void CloseIdle();
+  void CloseSlowHandshakes();
+  // Closes it, and counts and tells why.
+  void Cut(int fd, const char* reason, const std::string& detail = {});
+  void Tell(const std::string& peer, const char* reason, const std::string& detail);
+  Framer::Sink Sink(Connection& connection);
+  void Close(int fd);
+  void Finish();
+
+  const ListenerOptions& options_;
+  const ListenerParts& parts_;
+  const uint64_t max_held_;
+  uint64_t held_ = 0;  // bytes of begun lines of all connections
+  Intake intake_;
+  Socket listening_;
+  Socket epoll_;
+  Socket wake_;
+  std::shared_ptr<const SourceMap> sources_;
+  Connections connections_;
+  std::list<int> opening_;      // those that still shake hands, the oldest first
+  SteadyTime reading_since_{};  // without a pause of ours
+  SteadyTime next_idle_check_{};
+  SteadyTime next_telling_{};
+  uint64_t untold_ = 0;
+  std::vector<ReadyBatch> waiting_;  // refused by streams and spool
+  std::string buffer_;
+};
+
+}  // namespace yagura::ingestion
