@@ -502,6 +502,14 @@ TEST(ServerOverload, WorkPastItsDeadlineIsDroppedUnrun) {
   EXPECT_EQ(
       server.stub()->GetEcho(&context, Request("tenants/acme/echoes/e"), &response).error_code(),
       grpc::StatusCode::DEADLINE_EXCEEDED);
+  // The caller gives up before the server does: until then the work is still wanted.
+  EXPECT_TRUE(Eventually([&] {
+    const auto ended = [&](const char* code) {
+      return server.Metric("yagura_rpc_calls_total",
+                           {{"method", "/yagura.testing.v1.EchoService/GetEcho"}, {"code", code}});
+    };
+    return ended("DEADLINE_EXCEEDED") + ended("CANCELLED") == 1;
+  }));
   server.probe->gate.Open();
   first.join();
   EXPECT_TRUE(server.Get("after").ok());
