@@ -16,14 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Status CheckDigest(std::string_view digest) {
-  const bool valid = digest.size() == 64 && std::all_of(digest.begin(), digest.end(), [](char c) {
-                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-                     });
-  if (!valid) return InvalidField("digest", "must be 64 lower-case hex digits");
-  return absl::OkStatus();
-}
-
 Status MakeFolder(const fs::path& folder) {
   std::error_code error;
   if (fs::create_directories(folder, error)) {
@@ -94,6 +86,14 @@ std::string DigestOf(std::string_view bytes) {
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
   return HexEncode({reinterpret_cast<const char*>(digest), sizeof(digest)});
+}
+
+Status CheckDigest(std::string_view digest) {
+  const bool valid = digest.size() == 64 && std::all_of(digest.begin(), digest.end(), [](char c) {
+                       return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+                     });
+  if (!valid) return InvalidField("digest", "must be 64 lower-case hex digits");
+  return absl::OkStatus();
 }
 
 StatusOr<std::unique_ptr<BlobStore>> OpenFolder(FolderOptions options) {

@@ -14,7 +14,7 @@ namespace yagura::blob {
 // 64 lower-case hex digits.
 std::string DigestOf(std::string_view bytes);
 
-// Thread-safe. What Put has answered is on the disk, and the same bytes are kept once.
+// Thread-safe. What Put has answered is durable, and the same bytes are kept once.
 //
 // Errors: INVALID_ARGUMENT (not a digest), NOT_FOUND, RESOURCE_EXHAUSTED (BLOB_TOO_LARGE),
 // DATA_LOSS (BLOB_DAMAGED: the bytes are no longer those of the digest), UNAVAILABLE (BLOB_IO).
@@ -36,7 +36,10 @@ struct FolderOptions {
 };
 
 // Blobs as files "<folder>/ab/cdef...", written beside, synced and renamed. Several processes may
-// share a folder. A folder is the only place so far; an S3 bucket would be a second implementation.
+// share a folder.
 absl::StatusOr<std::unique_ptr<BlobStore>> OpenFolder(FolderOptions options);
+
+// Whether it is 64 lower-case hex digits; INVALID_ARGUMENT on the field `digest` where not.
+absl::Status CheckDigest(std::string_view digest);
 
 }  // namespace yagura::blob

@@ -4,7 +4,7 @@
 #include <system_error>
 #include <utility>
 
-#include "common/blob/blob_store.h"
+#include "common/blob/blob_settings.h"
 #include "common/redis/pool.h"
 #include "common/seal/keyring.h"
 #include "common/status/status.h"
@@ -156,15 +156,12 @@ StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
                                            const rpc::Platform& platform) {
   const fs::path kek_file =
       settings.kek_file.empty() ? platform.data_dir / "keys" / "kek" : fs::path(settings.kek_file);
-  const fs::path blob_folder =
-      settings.blob_folder.empty() ? platform.data_dir / "blobs" : fs::path(settings.blob_folder);
   std::error_code error;
   fs::create_directories(kek_file.parent_path(), error);
 
   auto stores = std::make_shared<Stores>(platform.state, platform.clock);
-  YAGURA_ASSIGN_OR_RETURN(
-      std::shared_ptr<blob::BlobStore> blobs,
-      blob::OpenFolder({.folder = blob_folder, .max_blob_bytes = settings.max_blob_bytes}));
+  YAGURA_ASSIGN_OR_RETURN(std::shared_ptr<blob::BlobStore> blobs,
+                          blob::Open(settings.blobs, platform.data_dir / "blobs"));
   YAGURA_ASSIGN_OR_RETURN(std::shared_ptr<seal::Keyring> keyring,
                           seal::Keyring::Open(kek_file, NewRedisDataKeys(stores, platform.state)));
   auto vault = std::make_shared<Vault>(stores, std::move(blobs), std::move(keyring));

@@ -1,6 +1,7 @@
 #include "services/config/settings.h"
 
 #include "common/config/settings_reader.h"
+#include "common/status/status.h"
 
 namespace yagura::config {
 
@@ -14,11 +15,7 @@ absl::StatusOr<Settings> ReadSettings(SettingsReader& reader) {
       reader.String("kek_file", s.kek_file,
                     "file of the key-encryption keys, the same for all processes of the "
                     "service; empty: keys/kek in the data folder, made at the first start");
-  s.blob_folder = reader.String("blob_folder", s.blob_folder,
-                                "folder of sealed texts, shared by all processes of the service; "
-                                "empty: blobs in the data folder");
-  s.max_blob_bytes =
-      reader.Bytes("max_blob_bytes", s.max_blob_bytes, 1u << 20, 1ull << 30, "largest sealed text");
+  YAGURA_ASSIGN_OR_RETURN(s.blobs, blob::ReadBlobSettings(reader, "sealed texts"));
   s.apply_threads = static_cast<int>(
       reader.Integer("apply_threads", s.apply_threads, 1, 64, "changes that are applied at once"));
   s.max_waiting_changes =

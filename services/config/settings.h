@@ -1,19 +1,19 @@
 #pragma once
 
 #include <chrono>
-#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
+
+#include "common/blob/blob_settings.h"
 
 namespace yagura::config {
 
 class SettingsReader;
 
 struct Settings {
-  std::string kek_file;     // empty: keys/kek in the data folder
-  std::string blob_folder;  // empty: blobs in the data folder
-  uint64_t max_blob_bytes = 64u << 20;
+  std::string kek_file;      // empty: keys/kek in the data folder
+  blob::BlobSettings blobs;  // of sealed texts; blobs in the data folder by default
   int apply_threads = 4;
   int max_waiting_changes = 100;
   int max_snapshots_at_once = 2;  // below the threads of the App, so that calls without SSH go on

@@ -1,5 +1,6 @@
 #include "services/reporting/app.h"
 
+#include "common/blob/blob_settings.h"
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
 #include "common/store/projection.h"
@@ -79,7 +80,7 @@ class ReportingApp final : public rpc::App {
 absl::StatusOr<std::unique_ptr<rpc::App>> NewApp(const Settings& settings,
                                                  const rpc::Platform& platform) {
   YAGURA_ASSIGN_OR_RETURN(std::shared_ptr<blob::BlobStore> files,
-                          blob::OpenFolder({.folder = platform.data_dir / "reports"}));
+                          blob::Open(settings.blobs, platform.data_dir / "reports"));
   return std::make_unique<ReportingApp>(settings, platform, std::move(files));
 }
 

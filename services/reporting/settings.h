@@ -2,6 +2,8 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/blob/blob_settings.h"
+
 namespace yagura::config {
 class SettingsReader;
 }
@@ -9,7 +11,8 @@ class SettingsReader;
 namespace yagura::reporting {
 
 struct Settings {
-  int workers = 1;  // reports that are made at once
+  int workers = 1;           // reports that are made at once
+  blob::BlobSettings blobs;  // of the reports' files; reports in the data folder by default
 };
 
 // Reads this service's keys. The caller calls Finish on the root.
