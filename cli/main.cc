@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddReportCommands(program);
   yagura::cli::AddDirectoryCommands(program);
   yagura::cli::AddAuditCommands(program);
+  yagura::cli::AddCoverageCommands(program);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -172,6 +172,7 @@ void AddConfigCommands(Program& program);  // device, credential, change
 void AddReportCommands(Program& program);
 void AddDirectoryCommands(Program& program);  // tenant, site, user, key, asset, source
 void AddAuditCommands(Program& program);
+void AddCoverageCommands(Program& program);
 void AddSendCommand(Program& program);
 void AddParseCommand(Program& program);
 void AddDetectCommand(Program& program);

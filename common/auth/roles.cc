@@ -30,6 +30,7 @@ const std::vector<std::string_view> kCustomerReads = {
     "reporting.*.list",        "reporting.*.download",     "directory.tenants.get",
     "directory.tenants.list",  "directory.sites.get",      "directory.sites.list",
     "directory.self.get",      "directory.assets.get",     "directory.assets.list",
+    "archive.coverage.list",
 };
 
 // Kept from whoever is not named for it explicitly.

@@ -12,6 +12,7 @@
 #include "common/stream/worker.h"
 #include "services/archive/api/archive_handlers.h"
 #include "services/archive/api/audit_handlers.h"
+#include "services/archive/api/coverage_handlers.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/audit_store.h"
@@ -19,6 +20,7 @@
 #include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
 #include "services/archive/workers/audit_sealer.h"
+#include "services/archive/workers/coverage_writer.h"
 #include "services/archive/workers/event_writer.h"
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
@@ -44,6 +46,14 @@ SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platfor
   return options;
 }
 
+stream::Worker::Options CoverageOptions(const Settings& settings, const rpc::Platform& platform) {
+  stream::Worker::Options options;
+  options.reader = settings.writer.reader;
+  options.holder = platform.HolderOf("coverage");
+  options.lease = settings.writer.lease;
+  return options;
+}
+
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool,
@@ -56,11 +66,19 @@ class ArchiveApp final : public rpc::App {
         spool_(std::move(spool)),
         writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_},
                 WriterOptionsOf(settings, platform), settings.writer_threads),
-        trimmer_(platform.flow, {settings.events}, kTrimInterval, logger_),
+        coverage_writer_(client_),
+        coverage_worker_(
+            platform.flow, settings.coverage, CoverageOptions(settings, platform),
+            [this](const auto& /*context*/, const auto& entries) {
+              return coverage_writer_.Handle(entries);
+            },
+            nullptr, logger_),
+        trimmer_(platform.flow, {settings.events, settings.coverage}, kTrimInterval, logger_),
         tail_(platform.flow, settings.events, logger_),
         refresher_(platform.channels, retention_, settings.retention_refresh, logger_),
         runner_(client_, platform.clock, settings.query),
         handlers_(runner_, table_),
+        coverage_(runner_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -94,6 +112,11 @@ class ArchiveApp final : public rpc::App {
         service + "GetCoverage", [this](const auto& call, const auto& request) {
           return handlers_.GetCoverage(call, request);
         });
+    registry.Unary<coverage::v1::ListCoverageRequest, coverage::v1::ListCoverageResponse>(
+        "/yagura.coverage.v1.CoverageService/ListCoverage",
+        [this](const auto& call, const auto& request) {
+          return coverage_.ListCoverage(call, request);
+        });
     RegisterAudit(registry);
     registry.Watch<v1::TailEventsRequest, v1::TailEventsResponse>(
         service + "TailEvents", [this](const auto& call, const auto& request, auto out) {
@@ -104,6 +127,7 @@ class ArchiveApp final : public rpc::App {
   // The store may be down: events then wait in the streams, and searches say so.
   absl::Status Start() override {
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.events));
+    YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.coverage));
     const Status migrated = Migrate(*client_, table_, logger_);
     if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
     schema_ready_ = migrated.ok();
@@ -122,6 +146,7 @@ class ArchiveApp final : public rpc::App {
     trimmer_.Stop();
     refresher_.Stop();
     sealer_.Stop();
+    coverage_worker_.Stop();
     writer_.Stop();
   }
 
@@ -150,6 +175,7 @@ class ArchiveApp final : public rpc::App {
   // Once the event store has its tables.
   void StartWriting() {
     writer_.Start();
+    coverage_worker_.Start();
     sealer_.Start();
   }
 
@@ -225,11 +251,14 @@ class ArchiveApp final : public rpc::App {
   Retention retention_;
   const std::unique_ptr<Spool> spool_;
   EventWriter writer_;
+  const CoverageWriter coverage_writer_;
+  stream::Worker coverage_worker_;
   stream::Trimmer trimmer_;
   TailHub tail_;
   RetentionRefresher refresher_;
   const QueryRunner runner_;
   const ArchiveHandlers handlers_;
+  const CoverageHandlers coverage_;
   const SealStore seals_;
   const AuditStore audit_store_;
   const auth::SigningKey audit_key_;

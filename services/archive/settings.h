@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/eventstore/client.h"
-#include "common/stream/topic.h"
+#include "common/stream/topics.h"
 #include "services/archive/api/query_runner.h"
 #include "services/archive/workers/shard_writer.h"
 #include "services/archive/workers/tenant_sealer.h"
@@ -22,6 +22,7 @@ namespace yagura::archive {
 struct Settings {
   eventstore::ClientOptions store;
   stream::Topic events{"events", 4, {"archive", "detection"}};
+  stream::Topic coverage = stream::CoverageTopic();
   WriterOptions writer;
   int writer_threads = 2;
   std::string spool_folder;  // empty: "archive/spool" in the data folder

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <random>
 
 #include "fmt/format.h"
@@ -13,10 +14,12 @@
 #include "common/stream/worker.h"
 #include "services/ingestion/api/push_session.h"
 #include "services/ingestion/api/quarantine_handlers.h"
+#include "services/ingestion/domain/coverage_ledger.h"
 #include "services/ingestion/domain/described/catalogue.h"
 #include "services/ingestion/domain/quarantine.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/coverage_reporter.h"
 #include "services/ingestion/workers/current_sources.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/source_refresher.h"
@@ -31,6 +34,22 @@ std::string NewInstance() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
+// The same after a restart, and of this process alone as far as it can be had.
+std::string IngesterName(const rpc::Platform& platform) {
+  std::string name = platform.HolderOf("ingestion");
+  if (!name.empty()) return name;
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  return std::string(host.data()) + ":" + platform.data_dir.string();
+}
+
+// Some KiB a minute: they go where batches of events must wait.
+stream::Producer::Options CoverageProducerOptions() {
+  stream::Producer::Options options;
+  options.memory_budget_bytes = 0;
+  return options;
+}
+
 class IngestionApp final : public rpc::App {
  public:
   IngestionApp(const Settings& settings, const rpc::Platform& platform,
@@ -41,10 +60,18 @@ class IngestionApp final : public rpc::App {
         refresher_(
             {settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb", parsers},
             platform.channels, sources_, platform.logger.Named("ingestion/sources")),
-        metrics_(std::make_shared<IngestionMetrics>(platform.metrics)) {
+        coverage_topic_(settings.coverage),
+        instance_(NewInstance()),
+        ledger_(std::make_shared<CoverageLedger>(IngesterName(platform), instance_)),
+        metrics_(std::make_shared<IngestionMetrics>(platform.metrics, ledger_)),
+        reporter_({settings.coverage_interval, platform.data_dir / "ingestion" / "coverage.pb"},
+                  {ledger_, sources_,
+                   std::make_shared<stream::Producer>(platform.flow, coverage_topic_,
+                                                      CoverageProducerOptions()),
+                   platform.clock, platform.logger.Named("ingestion/coverage")}) {
     stream::Producer::Options producer;
     producer.memory_budget_bytes = settings.flow_memory_budget;
-    parts_.instance = NewInstance();
+    parts_.instance = instance_;
     parts_.intake.batch_bytes = settings.batch_bytes;
     parts_.intake.linger = settings.batch_linger;
     parts_.intake.parsers = std::move(parsers);
@@ -116,14 +143,17 @@ class IngestionApp final : public rpc::App {
   Status Start() override {
     const Status declared = stream::DeclareReaders(*platform_.flow, topic_);
     if (!declared.ok()) return Annotate(declared, "declaring the readers of the event streams");
+    YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, coverage_topic_));
     refresher_.Start();
     parts_.sink->Start();
     for (const auto& [name, listener] : listeners_) listener->Start();
+    reporter_.Start();
     return absl::OkStatus();
   }
 
   void Stop() override {
     for (const auto& [name, listener] : listeners_) listener->Stop();
+    reporter_.Stop();
     parts_.sink->Stop();
     refresher_.Stop();
   }
@@ -145,7 +175,11 @@ class IngestionApp final : public rpc::App {
   const std::shared_ptr<CurrentSources> sources_ = std::make_shared<CurrentSources>();
   const std::shared_ptr<Quarantine> quarantine_ = std::make_shared<Quarantine>();
   SourceRefresher refresher_;
+  const stream::Topic coverage_topic_;
+  const std::string instance_;
+  const std::shared_ptr<CoverageLedger> ledger_;
   const std::shared_ptr<IngestionMetrics> metrics_;
+  CoverageReporter reporter_;
   ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
   std::map<std::string, std::unique_ptr<Listener>> listeners_;
 };

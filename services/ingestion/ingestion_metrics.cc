@@ -1,6 +1,7 @@
 #include "services/ingestion/ingestion_metrics.h"
 
 #include "common/metrics/metrics.h"
+#include "services/ingestion/domain/coverage_ledger.h"
 #include "services/ingestion/domain/intake.h"
 
 namespace yagura::ingestion {
@@ -12,8 +13,9 @@ std::string SourceIdOf(const ReadyBatch& batch) {
 
 }  // namespace
 
-IngestionMetrics::IngestionMetrics(std::shared_ptr<MetricsRegistry> registry)
-    : registry_(std::move(registry)) {}
+IngestionMetrics::IngestionMetrics(std::shared_ptr<MetricsRegistry> registry,
+                                   std::shared_ptr<CoverageLedger> ledger)
+    : registry_(std::move(registry)), ledger_(std::move(ledger)) {}
 
 Counter* IngestionMetrics::Lines(const char* name, const char* help, const ReadyBatch& batch) {
   return registry_->GetCounter(name, help,
@@ -21,6 +23,7 @@ Counter* IngestionMetrics::Lines(const char* name, const char* help, const Ready
 }
 
 void IngestionMetrics::CountReceived(const ReadyBatch& batch) {
+  if (ledger_ != nullptr) ledger_->Received(batch);
   Lines("yagura_ingestion_lines_total", "Lines received", batch)
       ->Add(static_cast<double>(batch.events));
   Lines("yagura_ingestion_bytes_total", "Bytes of the lines received", batch)
@@ -43,6 +46,7 @@ void IngestionMetrics::CountSpooled(const ReadyBatch& batch) {
 }
 
 void IngestionMetrics::CountLost(const ReadyBatch& batch) {
+  if (ledger_ != nullptr) ledger_->Lost(batch);
   Lines("yagura_ingestion_lost_lines_total",
         "Lines given up because neither the streams nor the spool took them", batch)
       ->Add(static_cast<double>(batch.events));
@@ -79,6 +83,7 @@ void IngestionMetrics::SetSpoolDamagedBytes(uint64_t bytes) {
 }
 
 void IngestionMetrics::CountKernelDrops(const std::string& listener, uint64_t datagrams) {
+  if (ledger_ != nullptr) ledger_->Dropped(listener, datagrams);
   registry_
       ->GetCounter("yagura_ingestion_kernel_drops_total",
                    "Datagrams that the kernel dropped before we read them",

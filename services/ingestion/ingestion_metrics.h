@@ -11,12 +11,15 @@ class MetricsRegistry;
 
 namespace yagura::ingestion {
 
+class CoverageLedger;
 struct ReadyBatch;
 
 // What ingestion counts, by tenant and source. Thread-safe.
 class IngestionMetrics {
  public:
-  explicit IngestionMetrics(std::shared_ptr<MetricsRegistry> registry);
+  // What comes in and is lost goes to the ledger, too (null: there is none).
+  explicit IngestionMetrics(std::shared_ptr<MetricsRegistry> registry,
+                            std::shared_ptr<CoverageLedger> ledger = nullptr);
 
   // A batch left its intake: lines, bytes, parsed and unparsed.
   void CountReceived(const ReadyBatch& batch);
@@ -41,6 +44,7 @@ class IngestionMetrics {
   Counter* Lines(const char* name, const char* help, const ReadyBatch& batch);
 
   const std::shared_ptr<MetricsRegistry> registry_;
+  const std::shared_ptr<CoverageLedger> ledger_;
 };
 
 }  // namespace yagura::ingestion

@@ -16,6 +16,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.events.readers =
       events.Strings("readers", settings.events.readers,
                      "Readers whose progress keeps entries from being trimmed.");
+  settings.coverage = stream::ReadTopic(reader, settings.coverage);
+  settings.coverage_interval =
+      reader.Duration("coverage_interval", settings.coverage_interval, milliseconds(100),
+                      minutes(10), "How often it is told what came in and what was lost.");
   settings.syslog_udp =
       reader.String("syslog_udp", settings.syslog_udp, "Address of syslog over UDP; empty: none.");
   settings.syslog_tcp =

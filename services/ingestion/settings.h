@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/stream/topic.h"
+#include "common/stream/topics.h"
 
 namespace yagura::config {
 class SettingsReader;
@@ -17,6 +18,8 @@ namespace yagura::ingestion {
 
 struct Settings {
   stream::Topic events{"events", 4, {"archive", "detection"}};
+  stream::Topic coverage = stream::CoverageTopic();
+  std::chrono::milliseconds coverage_interval{10'000};
   std::string syslog_udp = "127.0.0.1:5514";  // empty: no listener
   std::string syslog_tcp = "127.0.0.1:5514";  // empty: no listener
   std::string syslog_tls;                     // empty: no listener

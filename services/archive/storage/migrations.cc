@@ -9,6 +9,7 @@
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
 #include "services/archive/domain/audit_table.h"
+#include "services/archive/domain/coverage_table.h"
 #include "services/archive/domain/event_table.h"
 
 namespace yagura::archive {
@@ -60,7 +61,8 @@ std::vector<Migration> Migrations(const EventTable& table) {
             fmt::format("CREATE TABLE IF NOT EXISTS yagura.probes (at DateTime64(9, 'UTC')) "
                         "ENGINE = MergeTree ORDER BY at TTL toDateTime(at) + toIntervalDay(1) "
                         "SETTINGS {}",
-                        kDurable)}}};
+                        kDurable)}},
+          {4, "the table of coverage", {CreateCoverage(kDurable)}}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {

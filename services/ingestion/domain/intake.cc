@@ -26,6 +26,8 @@ struct Intake::Lane {
   event::BatchBuilder builder;
   size_t unparsed = 0;
   size_t bytes = 0;
+  std::string listener;
+  LineStats stats;
   SteadyTime first{};
   SteadyTime last{};
 };
@@ -81,10 +83,12 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
     lane.batch_id = event::BatchIdOf({options_.instance, lane.name, std::to_string(lane.generation),
                                       std::to_string(lane.sequence++)});
     lane.builder.Reset({lane.tenant, lane.batch_id, receive_time});
+    lane.listener = state.sender.listener;
   }
   lane.last = now;
   lane.bytes += parsed->event.raw.size();
   lane.unparsed += parsed->event.flaws >> event::v1::UNPARSED & 1;
+  lane.stats.Note(parsed->event);
   if (target != nullptr) {
     parsed->event.site = target->site;
     parsed->event.device = target->device;
@@ -139,6 +143,8 @@ void Intake::Flush(Lane& lane) {
   batch.events = lane.builder.size();
   batch.unparsed = lane.unparsed;
   batch.bytes = lane.bytes;
+  batch.listener = lane.listener;
+  batch.stats = std::exchange(lane.stats, {});
   batch.key = lane.batch_id;
   batch.payload = lane.builder.Finish();
   lane.unparsed = 0;

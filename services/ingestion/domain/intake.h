@@ -11,6 +11,7 @@
 #include "common/event/batch_codec.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/line_pipeline.h"
+#include "services/ingestion/domain/line_stats.h"
 #include "services/ingestion/domain/source_map.h"
 
 namespace yagura::ingestion {
@@ -25,8 +26,10 @@ struct ReadyBatch {
   std::string tenant;
   std::string source;  // name of the source, empty where there is none
   size_t events = 0;
-  size_t unparsed = 0;  // of these
-  size_t bytes = 0;     // of raw lines
+  size_t unparsed = 0;   // of these
+  size_t bytes = 0;      // of raw lines
+  std::string listener;  // that the lines came through
+  LineStats stats;
 };
 
 // What is remembered of one sender between its lines (a connection, an address).

@@ -126,6 +126,7 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
     rule->target.site = source.site();
     rule->target.device = source.device();
     rule->target.parser = source.parser();
+    rule->target.silence_limit = std::chrono::seconds(source.silence_limit().seconds());
     rule->listener = match.listener();
     rule->credential = match.credential();
     rule->certificate = match.certificate();
@@ -178,6 +179,13 @@ std::shared_ptr<const SourceMap> SourceMap::Empty() { return Build({}, {}, nullp
 SourceZone SourceMap::ZoneOf(std::string_view tenant) const {
   const auto found = zones_.find(tenant);
   return found == zones_.end() ? SourceZone() : found->second;
+}
+
+std::vector<const SourceTarget*> SourceMap::targets() const {
+  std::vector<const SourceTarget*> targets;
+  targets.reserve(rules_.size());
+  for (const auto& rule : rules_) targets.push_back(&rule->target);
+  return targets;
 }
 
 SenderSources SourceMap::ForSender(const Sender& sender) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,7 +30,8 @@ struct SourceTarget {
   std::string device;  // id, or empty
   SourceZone zone;
   Charset charset = Charset::kUtf8;
-  std::string parser;  // empty: recognise
+  std::string parser;                     // empty: recognise
+  std::chrono::seconds silence_limit{0};  // 0: none is set
 };
 
 // Who sent a line, as far as the transport tells.
@@ -88,6 +90,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   // For lines of a tenant without a source.
   SourceZone ZoneOf(std::string_view tenant) const;
   size_t size() const { return rules_.size(); }
+  // All sources that lines are mapped by.
+  std::vector<const SourceTarget*> targets() const;
 
  private:
   SourceMap();

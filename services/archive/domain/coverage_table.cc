@@ -1,0 +1,247 @@
+#include "services/archive/domain/coverage_table.h"
+
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/archive/domain/selection.h"
+
+namespace yagura::archive {
+namespace {
+
+using eventstore::Query;
+using eventstore::Row;
+using filter::ColumnType;
+using ingestion::v1::CoverageReport;
+using std::chrono::seconds;
+
+// Kept for three years, whatever the retention of events: some 50 bytes an hour.
+constexpr int kRetentionDays = 1100;
+constexpr int64_t kHour = 3600;
+constexpr int64_t kDay = 86'400;
+// Hours since 1970 that the store's DateTime can hold.
+constexpr int64_t kMaxHour = 0xffff'ffffll / kHour;
+constexpr int kMaxOffsets = 256;
+
+struct SourceName {
+  std::string_view tenant;
+  std::string_view source;
+};
+
+// Nothing where it is neither a source nor a tenant.
+SourceName ParseSource(std::string_view name) {
+  const auto parts = Split(name, '/');
+  if (parts.size() < 2 || parts[0] != "tenants") return {};
+  if (parts.size() == 2) return {parts[1], {}};
+  if (parts.size() == 4 && parts[2] == "sources") return {parts[1], parts[3]};
+  return {};
+}
+
+TimePoint TimeOf(const google::protobuf::Timestamp& time) {
+  return time.seconds() == 0 ? TimePoint{} : FromProto(time);
+}
+
+int64_t SecondsOf(TimePoint time) {
+  return std::chrono::floor<seconds>(time).time_since_epoch().count();
+}
+
+const filter::ColumnMap& CoverageColumnMap() {
+  static const filter::ColumnMap kMap = [] {
+    filter::ColumnMap map;
+    for (const char* text : {"tenant", "source", "site", "device"}) {
+      map.columns[text] = {text, ColumnType::kString};
+    }
+    for (const char* number :
+         {"line_count", "byte_count", "lost_count", "kernel_drop_count", "unparsed_count",
+          "partly_parsed_count", "clock_error_count", "untimed_count", "hours_with_lines",
+          "silent_minutes", "unwatched_minutes"}) {
+      map.columns[number] = {number, ColumnType::kInteger};
+    }
+    map.columns["start_time"] = {"toDateTime64(toDateTime(start, 'UTC'), 9, 'UTC')",
+                                 ColumnType::kTime};
+    for (const char* time : {"first_receive_time", "last_receive_time"}) {
+      map.columns[time] = {time, ColumnType::kTime};
+    }
+    return map;
+  }();
+  return kMap;
+}
+
+// The middle one of values that each come so often.
+int64_t WeightedMedian(const eventstore::Value& pairs) {
+  uint64_t total = 0;
+  for (const auto& count : pairs.items.at(1).items) total += count.AsUnsigned();
+  uint64_t below = 0;
+  for (size_t i = 0; i < pairs.items[0].items.size(); ++i) {
+    below += pairs.items[1].items.at(i).AsUnsigned();
+    if (below * 2 >= total) return pairs.items[0].items[i].AsSigned();
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string CreateCoverage(std::string_view settings) {
+  return fmt::format(
+      "CREATE TABLE IF NOT EXISTS yagura.coverage (\n"
+      "tenant LowCardinality(String),\n"
+      "source LowCardinality(String),\n"
+      "hour DateTime('UTC') CODEC(Delta, ZSTD(1)),\n"
+      "instance LowCardinality(String),\n"
+      "sequence UInt64 CODEC(ZSTD(1)),\n"
+      "site LowCardinality(String),\n"
+      "device LowCardinality(String),\n"
+      "lines UInt64 CODEC(ZSTD(1)),\n"
+      "bytes UInt64 CODEC(ZSTD(1)),\n"
+      "unparsed UInt64 CODEC(ZSTD(1)),\n"
+      "partly_parsed UInt64 CODEC(ZSTD(1)),\n"
+      "clock_errors UInt64 CODEC(ZSTD(1)),\n"
+      "untimed UInt64 CODEC(ZSTD(1)),\n"
+      "lost UInt64 CODEC(ZSTD(1)),\n"
+      "kernel_drops UInt64 CODEC(ZSTD(1)),\n"
+      "minutes UInt64 CODEC(ZSTD(1)),\n"
+      "watched UInt64 CODEC(ZSTD(1)),\n"
+      "first_receive_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),\n"
+      "last_receive_time DateTime64(9, 'UTC') CODEC(ZSTD(1)),\n"
+      "offsets Array(Int64) CODEC(ZSTD(1)),\n"
+      "offset_counts Array(UInt64) CODEC(ZSTD(1))\n"
+      ") ENGINE = ReplacingMergeTree(sequence) PARTITION BY toYYYYMM(hour) "
+      "ORDER BY (tenant, source, hour, instance) TTL hour + toIntervalDay({}) SETTINGS {}",
+      kRetentionDays, settings);
+}
+
+size_t EncodeCoverage(const CoverageReport& report, eventstore::RowBinaryWriter* out) {
+  size_t rows = 0;
+  for (const auto& hour : report.hours()) {
+    const SourceName name = ParseSource(hour.source());
+    if (name.tenant.empty() || hour.hour() < 0 || hour.hour() > kMaxHour) continue;
+    out->Text(name.tenant);
+    out->Text(name.source);
+    out->Unsigned32(static_cast<uint32_t>(hour.hour() * kHour));
+    out->Text(report.instance());
+    out->Unsigned64(report.sequence());
+    out->Text(hour.site());
+    out->Text(hour.device());
+    for (const uint64_t number : {hour.lines(), hour.bytes(), hour.unparsed(), hour.partly_parsed(),
+                                  hour.clock_errors(), hour.untimed(), hour.lost(),
+                                  hour.kernel_drops(), hour.minutes(), hour.watched_minutes()}) {
+      out->Unsigned64(number);
+    }
+    out->Time(TimeOf(hour.first_receive_time()));
+    out->Time(TimeOf(hour.last_receive_time()));
+    const int offsets =
+        std::min({hour.offset_seconds_size(), hour.offset_counts_size(), kMaxOffsets});
+    out->Count(static_cast<size_t>(offsets));
+    for (int i = 0; i < offsets; ++i) out->Signed64(hour.offset_seconds(i));
+    out->Count(static_cast<size_t>(offsets));
+    for (int i = 0; i < offsets; ++i) out->Unsigned64(hour.offset_counts(i));
+    ++rows;
+  }
+  return rows;
+}
+
+TimeWindow WholeHours(const TimeWindow& window) {
+  return {std::chrono::floor<std::chrono::hours>(window.start),
+          std::chrono::ceil<std::chrono::hours>(window.end)};
+}
+
+StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
+  Query query;
+  const std::string tenants = TenantSql(question.tenants, &query);
+  query.parameters["from"] = std::to_string(SecondsOf(question.window.start));
+  query.parameters["to"] = std::to_string(SecondsOf(question.window.end));
+  query.parameters["now"] = std::to_string(SecondsOf(question.now));
+  std::string where = "1";
+  if (!question.filter.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(filter::Sql sql, question.filter.ToSql(CoverageColumnMap()));
+    where = sql.where;
+    query.parameters.merge(sql.parameters);
+  }
+  if (question.after != nullptr) {
+    query.parameters["after_tenant"] = question.after->tenant;
+    query.parameters["after_source"] = question.after->source;
+    query.parameters["after_start"] = std::to_string(question.after->start);
+    where +=
+        " AND (tenant, source, start) > "
+        "({after_tenant:String}, {after_source:String}, {after_start:Int64})";
+  }
+  const int64_t width = question.period == coverage::v1::HOUR  ? kHour
+                        : question.period == coverage::v1::DAY ? kDay
+                                                               : 0;
+  // Seconds since 1970 of an hour's period, and how long a period is.
+  const std::string start =
+      width == 0 ? "{from:Int64}"
+                 : fmt::format("greatest({{from:Int64}}, intDiv(at, {0}) * {0})", width);
+  const std::string end =
+      width == 0 ? "{to:Int64}"
+                 : fmt::format("least({{to:Int64}}, intDiv(start, {0}) * {0} + {0})", width);
+  // All starts of processes are added up by hour first: a minute counts once.
+  constexpr std::string_view kHours =
+      "SELECT toString(tenant) AS t, toString(source) AS s, "
+      "toInt64(toUnixTimestamp(hour)) AS at, argMax(site, sequence) AS h_site, "
+      "argMax(device, sequence) AS h_device, sum(lines) AS h_lines, sum(bytes) AS h_bytes, "
+      "sum(unparsed) AS h_unparsed, sum(partly_parsed) AS h_partly, "
+      "sum(clock_errors) AS h_clock_errors, sum(untimed) AS h_untimed, sum(lost) AS h_lost, "
+      "sum(kernel_drops) AS h_drops, groupBitOr(minutes) AS heard, "
+      "groupBitOr(bitOr(minutes, watched)) AS listened, "
+      "minIf(first_receive_time, lines > 0) AS h_first, max(last_receive_time) AS h_last, "
+      "sumMap(offsets, offset_counts) AS behind "
+      "FROM (SELECT * FROM yagura.coverage FINAL WHERE {} AND "
+      "hour >= toDateTime({{from:Int64}}, 'UTC') AND hour < toDateTime({{to:Int64}}, 'UTC')) "
+      "GROUP BY t, s, at";
+  query.sql = fmt::format(
+      "SELECT tenant, source, site, device, start, end, line_count, byte_count, lost_count, "
+      "kernel_drop_count, unparsed_count, partly_parsed_count, clock_error_count, untimed_count, "
+      "hours_with_lines, silent_minutes, unwatched_minutes, first_receive_time, last_receive_time, "
+      "offset_sums FROM ("
+      "SELECT t AS tenant, s AS source, argMax(h_site, at) AS site, "
+      "argMax(h_device, at) AS device, {} AS start, least({}, {{now:Int64}}) AS end, "
+      "sum(h_lines) AS line_count, sum(h_bytes) AS byte_count, sum(h_lost) AS lost_count, "
+      "sum(h_drops) AS kernel_drop_count, sum(h_unparsed) AS unparsed_count, "
+      "sum(h_partly) AS partly_parsed_count, sum(h_clock_errors) AS clock_error_count, "
+      "sum(h_untimed) AS untimed_count, countIf(h_lines > 0) AS hours_with_lines, "
+      "toUInt64(sum(bitCount(bitAnd(listened, bitNot(heard))))) AS silent_minutes, "
+      "toUInt64(greatest(0, intDiv(end - min(at), 60) - toInt64(sum(bitCount(listened))))) "
+      "AS unwatched_minutes, "
+      "minIf(h_first, h_lines > 0) AS first_receive_time, max(h_last) AS last_receive_time, "
+      "sumMap(behind.1, behind.2) AS offset_sums "
+      "FROM ({}) GROUP BY tenant, source, start) WHERE {} "
+      "ORDER BY tenant, source, start LIMIT {}",
+      start, end, fmt::format(fmt::runtime(kHours), tenants), where, question.limit);
+  return query;
+}
+
+coverage::v1::Coverage DecodeCoverage(const Row& row) {
+  coverage::v1::Coverage coverage;
+  coverage.set_tenant(row.at(0).AsText());
+  coverage.set_source(row.at(1).AsText());
+  coverage.set_site(row.at(2).AsText());
+  coverage.set_device(row.at(3).AsText());
+  coverage.mutable_start_time()->set_seconds(row.at(4).AsSigned());
+  coverage.mutable_end_time()->set_seconds(row.at(5).AsSigned());
+  coverage.set_line_count(row.at(6).AsUnsigned());
+  coverage.set_byte_count(row.at(7).AsUnsigned());
+  coverage.set_lost_count(row.at(8).AsUnsigned());
+  coverage.set_kernel_drop_count(row.at(9).AsUnsigned());
+  coverage.set_unparsed_count(row.at(10).AsUnsigned());
+  coverage.set_partly_parsed_count(row.at(11).AsUnsigned());
+  coverage.set_clock_error_count(row.at(12).AsUnsigned());
+  coverage.set_untimed_count(row.at(13).AsUnsigned());
+  coverage.set_hours_with_lines(static_cast<uint32_t>(row.at(14).AsUnsigned()));
+  coverage.set_silent_minutes(static_cast<uint32_t>(row.at(15).AsUnsigned()));
+  coverage.set_unwatched_minutes(static_cast<uint32_t>(row.at(16).AsUnsigned()));
+  if (coverage.line_count() > 0) {
+    *coverage.mutable_first_receive_time() = ToProto(row.at(17).AsTime());
+    *coverage.mutable_last_receive_time() = ToProto(row.at(18).AsTime());
+  }
+  const eventstore::Value& offsets = row.at(19);
+  if (offsets.items.size() == 2 && !offsets.items[0].items.empty()) {
+    *coverage.mutable_clock_offset() = ToProtoDuration(seconds(WeightedMedian(offsets)));
+  }
+  return coverage;
+}
+
+}  // namespace yagura::archive

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+#include "common/auth/principal.h"
+#include "common/eventstore/client.h"
+#include "common/eventstore/row_binary.h"
+#include "common/filter/filter.h"
+#include "services/archive/domain/time_window.h"
+#include "yagura/coverage/v1/coverage_service.pb.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
+
+// The table of coverage: what each start of an ingestion process (an instance) told last of a
+// source and hour. The store keeps the row with the highest sequence, so any number of repeats is
+// one row.
+namespace yagura::archive {
+
+// `settings`: of the engine.
+std::string CreateCoverage(std::string_view settings);
+inline constexpr std::string_view kInsertCoverage =
+    "INSERT INTO yagura.coverage (tenant, source, hour, instance, sequence, site, device, lines, "
+    "bytes, unparsed, partly_parsed, clock_errors, untimed, lost, kernel_drops, minutes, watched, "
+    "first_receive_time, last_receive_time, offsets, offset_counts) FORMAT RowBinary";
+
+// The rows of a report; what is no source is left out. How many.
+size_t EncodeCoverage(const ingestion::v1::CoverageReport& report,
+                      eventstore::RowBinaryWriter* out);
+
+// Where a list goes on: behind this source and time.
+struct CoveragePosition {
+  std::string tenant;
+  std::string source;
+  int64_t start = 0;  // seconds since 1970
+};
+
+struct CoverageQuestion {
+  auth::TenantSet tenants;
+  TimeWindow window;  // whole hours
+  TimePoint now{};
+  coverage::v1::Period period = coverage::v1::RANGE;
+  filter::Filter filter;  // over coverage::v1::Coverage
+  const CoveragePosition* after = nullptr;
+  size_t limit = 0;
+};
+// Rows for DecodeCoverage by tenant, source and start. Errors are those of Filter::ToSql.
+absl::StatusOr<eventstore::Query> CoverageQuery(const CoverageQuestion& question);
+coverage::v1::Coverage DecodeCoverage(const eventstore::Row& row);
+
+// The hours that a window touches.
+TimeWindow WholeHours(const TimeWindow& window);
+
+}  // namespace yagura::archive

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "common/clock/clock.h"
+#include "common/text/text.h"
+#include "services/ingestion/domain/line_stats.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
+
+namespace yagura::ingestion {
+
+struct ReadyBatch;
+
+// What this start of the process received and lost, by source and hour of receipt, and when it
+// listened. Hours are kept until they have been told and are over. Thread-safe.
+class CoverageLedger {
+ public:
+  // `ingester`: the process's name that it has again after a restart; `instance`: unique a start.
+  CoverageLedger(std::string ingester, std::string instance);
+
+  // A batch came in. One that was pushed is counted once, also where it is pushed again.
+  void Received(const ReadyBatch& batch);
+  // It was given up.
+  void Lost(const ReadyBatch& batch);
+  // The kernel dropped datagrams of a listener.
+  void Dropped(std::string_view listener, uint64_t datagrams);
+  // All sources in force.
+  void SetSources(std::vector<v1::WatchedSource> sources);
+  // The process listens, from the first call on.
+  void Listened(TimePoint now);
+
+  // What has changed since it was told last, as reports of at most `kMaxHours` rows each. Where
+  // nothing has, there is one without rows: it listens.
+  std::vector<v1::CoverageReport> Collect(TimePoint now);
+  // Everything that has not been told, without counting as told; empty where there is nothing.
+  v1::CoverageReport Untold() const;
+  // What was collected could not be told; it will be collected again.
+  void PutBack(const std::vector<v1::CoverageReport>& reports);
+  // How many rows Collect would give.
+  size_t untold() const;
+  // Hours that were given up before they could be told, as there were too many.
+  uint64_t forgotten() const;
+
+  static constexpr int kMaxHours = 500;
+
+ private:
+  static constexpr size_t kMaxRows = 200'000;
+  static constexpr size_t kMaxPushed = 1 << 15;
+
+  struct Row {
+    v1::SourceHour counts;
+    ClockOffsets offsets;
+    bool told = false;
+  };
+  using Key = std::pair<int64_t, std::string>;  // hour, source
+
+  Row& RowOf(std::string_view source, int64_t hour);
+  bool IsRepeat(const ReadyBatch& batch);
+  void ShareDrops(int64_t hour);
+  void NoteQuietSources(int64_t hour, int minute);
+  void Describe(v1::SourceHour* counts) const;
+  v1::SourceHour Told(const Row& row) const;
+  void Tidy(int64_t hour);
+  v1::CoverageReport NewReport();
+
+  const std::string ingester_;
+  const std::string instance_;
+  mutable std::mutex mutex_;  // of all below
+  uint64_t sequence_ = 0;
+  std::map<Key, Row> rows_;
+  std::map<int64_t, uint64_t> watched_;  // minutes by hour
+  TimePoint listened_from_{};            // what no report has told yet
+  TimePoint listened_to_{};
+  StringMap<v1::WatchedSource> sources_;
+  bool sources_told_ = false;
+  TimePoint sources_told_at_{};
+  int64_t quiet_noted_ = -1;                       // ten minutes since 1970
+  int64_t last_hour_ = -1;                         // of the last Collect
+  StringMap<uint64_t> drops_;                      // by listener, not shared out yet
+  StringMap<std::map<std::string, uint64_t>> by_;  // lines by listener and source since then
+  std::unordered_set<uint64_t> pushed_;            // hashes of batch ids
+  std::unordered_set<uint64_t> pushed_before_;
+  uint64_t forgotten_ = 0;
+};
+
+}  // namespace yagura::ingestion
