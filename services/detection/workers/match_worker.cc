@@ -13,6 +13,9 @@
 namespace yagura::detection {
 namespace {
 
+// What the matchers of all shards remember together; "events" has about as many as "hits".
+constexpr size_t kMatchMemory = 64 << 20;
+
 // The switch in force at a place: the latest at or before it, else the first.
 auto InForce(const std::vector<RuleSetSwitch>& switches, stream::EntryId at) {
   const auto next = std::upper_bound(
@@ -113,7 +116,8 @@ absl::Status MatchWorker::UseRulesOf(Shard& shard, stream::EntryId at) {
   const std::string& version = InForce(shard.switches, at)->version;
   if (shard.matcher != nullptr && shard.version == version) return absl::OkStatus();
   YAGURA_ASSIGN_OR_RETURN(auto rules, rules_->Load(version));
-  shard.matcher = std::make_unique<BatchMatcher>(std::move(rules));
+  shard.matcher = std::make_unique<BatchMatcher>(
+      std::move(rules), kMatchMemory / static_cast<size_t>(std::max(4, hits_->topic().shards)));
   shard.version = version;
   return absl::OkStatus();
 }

@@ -1,354 +1,295 @@
 #include "services/detection/domain/engine/batch_matcher.h"
 
 #include <algorithm>
-#include <optional>
+#include <map>
+#include <numeric>
+#include <random>
 
-#include "common/status/status.h"
-#include "services/detection/domain/engine/case_fold.h"
-#include "services/detection/domain/engine/columns.h"
+#include "services/detection/domain/engine/batch_values.h"
+#include "services/detection/domain/engine/memory.h"
+#include "services/detection/domain/engine/plan.h"
 
 namespace yagura::detection {
 namespace {
 
 using event::BatchReader;
 
-constexpr int32_t kUnknown = -2;
-constexpr int32_t kNoRow = -1;
+constexpr uint32_t kUnknown = UINT32_MAX;
 
-void SetBit(uint64_t* bits, size_t row) { bits[row / 64] |= 1ULL << (row % 64); }
-
-// Marks the rows whose value passes; false where there is none.
-template <typename Test>
-bool MarkRows(const TextColumn& column, const Test& test, std::vector<uint8_t>& passes,
-              uint64_t* bits) {
-  passes.assign(column.distinct() + 1, 0);
-  bool any = false;
-  for (size_t i = 0; i < column.distinct(); ++i) {
-    if (test(column.value(i))) {
-      passes[i + 1] = 1;
-      any = true;
-    }
-  }
-  if (!any) return false;
-  const auto& rows = column.rows();
-  for (size_t row = 0; row < rows.size(); ++row) {
-    if (passes[rows[row]] != 0) SetBit(bits, row);
-  }
-  return true;
-}
-
-bool Relates(const MatchValue& value, const MatchValue& reference, Matcher::Placement placement,
-             bool cased) {
-  const std::string_view text = cased ? value.text : value.folded;
-  const std::string_view other = cased ? reference.text : reference.folded;
-  switch (placement) {
-    case Matcher::Placement::kWhole:
-      return text == other;
-    case Matcher::Placement::kStart:
-      return text.starts_with(other);
-    case Matcher::Placement::kEnd:
-      return text.ends_with(other);
-    case Matcher::Placement::kAnywhere:
-      return text.find(other) != std::string_view::npos;
-  }
-  return false;
+uint64_t RandomSeed() {
+  std::random_device random;
+  return (uint64_t{random()} << 32U) | random();
 }
 
 }  // namespace
 
-// What is known about the current batch.
 struct BatchMatcher::Impl {
-  explicit Impl(const RuleSet& rules)
-      : set(rules), atom_slot(rules.atoms_.size()), fields(rules.fields_.size()) {}
-
-  // The values of one Sigma field.
-  struct FieldColumns {
-    std::vector<TextColumn> originals;
-    std::optional<TextColumn> core;  // counts where no original has a value
-    bool HasOriginal(size_t row) const {
-      return std::any_of(originals.begin(), originals.end(),
-                         [row](const TextColumn& column) { return column.has(row); });
-    }
+  // What a plan says about events that pass the same tests.
+  struct Answer {
+    bool known = false;
+    uint32_t ids = 0;  // number of the sequence of ids that hold
+    uint32_t candidates = 0;
+  };
+  struct LivePlan {
+    Plan plan;
+    uint32_t number;
+    BatchValues::Keywords* keywords;  // null: no keywords
+    std::vector<uint32_t> narrowed;   // by set: of its tests those that the plan asks for
   };
 
+  Impl(const RuleSet& rule_set, size_t memory_bytes)
+      : set(rule_set),
+        memory(memory_bytes),
+        values(rule_set, RandomSeed()),
+        keys(RandomSeed()),
+        ids(RandomSeed()),
+        passed(rule_set.atoms().size(), 0),
+        tried(rule_set.targets().size() + rule_set.sources().size(), 0) {}
+
+  size_t MemoryBytes() const {
+    size_t bytes =
+        values.bytes() + keys.bytes() + ids.bytes() + answers.capacity() * sizeof(Answer);
+    for (const auto& plan : plans) bytes += plan->plan.bytes() + plan->narrowed.capacity() * 4;
+    return bytes;
+  }
+
   void Start(BatchReader& reader) {
-    batch = &reader;
-    words = (reader.size() + 63) / 64;
-    std::fill(atom_slot.begin(), atom_slot.end(), kUnknown);
-    for (auto& field : fields) field.reset();
-    keyword_columns.reset();
-    raw_folded.reset();
-    pool.clear();
-    top = 0;
-    error = absl::OkStatus();
+    values.Start(reader);
+    for (auto& [atoms, keywords] : keyword_groups) keywords.decided.clear();
+    if (MemoryBytes() <= memory) return;
+    ++forgotten;
+    values.Forget();
+    keys = SequenceTable(RandomSeed());
+    ids = SequenceTable(RandomSeed());
+    answers.clear();
+    plans.clear();
+    plan_of_sources.clear();
+    keyword_groups.clear();
+    routing = nullptr;
   }
 
-  const FieldColumns& Field(uint32_t number) {
-    auto& loaded = fields[number];
-    if (loaded) return *loaded;
-    loaded.emplace();
-    const RuleSet::Field& field = set.fields_[number];
-    if (!field.original.empty()) {
-      auto columns = batch->ReadFieldAll(field.original);
-      if (!columns.ok()) {
-        error = columns.status();
-        return *loaded;
-      }
-      for (const auto* column : *columns) {
-        if (!column->empty()) loaded->originals.emplace_back(*column, std::nullopt);
-      }
+  LivePlan* AddPlan(std::vector<Plan::Condition> conditions) {
+    Plan plan(set, std::move(conditions));
+    BatchValues::Keywords* keywords = nullptr;
+    if (!plan.keywords().empty()) {
+      keywords = &keyword_groups[plan.keywords()];
+      if (!keywords->index) keywords->index = values.MakeKeywordIndex(plan.keywords());
     }
-    if (field.core) {
-      const auto column = batch->Read(*field.core);
-      if (!column.ok()) {
-        error = column.status();
-        return *loaded;
-      }
-      if (!(*column)->empty()) loaded->core.emplace(**column, *field.core);
-    }
-    return *loaded;
+    const auto number = static_cast<uint32_t>(plans.size());
+    plans.push_back(std::make_unique<LivePlan>(LivePlan{std::move(plan), number, keywords, {}}));
+    return plans.back().get();
   }
 
-  // Everything that a keyword may stand in: raw lines apart, all original fields and the message.
-  const std::vector<TextColumn>& KeywordColumns() {
-    if (keyword_columns) return *keyword_columns;
-    keyword_columns.emplace();
-    for (const auto name : batch->field_names()) {
-      const auto columns = batch->ReadFieldAll(name);
-      if (!columns.ok()) {
-        error = columns.status();
-        return *keyword_columns;
+  LivePlan& Routing() {
+    if (routing == nullptr) {
+      std::vector<Plan::Condition> conditions;
+      for (uint32_t i = 0; i < set.sources().size(); ++i) {
+        conditions.push_back({set.sources()[i].root, i});
       }
-      for (const auto* column : *columns) {
-        if (!column->empty()) keyword_columns->emplace_back(*column, std::nullopt);
-      }
+      routing = AddPlan(std::move(conditions));
     }
-    const auto message = batch->Read(event::Core::kMessage);
-    if (!message.ok()) {
-      error = message.status();
-    } else if (!(*message)->empty()) {
-      keyword_columns->emplace_back(**message, event::Core::kMessage);
-    }
-    return *keyword_columns;
+    return *routing;
   }
 
-  const std::vector<std::pair<std::string_view, std::string>>& RawLines() {
-    if (raw_folded) return *raw_folded;
-    raw_folded.emplace();
-    const auto lines = batch->RawLines();
-    if (!lines.ok()) {
-      error = lines.status();
-      return *raw_folded;
+  // What is tried on events of these sources.
+  LivePlan& PlanOf(uint32_t sources) {
+    const std::string& tenant = values.batch().tenant();
+    const uint32_t tenant_number = set.tenant_number(tenant);
+    auto& plan = plan_of_sources[{tenant_number, sources}];
+    if (plan != nullptr) return *plan;
+    std::vector<Plan::Condition> conditions;
+    for (const uint32_t source : ids[sources]) {
+      for (const uint32_t number : set.sources()[source].targets) {
+        const auto& target = set.targets()[number];
+        const std::string& owner = set.entries()[target.entry].tenant;
+        if (owner.empty() || owner == tenant) conditions.push_back({target.root, number});
+      }
     }
-    for (const auto line : **lines) {
-      raw_folded->emplace_back(line, FoldCase(line));
-    }
-    return *raw_folded;
+    plan = AddPlan(std::move(conditions));
+    return *plan;
   }
 
-  bool ComputeMatch(const RuleSet::Atom& atom, uint64_t* bits) {
-    const FieldColumns& field = Field(atom.field);
-    const auto test = [&atom](const MatchValue& value) {
-      return atom.type == Expression::Type::kExists || atom.matcher.Matches(value);
+  uint32_t Narrow(LivePlan& plan, uint32_t number) {
+    if (plan.narrowed.size() <= number) plan.narrowed.resize(values.set_count() * 2, kUnknown);
+    uint32_t& narrowed = plan.narrowed[number];
+    if (narrowed != kUnknown) return narrowed;
+    std::vector<uint32_t> atoms;
+    for (const uint32_t atom : values.Set(number)) {
+      if (plan.plan.Asks(atom)) atoms.push_back(atom);
+    }
+    return narrowed = values.SetOf(atoms);
+  }
+
+  // Sets row_answers to the answer for each of the rows.
+  void Answers(LivePlan& plan, std::span<const uint32_t> rows) {
+    const size_t width = plan.plan.fields().size() + 3;
+    key_items.resize(rows.size() * width);
+    key_sizes.assign(rows.size(), 1);
+    for (size_t i = 0; i < rows.size(); ++i) key_items[i * width] = plan.number;
+    const auto add = [&](size_t i, uint32_t item) { key_items[i * width + key_sizes[i]++] = item; };
+    for (const uint32_t field : plan.plan.fields()) {
+      values.Decide(field, rows, row_sets);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (row_sets[i] == 0) continue;
+        const uint32_t narrowed = Narrow(plan, row_sets[i]);
+        if (narrowed != 0) add(i, narrowed);
+      }
+    }
+    if (plan.keywords != nullptr) {
+      values.DecideKeywords(*plan.keywords, rows, row_sets);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        if (row_sets[i] != 0) add(i, row_sets[i]);
+      }
+    }
+    for (size_t i = 0; i < rows.size() && !plan.plan.references().empty(); ++i) {
+      if (const uint32_t references = References(plan.plan, rows[i]); references != 0) {
+        add(i, references);
+      }
+    }
+    row_answers.resize(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const std::span<const uint32_t> key(&key_items[i * width], key_sizes[i]);
+      const uint32_t number = keys.Number(key);
+      if (answers.size() <= number) answers.resize(std::max<size_t>(number + 1, keys.size() * 2));
+      if (!answers[number].known) answers[number] = Evaluate(plan.plan, key.subspan(1));
+      row_answers[i] = answers[number];
+    }
+  }
+
+  uint32_t References(const Plan& plan, uint32_t row) {
+    std::vector<uint32_t> passing;
+    for (const uint32_t atom : plan.references()) {
+      if (values.Refers(set.atoms()[atom], row)) passing.push_back(atom);
+    }
+    std::sort(passing.begin(), passing.end());
+    return values.SetOf(passing);
+  }
+
+  Answer Evaluate(const Plan& plan, std::span<const uint32_t> sets) {
+    ++evaluated;
+    if (++round == 0) {
+      std::fill(passed.begin(), passed.end(), 0);
+      std::fill(tried.begin(), tried.end(), 0);
+      round = 1;
+    }
+    for (const uint32_t number : sets) {
+      for (const uint32_t atom : values.Set(number)) passed[atom] = round;
+    }
+    Answer answer;
+    answer.known = true;
+    held.clear();
+    const auto attempt = [&](uint32_t index) {
+      if (tried[index] == round) return;
+      tried[index] = round;
+      ++answer.candidates;
+      const Plan::Condition& condition = plan.conditions()[index];
+      if (Holds(condition.root)) held.push_back(condition.id);
     };
-    bool any = false;
-    if (field.core) {
-      any = MarkRows(*field.core, test, passes, bits);
-      for (size_t row = 0; any && !field.originals.empty() && row < batch->size(); ++row) {
-        if (field.HasOriginal(row)) bits[row / 64] &= ~(1ULL << (row % 64));
+    for (const uint32_t number : sets) {
+      for (const uint32_t atom : values.Set(number)) {
+        for (const uint32_t index : plan.Candidates(atom)) attempt(index);
       }
     }
-    for (const auto& column : field.originals) any = MarkRows(column, test, passes, bits) || any;
-    return any;
+    for (const uint32_t index : plan.always()) attempt(index);
+    std::sort(held.begin(), held.end());
+    answer.ids = ids.Number(held);
+    return answer;
   }
 
-  // Calls `each(text, folded)` for every value that the event has for the field.
-  template <typename Each>
-  static bool AnyValue(const FieldColumns& field, size_t row, const Each& each) {
-    bool original = false;
-    for (const auto& column : field.originals) {
-      if (!column.has(row)) continue;
-      original = true;
-      if (each(MatchValue{column.text(row), column.folded(row)})) return true;
-    }
-    return !original && field.core && field.core->has(row) &&
-           each(MatchValue{field.core->text(row), field.core->folded(row)});
-  }
-
-  bool ComputeFieldReference(const RuleSet::Atom& atom, uint64_t* bits) {
-    const FieldColumns& field = Field(atom.field);
-    const FieldColumns& other = Field(atom.other);
-    bool any = false;
-    for (size_t row = 0; row < batch->size(); ++row) {
-      const bool passes_row = AnyValue(field, row, [&](const MatchValue& value) {
-        return AnyValue(other, row, [&](const MatchValue& reference) {
-          return Relates(value, reference, atom.placement, atom.cased);
-        });
-      });
-      if (!passes_row) continue;
-      SetBit(bits, row);
-      any = true;
-    }
-    return any;
-  }
-
-  bool ComputeKeyword(const RuleSet::Atom& atom, uint64_t* bits) {
-    bool any = false;
-    const auto& lines = RawLines();
-    for (size_t row = 0; row < lines.size(); ++row) {
-      if (!atom.matcher.Matches({lines[row].first, lines[row].second})) continue;
-      SetBit(bits, row);
-      any = true;
-    }
-    const auto test = [&atom](const MatchValue& value) { return atom.matcher.Matches(value); };
-    for (const auto& column : KeywordColumns()) {
-      any = MarkRows(column, test, passes, bits) || any;
-    }
-    return any;
-  }
-
-  bool Compute(const RuleSet::Atom& atom, uint64_t* bits) {
-    if (atom.type == Expression::Type::kKeyword) return ComputeKeyword(atom, bits);
-    if (atom.type == Expression::Type::kFieldReference) return ComputeFieldReference(atom, bits);
-    return ComputeMatch(atom, bits);
-  }
-
-  // The rows that pass an atom: a slot of the pool, or kNoRow.
-  int32_t AtomRows(uint32_t number) {
-    int32_t& slot = atom_slot[number];
-    if (slot != kUnknown) return slot;
-    const RuleSet::Atom& atom = set.atoms_[number];
-    const size_t at = pool.size();
-    pool.resize(at + words, 0);
-    const bool any = Compute(atom, &pool[at]);
-    if (!any) pool.resize(at);
-    return slot = any ? static_cast<int32_t>(at / words) : kNoRow;
-  }
-
-  // Bitmaps of rows on a stack, by offset: it may move while it grows.
-  size_t Push() {
-    const size_t at = top;
-    top += words;
-    if (stack.size() < top) stack.resize(std::max(top, stack.size() * 2));
-    return at;
-  }
-  uint64_t* At(size_t offset) { return &stack[offset]; }
-  bool Empty(size_t offset) {
-    return std::all_of(At(offset), At(offset) + words, [](uint64_t word) { return word == 0; });
-  }
-
-  // out = the rows of mask for which the node holds.
-  void Evaluate(uint32_t number, size_t mask, size_t out) {
-    const RuleSet::Node& node = set.nodes_[number];
-    const size_t before = top;
+  bool Holds(uint32_t number) const {
+    const RuleSet::Node& node = set.node(number);
+    const auto children = set.children(node);
+    const auto holds = [this](uint32_t child) { return Holds(child); };
     switch (node.type) {
-      case Expression::Type::kAnd: {
-        std::copy_n(At(mask), words, At(out));
-        const size_t part = Push();
-        for (uint32_t i = 0; i < node.count && !Empty(out); ++i) {
-          Evaluate(set.links_[node.first + i], out, part);
-          std::copy_n(At(part), words, At(out));
-        }
-        break;
-      }
-      case Expression::Type::kOr: {
-        std::fill_n(At(out), words, 0);
-        const size_t rest = Push();
-        const size_t part = Push();
-        std::copy_n(At(mask), words, At(rest));
-        for (uint32_t i = 0; i < node.count && !Empty(rest); ++i) {
-          Evaluate(set.links_[node.first + i], rest, part);
-          for (size_t word = 0; word < words; ++word) {
-            At(out)[word] |= At(part)[word];
-            At(rest)[word] &= ~At(part)[word];
-          }
-        }
-        break;
-      }
-      case Expression::Type::kNot: {
-        const size_t part = Push();
-        Evaluate(set.links_[node.first], mask, part);
-        for (size_t word = 0; word < words; ++word)
-          At(out)[word] = At(mask)[word] & ~At(part)[word];
-        break;
-      }
-      default: {
-        const int32_t slot = AtomRows(node.atom);
-        for (size_t word = 0; word < words; ++word) {
-          At(out)[word] = slot == kNoRow ? 0 : At(mask)[word] & pool[slot * words + word];
-        }
-      }
+      case Expression::Type::kAnd:
+        return std::all_of(children.begin(), children.end(), holds);
+      case Expression::Type::kOr:
+        return std::any_of(children.begin(), children.end(), holds);
+      case Expression::Type::kNot:
+        return !Holds(children.front());
+      default:
+        return passed[node.atom] == round;
     }
-    top = before;
   }
 
-  bool AppliesTo(const RuleSet::Target& target) const {
-    const std::string& tenant = set.entries_[target.entry].tenant;
-    return tenant.empty() || tenant == batch->tenant();
-  }
-
-  void RunSource(const RuleSet::Source& source, std::vector<Match>& matches) {
-    const size_t all = Push();
-    const size_t rows = Push();
-    const size_t out = Push();
-    std::fill_n(At(all), words, ~0ULL);
-    if (batch->size() % 64 != 0) At(all)[words - 1] = (1ULL << (batch->size() % 64)) - 1;
-    Evaluate(source.root, all, rows);
-    if (!Empty(rows)) {
-      for (const uint32_t number : source.targets) {
-        if (!AppliesTo(set.targets_[number])) continue;
-        Evaluate(set.targets_[number].root, rows, out);
-        Collect(number, out, matches);
+  void Run(std::vector<Match>& matches) {
+    const size_t size = values.batch().size();
+    events += size;
+    candidates.assign(size, 0);
+    all_rows.resize(size);
+    std::iota(all_rows.begin(), all_rows.end(), 0);
+    Answers(Routing(), all_rows);
+    rows_of_sources.clear();
+    for (uint32_t row = 0; row < size; ++row) {
+      if (row_answers[row].ids != 0) rows_of_sources[row_answers[row].ids].push_back(row);
+    }
+    for (const auto& [sources, rows] : rows_of_sources) {
+      LivePlan& plan = PlanOf(sources);
+      if (plan.plan.conditions().empty()) continue;
+      Answers(plan, rows);
+      for (size_t i = 0; i < rows.size(); ++i) {
+        candidates[rows[i]] = row_answers[i].candidates;
+        for (const uint32_t target : ids[row_answers[i].ids]) matches.push_back({rows[i], target});
       }
     }
-    top = all;
-  }
-
-  void Collect(uint32_t target, size_t offset, std::vector<Match>& matches) {
-    for (size_t word = 0; word < words; ++word) {
-      for (uint64_t bits = At(offset)[word]; bits != 0; bits &= bits - 1) {
-        const auto row =
-            static_cast<uint32_t>(word * 64 + static_cast<size_t>(__builtin_ctzll(bits)));
-        matches.push_back({row, target});
-      }
-    }
+    std::sort(matches.begin(), matches.end());
   }
 
   const RuleSet& set;
-  BatchReader* batch = nullptr;
-  size_t words = 0;
-  std::vector<int32_t> atom_slot;
-  std::vector<std::optional<FieldColumns>> fields;
-  std::optional<std::vector<TextColumn>> keyword_columns;
-  std::optional<std::vector<std::pair<std::string_view, std::string>>> raw_folded;
-  std::vector<uint64_t> pool;
-  std::vector<uint64_t> stack;
-  size_t top = 0;
-  std::vector<uint8_t> passes;
-  absl::Status error;
+  const size_t memory;
+  BatchValues values;
+  // Remembered: keys are a plan's number and the sets of tests that an event passes.
+  SequenceTable keys;
+  SequenceTable ids;
+  std::vector<Answer> answers;  // by key
+  std::vector<std::unique_ptr<LivePlan>> plans;
+  std::map<std::pair<uint32_t, uint32_t>, LivePlan*> plan_of_sources;  // by tenant and sources
+  std::map<std::vector<uint32_t>, BatchValues::Keywords> keyword_groups;
+  LivePlan* routing = nullptr;
+  // Of the event being evaluated: by atom and by condition, the round in which it passed or was
+  // tried last.
+  std::vector<uint32_t> passed;
+  std::vector<uint32_t> tried;
+  uint32_t round = 0;
+  std::vector<uint32_t> held;
+  // Of the batch.
+  std::vector<uint32_t> all_rows;
+  std::map<uint32_t, std::vector<uint32_t>> rows_of_sources;
+  std::vector<uint32_t> key_items;
+  std::vector<uint32_t> key_sizes;
+  std::vector<uint32_t> row_sets;
+  std::vector<Answer> row_answers;
+  std::vector<uint32_t> candidates;
+  uint64_t events = 0;
+  uint64_t evaluated = 0;
+  uint64_t forgotten = 0;
 };
 
-BatchMatcher::BatchMatcher(std::shared_ptr<const RuleSet> rules)
-    : rules_(std::move(rules)), impl_(std::make_unique<Impl>(*rules_)) {}
+BatchMatcher::BatchMatcher(std::shared_ptr<const RuleSet> rules, size_t memory)
+    : rules_(std::move(rules)), impl_(std::make_unique<Impl>(*rules_, memory)) {}
 BatchMatcher::~BatchMatcher() = default;
 
 absl::StatusOr<std::vector<Match>> BatchMatcher::Run(BatchReader& batch) {
   std::vector<Match> matches;
   impl_->Start(batch);
   if (batch.size() == 0) return matches;
-  for (const auto& source : rules_->sources_) impl_->RunSource(source, matches);
-  if (!impl_->error.ok()) return impl_->error;
-  std::sort(matches.begin(), matches.end());
+  impl_->Run(matches);
+  if (!impl_->values.error().ok()) return impl_->values.error();
   return matches;
 }
 
 absl::StatusOr<std::string_view> BatchMatcher::Value(uint32_t field, size_t row) {
-  const auto& columns = impl_->Field(field);
-  if (!impl_->error.ok()) return impl_->error;
-  for (const auto& column : columns.originals) {
-    if (column.has(row)) return column.text(row);
-  }
-  return columns.core ? columns.core->text(row) : std::string_view();
+  const std::string_view value = impl_->values.First(field, row);
+  if (!impl_->values.error().ok()) return impl_->values.error();
+  return value;
+}
+
+const std::vector<uint32_t>& BatchMatcher::candidates() const { return impl_->candidates; }
+
+MatchCounts BatchMatcher::counts() const {
+  const auto& values = impl_->values.counts();
+  return {impl_->events,  impl_->evaluated, values.values,
+          values.decided, impl_->forgotten, impl_->MemoryBytes()};
 }
 
 }  // namespace yagura::detection

@@ -21,12 +21,26 @@ struct Match {
   auto operator<=>(const Match&) const = default;
 };
 
-// Finds the matches of a rule set in batches, column by column: a test is made once per distinct
-// value, and only where the events' logsource calls for a rule that asks for it. One thread's;
-// keeps its memory between batches.
+// What a matcher did since it was made.
+struct MatchCounts {
+  uint64_t events = 0;
+  uint64_t evaluated = 0;       // events that no earlier one had told the answer of
+  uint64_t values = 0;          // distinct values of batches that were asked for
+  uint64_t values_decided = 0;  // of these, put to the rules' tests: not remembered
+  uint64_t forgotten = 0;       // how often the memory was full
+  size_t memory_bytes = 0;      // of what is remembered now
+};
+
+// Finds the matches of a rule set in batches, column by column. An event's logsource says which
+// conditions are tried. A value is put to all tests of its field once and the tests that it passes
+// are remembered; so is what events that pass the same tests matched. Of conditions only those are
+// evaluated that need a test which passed. One thread's; keeps its memory between batches.
 class BatchMatcher {
  public:
-  explicit BatchMatcher(std::shared_ptr<const RuleSet> rules);
+  static constexpr size_t kMemory = 16 << 20;
+
+  // `memory`: about how many bytes are remembered before all is forgotten.
+  explicit BatchMatcher(std::shared_ptr<const RuleSet> rules, size_t memory = kMemory);
   ~BatchMatcher();
 
   // Matches in order of events, then of targets. INVALID_ARGUMENT (BAD_BATCH) for a broken batch.
@@ -35,6 +49,11 @@ class BatchMatcher {
   // The first value that the event has for a field of the set, as text; empty where it has none.
   // Valid for the batch of the last Run, while its reader lives.
   absl::StatusOr<std::string_view> Value(uint32_t field, size_t row);
+
+  // By event of the last Run: how many conditions its values made candidates, that is evaluated
+  // unless their answer was remembered.
+  const std::vector<uint32_t>& candidates() const;
+  MatchCounts counts() const;
 
   const RuleSet& rules() const { return *rules_; }
   const std::shared_ptr<const RuleSet>& shared_rules() const { return rules_; }

@@ -275,11 +275,32 @@ char* Encode(uint32_t character, char* out) {
   return out;
 }
 
+constexpr size_t kBlock = 32;
+
+// Writes a folded block; false where it is not of ASCII alone.
+bool FoldAsciiBlock(const char* in, char* out) {
+  uint8_t all = 0;
+  for (size_t i = 0; i < kBlock; ++i) all |= static_cast<uint8_t>(in[i]);
+  if (all >= 0x80) return false;
+  for (size_t i = 0; i < kBlock; ++i) {
+    const auto c = static_cast<uint8_t>(in[i]);
+    const bool upper = static_cast<uint8_t>(c - 'A') < 26;
+    out[i] = static_cast<char>(c | (upper ? 0x20 : 0));
+  }
+  return true;
+}
+
 }  // namespace
 
 char* FoldCaseInto(std::string_view text, char* out) {
   size_t at = 0;
   while (at < text.size()) {
+    // What has ASCII alone goes by blocks, which the compiler makes vectors of.
+    while (at + kBlock <= text.size() && FoldAsciiBlock(text.data() + at, out)) {
+      at += kBlock;
+      out += kBlock;
+    }
+    if (at == text.size()) break;
     const char c = text[at];
     if (static_cast<uint8_t>(c) < 0x80) {
       *out++ = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);

@@ -5,7 +5,6 @@
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
 #include "common/text/text.h"
-#include "services/detection/domain/engine/case_fold.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::detection {
@@ -35,30 +34,22 @@ std::string RenderNumber(Core core, event::ColumnKind kind, int64_t number) {
 }  // namespace
 
 TextColumn::TextColumn(const event::Column& column, std::optional<Core> core)
-    : rows_(&column.rows) {
-  if (column.kind != event::ColumnKind::kText) {
+    : rows_(&column.rows), texts_(&column.texts) {
+  const bool numbers = column.kind != event::ColumnKind::kText;
+  if (numbers || (core && IsAddress(*core))) {
+    rendered_ = std::make_unique<Rendered>();
     for (const int64_t number : column.numbers) {
-      rendered_.push_back(RenderNumber(*core, column.kind, number));
+      rendered_->texts.push_back(RenderNumber(*core, column.kind, number));
     }
-  } else if (core && IsAddress(*core)) {
-    for (const auto bytes : column.texts) {
-      rendered_.push_back(event::IpAddress::FromBytes(bytes).ToString());
+    if (!numbers) {
+      for (const auto bytes : column.texts) {
+        rendered_->texts.push_back(event::IpAddress::FromBytes(bytes).ToString());
+      }
     }
-  } else {
-    texts_ = column.texts;
+    rendered_->views.assign(rendered_->texts.begin(), rendered_->texts.end());
+    texts_ = &rendered_->views;
   }
-  if (!rendered_.empty()) texts_.assign(rendered_.begin(), rendered_.end());
-
-  size_t total = 0;
-  for (const auto text : texts_) total += MaxFoldedSize(text.size());
-  folded_bytes_ = std::make_unique_for_overwrite<char[]>(total);
-  folded_.reserve(texts_.size());
-  char* out = folded_bytes_.get();
-  for (const auto text : texts_) {
-    char* const begin = out;
-    out = FoldCaseInto(text, out);
-    folded_.emplace_back(begin, static_cast<size_t>(out - begin));
-  }
+  decided_.assign(texts_->size(), kUndecided);
 }
 
 }  // namespace yagura::detection

@@ -1,7 +1,6 @@
 #include "services/detection/domain/engine/matcher.h"
 
-#include <arpa/inet.h>
-
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -10,33 +9,14 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "re2/re2.h"
+#include "services/detection/domain/engine/address.h"
+#include "services/detection/domain/engine/case_fold.h"
+#include "services/detection/domain/engine/regex_literal.h"
 
 namespace yagura::detection {
 namespace {
 
 constexpr int64_t kMaxRegexMemory = 4 << 20;
-
-using AddressBytes = std::array<uint8_t, 16>;
-
-struct Address {
-  AddressBytes bytes{};
-  bool v4 = false;
-};
-
-// IPv4 addresses are mapped into IPv6.
-std::optional<Address> ParseAddress(std::string_view text) {
-  if (text.size() < 2 || text.size() > 45) return std::nullopt;
-  std::array<char, 46> buffer{};
-  std::memcpy(buffer.data(), text.data(), text.size());
-  Address address;
-  if (inet_pton(AF_INET, buffer.data(), address.bytes.data() + 12) == 1) {
-    address.bytes[10] = address.bytes[11] = 0xff;
-    address.v4 = true;
-    return address;
-  }
-  if (inet_pton(AF_INET6, buffer.data(), address.bytes.data()) == 1) return address;
-  return std::nullopt;
-}
 
 }  // namespace
 
@@ -246,6 +226,35 @@ bool Matcher::MatchesNumber(std::string_view value) const {
 bool Matcher::MatchesTime(std::string_view value) const {
   const auto number = ReadTimePart(value, time_part_);
   return number && Stands(*number, relation_, number_);
+}
+
+std::vector<std::string> Matcher::RequiredLiterals() const {
+  switch (kind_) {
+    case Kind::kStartsWith:
+    case Kind::kEndsWith:
+    case Kind::kContains:
+    case Kind::kGlob:
+      break;
+    case Kind::kRegex:
+      return detection::RequiredLiterals(text_);
+    default:
+      return {};
+  }
+  std::string longest = text_;
+  std::string run;
+  for (const uint16_t element : glob_) {
+    if (element < 256) {
+      run += static_cast<char>(element);
+      if (run.size() > longest.size()) longest = run;
+    } else {
+      run.clear();
+    }
+  }
+  // Bytes that are no characters by themselves may be folded together with their neighbours.
+  const bool ascii = std::all_of(longest.begin(), longest.end(),
+                                 [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+  if (longest.empty() || (cased_ && !ascii)) return {};
+  return {cased_ ? FoldCase(longest) : longest};
 }
 
 std::string Matcher::Key() const {

@@ -59,6 +59,15 @@ class Matcher {
   bool Matches(const MatchValue& value) const;
 
   Kind kind() const { return kind_; }
+  bool cased() const { return cased_; }
+  // Of a kEquals, kStartsWith, kEndsWith or kContains: what is looked for, folded unless cased.
+  const std::string& text() const { return text_; }
+  // Of a kCidr: the first and the last address.
+  const std::array<uint8_t, 16>& low() const { return low_; }
+  const std::array<uint8_t, 16>& high() const { return high_; }
+  // Texts of which one at least is in the folded text of every value that passes; none where
+  // nothing is known.
+  std::vector<std::string> RequiredLiterals() const;
   // The same test always has the same key; another test never has.
   std::string Key() const;
   // How dear a test is, to do the cheap ones first.

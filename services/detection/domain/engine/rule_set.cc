@@ -34,7 +34,95 @@ int CostOf(const Expression& expression) {
   return cost;
 }
 
+bool IsAtom(Expression::Type type) {
+  return type == Expression::Type::kMatch || type == Expression::Type::kExists ||
+         type == Expression::Type::kKeyword || type == Expression::Type::kFieldReference;
+}
+
 }  // namespace
+
+// Finds for each condition the tests to look it up by: those that seldom pass.
+class RuleSet::RequirementFinder {
+ public:
+  explicit RequirementFinder(RuleSet& set) : set_(set), uses_(set.atoms_.size(), 0) {
+    for (const auto& node : set.nodes_) {
+      for (const uint32_t child : set.children(node)) {
+        if (IsAtom(set.nodes_[child].type)) ++uses_[set.nodes_[child].atom];
+      }
+    }
+  }
+
+  void Add(uint32_t root) {
+    if (set_.requirements_.contains(root)) return;
+    Found found = Find(root);
+    std::sort(found.atoms.begin(), found.atoms.end());
+    found.atoms.erase(std::unique(found.atoms.begin(), found.atoms.end()), found.atoms.end());
+    set_.requirements_[root] = {found.known, std::move(found.atoms)};
+  }
+
+ private:
+  struct Found {
+    bool known = false;
+    uint64_t weight = 0;
+    std::vector<uint32_t> atoms;
+  };
+
+  Found Find(uint32_t number) const {
+    const Node& node = set_.nodes_[number];
+    if (IsAtom(node.type)) return {true, Weight(node.atom), {node.atom}};
+    if (node.type == Expression::Type::kNot) return {};
+    Found found;
+    if (node.type == Expression::Type::kOr) {
+      found.known = true;
+      for (const uint32_t child : set_.children(node)) {
+        Found one = Find(child);
+        if (!one.known) return {};
+        found.weight += one.weight;
+        found.atoms.insert(found.atoms.end(), one.atoms.begin(), one.atoms.end());
+      }
+      return found;
+    }
+    for (const uint32_t child : set_.children(node)) {
+      Found one = Find(child);
+      if (one.known && (!found.known || one.weight < found.weight)) found = std::move(one);
+    }
+    return found;
+  }
+
+  // How often a test may be expected to pass: what many rules ask for (powershell.exe) is common.
+  uint64_t Weight(uint32_t number) const {
+    const Atom& atom = set_.atoms_[number];
+    const uint64_t uses = uses_[number];
+    switch (atom.type) {
+      case Expression::Type::kExists:
+        return 10'000 + uses;
+      case Expression::Type::kKeyword:
+        return 50 + uses;
+      case Expression::Type::kFieldReference:
+        return 200 + uses;
+      default:
+        break;
+    }
+    switch (atom.matcher.kind()) {
+      case Matcher::Kind::kEquals:
+        // Numbers and flags ("4624", "true") say little.
+        return (atom.matcher.text().size() < 6 ? 40 : 4) + uses;
+      case Matcher::Kind::kStartsWith:
+      case Matcher::Kind::kEndsWith:
+      case Matcher::Kind::kContains:
+        if (atom.matcher.text().size() < 3) return 200 + uses;
+        return (atom.matcher.text().size() < 6 ? 20 : 4) + uses;
+      case Matcher::Kind::kGlob:
+      case Matcher::Kind::kRegex:
+        return (atom.matcher.RequiredLiterals().empty() ? 100 : 10) + uses;
+      default:
+        return 100 + uses;
+    }
+  }
+
+  RuleSet& set_;
+  std::vector<uint32_t> uses_;  // by atom
+};
 
 class RuleSet::Builder {
  public:
@@ -58,9 +146,29 @@ class RuleSet::Builder {
       target.makes_findings = !parsed.correlation || parsed.correlation->generate;
       for (const auto& field : rule.fields) target.matched_fields.push_back(FieldNumber(field));
       target.root = AddNode(rule.condition);
+      if (!entry.tenant.empty()) {
+        set_.tenant_numbers_.try_emplace(entry.tenant,
+                                         static_cast<uint32_t>(set_.tenant_numbers_.size() + 1));
+      }
       SourceOf(rule).targets.push_back(static_cast<uint32_t>(set_.targets_.size()));
       set_.targets_.push_back(std::move(target));
     }
+  }
+
+  // After the last entry.
+  void Finish() {
+    std::vector<std::vector<FieldIndex::Test>> tests(set_.fields_.size());
+    for (uint32_t i = 0; i < set_.atoms_.size(); ++i) {
+      const Atom& atom = set_.atoms_[i];
+      if (atom.type == Expression::Type::kExists) tests[atom.field].push_back({i, nullptr});
+      if (atom.type == Expression::Type::kMatch) tests[atom.field].push_back({i, &atom.matcher});
+    }
+    for (const auto& of_field : tests) {
+      set_.indexes_.push_back(of_field.empty() ? nullptr : std::make_unique<FieldIndex>(of_field));
+    }
+    RequirementFinder finder(set_);
+    for (const auto& target : set_.targets_) finder.Add(target.root);
+    for (const auto& source : set_.sources_) finder.Add(source.root);
   }
 
  private:
@@ -102,11 +210,6 @@ class RuleSet::Builder {
       set_.nodes_.push_back(node);
     }
     return found->second;
-  }
-
-  static bool IsAtom(Expression::Type type) {
-    return type == Expression::Type::kMatch || type == Expression::Type::kExists ||
-           type == Expression::Type::kKeyword || type == Expression::Type::kFieldReference;
   }
 
   uint32_t AtomNumber(const Expression& expression) {
@@ -156,6 +259,11 @@ class RuleSet::Builder {
   StringMap<uint32_t> field_numbers_;
 };
 
+uint32_t RuleSet::tenant_number(std::string_view tenant) const {
+  const auto found = tenant_numbers_.find(tenant);
+  return found == tenant_numbers_.end() ? 0 : found->second;
+}
+
 std::shared_ptr<const RuleSet> RuleSet::Build(std::vector<Entry> entries) {
   // The order must not matter to the version, nor to which finding comes first.
   std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
@@ -170,6 +278,7 @@ std::shared_ptr<const RuleSet> RuleSet::Build(std::vector<Entry> entries) {
     identity += fmt::format("{} {} {}\n", entry.tenant, entry.rule->info().id, entry.rule->version);
     builder.AddEntry(i);
   }
+  builder.Finish();
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   SHA256(reinterpret_cast<const unsigned char*>(identity.data()), identity.size(), digest.data());
   set->version_ =

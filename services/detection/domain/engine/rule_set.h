@@ -3,11 +3,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "common/event/batch_codec.h"
+#include "common/text/text.h"
+#include "services/detection/domain/engine/field_index.h"
 #include "services/detection/domain/engine/sigma_rule.h"
 
 namespace yagura::detection {
@@ -43,9 +47,7 @@ class RuleSet {
   const std::string& field_name(uint32_t field) const { return fields_[field].name; }
   size_t atom_count() const { return atoms_.size(); }
 
- private:
-  friend class BatchMatcher;
-  class Builder;
+  // What the rules have become, for BatchMatcher.
 
   // Where the values of a Sigma field name come from.
   struct Field {
@@ -73,6 +75,31 @@ class RuleSet {
     uint32_t root = 0;
     std::vector<uint32_t> targets;
   };
+  // Tests of which one at least passes wherever a condition holds. Not `known`: the condition may
+  // hold where no test passes.
+  struct Requirement {
+    bool known = false;
+    std::vector<uint32_t> atoms;
+  };
+
+  const std::vector<Field>& fields() const { return fields_; }
+  const std::vector<Atom>& atoms() const { return atoms_; }
+  size_t node_count() const { return nodes_.size(); }
+  const Node& node(uint32_t number) const { return nodes_[number]; }
+  std::span<const uint32_t> children(const Node& node) const {
+    return std::span(links_).subspan(node.first, node.count);
+  }
+  const std::vector<Source>& sources() const { return sources_; }
+  // Of the root of a target or source.
+  const Requirement& requirement(uint32_t root) const { return requirements_.at(root); }
+  // Of all tests of a field's values; null where there are none.
+  const FieldIndex* index(uint32_t field) const { return indexes_[field].get(); }
+  // 0 for a tenant without rules of its own.
+  uint32_t tenant_number(std::string_view tenant) const;
+
+ private:
+  class Builder;
+  class RequirementFinder;
 
   std::vector<Entry> entries_;
   std::vector<Target> targets_;
@@ -81,6 +108,9 @@ class RuleSet {
   std::vector<Node> nodes_;
   std::vector<uint32_t> links_;
   std::vector<Source> sources_;
+  std::unordered_map<uint32_t, Requirement> requirements_;
+  std::vector<std::unique_ptr<FieldIndex>> indexes_;  // by field
+  StringMap<uint32_t> tenant_numbers_;
   std::string version_;
 };
 
