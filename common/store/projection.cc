@@ -43,6 +43,8 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
   struct Watching {
     TenantScope scope;
     Watcher watcher;
+    std::recursive_mutex calling;  // held while the watcher is called; it may end itself
+    bool ended = false;            // under calling
   };
   struct Ordered {
     FieldPath path;
@@ -150,7 +152,9 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
 
   static void Tell(const Told& told, const audit::v1::Record& record, const Message* message) {
     for (const auto& watching : told) {
-      if (watching->scope.Contains(record.tenant())) watching->watcher(record, message);
+      if (!watching->scope.Contains(record.tenant())) continue;
+      const std::lock_guard lock(watching->calling);
+      if (!watching->ended) watching->watcher(record, message);
     }
   }
 
@@ -490,7 +494,11 @@ std::shared_ptr<void> RawProjection::Watch(TenantScope scope, Watcher watcher) {
   static_cast<void>(impl_->feed->CatchUp());
   const std::lock_guard lock(impl_->watchers_mutex);
   impl_->watchers.push_back(watching);
-  return watching;
+  // Whoever drops the handle may drop what the watcher uses.
+  return {watching.get(), [watching](void*) {
+            const std::lock_guard end(watching->calling);
+            watching->ended = true;
+          }};
 }
 
 size_t RawProjection::size() const {

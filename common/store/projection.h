@@ -36,7 +36,8 @@ class RawProjection {
   // Called with every change from now on (deleted: null). Where changes were trimmed from the feed
   // before they were read, it is called once for each kept resource that is another than before,
   // with a record that names no principal. A change may be told more than once, always with the
-  // resource as it is by then. Ends when the returned handle goes.
+  // resource as it is by then. Ends when the returned handle goes, which waits for a call under way
+  // (not for one that drops it itself): hold no lock then that the watcher takes.
   using Watcher = std::function<void(const audit::v1::Record&, const Message*)>;
   std::shared_ptr<void> Watch(TenantScope scope, Watcher watcher);
   size_t size() const;

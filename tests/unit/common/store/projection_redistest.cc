@@ -201,6 +201,59 @@ TEST_F(ProjectionTest, AWatcherHearsOfChangesInItsScopeUntilItsHandleGoes) {
   EXPECT_EQ(heard.size(), before);
 }
 
+TEST_F(ProjectionTest, DroppingAWatchersHandleWaitsForItsCall) {
+  Projection<Asset> projection(assets_, feed_);
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool called = false;
+  bool dropped = false;
+  bool dropped_during_the_call = false;
+  auto handle =
+      projection.Watch({.all = true, .tenants = {}}, [&](const audit::v1::Record&, const Asset*) {
+        std::unique_lock lock(mutex);
+        called = true;
+        changed.notify_all();
+        dropped_during_the_call =
+            changed.wait_for(lock, std::chrono::milliseconds(300), [&] { return dropped; });
+      });
+  Add("acme", "a", "h");
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, kWait, [&] { return called; }));
+  }
+  handle.reset();
+  const std::lock_guard after(mutex);
+  dropped = true;
+  changed.notify_all();
+  EXPECT_FALSE(dropped_during_the_call);
+}
+
+TEST_F(ProjectionTest, AWatcherMayDropItsOwnHandle) {
+  Projection<Asset> projection(assets_, feed_);
+  std::mutex mutex;
+  std::condition_variable changed;
+  int calls = 0;
+  std::shared_ptr<void> handle;
+  {
+    const std::lock_guard assigning(mutex);
+    handle =
+        projection.Watch({.all = true, .tenants = {}}, [&](const audit::v1::Record&, const Asset*) {
+          const std::lock_guard lock(mutex);
+          handle.reset();
+          ++calls;
+          changed.notify_all();
+        });
+  }
+  Add("acme", "a", "h");
+  {
+    std::unique_lock lock(mutex);
+    ASSERT_TRUE(changed.wait_for(lock, kWait, [&] { return calls == 1; }));
+  }
+  Add("acme", "b", "h");
+  ASSERT_THAT(projection.List(Query(""), everyone_), IsOk());
+  EXPECT_EQ(calls, 1);
+}
+
 TEST_F(ProjectionTest, SurvivesARestartOfRedis) {
   Projection<Asset> projection(assets_, feed_);
   Add("acme", "a", "before");

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <random>
 #include <thread>
 
@@ -60,14 +61,16 @@ TEST(SealerChild, DISABLED_Seals) {
 
 // Begins to seal, and kills itself once it has come to that step so often.
 testing::Process StartChild(AuditWorld& world, SealStep step, int times) {
-  setenv("YAGURA_TEST_STEP", std::to_string(static_cast<int>(step)).c_str(), 1);
-  setenv("YAGURA_TEST_TIMES", std::to_string(times).c_str(), 1);
-  setenv("YAGURA_TEST_STATE", world.redis.endpoint().address.c_str(), 1);
-  setenv("YAGURA_TEST_STORE", world.event_store.address().c_str(), 1);
-  setenv("YAGURA_TEST_KEYS", (world.redis.folder() / "keys").c_str(), 1);
-  return testing::Process({"/proc/self/exe", "--gtest_filter=SealerChild.DISABLED_Seals",
-                           "--gtest_also_run_disabled_tests"},
-                          world.redis.folder() / "child.log");
+  // By `env`: a thread of this process may be reading the environment.
+  return testing::Process(
+      {"env", "YAGURA_TEST_STEP=" + std::to_string(static_cast<int>(step)),
+       "YAGURA_TEST_TIMES=" + std::to_string(times),
+       "YAGURA_TEST_STATE=" + world.redis.endpoint().address,
+       "YAGURA_TEST_STORE=" + world.event_store.address(),
+       "YAGURA_TEST_KEYS=" + (world.redis.folder() / "keys").string(),
+       std::filesystem::read_symlink("/proc/self/exe").string(),
+       "--gtest_filter=SealerChild.DISABLED_Seals", "--gtest_also_run_disabled_tests"},
+      world.redis.folder() / "child.log");
 }
 
 // 128 + SIGKILL where it came so far.
