@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace yagura::filter {
@@ -31,10 +32,15 @@ struct ColumnMap {
   // Keyed field to a String expression in which "$name" stands for the (bound) name:
   // {"fields", "fields_map[$name]"}. Yields '' where there is none of that name.
   std::map<std::string, std::string, std::less<>> keyed;
+  // The same for single names that lie elsewhere: {"fields", {{"srcip", "toString(src_ip)"}}}.
+  std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> keyed_names;
   // Lower-cased expressions that bare words are looked for in: {"lower(raw)"}.
   std::vector<std::string> search;
   // Parameters are called {prefix}0, {prefix}1, ...
   std::string parameter_prefix = "p";
+
+  // Of keyed_names, else of keyed; null where there is none.
+  const std::string* FindKeyed(std::string_view path, std::string_view name) const;
 };
 
 // A WHERE expression with ClickHouse parameters, "(src_port = {p0:UInt64})". Values are raw text,

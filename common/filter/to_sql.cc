@@ -126,9 +126,9 @@ class Compiler {
   }
 
   absl::StatusOr<std::string> Keyed(const Predicate& predicate) {
-    const auto found = columns_.keyed.find(predicate.path);
-    if (found == columns_.keyed.end()) return NotSearchable(predicate.path);
-    std::string expression = found->second;
+    const std::string* found = columns_.FindKeyed(predicate.path, predicate.key);
+    if (found == nullptr) return NotSearchable(predicate.path);
+    std::string expression = *found;
     const std::string name = Bind(predicate.key, "String");
     for (size_t at = expression.find("$name"); at != std::string::npos;
          at = expression.find("$name", at + name.size())) {
@@ -256,6 +256,14 @@ class Compiler {
 };
 
 }  // namespace
+
+const std::string* ColumnMap::FindKeyed(std::string_view path, std::string_view name) const {
+  if (const auto names = keyed_names.find(path); names != keyed_names.end()) {
+    if (const auto it = names->second.find(name); it != names->second.end()) return &it->second;
+  }
+  const auto it = keyed.find(path);
+  return it == keyed.end() ? nullptr : &it->second;
+}
 
 absl::StatusOr<Sql> CompileToSql(const Node& root, const ColumnMap& columns) {
   return Compiler(columns).Run(root);

@@ -144,22 +144,19 @@ class FlawsBlock final : public BlockColumn {
   std::string flaws_;
 };
 
-// Exact: order and repeated names are kept. In merged parts the keys are spread over buckets, so
-// that one field is read without the others.
+// Exact: order and repeated names are kept. Values have a dictionary, too: most repeat.
 class FieldsBlock final : public BlockColumn {
  public:
   void Add(const BatchRows& batch) override {
     const event::FieldTable& fields = batch.fields();
-    own_keys_.clear();
+    sources_.clear();
     for (const auto& source : fields.sources) {
-      own_keys_.push_back(keys_.Intern(FieldKey(source.name, source.occurrence)));
+      sources_.push_back({keys_.Intern(FieldKey(source.name, source.occurrence)), {}});
     }
     for (const uint16_t row : batch.rows()) {
-      if (row < fields.rows.size() && fields.rows[row] != 0) {
-        for (const uint16_t source : fields.orders[fields.rows[row] - 1]) {
-          keys_.Add(own_keys_[source]);
-          AppendText(fields.sources[source].column->text(row), &values_);
-        }
+      for (const uint16_t source : batch.layouts().layouts()[batch.layouts().Of(row)].stored) {
+        keys_.Add(sources_[source].key);
+        values_.Add(ValueOf(*fields.sources[source].column, row, &sources_[source]));
       }
       AppendFixed(static_cast<uint64_t>(keys_.rows()), &offsets_);
     }
@@ -167,20 +164,61 @@ class FieldsBlock final : public BlockColumn {
 
   std::string Take() override {
     std::string out;
-    out.reserve(offsets_.size() + values_.size() + keys_.rows() * 2);
+    out.reserve(offsets_.size() + keys_.rows() * 4);
+    DictionaryColumn::AppendPrefix(&out);
     DictionaryColumn::AppendPrefix(&out);
     out += std::exchange(offsets_, {});
     keys_.AppendData(&out);
     keys_ = {};
-    out += std::exchange(values_, {});
+    values_.AppendData(&out);
+    values_ = {};
     return out;
   }
 
  private:
+  // A field of the batch: its key, and its values as far as they have been met.
+  struct Source {
+    DictionaryColumn::Key key;
+    std::vector<DictionaryColumn::Key> values;  // by the batch's own number of the value
+  };
+  static constexpr DictionaryColumn::Key kUnknown = UINT32_MAX;
+
+  DictionaryColumn::Key ValueOf(const Column& column, size_t row, Source* source) {
+    if (!column.has(row)) return DictionaryColumn::kEmpty;
+    const size_t value = column.rows[row] - 1U;
+    if (source->values.empty()) source->values.assign(column.texts.size(), kUnknown);
+    DictionaryColumn::Key& key = source->values[value];
+    if (key == kUnknown) key = values_.Intern(column.texts[value]);
+    return key;
+  }
+
   DictionaryColumn keys_;
+  DictionaryColumn values_;
   std::string offsets_;
-  std::string values_;
-  std::vector<DictionaryColumn::Key> own_keys_;  // by the batch's own number of the field
+  std::vector<Source> sources_;  // by the batch's own number of the field
+};
+
+class LayoutBlock final : public BlockColumn {
+ public:
+  void Add(const BatchRows& batch) override {
+    keys_.clear();
+    for (const auto& layout : batch.layouts().layouts()) {
+      keys_.push_back(values_.Intern(layout.text));
+    }
+    for (const uint16_t row : batch.rows()) values_.Add(keys_[batch.layouts().Of(row)]);
+  }
+
+  std::string Take() override {
+    std::string out;
+    DictionaryColumn::AppendPrefix(&out);
+    values_.AppendData(&out);
+    values_ = {};
+    return out;
+  }
+
+ private:
+  DictionaryColumn values_;
+  std::vector<DictionaryColumn::Key> keys_;  // by the batch's own number of the layout
 };
 
 }  // namespace
@@ -201,6 +239,8 @@ Status BatchRows::Decode() {
   }
   YAGURA_ASSIGN_OR_RETURN(raw_, reader_->RawLines());
   YAGURA_ASSIGN_OR_RETURN(fields_, reader_->ReadFields());
+  layouts_ = FieldLayouts(*fields_, reader_->size(),
+                          [this](Core core) -> const Column& { return At(core); });
   return absl::OkStatus();
 }
 
@@ -272,6 +312,10 @@ NewBlockColumn FlawsOf() {
 
 NewBlockColumn FieldsOf() {
   return [] { return std::make_unique<FieldsBlock>(); };
+}
+
+NewBlockColumn LayoutOf() {
+  return [] { return std::make_unique<LayoutBlock>(); };
 }
 
 NewBlockColumn ExpiryColumn() {

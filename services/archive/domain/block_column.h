@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/event/batch_codec.h"
+#include "services/archive/domain/field_layout.h"
 
 namespace yagura::archive {
 
@@ -30,6 +31,7 @@ class BatchRows {
   std::string_view Raw(size_t row) const { return (*raw_)[row]; }
   std::string Id(size_t row) const { return reader_->EventId(row); }
   const event::FieldTable& fields() const { return *fields_; }
+  const FieldLayouts& layouts() const { return layouts_; }
   const std::string& tenant() const { return reader_->tenant(); }
   int64_t ReceiveTime(size_t row) const { return At(event::Core::kReceiveTime).signed_number(row); }
   std::chrono::nanoseconds retention() const { return retention_; }
@@ -42,6 +44,7 @@ class BatchRows {
   std::array<const event::Column*, event::kMaxCore + 1> core_{};
   const std::vector<std::string_view>* raw_ = nullptr;
   const event::FieldTable* fields_ = nullptr;
+  FieldLayouts layouts_;
   std::vector<uint16_t> rows_;
   std::chrono::nanoseconds retention_{};
 };
@@ -74,8 +77,11 @@ NewBlockColumn TenantColumn();  // LowCardinality(String)
 NewBlockColumn RawColumn();     // String
 // Array(UInt8). An event time outside [receipt - 7 d, receipt + 1 h] gets the flaw CLOCK_ERROR.
 NewBlockColumn FlawsOf();
-// Map(LowCardinality(String), String), see FieldKey.
+// Map(LowCardinality(String), LowCardinality(String)): the fields that no other column has, see
+// FieldKey.
 NewBlockColumn FieldsOf();
+// LowCardinality(String): where the other fields are, see field_layout.h.
+NewBlockColumn LayoutOf();
 NewBlockColumn ExpiryColumn();  // DateTime
 
 // Names of an event's fields as keys that are unique, as a lookup by a repeated key gives sometimes

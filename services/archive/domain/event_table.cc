@@ -7,7 +7,9 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/event/alias.h"
 #include "common/text/text.h"
+#include "services/archive/domain/field_layout.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::archive {
@@ -23,6 +25,7 @@ constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
 constexpr std::string_view kNoAddress{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};
 constexpr const char* kDictionary = "LowCardinality(String)";
 constexpr const char* kPlain = "ZSTD(1)";
+constexpr std::string_view kLayout = "layout";
 
 template <typename Message>
 using Mutator = std::string* (Message::*)();
@@ -189,7 +192,7 @@ EventColumn DurationColumn() {
 
 EventColumn FieldsColumn() {
   return {"fields",
-          "Map(LowCardinality(String), String)",
+          "Map(LowCardinality(String), LowCardinality(String))",
           "ZSTD(3)",
           "",
           ColumnType::kString,
@@ -201,6 +204,41 @@ EventColumn FieldsColumn() {
               field->set_value(value.items[i + 1].text);
             }
           }};
+}
+
+// What Decode does with it, it does once all other columns have been read.
+EventColumn LayoutColumn() {
+  return {std::string(kLayout),
+          kDictionary,
+          kPlain,
+          "",
+          ColumnType::kString,
+          LayoutOf(),
+          [](const Value& /*value*/, Event* /*event*/) {}};
+}
+
+// A text of our own in SQL.
+std::string Literal(std::string_view text) {
+  std::string sql = "'";
+  for (const char c : text) {
+    const bool plain = c >= ' ' && c != '\'' && c != '\\';
+    sql += plain ? std::string(1, c) : fmt::format("\\x{:02x}", static_cast<uint8_t>(c));
+  }
+  return sql + "'";
+}
+
+// A column's value as an original field has it: what CoreText says, in SQL.
+std::string FieldTextSql(const EventColumn& column) {
+  switch (column.type) {
+    case ColumnType::kIp:  // only those that map IPv4: "::ffff:192.0.2.1"
+      return fmt::format("substring(toString(`{}`), 8)", column.name);
+    case ColumnType::kTime:
+      return fmt::format("toString(toUnixTimestamp64Nano(`{}`))", column.name);
+    case ColumnType::kDuration:
+      return fmt::format("toString(intDiv(`{}`, 1000000000))", column.name);
+    default:
+      return fmt::format("toString(`{}`)", column.name);
+  }
 }
 
 EventColumn FlawsColumn() {
@@ -234,6 +272,7 @@ std::vector<EventColumn> MakeColumns() {
   EndColumns("dst", Core::kDstIp, &Event::mutable_dst).AppendTo(&all);
   all.push_back(Text("message", Core::kMessage, &Event::mutable_message));
   all.push_back(FieldsColumn());
+  all.push_back(LayoutColumn());
   all.push_back(Word("protocol", Core::kProtocol, &Event::mutable_protocol));
   all.push_back(Word("app", Core::kApp, &Event::mutable_app));
   all.push_back(Number("bytes_out", Core::kBytesOut, &Event::set_bytes_out));
@@ -269,6 +308,20 @@ EventTable::EventTable() : columns_(MakeColumns()) {
     }
   }
   column_map_.keyed["fields"] = "fields[$name]";
+  for (const std::string_view field : FieldsWithColumns()) {
+    std::string sql;
+    for (const Core core : ColumnsForField(field)) {
+      const EventColumn& column = *FindPath(event::CoreName(core));
+      sql += fmt::format("position(layout, {}) > 0, {}, ", Literal(LayoutEntry(core, field)),
+                         FieldTextSql(column));
+    }
+    column_map_.keyed_names["fields"][std::string(field)] =
+        fmt::format("multiIf({}toString(fields[$name]))", sql);
+  }
+  layout_ = static_cast<size_t>(
+      std::find_if(columns_.begin(), columns_.end(),
+                   [](const EventColumn& column) { return column.name == kLayout; }) -
+      columns_.begin());
   column_map_.search = {"lower(raw)"};
   column_list_ = Join(names, ", ");
   insert_sql_ =
@@ -281,9 +334,14 @@ const EventColumn* EventTable::FindPath(std::string_view path) const {
   return it == columns_.end() || path.empty() ? nullptr : &*it;
 }
 
+const std::string& EventTable::FieldExpression(std::string_view name) const {
+  return *column_map_.FindKeyed("fields", name);
+}
+
 void EventTable::Decode(const eventstore::Row& row, Event* event) const {
   event->Clear();
   for (size_t i = 0; i < columns_.size() && i < row.size(); ++i) columns_[i].read(row[i], event);
+  if (layout_ < row.size() && !row[layout_].text.empty()) RestoreFields(row[layout_].text, event);
 }
 
 }  // namespace yagura::archive

@@ -47,6 +47,10 @@ class EventTable {
   const filter::ColumnMap& column_map() const { return column_map_; }
   const EventColumn* FindPath(std::string_view path) const;
 
+  // SQL of the value of the original field of that name, "" where an event has none. "$name" in it
+  // stands for the bound name.
+  const std::string& FieldExpression(std::string_view name) const;
+
   // A row of a SELECT of column_list.
   void Decode(const eventstore::Row& row, event::v1::Event* event) const;
 
@@ -55,6 +59,7 @@ class EventTable {
   std::string column_list_;
   std::string insert_sql_;
   filter::ColumnMap column_map_;
+  size_t layout_ = 0;  // index of that column
 };
 
 }  // namespace yagura::archive

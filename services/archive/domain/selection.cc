@@ -49,7 +49,7 @@ std::string OriginalFieldSql(const EventTable& table, std::string_view name,
                              std::string_view parameter, eventstore::Query* query) {
   query->parameters[std::string(parameter)] = name;
   const std::string reference = fmt::format("{{{}:String}}", parameter);
-  std::string sql = table.column_map().keyed.at("fields");
+  std::string sql = table.FieldExpression(name);
   for (size_t at = sql.find(kNamePlace); at != std::string::npos;
        at = sql.find(kNamePlace, at + reference.size())) {
     sql.replace(at, kNamePlace.size(), reference);

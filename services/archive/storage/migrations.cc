@@ -49,6 +49,23 @@ std::string EventsTable(const EventTable& table) {
       columns, kDurable);
 }
 
+// The types are those of now. What is there is rewritten in the background, part by part; until
+// then its fields are converted as they are read. Their layout is empty: the map has all of them.
+std::vector<std::string> FieldsAndLayout(const EventTable& table) {
+  std::vector<std::string> statements;
+  for (const EventColumn& column : table.columns()) {
+    if (column.name != "fields" && column.name != "layout") continue;
+    statements.push_back(fmt::format(
+        "ALTER TABLE yagura.events {} `{}` {} CODEC({}) SETTINGS mutations_sync = 0, alter_sync = "
+        "0",
+        column.name == "fields" ? "MODIFY COLUMN" : "ADD COLUMN IF NOT EXISTS", column.name,
+        column.type_name, column.codec));
+  }
+  statements.emplace_back(
+      "ALTER TABLE yagura.events MODIFY SETTING map_serialization_version = 'basic'");
+  return statements;
+}
+
 std::vector<Migration> Migrations(const EventTable& table) {
   return {{1, "the table of events", {EventsTable(table)}},
           {2,
@@ -62,7 +79,9 @@ std::vector<Migration> Migrations(const EventTable& table) {
                         "ENGINE = MergeTree ORDER BY at TTL toDateTime(at) + toIntervalDay(1) "
                         "SETTINGS {}",
                         kDurable)}},
-          {4, "the table of coverage", {CreateCoverage(kDurable)}}};
+          {4, "the table of coverage", {CreateCoverage(kDurable)}},
+          {5, "original fields that are core columns lie there alone, all others in dictionaries",
+           FieldsAndLayout(table)}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {

@@ -9,6 +9,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
+#include "common/event/event_view.h"
 #include "common/eventstore/client.h"
 #include "common/filter/filter.h"
 #include "common/testing/event_store.h"
@@ -83,8 +84,9 @@ class Generator {
     }
   }
   const std::string& FieldName() {
-    static const std::vector<std::string> names = {"user", "odd name", "count", "a'b",
-                                                   "dotted.name"};
+    // Some are the names of fields that may lie in a core column.
+    static const std::vector<std::string> names = {
+        "user", "odd name", "count", "a'b", "dotted.name", "srcip", "sentbyte", "duration", "msg"};
     return OneOf(names);
   }
 
@@ -101,6 +103,15 @@ void FillEndpoint(Generator& g, event::v1::Endpoint& endpoint) {
   endpoint.set_interface(g.Word());
   endpoint.set_zone(g.Word());
   endpoint.set_country(g.Word());
+}
+
+// What the core says of that field, so that the field may lie there.
+std::string CoreValue(const event::v1::Event& event, std::string_view field) {
+  if (field == "user") return event.user();
+  if (field == "msg") return event.message();
+  if (field == "sentbyte") return fmt::format("{}", event.bytes_out());
+  if (field == "duration") return fmt::format("{}", event.duration().seconds());
+  return event::IpAddress::FromBytes(event.src().ip()).ToString();
 }
 
 event::v1::Event RandomEvent(Generator& g, int number) {
@@ -132,7 +143,7 @@ event::v1::Event RandomEvent(Generator& g, int number) {
   for (size_t i = g.Below(5); i-- > 0;) {
     auto* field = event.add_fields();
     field->set_name(g.FieldName());
-    field->set_value(g.Bytes());
+    field->set_value(g.Chance(60) ? CoreValue(event, field->name()) : g.Bytes());
   }
   return event;
 }
