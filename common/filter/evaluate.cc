@@ -198,11 +198,14 @@ bool TestPath(const Predicate& predicate, const Message& message, Fields fields)
 }
 
 bool TestSearch(const SearchTerm& search, const Message& message) {
-  return std::any_of(search.paths.begin(), search.paths.end(), [&](const auto& path) {
+  const bool found = std::any_of(search.paths.begin(), search.paths.end(), [&](const auto& path) {
     const Message* at = &message;
     for (size_t i = 0; i + 1 < path.size(); ++i) at = &Value(*at, path[i], -1).Sub();
     return search.pattern.Matches(Value(*at, path.back(), -1).Text());
   });
+  if (found || !search.folded_text) return found;
+  const std::string folded = search.folded_text(message);
+  return !folded.empty() && search.folded.Matches(folded);
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ class Message;
 //                     repeated one is not empty. fields:NAME is fields.NAME:*
 //   repeated          only `:` reaches into repeated fields: some element equals the value.
 //   bare words        some search field of the schema has the text, ASCII case ignored; `*` within
-//                     stands for any text.
+//                     stands for any text. In lines that are not ASCII, half and full width and
+//                     the case of any script are the same.
 //   values            bare up to white space or parenthesis, or in "double" or 'single' quotes.
 //                     Backslash escapes * \ " and '; before anything else it is itself.
 namespace yagura::filter {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,7 +11,8 @@
 
 namespace google::protobuf {
 class FieldDescriptor;
-}
+class Message;
+}  // namespace google::protobuf
 
 // What a filter is after parsing: every name resolved, every value converted, `!=` turned into NOT
 // =. Private to common/filter.
@@ -51,9 +53,11 @@ struct Predicate {
   IpBytes high{};
 };
 
-// A bare word, over all search fields.
+// A bare word, over all search fields, and over the folded text of the message.
 struct SearchTerm {
   Pattern pattern;
+  Pattern folded;
+  std::function<std::string(const google::protobuf::Message&)> folded_text;  // may be null
   std::vector<std::vector<const google::protobuf::FieldDescriptor*>> paths;
 };
 

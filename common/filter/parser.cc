@@ -216,6 +216,8 @@ class Parser {
     }
     Node node{Node::Type::kSearch, {}, {}, {}};
     node.search.pattern = Pattern::Parse(word, false, true);
+    node.search.folded = node.search.pattern.Folded();
+    node.search.folded_text = schema_.folded_text();
     for (const auto& path : schema_.search()) {
       auto resolved = ResolvePath({path, "", false}, schema_);
       if (!resolved.ok()) return Fail(begin, resolved.status());

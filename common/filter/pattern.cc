@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "common/text/fold.h"
 #include "common/text/text.h"
 
 namespace yagura::filter {
@@ -47,6 +48,13 @@ Pattern Pattern::Parse(std::string_view text, bool anchored, bool ignore_case) {
     for (auto& part : pattern.parts_) part = ToLower(part);
   }
   return pattern;
+}
+
+Pattern Pattern::Folded() const {
+  Pattern folded = *this;
+  for (auto& part : folded.parts_) part = Fold(part);
+  folded.ignore_case_ = false;
+  return folded;
 }
 
 bool Pattern::Matches(std::string_view value) const {

@@ -14,6 +14,9 @@ class Pattern {
   // else any place in it. Ignoring case is for ASCII letters only.
   static Pattern Parse(std::string_view text, bool anchored, bool ignore_case);
 
+  // The same over folded text (common/text/fold.h).
+  Pattern Folded() const;
+
   bool Matches(std::string_view value) const;
   bool has_wildcards() const { return parts_.size() > 1; }
   bool anchored() const { return anchored_; }

@@ -1,8 +1,23 @@
 #include "common/filter/schema.h"
 
+#include "common/text/fold.h"
+#include "common/text/text.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::filter {
+namespace {
+
+std::string FoldedEvent(const google::protobuf::Message& message) {
+  const auto& event = static_cast<const event::v1::Event&>(message);
+  EventFolder folder;
+  if (folder.Begin(event.raw())) {
+    folder.Add(event.message());
+    for (const auto& field : event.fields()) folder.Add(field.value());
+  }
+  return folder.Take();
+}
+
+}  // namespace
 
 Schema& Schema::Ip(std::string_view path) {
   ip_.emplace(path);
@@ -19,6 +34,23 @@ Schema& Schema::Search(std::string_view path) {
   return *this;
 }
 
+Schema& Schema::Folded(FoldedText text) {
+  folded_text_ = std::move(text);
+  return *this;
+}
+
+bool EventFolder::Begin(std::string_view raw) {
+  text_.clear();
+  if (IsAscii(raw)) return false;
+  if (!IsValidUtf8(raw)) return true;
+  text_ = Fold(raw);
+  return false;
+}
+
+void EventFolder::Add(std::string_view text) {
+  if (!IsAscii(text)) text_ += Fold(text) + '\n';
+}
+
 Schema EventSchema() {
   return Schema(event::v1::Event::descriptor())
       .Ip("src.ip")
@@ -26,7 +58,8 @@ Schema EventSchema() {
       .Ip("src.translated_ip")
       .Ip("dst.translated_ip")
       .Keyed("fields")
-      .Search("raw");
+      .Search("raw")
+      .Folded(FoldedEvent);
 }
 
 }  // namespace yagura::filter

@@ -36,6 +36,8 @@ struct ColumnMap {
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> keyed_names;
   // Lower-cased expressions that bare words are looked for in: {"lower(raw)"}.
   std::vector<std::string> search;
+  // Expressions of folded text ("" where an event has none) that folded words are looked for in.
+  std::vector<std::string> search_folded;
   // Parameters are called {prefix}0, {prefix}1, ...
   std::string parameter_prefix = "p";
 

@@ -112,6 +112,10 @@ class Compiler {
     std::vector<std::string> parts;
     for (const auto& expression : columns_.search)
       parts.push_back(Anywhere(search.pattern, expression));
+    for (const auto& expression : columns_.search_folded) {
+      parts.push_back(
+          fmt::format("({} != '' AND {})", expression, Anywhere(search.folded, expression)));
+    }
     return fmt::format("({})", Join(parts, " OR "));
   }
 

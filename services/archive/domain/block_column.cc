@@ -7,6 +7,7 @@
 #include "fmt/format.h"
 
 #include "common/eventstore/native.h"
+#include "common/filter/schema.h"
 #include "common/status/status.h"
 #include "yagura/event/v1/event.pb.h"
 
@@ -316,6 +317,22 @@ NewBlockColumn FieldsOf() {
 
 NewBlockColumn LayoutOf() {
   return [] { return std::make_unique<LayoutBlock>(); };
+}
+
+NewBlockColumn FoldedOf() {
+  return ForEachRow([](const BatchRows& batch, size_t row, std::string* out) {
+    filter::EventFolder folder;
+    if (folder.Begin(batch.Raw(row))) {
+      folder.Add(batch.At(Core::kMessage).text(row));
+      const event::FieldTable& fields = batch.fields();
+      if (row < fields.rows.size() && fields.rows[row] != 0) {
+        for (const uint16_t source : fields.orders[fields.rows[row] - 1U]) {
+          folder.Add(fields.sources[source].column->text(row));
+        }
+      }
+    }
+    AppendText(folder.Take(), out);
+  });
 }
 
 NewBlockColumn ExpiryColumn() {

@@ -83,6 +83,7 @@ NewBlockColumn FieldsOf();
 // LowCardinality(String): where the other fields are, see field_layout.h.
 NewBlockColumn LayoutOf();
 NewBlockColumn ExpiryColumn();  // DateTime
+NewBlockColumn FoldedOf();      // String: what filter::EventFolder says
 
 // Names of an event's fields as keys that are unique, as a lookup by a repeated key gives sometimes
 // the first and sometimes the last value: the name itself for its first occurrence.

@@ -241,6 +241,17 @@ std::string FieldTextSql(const EventColumn& column) {
   }
 }
 
+// For bare words alone.
+EventColumn FoldedColumn() {
+  return {"folded",
+          "String",
+          kPlain,
+          "",
+          ColumnType::kString,
+          FoldedOf(),
+          [](const Value& /*value*/, Event* /*event*/) {}};
+}
+
 EventColumn FlawsColumn() {
   return {"flaws",
           "Array(UInt8)",
@@ -273,6 +284,7 @@ std::vector<EventColumn> MakeColumns() {
   all.push_back(Text("message", Core::kMessage, &Event::mutable_message));
   all.push_back(FieldsColumn());
   all.push_back(LayoutColumn());
+  all.push_back(FoldedColumn());
   all.push_back(Word("protocol", Core::kProtocol, &Event::mutable_protocol));
   all.push_back(Word("app", Core::kApp, &Event::mutable_app));
   all.push_back(Number("bytes_out", Core::kBytesOut, &Event::set_bytes_out));
@@ -323,6 +335,7 @@ EventTable::EventTable() : columns_(MakeColumns()) {
                    [](const EventColumn& column) { return column.name == kLayout; }) -
       columns_.begin());
   column_map_.search = {"lower(raw)"};
+  column_map_.search_folded = {"folded"};
   column_list_ = Join(names, ", ");
   insert_sql_ =
       fmt::format("INSERT INTO yagura.events ({}, {}) FORMAT Native", column_list_, kExpires);

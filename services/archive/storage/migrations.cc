@@ -1,5 +1,6 @@
 #include "services/archive/storage/migrations.h"
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -66,6 +67,14 @@ std::vector<std::string> FieldsAndLayout(const EventTable& table) {
   return statements;
 }
 
+std::string AddColumn(const EventTable& table, std::string_view name) {
+  const auto column =
+      std::find_if(table.columns().begin(), table.columns().end(),
+                   [name](const EventColumn& candidate) { return candidate.name == name; });
+  return fmt::format("ALTER TABLE yagura.events ADD COLUMN IF NOT EXISTS `{}` {} CODEC({})", name,
+                     column->type_name, column->codec);
+}
+
 std::vector<Migration> Migrations(const EventTable& table) {
   return {{1, "the table of events", {EventsTable(table)}},
           {2,
@@ -81,7 +90,8 @@ std::vector<Migration> Migrations(const EventTable& table) {
                         kDurable)}},
           {4, "the table of coverage", {CreateCoverage(kDurable)}},
           {5, "original fields that are core columns lie there alone, all others in dictionaries",
-           FieldsAndLayout(table)}};
+           FieldsAndLayout(table)},
+          {6, "folded text for bare words", {AddColumn(table, "folded")}}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {

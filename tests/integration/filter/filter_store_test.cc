@@ -34,11 +34,12 @@ const TimePoint kStart{std::chrono::seconds(1'790'000'000)};
 // Texts that are alike in all the ways that matter to comparisons and LIKE patterns.
 const std::vector<std::string>& Words() {
   static const std::vector<std::string> words = {
-      "",          "alpha",      "Alpha",    "ALPHABET", "alp",  "a*b",
-      "axb",       "100%",       "100",      "x_y",      "xzy",  "back\\slash",
-      "\\",        "\\%",        "quote\"d", "it's",     "東京", "tab\tbed",
-      "line\nend", "10.0.0.1",   "-5",       "42",       "042",  "9999999999999999999",
-      "4.2",       "{p0:String}"};
+      "",          "alpha",       "Alpha",      "ALPHABET", "alp",    "a*b",
+      "axb",       "100%",        "100",        "x_y",      "xzy",    "back\\slash",
+      "\\",        "\\%",         "quote\"d",   "it's",     "東京",   "tab\tbed",
+      "line\nend", "10.0.0.1",    "-5",         "42",       "042",    "9999999999999999999",
+      "4.2",       "{p0:String}", "ＡＬＰＨＡ", "ｶﾞｰﾄﾞ",    "ガード", "Ärger",
+      "ärger"};
   return words;
 }
 
@@ -178,7 +179,8 @@ class FilterWriter {
  private:
   std::string Term() {
     const size_t kind = g_.Below(10);
-    if (kind == 0) return Quoted(g_.Bytes().substr(0, 6), g_.Chance(20));
+    if (kind == 0)
+      return Quoted(g_.Chance(50) ? g_.Word() : g_.Bytes().substr(0, 6), g_.Chance(20));
     if (kind <= 2) return KeyedTerm();
     return ColumnTerm(*g_.OneOf(columns_));
   }

@@ -236,5 +236,27 @@ TEST(Filter, TellsEqualityTermsOfTheTopLevel) {
   EXPECT_THAT(terms, ::testing::ElementsAre("device=fw-1", "severity=HIGH", "src.port=53"));
 }
 
+TEST(BareWords, OfTwoJapaneseCharactersInFullOrHalfWidthFindALine) {
+  event::v1::Event event;
+  event.set_raw("user=\"管理者\" msg=\"ﾛｸﾞｲﾝ失敗 ＦＴＰサーバー\"");
+  for (const char* word :
+       {"ログ", "ﾛｸﾞ", "失敗", "理者", "ftp", "ＦＴＰ", "サー", "ｻｰﾊﾞｰ", "ｲﾝ失*サ"}) {
+    EXPECT_TRUE(Filter::Parse(word, EventSchema())->Matches(event)) << word;
+  }
+  for (const char* word : {"成功", "ロゴ", "ssh"}) {
+    EXPECT_FALSE(Filter::Parse(word, EventSchema())->Matches(event)) << word;
+  }
+}
+
+TEST(BareWords, FindWhatALineInAnotherCharacterSetSaysByItsFields) {
+  event::v1::Event event;
+  event.set_raw("msg=\x8e\xb8\x94\x73");  // CP932
+  auto* field = event.add_fields();
+  field->set_name("msg");
+  field->set_value("失敗");
+  EXPECT_TRUE(Filter::Parse("失敗", EventSchema())->Matches(event));
+  EXPECT_FALSE(Filter::Parse("敗失", EventSchema())->Matches(event));
+}
+
 }  // namespace
 }  // namespace yagura::filter
