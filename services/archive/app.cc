@@ -19,6 +19,7 @@
 #include "services/archive/storage/migrations.h"
 #include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
+#include "services/archive/storage/tiering.h"
 #include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/coverage_writer.h"
 #include "services/archive/workers/event_writer.h"
@@ -128,7 +129,7 @@ class ArchiveApp final : public rpc::App {
   absl::Status Start() override {
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.events));
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.coverage));
-    const Status migrated = Migrate(*client_, table_, logger_);
+    const Status migrated = PrepareSchema();
     if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
     schema_ready_ = migrated.ok();
     if (schema_ready_) StartWriting();
@@ -190,6 +191,11 @@ class ArchiveApp final : public rpc::App {
                            });
   }
 
+  absl::Status PrepareSchema() {
+    YAGURA_RETURN_IF_ERROR(Migrate(*client_, table_, logger_));
+    return ApplyTiering(*client_, settings_.tiering, logger_);
+  }
+
   // Every second: health, metrics, and the schema where the store was down at the start.
   void Tick(const std::stop_token& stop) {
     std::mutex mutex;
@@ -197,7 +203,7 @@ class ArchiveApp final : public rpc::App {
     while (!stop.stop_requested()) {
       Status health = client_->Ping();
       if (health.ok() && !schema_ready_) {
-        health = Migrate(*client_, table_, logger_);
+        health = PrepareSchema();
         schema_ready_ = health.ok();
         if (schema_ready_) StartWriting();
       }

@@ -1,6 +1,7 @@
 #include "services/archive/settings.h"
 
 #include "common/config/settings_reader.h"
+#include "common/status/status.h"
 
 namespace yagura::archive {
 namespace {
@@ -10,7 +11,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store) {
+void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store, Tiering* tiering) {
   store->addresses = reader.Strings(
       "addresses", {"http://127.0.0.1:8123"},
       "ClickHouse servers, or the socket of yagura-store as \"unix:/path\"; tried in order.");
@@ -20,6 +21,14 @@ void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store) 
   store->connect_timeout =
       reader.Duration("connect_timeout", store->connect_timeout, milliseconds(50), minutes(1),
                       "How long a connection may take.");
+  tiering->storage_policy =
+      reader.String("storage_policy", tiering->storage_policy,
+                    "Storage policy of the ClickHouse servers for events; empty: as it is.");
+  tiering->cold_volume =
+      reader.String("cold_volume", tiering->cold_volume, "Volume of that policy for older events.");
+  tiering->cold_after_days =
+      static_cast<int>(reader.Integer("cold_after_days", tiering->cold_after_days, 1, 3650,
+                                      "Days after receipt from when on events lie there."));
 }
 
 void ReadWriter(config::SettingsReader reader, Settings* settings) {
@@ -84,7 +93,8 @@ void ReadQueries(config::SettingsReader& reader, QueryLimits* query) {
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
-  ReadStore(reader.Section("store", "The event store."), &settings.store);
+  ReadStore(reader.Section("store", "The event store."), &settings.store, &settings.tiering);
+  YAGURA_RETURN_IF_ERROR(ValidateTiering(settings.tiering));
   auto events = reader.Section("events", "The stream topic \"events\".");
   settings.events.shards = static_cast<int>(events.Integer(
       "shards", settings.events.shards, 1, 256,

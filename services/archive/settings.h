@@ -10,6 +10,7 @@
 #include "common/eventstore/client.h"
 #include "common/stream/topics.h"
 #include "services/archive/api/query_runner.h"
+#include "services/archive/storage/tiering.h"
 #include "services/archive/workers/shard_writer.h"
 #include "services/archive/workers/tenant_sealer.h"
 
@@ -21,6 +22,7 @@ namespace yagura::archive {
 
 struct Settings {
   eventstore::ClientOptions store;
+  Tiering tiering;
   stream::Topic events{"events", 4, {"archive", "detection"}};
   stream::Topic coverage = stream::CoverageTopic();
   WriterOptions writer;

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+#include "common/log/log.h"
+
+namespace yagura::eventstore {
+class Client;
+}
+
+namespace yagura::archive {
+
+// Where events lie while they get older: on the first volume of a storage policy of the ClickHouse
+// servers, and later on another one of it.
+struct Tiering {
+  std::string storage_policy;  // empty: the table's own is left alone
+  std::string cold_volume = "cold";
+  int cold_after_days = 7;
+};
+
+// INVALID_ARGUMENT for names that could not be a policy's or a volume's.
+absl::Status ValidateTiering(const Tiering& tiering);
+
+// Makes the table of events lie so, where it does not yet; what is older than that moves in the
+// background. A policy can follow another one only if it has all its disks, so says ClickHouse.
+// FAILED_PRECONDITION (TIERING_REFUSED) where the servers know no such policy or volume.
+absl::Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Logger& logger);
+
+}  // namespace yagura::archive
