@@ -164,15 +164,19 @@ TEST_F(StoredFields, ComeBackInTheirOrderAndAreFoundByTheirNames) {
 TEST_F(StoredFields, OfTheReleaseBeforeStayReadable) {
   Migrate();
   // The schema of before: no layout, all fields in a map of plain values.
-  for (const std::string sql :
-       {"ALTER TABLE yagura.events DROP COLUMN layout",
-        "ALTER TABLE yagura.events DROP COLUMN folded",
-        "ALTER TABLE yagura.events MODIFY COLUMN fields Map(LowCardinality(String), String)",
-        "ALTER TABLE yagura.events MODIFY SETTING map_serialization_version = 'with_buckets'",
-        "ALTER TABLE yagura.schema_version DELETE WHERE version >= 4 SETTINGS mutations_sync = 1",
-        "INSERT INTO yagura.events (id, tenant, receive_time, src_ip, fields, expires) SELECT "
-        "'old', 'acme', now64(9), toIPv6('10.1.1.36'), map('type', 'traffic', 'srcip', "
-        "'10.1.1.36'), now() + INTERVAL 30 DAY"}) {
+  const std::string insert =
+      "INSERT INTO yagura.events (id, tenant, receive_time, src_ip, fields, expires) SELECT 'old', "
+      "'acme', now64(9), toIPv6('10.1.1.36'), map('type', 'traffic', 'srcip', '10.1.1.36'), now() "
+      "+ "
+      "INTERVAL 30 DAY";
+  for (const std::string& sql : std::vector<std::string>{
+           "ALTER TABLE yagura.events DROP COLUMN layout",
+           "ALTER TABLE yagura.events DROP COLUMN folded",
+           "ALTER TABLE yagura.events MODIFY COLUMN fields Map(LowCardinality(String), String)",
+           "ALTER TABLE yagura.events MODIFY SETTING map_serialization_version = 'with_buckets'",
+           "ALTER TABLE yagura.schema_version DELETE WHERE version >= 4 SETTINGS mutations_sync = "
+           "1",
+           insert}) {
     ASSERT_THAT(store_.client().Execute({.sql = sql}), IsOk()) << sql;
   }
   Migrate();
