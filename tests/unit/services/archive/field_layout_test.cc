@@ -174,7 +174,7 @@ TEST_F(StoredFields, OfTheReleaseBeforeStayReadable) {
            "ALTER TABLE yagura.events DROP COLUMN folded",
            "ALTER TABLE yagura.events MODIFY COLUMN fields Map(LowCardinality(String), String)",
            "ALTER TABLE yagura.events MODIFY SETTING map_serialization_version = 'with_buckets'",
-           "ALTER TABLE yagura.schema_version DELETE WHERE version >= 4 SETTINGS mutations_sync = "
+           "ALTER TABLE yagura.schema_version DELETE WHERE version >= 5 SETTINGS mutations_sync = "
            "1",
            insert}) {
     ASSERT_THAT(store_.client().Execute({.sql = sql}), IsOk()) << sql;
