@@ -1,3 +1,4 @@
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -28,6 +29,7 @@ constexpr size_t kDatagramBytes = 64 * 1024;  // a datagram is never longer
 constexpr size_t kControlBytes = CMSG_SPACE(sizeof(uint32_t));
 constexpr size_t kMaxSenders = 65'536;  // remembered a thread
 constexpr auto kPause = std::chrono::milliseconds(50);
+constexpr auto kLookInterval = std::chrono::seconds(1);
 
 // One thread with its own socket (SO_REUSEPORT): a datagram is a line. There is no way to make a
 // sender wait; what the streams cannot take goes to the spool.
@@ -60,6 +62,7 @@ class UdpThread {
     while (!stop.stop_requested()) {
       if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
       HandOn(intake_.TakeReady(parts_.clock->SteadyNow()));
+      LookForDrops();
       pollfd poll{socket_.fd(), POLLIN, 0};
       if (::poll(&poll, 1, Timeout()) > 0) {
         while (Receive() == static_cast<int>(kDatagrams) && !intake_.has_ready()) {
@@ -68,6 +71,8 @@ class UdpThread {
     }
     while (Receive() > 0) {
     }
+    next_look_ = {};
+    LookForDrops();
     HandOn(intake_.TakeAll());
   }
 
@@ -106,18 +111,36 @@ class UdpThread {
     return count;
   }
 
-  // SO_RXQ_OVFL: how many datagrams this socket has lost since it was made.
+  // SO_RXQ_OVFL: how many datagrams this socket had lost when this one came.
   void NoteDrops(msghdr& header) {
     for (cmsghdr* part = CMSG_FIRSTHDR(&header); part != nullptr;
          part = CMSG_NXTHDR(&header, part)) {
       if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SO_RXQ_OVFL) continue;
       uint32_t dropped = 0;
       std::memcpy(&dropped, CMSG_DATA(part), sizeof dropped);
-      if (dropped != dropped_) {
-        parts_.metrics->CountKernelDrops(options_.name, dropped - dropped_);
-        dropped_ = dropped;
-      }
+      NoteDropped(dropped);
     }
+  }
+
+  // Once a second: after what was lost last there may come no datagram that tells of it.
+  void LookForDrops() {
+    const SteadyTime now = parts_.clock->SteadyNow();
+    if (now < next_look_) return;
+    next_look_ = now + kLookInterval;
+    std::array<uint32_t, SK_MEMINFO_VARS> info{};
+    socklen_t size = sizeof info;
+    if (::getsockopt(socket_.fd(), SOL_SOCKET, SO_MEMINFO, info.data(), &size) == 0 &&
+        size > SK_MEMINFO_DROPS * sizeof(uint32_t)) {
+      NoteDropped(info[SK_MEMINFO_DROPS]);
+    }
+  }
+
+  // The counter of the socket, which wraps around. A datagram that waited tells an older state.
+  void NoteDropped(uint32_t dropped) {
+    const auto more = static_cast<int32_t>(dropped - dropped_);
+    if (more <= 0) return;
+    parts_.metrics->CountKernelDrops(options_.name, static_cast<uint64_t>(more));
+    dropped_ = dropped;
   }
 
   SenderState& StateOf(const sockaddr_storage& peer) {
@@ -144,6 +167,7 @@ class UdpThread {
   std::shared_ptr<const SourceMap> sources_;
   StringMap<SenderState> senders_;  // by the bytes of the address
   uint32_t dropped_ = 0;
+  SteadyTime next_look_{};
   std::string memory_;
   std::array<iovec, kDatagrams> vectors_{};
   std::array<mmsghdr, kDatagrams> messages_{};

@@ -155,6 +155,27 @@ TEST_F(ListenersTest, UdpLinesReachTheStreams) {
   EXPECT_EQ(RawOf(Stored()), sent);
 }
 
+TEST_F(ListenersTest, DatagramsThatTheKernelDropsAreCountedThoughNoneComesAfterThem) {
+  ListenerOptions options;
+  options.name = "syslog_udp";
+  options.address = "127.0.0.1:0";
+  options.receive_buffer_bytes = 4096;
+  listener_ = MakeUdpListener(options, parts_).value();
+  const Client client(SOCK_DGRAM, listener_->address());
+  constexpr size_t kSent = 500;  // far more than the buffer holds while nobody reads
+  for (size_t i = 0; i < kSent; ++i) client.Send("<13>app: " + std::string(200, 'x'));
+  listener_->Start();
+  const auto dropped = [&] {
+    constexpr std::string_view kName = "kernel_drops_total{listener=\"syslog_udp\"} ";
+    const std::string text = registry_->Render();
+    const size_t at = text.find(kName);
+    return at == std::string::npos ? size_t{0} : std::stoul(text.substr(at + kName.size()));
+  };
+  EXPECT_TRUE(Eventually([&] { return dropped() + Stored().size() == kSent; }))
+      << dropped() << " dropped, " << Stored().size() << " stored";
+  EXPECT_GT(dropped(), 0u);
+}
+
 TEST_F(ListenersTest, LinesOfUnknownSendersAreKeptInQuarantineAndShown) {
   parts_.sources->Set(SourceMap::Empty());
   const std::string address = Listen(true);
