@@ -197,6 +197,10 @@ void AddUpCommand(Program& program) {
   up.add_option("--syslog-tls", suite.syslog_tls_address,
                 "Address for syslog over TLS; empty: none")
       ->capture_default_str();
+  up.add_option("--http", suite.http_address, "Address for NDJSON and HEC over HTTP; empty: none")
+      ->capture_default_str();
+  up.add_option("--otlp", suite.otlp_address, "Address for OTLP logs over gRPC; empty: none")
+      ->capture_default_str();
   up.add_option("--metrics", suite.metrics_address, "Address of Prometheus metrics; empty: none")
       ->capture_default_str();
   up.add_option("--smtp", suite.smtp_address,

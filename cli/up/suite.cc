@@ -132,6 +132,8 @@ class AppFactory {
     }
     settings.syslog_udp = options_.syslog_udp_address;
     settings.syslog_tcp = options_.syslog_tcp_address;
+    settings.http = options_.http_address;
+    settings.otlp = options_.otlp_address;
     settings.syslog_tls = options_.syslog_tls_address;
     if (!settings.syslog_tls.empty() && settings.syslog_tls_certificate.empty()) {
       settings.syslog_tls_certificate = SyslogCertificateFile(folder_.root());

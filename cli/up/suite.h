@@ -22,6 +22,8 @@ struct SuiteOptions {
   std::string syslog_tcp_address = "127.0.0.1:5514";
   // Unless the settings name a certificate, with one of its own that is made on the first start.
   std::string syslog_tls_address = "127.0.0.1:6514";
+  std::string otlp_address = "127.0.0.1:4317";  // empty: none
+  std::string http_address = "127.0.0.1:8088";  // empty: none
   std::string metrics_address = "127.0.0.1:9464";
   std::string smtp_address;  // HOST:PORT; empty: mails go to a maildir
 };
@@ -33,8 +35,9 @@ class Suite {
   static absl::StatusOr<std::unique_ptr<Suite>> Start(const SuiteOptions& options,
                                                       const DataFolder& folder, Logger logger);
   ~Suite();  // Stop
-  // Where everything listens: grpc, health, syslog_udp, syslog_tcp, syslog_tls, metrics; and the
-  // process ids of the children that run now: pid_redis_state, pid_redis_flow, pid_store.
+  // Where everything listens: grpc, health, syslog_udp, syslog_tcp, syslog_tls, http, otlp,
+  // metrics; and the process ids of the children that run now: pid_redis_state, pid_redis_flow,
+  // pid_store.
   std::map<std::string, std::string> Endpoints() const;
   // New calls are refused, calls in progress finish, workers stop, then the children.
   void Stop();

@@ -2,16 +2,24 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 
 #include "fmt/format.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
 
 #include "common/metrics/metrics.h"
+#include "common/rpc/channels.h"
 #include "common/rpc/service_registry.h"
 #include "common/status/status.h"
 #include "common/stream/producer.h"
 #include "common/stream/worker.h"
+#include "services/ingestion/api/api_keys.h"
+#include "services/ingestion/api/http_intake.h"
+#include "services/ingestion/api/http_server.h"
+#include "services/ingestion/api/otlp_server.h"
 #include "services/ingestion/api/push_session.h"
 #include "services/ingestion/api/quarantine_handlers.h"
 #include "services/ingestion/domain/coverage_ledger.h"
@@ -21,12 +29,16 @@
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/coverage_reporter.h"
 #include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/file_follower.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/source_refresher.h"
 #include "services/ingestion/workers/tls.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
 
 namespace yagura::ingestion {
 namespace {
+
+constexpr auto kExchangeTimeout = std::chrono::seconds(5);
 
 // Differs with every start of a process anywhere: batch ids must never come a second time.
 std::string NewInstance() {
@@ -50,6 +62,17 @@ stream::Producer::Options CoverageProducerOptions() {
   return options;
 }
 
+StatusOr<std::string> ExchangeApiKey(rpc::Channels& channels, const std::string& secret) {
+  const auto stub = directory::v1::DirectoryService::NewStub(channels.Get("directory"));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kExchangeTimeout);
+  directory::v1::ExchangeApiKeyRequest request;
+  request.set_secret(secret);
+  directory::v1::TokenResponse response;
+  YAGURA_RETURN_IF_ERROR(rpc::FromGrpc(stub->ExchangeApiKey(&context, request, &response)));
+  return response.token();
+}
+
 class IngestionApp final : public rpc::App {
  public:
   IngestionApp(const Settings& settings, const rpc::Platform& platform,
@@ -68,9 +91,17 @@ class IngestionApp final : public rpc::App {
                   {ledger_, sources_,
                    std::make_shared<stream::Producer>(platform.flow, coverage_topic_,
                                                       CoverageProducerOptions()),
-                   platform.clock, platform.logger.Named("ingestion/coverage")}) {
+                   platform.clock, platform.logger.Named("ingestion/coverage")}),
+        keys_(std::make_shared<ApiKeys>(
+            [channels = platform.channels](const std::string& secret) {
+              return ExchangeApiKey(*channels, secret);
+            },
+            platform.verifier, platform.clock)) {
     stream::Producer::Options producer;
     producer.memory_budget_bytes = settings.flow_memory_budget;
+    otlp_options_ = {
+        settings.otlp,         settings.otlp_certificate,   settings.otlp_key,
+        settings.otlp_threads, settings.otlp_request_bytes, settings.otlp_memory_bytes};
     parts_.instance = instance_;
     parts_.intake.batch_bytes = settings.batch_bytes;
     parts_.intake.linger = settings.batch_linger;
@@ -119,7 +150,9 @@ class IngestionApp final : public rpc::App {
       options.tls = *std::move(server);
       YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeTcpListener(options, parts_));
     }
-    return absl::OkStatus();
+    for (const FileSettings& files : settings.files)
+      YAGURA_RETURN_IF_ERROR(Follow(settings, files));
+    return settings.http.empty() ? absl::OkStatus() : BindHttp(settings);
   }
 
   std::string_view name() const override { return "ingestion"; }
@@ -148,10 +181,19 @@ class IngestionApp final : public rpc::App {
     parts_.sink->Start();
     for (const auto& [name, listener] : listeners_) listener->Start();
     reporter_.Start();
+    for (const auto& [name, files] : files_) files->Start();
+    if (http_ != nullptr) YAGURA_RETURN_IF_ERROR(http_->Start());
+    if (otlp_options_.address.empty()) return absl::OkStatus();
+    auto otlp = OtlpServer::Start(otlp_options_, parts_, keys_);
+    if (!otlp.ok()) return Annotate(otlp.status(), "otlp");
+    otlp_ = *std::move(otlp);
     return absl::OkStatus();
   }
 
   void Stop() override {
+    if (http_ != nullptr) http_->Stop();
+    if (otlp_ != nullptr) otlp_->Stop();
+    for (const auto& [name, files] : files_) files->Stop();
     for (const auto& [name, listener] : listeners_) listener->Stop();
     reporter_.Stop();
     parts_.sink->Stop();
@@ -165,10 +207,56 @@ class IngestionApp final : public rpc::App {
   std::map<std::string, std::string> Listeners() const override {
     std::map<std::string, std::string> addresses;
     for (const auto& [name, listener] : listeners_) addresses[name] = listener->address();
+    if (http_ != nullptr) addresses["http"] = http_->address();
+    if (otlp_ != nullptr) addresses["otlp"] = otlp_->address();
     return addresses;
   }
 
  private:
+  Status Follow(const Settings& settings, const FileSettings& files) {
+    const std::string& name = files.name;
+    const bool usable =
+        !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
+          return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+        });
+    const bool taken =
+        name == "push" || name == "http" || name.starts_with("syslog_") || files_.contains(name);
+    if (!usable || taken) {
+      return InvalidField("files.name",
+                          fmt::format("\"{}\" is not 1 to 64 of a-z, 0-9 and _, or is another "
+                                      "input's name",
+                                      name));
+    }
+    if (files.paths.empty()) return InvalidField("files.paths", "has no pattern");
+    FileFollowerOptions options;
+    options.name = name;
+    options.patterns = files.paths;
+    options.positions = platform_.data_dir / "ingestion" / fmt::format("files-{}.pb", name);
+    options.interval = settings.files_interval;
+    options.sources_wait = settings.sources_wait;
+    options.max_files = static_cast<size_t>(settings.files_limit);
+    YAGURA_ASSIGN_OR_RETURN(files_[name], FileFollower::Make(options, parts_));
+    return absl::OkStatus();
+  }
+
+  Status BindHttp(const Settings& settings) {
+    http_intake_ =
+        std::make_unique<HttpIntake>(HttpIntake::Options{settings.http_body_bytes}, parts_, keys_);
+    HttpServerOptions options;
+    options.address = settings.http;
+    options.threads = settings.http_threads;
+    options.connections = settings.http_connections;
+    options.connections_per_address = settings.http_connections_per_address;
+    options.timeout = settings.http_timeout;
+    options.body_bytes = settings.http_body_bytes;
+    options.pending_bytes = settings.http_pending_bytes;
+    auto server = HttpServer::Make(options, *http_intake_, metrics_,
+                                   platform_.logger.Named("ingestion/http"));
+    if (!server.ok()) return Annotate(server.status(), "http");
+    http_ = *std::move(server);
+    return absl::OkStatus();
+  }
+
   const rpc::Platform platform_;
   const stream::Topic topic_;
   const std::chrono::milliseconds push_patience_;
@@ -180,8 +268,14 @@ class IngestionApp final : public rpc::App {
   const std::shared_ptr<CoverageLedger> ledger_;
   const std::shared_ptr<IngestionMetrics> metrics_;
   CoverageReporter reporter_;
+  const std::shared_ptr<ApiKeys> keys_;
   ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
   std::map<std::string, std::unique_ptr<Listener>> listeners_;
+  std::map<std::string, std::unique_ptr<FileFollower>> files_;
+  std::unique_ptr<HttpIntake> http_intake_;
+  std::unique_ptr<HttpServer> http_;
+  OtlpServerOptions otlp_options_;
+  std::unique_ptr<OtlpServer> otlp_;
 };
 
 }  // namespace

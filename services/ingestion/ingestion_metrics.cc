@@ -99,6 +99,30 @@ void IngestionMetrics::CountConnectionsCut(const std::string& listener, const ch
       ->Add();
 }
 
+void IngestionMetrics::SetFiles(const std::string& listener, size_t files, uint64_t unread_bytes) {
+  registry_->GetGauge("yagura_ingestion_files", "Files that are followed", {{"listener", listener}})
+      ->Set(static_cast<double>(files));
+  registry_
+      ->GetGauge("yagura_ingestion_file_unread_bytes", "Bytes of these files that wait to be read",
+                 {{"listener", listener}})
+      ->Set(static_cast<double>(unread_bytes));
+}
+
+void IngestionMetrics::CountFileRestart(const std::string& listener) {
+  registry_
+      ->GetCounter("yagura_ingestion_file_restarts_total",
+                   "Files that were emptied or written anew and are read from their start",
+                   {{"listener", listener}})
+      ->Add();
+}
+
+void IngestionMetrics::CountHttpAnswer(int status) {
+  registry_
+      ->GetCounter("yagura_ingestion_http_answers_total", "Answers to requests over HTTP",
+                   {{"status", std::to_string(status)}})
+      ->Add();
+}
+
 void IngestionMetrics::CountConnections(const std::string& listener, int change) {
   registry_
       ->GetCounter(change > 0 ? "yagura_ingestion_connections_opened_total"

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -37,8 +39,14 @@ class IngestionMetrics {
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
   void CountConnections(const std::string& listener, int change);
   // We ended or refused it: "idle", "memory", "limit", "handshake" (it failed),
-  // "handshake_timeout", "handshakes" (too many at once).
+  // "handshake_timeout", "handshakes" (too many at once), "slow" (its body took too long).
   void CountConnectionsCut(const std::string& listener, const char* reason);
+  // Files that are followed, and how many of their bytes wait to be read.
+  void SetFiles(const std::string& listener, size_t files, uint64_t unread_bytes);
+  // A file was emptied or written anew and is read from its start.
+  void CountFileRestart(const std::string& listener);
+  // By status code.
+  void CountHttpAnswer(int status);
 
  private:
   Counter* Lines(const char* name, const char* help, const ReadyBatch& batch);

@@ -48,6 +48,56 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       "tls_handshakes", settings.tls_handshakes, 1, 100'000,
       "Connections of one TLS thread that may be in their handshake; of more, the oldest is "
       "closed."));
+  settings.http = reader.String(
+      "http", settings.http,
+      "Address of NDJSON and HEC over HTTP (no TLS: put a proxy before it); empty: none.");
+  settings.http_threads = static_cast<int>(reader.Integer(
+      "http_threads", settings.http_threads, 1, 64,
+      "Threads that take requests over HTTP; 32 requests wait for each, more are refused."));
+  settings.http_connections =
+      static_cast<int>(reader.Integer("http_connections", settings.http_connections, 1, 100'000,
+                                      "Connections over HTTP at once; more are closed."));
+  settings.http_connections_per_address = static_cast<int>(
+      reader.Integer("http_connections_per_address", settings.http_connections_per_address, 1,
+                     100'000, "The same from one address; a proxy is one."));
+  settings.http_timeout = reader.Duration(
+      "http_timeout", settings.http_timeout, seconds(1), minutes(10),
+      "A connection over HTTP on which nothing moves for so long, or whose body takes longer, is "
+      "closed.");
+  settings.http_body_bytes =
+      reader.Bytes("http_body_bytes", settings.http_body_bytes, 1024, 256u << 20,
+                   "Largest body over HTTP, as it comes; four times that after inflation.");
+  settings.http_pending_bytes =
+      reader.Bytes("http_pending_bytes", settings.http_pending_bytes, 1024, 1ull << 40,
+                   "Bodies of all requests over HTTP that are coming in or waiting; beyond it they "
+                   "are refused.");
+  settings.otlp =
+      reader.String("otlp", settings.otlp, "Address of OTLP logs over gRPC; empty: none.");
+  settings.otlp_certificate =
+      reader.String("otlp_certificate", settings.otlp_certificate,
+                    "PEM file with the certificate of the OTLP port; empty: no TLS there.");
+  settings.otlp_key =
+      reader.String("otlp_key", settings.otlp_key, "PEM file with the key of the OTLP port.");
+  settings.otlp_threads = static_cast<int>(reader.Integer("otlp_threads", settings.otlp_threads, 2,
+                                                          256, "Threads that take OTLP requests."));
+  settings.otlp_request_bytes =
+      reader.Bytes("otlp_request_bytes", settings.otlp_request_bytes, 1024, 256u << 20,
+                   "Largest request over OTLP, after decompression.");
+  settings.otlp_memory_bytes =
+      reader.Bytes("otlp_memory_bytes", settings.otlp_memory_bytes, 16u << 20, 1ull << 40,
+                   "Memory that requests over OTLP take at once, about.");
+  for (auto& section : reader.Sections("files", "Groups of files that are followed.")) {
+    auto& files = settings.files.emplace_back();
+    files.name = section.String("name", "file", "What sources match by as listener.");
+    files.paths = section.Strings("paths", {},
+                                  "Patterns of paths, as of glob(3). They must match the files "
+                                  "that are written, and not the copies that copytruncate makes.");
+  }
+  settings.files_interval =
+      reader.Duration("files_interval", settings.files_interval, milliseconds(10), minutes(1),
+                      "How often files are looked at.");
+  settings.files_limit = static_cast<int>(reader.Integer("files_limit", settings.files_limit, 1,
+                                                         100'000, "Files followed in one group."));
   settings.udp_threads = static_cast<int>(
       reader.Integer("udp_threads", settings.udp_threads, 1, 64, "Threads that read UDP."));
   settings.tcp_threads = static_cast<int>(

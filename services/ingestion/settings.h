@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -15,6 +16,12 @@ class SettingsReader;
 }
 
 namespace yagura::ingestion {
+
+// Files that are followed.
+struct FileSettings {
+  std::string name;  // what sources match by, as the listener
+  std::vector<std::string> paths;
+};
 
 struct Settings {
   stream::Topic events{"events", 4, {"archive", "detection"}};
@@ -30,6 +37,22 @@ struct Settings {
   int tls_threads = 1;
   std::chrono::milliseconds tls_handshake_timeout{10'000};
   int tls_handshakes = 256;
+  std::string http;  // empty: no listener
+  int http_threads = 4;
+  int http_connections = 1'000;
+  int http_connections_per_address = 100;
+  std::chrono::milliseconds http_timeout{30'000};
+  uint64_t http_body_bytes = 8ull << 20;
+  uint64_t http_pending_bytes = 256ull << 20;
+  std::string otlp;  // empty: no listener
+  std::string otlp_certificate;
+  std::string otlp_key;
+  int otlp_threads = 4;
+  uint64_t otlp_request_bytes = 16ull << 20;
+  uint64_t otlp_memory_bytes = 256ull << 20;
+  std::vector<FileSettings> files;
+  std::chrono::milliseconds files_interval{500};
+  int files_limit = 1'000;
   int udp_threads = 1;
   int tcp_threads = 1;
   int tcp_connections = 10'000;

@@ -28,7 +28,7 @@ class Suite:
 
     def __enter__(self):
         subprocess.run([self.program, "--data-dir", self.path, "up", "--detach", "--grpc", "127.0.0.1:0",
-                        "--health", "", "--syslog-udp", "", "--syslog-tcp", "", "--syslog-tls", "",
+                        "--health", "", "--syslog-udp", "", "--syslog-tcp", "", "--syslog-tls", "", "--http", "", "--otlp", "",
                         "--metrics", "127.0.0.1:0"], check=True, stdout=subprocess.DEVNULL)
         self.ends = json.loads((self.path / "endpoints.json").read_text(encoding="utf-8"))
         self.pids = {"yagura": int(self.ends["pid"]), "redis flow": int(self.ends["pid_redis_flow"]),

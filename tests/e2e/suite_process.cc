@@ -54,7 +54,8 @@ SuiteProcess::SuiteProcess(std::vector<std::string> arguments) : arguments_(std:
   std::string made = (std::filesystem::temp_directory_path() / "yagura-e2e-XXXXXX").string();
   if (mkdtemp(made.data()) == nullptr) Die("cannot make a folder");
   folder_ = made;
-  for (const char* name : {"grpc", "health", "syslog_udp", "syslog_tcp", "syslog_tls", "metrics"}) {
+  for (const char* name :
+       {"grpc", "health", "syslog_udp", "syslog_tcp", "syslog_tls", "http", "otlp", "metrics"}) {
     ports_[name] = "127.0.0.1:0";
   }
   Start();
@@ -85,6 +86,8 @@ void SuiteProcess::Start() {
                        "--grpc",       ports_["grpc"],       "--health",       ports_["health"],
                        "--syslog-udp", ports_["syslog_udp"], "--syslog-tcp",   ports_["syslog_tcp"],
                        "--syslog-tls", ports_["syslog_tls"], "--metrics",      ports_["metrics"]};
+  options.arguments.insert(options.arguments.end(),
+                           {"--http", ports_["http"], "--otlp", ports_["otlp"]});
   options.arguments.insert(options.arguments.end(), arguments_.begin(), arguments_.end());
   options.output = OutputFile();
   auto child = ChildProcess::Start(options);

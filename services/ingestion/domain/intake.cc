@@ -39,7 +39,8 @@ Intake::Intake(Options options, std::shared_ptr<Quarantine> quarantine)
 Intake::~Intake() = default;
 
 void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,
-                 std::string_view line, bool truncated, TimePoint receive_time, SteadyTime now) {
+                 std::string_view line, bool truncated, TimePoint receive_time, SteadyTime now,
+                 const LineEnvelope* envelope) {
   if (state.map != sources) {
     state.map = sources;
     state.sources = sources->ForSender(state.sender);
@@ -50,6 +51,7 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   context.origin = state.origin;
   context.truncated = truncated;
   context.likely = &state.likely;
+  context.envelope = envelope;
   if (expected != nullptr) {
     context.zone = expected->zone;
     context.charset = expected->charset;

@@ -64,9 +64,10 @@ class Intake {
 
   // Batches from here on have their ids from another instance. Nothing may wait in a batch.
   void Begin(std::string instance);
-  // The line becomes an event of a batch; `sources` is the current map.
+  // The line becomes an event of a batch; `sources` is the current map. `envelope` may be null.
   void Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,
-           std::string_view line, bool truncated, TimePoint receive_time, SteadyTime now);
+           std::string_view line, bool truncated, TimePoint receive_time, SteadyTime now,
+           const LineEnvelope* envelope = nullptr);
   // Batches that are full, or whose first event came `linger` ago.
   std::vector<ReadyBatch> TakeReady(SteadyTime now);
   // All of them, for a stop.

@@ -57,8 +57,21 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   if (broken) {
     MarkPartlyParsed("bytes that are no characters of the source's character set", &event);
   }
+  if (context.envelope != nullptr) Add(*context.envelope);
   Check(context);
   return parsed_;
+}
+
+void LinePipeline::Add(const LineEnvelope& envelope) {
+  event::EventView& event = parsed_.event;
+  if (envelope.event_time) {
+    event.event_time = envelope.event_time;
+    parsed_.zone_used = false;
+  }
+  if (event.host.empty()) event.host = envelope.host;
+  if (event.program.empty()) event.program = envelope.program;
+  if (event.severity == 0) event.severity = envelope.severity;
+  event.fields.insert(event.fields.end(), envelope.fields.begin(), envelope.fields.end());
 }
 
 void LinePipeline::Check(const LineContext& context) {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
+#include <vector>
 
 #include "common/clock/clock.h"
 #include "services/ingestion/domain/charset.h"
@@ -11,15 +13,25 @@
 
 namespace yagura::ingestion {
 
+// What a transport tells of a line beside it.
+struct LineEnvelope {
+  std::optional<TimePoint> event_time;   // counts before what the line says
+  std::string_view host;                 // where the line names none
+  std::string_view program;              // likewise
+  int severity = 0;                      // v1::Severity, where the line has none
+  std::vector<event::FieldView> fields;  // come after those of the line
+};
+
 // What is known of a line before it is read.
 struct LineContext {
   TimePoint receive_time;
-  SourceZone zone;                   // of its source
-  Charset charset = Charset::kUtf8;  // of its source
-  std::string_view origin;           // who sent it: "192.0.2.1", "key:..."
-  std::string_view parser;           // fixed by the source; empty or "auto": recognised
-  bool truncated = false;            // the framing cut it
-  Parser** likely = nullptr;         // remembers the format of this sender; may be null
+  SourceZone zone;                         // of its source
+  Charset charset = Charset::kUtf8;        // of its source
+  std::string_view origin;                 // who sent it: "192.0.2.1", "key:..."
+  std::string_view parser;                 // fixed by the source; empty or "auto": recognised
+  bool truncated = false;                  // the framing cut it
+  Parser** likely = nullptr;               // remembers the format of this sender; may be null
+  const LineEnvelope* envelope = nullptr;  // may be null
 };
 
 // From one line to one event: header, parser, typed core, flaws. Nothing is ever dropped: a line
@@ -36,6 +48,7 @@ class LinePipeline {
   ParsedLine& Process(std::string_view line, const LineContext& context);
 
  private:
+  void Add(const LineEnvelope& envelope);
   void Check(const LineContext& context);
 
   const std::shared_ptr<const ParserCatalogue> catalogue_;

@@ -1,14 +1,17 @@
+#include <curl/curl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "cli/data_dir.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/process.h"
 #include "common/text/text.h"
 #include "tests/e2e/suite_process.h"
 
@@ -22,6 +25,10 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 constexpr std::chrono::seconds kSoon{30};
+
+size_t Swallow(char* /*data*/, size_t size, size_t count, void* /*nothing*/) {
+  return size * count;
+}
 
 std::string Samples() {
   const char* source = std::getenv("YAGURA_SOURCE_DIR");
@@ -81,6 +88,75 @@ TEST(Suite, TakesSyslogOverTlsUnderTheCertificateThatItMadeItself) {
   EXPECT_THAT(suite.Run({"send", Samples(), "--to", "syslog-tls", "--address",
                          suite.Endpoint("syslog_tls"), "--ca", certificate}),
               HasSubstr("440 lines"));
+}
+
+TEST(Suite, TakesHecOverHttpWithAnApiKeyOfItsDirectory) {
+  const e2e::SuiteProcess suite;
+  suite.Run({"tenant", "create", "acme", "--display-name", "Acme"});
+  const auto secret = suite.data_dir() / "collector.key";
+  suite.Run({"key", "create", "hec", "--tenant", "acme", "--role", "collector", "--secret-file",
+             secret.string()});
+  const auto post = [&](const std::string& key) {
+    long status = 0;
+    CURL* curl = curl_easy_init();
+    curl_slist* headers = curl_slist_append(nullptr, ("Authorization: Splunk " + key).c_str());
+    const std::string url = "http://" + suite.Endpoint("http") + "/services/collector/event";
+    curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
+    curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDS, R"({"event":"over HTTP"})");
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, &Swallow);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT, 60L);
+    curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    curl_slist_free_all(headers);
+    curl_easy_cleanup(curl);
+    return status;
+  };
+  EXPECT_EQ(post("ygr_acme_hec_guess"), 401);
+  const std::string key(Trim(e2e::ReadAll(secret)));
+  // Until its ingestion knows the directory's sources, it asks to come back.
+  EXPECT_TRUE(e2e::Eventually(kSoon, [&] { return post(key) == 200; }));
+  EXPECT_TRUE(e2e::Eventually(kSoon, [&] {
+    return suite.Run({"event", "count", "--tenant", "acme"}).starts_with("1 ");
+  }));
+  suite.Run({"key", "delete", "hec", "--tenant", "acme"});
+  EXPECT_TRUE(e2e::Eventually(kSoon, [&] { return post(key) == 401; }));
+}
+
+TEST(Suite, FollowsFilesThroughKillsAndRotationAndLosesAndDoublesNothing) {
+  const auto logs = testing::MakeTemporaryFolder();
+  const auto settings = logs / "settings.yaml";
+  std::ofstream(settings) << "ingestion: {files_interval: 20ms, files: [{name: file_app, paths: [\""
+                          << (logs / "app*.log").string() << "\"]}]}\n";
+  e2e::SuiteProcess suite({"--settings", settings.string()});
+  suite.Run({"tenant", "create", "acme", "--display-name", "Acme"});
+  constexpr int kLines = 30'000;
+  std::jthread writer([&] {
+    for (int i = 0; i < kLines; ++i) {
+      if (i % 10'000 == 9'000) {
+        std::filesystem::rename(logs / "app.log", logs / ("app." + std::to_string(i) + ".log"));
+      }
+      std::ofstream(logs / "app.log", std::ios::app)
+          << "Nov 21 09:15:42 srv app: line " << i << " of many\n";
+      if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  });
+  for (int kill = 0; kill < 3; ++kill) {
+    suite.KillHard();
+    suite.Start();
+  }
+  writer.join();
+  // Whose they are does not matter: nobody's, so they are in quarantine.
+  const std::string all = std::to_string(kLines) + " events\n";
+  std::string counted;
+  EXPECT_TRUE(e2e::Eventually(std::chrono::seconds(60), [&] {
+    counted = suite.Run({"event", "count", "--tenant", "quarantine"});
+    return counted == all;
+  })) << counted;
+  const std::string distinct =
+      suite.Run({"event", "count", "--tenant", "quarantine", "--filter", "\"line 0 of many\""});
+  EXPECT_EQ(distinct, "1 events\n");
+  std::filesystem::remove_all(logs);
 }
 
 TEST(Suite, EndsCleanlyWhereItsTerminalIsClosed) {

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/log/log.h"
+
+namespace yagura::ingestion {
+
+class IngestionMetrics;
+
+// A request, without its body.
+struct HttpHead {
+  std::string method;  // "POST"
+  std::string path;    // "/services/collector/event"
+  std::string peer;    // as gRPC names peers: "ipv4:192.0.2.1:50000"
+  std::string authorization;
+  std::string content_encoding;
+  std::string idempotency_key;
+  std::shared_ptr<const void> admitted;  // what Admit leaves for Handle
+};
+
+struct HttpAnswer {
+  int status = 200;
+  std::string body;  // JSON
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// What the server asks. Called by several threads at once; may block for a while.
+class HttpHandler {
+ public:
+  virtual ~HttpHandler() = default;
+  // Before the body is taken: an answer refuses it.
+  virtual std::optional<HttpAnswer> Admit(HttpHead& head) = 0;
+  virtual HttpAnswer Handle(const HttpHead& head, std::string body) = 0;
+  // For what the server itself refuses: 413, 503 (too busy).
+  virtual HttpAnswer Refuse(const HttpHead& head, int status, std::string_view why) = 0;
+};
+
+struct HttpServerOptions {
+  std::string address;  // "127.0.0.1:8088"; port 0 takes a free one
+  int threads = 4;      // that answer; their waiting requests are bounded too
+  int connections = 1'000;
+  int connections_per_address = 100;
+  // Nothing moves for so long on a connection; a body has so long to come in whole.
+  std::chrono::milliseconds timeout{30'000};
+  uint64_t body_bytes = 8ull << 20;       // as it comes over the wire
+  uint64_t pending_bytes = 256ull << 20;  // of all bodies at once
+};
+
+// An HTTP/1.1 server that waits for slow senders without a thread for each.
+class HttpServer {
+ public:
+  // Binds; serves nothing before Start. `handler` outlives it.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Make(const HttpServerOptions& options,
+                                                          HttpHandler& handler,
+                                                          std::shared_ptr<IngestionMetrics> metrics,
+                                                          Logger logger);
+  virtual ~HttpServer() = default;  // stops
+  virtual const std::string& address() const = 0;
+  virtual absl::Status Start() = 0;
+  // Takes no more, answers what it has.
+  virtual void Stop() = 0;
+};
+
+}  // namespace yagura::ingestion

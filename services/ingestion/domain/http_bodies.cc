@@ -1,0 +1,197 @@
+#include "services/ingestion/domain/http_bodies.h"
+
+#include <zlib.h>
+
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "simdjson.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace dom = simdjson::dom;
+
+constexpr double kLatestSeconds = 4e9;  // the year 2096
+constexpr size_t kMaxFields = 1000;
+
+Status Malformed(size_t event, std::string_view why) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "DATA_MALFORMED", why,
+                   {{"event", std::to_string(event)}});
+}
+
+Status TooMany() {
+  return MakeError(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE",
+                   fmt::format("a request may have at most {} records", kMaxRecords));
+}
+
+Status NoData() {
+  return MakeError(absl::StatusCode::kInvalidArgument, "NO_DATA", "the request has no records",
+                   {{"event", "0"}});
+}
+
+std::string TextOf(const dom::element& value) {
+  std::string_view text;
+  if (value.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
+  return simdjson::minify(value);
+}
+
+// Seconds since 1970, as a number or its text.
+std::optional<TimePoint> TimeOf(const dom::element& value) {
+  double seconds = 0;
+  std::string_view text;
+  if (value.get_string().get(text) == simdjson::SUCCESS) {
+    const auto number = ParseNumber<double>(Trim(text));
+    if (!number) return std::nullopt;
+    seconds = *number;
+  } else if (value.get_double().get(seconds) != simdjson::SUCCESS) {
+    return std::nullopt;
+  }
+  if (!std::isfinite(seconds) || seconds < 0 || seconds > kLatestSeconds) return std::nullopt;
+  // Microseconds: a double does not hold more of a time of today.
+  return TimePoint(std::chrono::microseconds(std::llround(seconds * 1e6)));
+}
+
+Status AddFields(const dom::element& value, size_t number, Record& record) {
+  if (value.is_null()) return absl::OkStatus();
+  dom::object fields;
+  if (value.get_object().get(fields) != simdjson::SUCCESS) {
+    return Malformed(number, "\"fields\" must be an object");
+  }
+  for (const auto [name, field] : fields) {
+    if (record.fields.size() >= kMaxFields) {
+      return Malformed(number, fmt::format("an event may have at most {} fields", kMaxFields));
+    }
+    record.fields.emplace_back(std::string(name), TextOf(field));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<Record> ReadHecEvent(const dom::element& element, size_t number) {
+  dom::object object;
+  if (element.get_object().get(object) != simdjson::SUCCESS) {
+    return Malformed(number, "an event must be a JSON object");
+  }
+  Record record;
+  bool has_event = false;
+  for (const auto [name, value] : object) {
+    if (name == "event") {
+      has_event = !value.is_null();
+      record.line = has_event ? TextOf(value) : "";
+    } else if (name == "time") {
+      if (value.is_null()) continue;
+      record.event_time = TimeOf(value);
+      if (!record.event_time) return Malformed(number, "\"time\" is not in seconds since 1970");
+    } else if (name == "host") {
+      record.host = TextOf(value);
+    } else if (name == "source" || name == "sourcetype" || name == "index") {
+      record.fields.emplace_back(fmt::format("hec.{}", name), TextOf(value));
+    } else if (name == "fields") {
+      YAGURA_RETURN_IF_ERROR(AddFields(value, number, record));
+    }
+  }
+  while (!record.line.empty() && (record.line.back() == '\n' || record.line.back() == '\r')) {
+    record.line.pop_back();
+  }
+  if (record.line.empty()) {
+    return MakeError(absl::StatusCode::kInvalidArgument,
+                     has_event ? "EVENT_EMPTY" : "EVENT_MISSING",
+                     has_event ? "the event must not be blank" : "the field \"event\" is required",
+                     {{"event", std::to_string(number)}});
+  }
+  return record;
+}
+
+}  // namespace
+
+StatusOr<std::string> Inflate(std::string_view body, size_t limit) {
+  struct Stream : z_stream {
+    Stream() : z_stream{} {}
+    ~Stream() { inflateEnd(this); }
+  } stream;
+  constexpr int kGzipOrZlib = 15 + 32;
+  if (inflateInit2(&stream, kGzipOrZlib) != Z_OK) return Internal("zlib does not start");
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(body.data()));
+  stream.avail_in = static_cast<uInt>(body.size());
+  std::string text;
+  std::array<char, 64 * 1024> part;
+  for (;;) {
+    stream.next_out = reinterpret_cast<Bytef*>(part.data());
+    stream.avail_out = part.size();
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    text.append(part.data(), part.size() - stream.avail_out);
+    if (text.size() > limit) {
+      return MakeError(absl::StatusCode::kResourceExhausted, "BODY_TOO_LARGE",
+                       fmt::format("the body is larger than {} bytes", limit));
+    }
+    if (result == Z_STREAM_END) {
+      if (stream.avail_in == 0) return text;
+      if (inflateReset(&stream) == Z_OK) continue;  // another one behind it
+    } else if (result == Z_OK) {
+      continue;
+    }
+    return Malformed(0, "the body is not what Content-Encoding says");
+  }
+}
+
+StatusOr<std::vector<Record>> ReadLines(std::string_view body) {
+  std::vector<Record> records;
+  while (!body.empty()) {
+    const size_t end = std::min(body.find('\n'), body.size());
+    std::string_view line = body.substr(0, end);
+    body.remove_prefix(std::min(end + 1, body.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (line.empty()) continue;
+    if (records.size() >= kMaxRecords) return TooMany();
+    records.emplace_back().line = line;
+  }
+  if (records.empty()) return NoData();
+  return records;
+}
+
+StatusOr<std::vector<Record>> ReadNdjson(std::string_view body) {
+  YAGURA_ASSIGN_OR_RETURN(auto records, ReadLines(body));
+  dom::parser parser;
+  for (size_t i = 0; i < records.size(); ++i) {
+    dom::element element;
+    const auto error = parser.parse(records[i].line).get(element);
+    if (error != simdjson::SUCCESS || !element.is_object()) {
+      return Malformed(i, fmt::format("record {} is not a JSON object", i));
+    }
+  }
+  return records;
+}
+
+StatusOr<std::vector<Record>> ReadHecEvents(std::string_view body) {
+  std::vector<Record> records;
+  if (Trim(body).empty()) return NoData();
+  dom::parser parser;
+  dom::document_stream stream;
+  const simdjson::padded_string padded(body);
+  if (parser.parse_many(padded, padded.size() + 1).get(stream) != simdjson::SUCCESS) {
+    return Malformed(0, "the body is not JSON");
+  }
+  for (auto document : stream) {
+    dom::element element;
+    if (document.get(element) != simdjson::SUCCESS) {
+      return Malformed(records.size(), fmt::format("event {} is not JSON", records.size()));
+    }
+    if (records.size() >= kMaxRecords) return TooMany();
+    YAGURA_ASSIGN_OR_RETURN(Record record, ReadHecEvent(element, records.size()));
+    records.push_back(std::move(record));
+  }
+  // What stands behind the last whole object.
+  if (stream.truncated_bytes() > 0) {
+    return Malformed(records.size(), fmt::format("event {} is not whole", records.size()));
+  }
+  if (records.empty()) return NoData();
+  return records;
+}
+
+}  // namespace yagura::ingestion

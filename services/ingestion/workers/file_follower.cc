@@ -1,0 +1,275 @@
+#include "services/ingestion/workers/file_follower.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <condition_variable>
+#include <fstream>
+#include <sstream>
+
+#include "fmt/format.h"
+
+#include "common/event/batch_codec.h"
+#include "common/status/status.h"
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr auto kRetryPause = std::chrono::milliseconds(250);
+// A writer that keeps its file open goes on with it for a moment after it was renamed.
+constexpr auto kLinger = std::chrono::seconds(10);
+constexpr size_t kMaxPositions = 64u << 20;  // bytes of the file of positions
+
+bool IsCompressed(const std::filesystem::path& path) {
+  static constexpr std::array<std::string_view, 6> kEndings = {".gz",  ".bz2", ".xz",
+                                                               ".zst", ".zip", ".lz4"};
+  const std::string end = path.extension().native();
+  return std::find(kEndings.begin(), kEndings.end(), end) != kEndings.end();
+}
+
+std::optional<FileId> IdOf(const std::filesystem::path& path) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return std::nullopt;
+  return FileId{info.st_dev, info.st_ino};
+}
+
+std::vector<std::filesystem::path> Matching(const std::vector<std::string>& patterns) {
+  std::vector<std::filesystem::path> paths;
+  for (const std::string& pattern : patterns) {
+    glob_t found{};
+    if (::glob(pattern.c_str(), 0, nullptr, &found) == 0) {
+      paths.insert(paths.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    }
+    ::globfree(&found);
+  }
+  return paths;
+}
+
+// Whole or not at all, and on the disk.
+bool WriteWhole(const std::filesystem::path& path, const std::string& bytes) {
+  const std::string fresh = path.string() + ".new";
+  const Socket file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (file.fd() < 0) return false;
+  if (::write(file.fd(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
+    return false;
+  }
+  return ::fdatasync(file.fd()) == 0 && ::rename(fresh.c_str(), path.c_str()) == 0;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<FileFollower>> FileFollower::Make(const FileFollowerOptions& options,
+                                                           const ListenerParts& parts) {
+  internal::v1::FilePositions known;
+  std::error_code error;
+  if (std::filesystem::exists(options.positions, error)) {
+    const auto size = std::filesystem::file_size(options.positions, error);
+    std::ifstream in(options.positions, std::ios::binary);
+    std::stringstream bytes;
+    if (!error && size <= kMaxPositions) bytes << in.rdbuf();
+    if (!in || size > kMaxPositions || !known.ParseFromString(bytes.str())) {
+      return Unavailable("POSITIONS_UNREADABLE",
+                         fmt::format("{}: how far files were read cannot be read; remove it to "
+                                     "read them all again",
+                                     options.positions.string()));
+    }
+  }
+  std::filesystem::create_directories(options.positions.parent_path(), error);
+  return std::unique_ptr<FileFollower>(new FileFollower(options, parts, std::move(known)));
+}
+
+FileFollower::FileFollower(const FileFollowerOptions& options, const ListenerParts& parts,
+                           internal::v1::FilePositions known)
+    : options_(options),
+      parts_(parts),
+      intake_(parts.intake, parts.quarantine),
+      known_(std::move(known)) {}
+
+FileFollower::~FileFollower() { Stop(); }
+
+void FileFollower::Start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { Run(stop); });
+}
+
+void FileFollower::Stop() {
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+void FileFollower::Run(const std::stop_token& stop) {
+  const SteadyTime begin = parts_.clock->SteadyNow();
+  while (!stop.stop_requested() && sources_ == nullptr) {
+    sources_ = parts_.sources->WaitFor(kRetryPause);
+    if (parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
+  }
+  if (sources_ == nullptr) sources_ = SourceMap::Empty();
+  FindRenamed();
+  std::mutex mutex;
+  std::condition_variable_any never;
+  while (!stop.stop_requested()) {
+    if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
+    Look();
+    bool moved = false;
+    while (!stop.stop_requested() && Round(stop)) moved = true;
+    // Batch ids are remembered for a day: what is done must not wait for the next round.
+    if (moved) Save();
+    Forget();
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, stop, options_.interval, [] { return false; });
+  }
+}
+
+void FileFollower::Look() {
+  for (const auto& path : Matching(options_.patterns)) {
+    if (!IsCompressed(path)) Meet(path);
+  }
+  TellUnread();
+}
+
+void FileFollower::TellUnread() const {
+  uint64_t lag = 0;
+  for (const auto& [id, file] : files_) lag += file.Size() - std::min(file.offset(), file.Size());
+  parts_.metrics->SetFiles(options_.name, files_.size(), lag);
+}
+
+void FileFollower::Meet(const std::filesystem::path& path) {
+  const auto id = IdOf(path);
+  if (!id) return;
+  if (const auto found = files_.find(*id); found != files_.end()) {
+    found->second.set_path(path);  // renamed to a name that is followed, too
+    found->second.gone_since = {};
+    return;
+  }
+  if (files_.size() >= options_.max_files) {
+    if (!std::exchange(told_of_limit_, true)) {
+      parts_.logger.Error("more files than may be followed",
+                          {{"first_left_out", path.string()}, {"most", options_.max_files}});
+    }
+    return;
+  }
+  auto file = FollowedFile::Open(path, options_.name);
+  if (!file) {
+    // Folders and the like do not count: a pattern may well match them.
+    if (::access(path.c_str(), R_OK) != 0 && told_unreadable_.size() < options_.max_files &&
+        told_unreadable_.insert(path.native()).second) {
+      parts_.logger.Warning("a file cannot be read", {{"path", path.string()}});
+    }
+    return;
+  }
+  auto& known = *known_.mutable_files();
+  for (int i = 0; i < known.size(); ++i) {
+    if (!file->Resume(known[i])) continue;
+    known.DeleteSubrange(i, 1);
+    break;
+  }
+  files_.try_emplace(file->id(), std::move(*file));
+}
+
+// Files that were renamed while nobody looked, to names that the patterns do not match: what had
+// not been read of them is read there.
+void FileFollower::FindRenamed() {
+  Look();
+  const internal::v1::FilePositions missing = known_;
+  for (const auto& position : missing.files()) {
+    std::error_code error;
+    const auto folder = std::filesystem::path(position.path()).parent_path();
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      const auto id = IdOf(entry.path());
+      if (id && id->inode == position.inode() && id->device == position.device()) {
+        Meet(entry.path());
+      }
+    }
+  }
+  for (const auto& position : known_.files()) {
+    parts_.logger.Warning("a file is gone that was followed; what had not been read of it is lost",
+                          {{"path", position.path()}, {"read_to", position.offset()}});
+  }
+  known_.Clear();
+}
+
+// Its name is another file's by now, or nobody's.
+bool FileFollower::IsGone(const FollowedFile& file) const {
+  const auto id = IdOf(file.path());
+  return !id || *id != file.id();
+}
+
+void FileFollower::Forget() {
+  const SteadyTime now = parts_.clock->SteadyNow();
+  bool changed = false;
+  for (auto at = files_.begin(); at != files_.end();) {
+    FollowedFile& file = at->second;
+    const bool gone = IsGone(file);
+    if (!gone) file.gone_since = {};
+    if (gone && file.gone_since == SteadyTime{}) file.gone_since = now;
+    if (gone && now - file.gone_since > kLinger && file.offset() >= file.Size()) {
+      at = files_.erase(at);
+      changed = true;
+    } else {
+      ++at;
+    }
+  }
+  if (changed) Save();
+}
+
+bool FileFollower::Round(const std::stop_token& stop) {
+  std::vector<std::pair<FollowedFile*, std::string>> ready;
+  size_t bytes = 0;
+  for (auto& [id, file] : files_) {
+    if (file.Size() == file.offset() && file.planned_end() == file.offset()) continue;
+    if (file.CheckHead()) parts_.metrics->CountFileRestart(options_.name);
+    const bool ended = file.gone_since != SteadyTime{} &&
+                       parts_.clock->SteadyNow() - file.gone_since > kLinger / 2;
+    std::string part = file.Read(options_.part_bytes, ended);
+    if (part.empty()) continue;
+    file.Plan(part.size());
+    bytes += part.size();
+    ready.emplace_back(&file, std::move(part));
+    if (bytes >= options_.part_bytes * 4) break;
+  }
+  if (ready.empty()) return false;
+  // Before anything goes: after a crash the same parts go again.
+  while (!Save()) {
+    if (stop.stop_requested()) return false;
+    std::this_thread::sleep_for(kRetryPause);
+  }
+  for (auto& [file, part] : ready) {
+    if (!Send(*file, part, stop)) return false;
+    file->Done();
+  }
+  return true;
+}
+
+bool FileFollower::Send(FollowedFile& file, const std::string& part, const std::stop_token& stop) {
+  intake_.Begin(file.PartId());
+  const TimePoint receive_time = parts_.clock->Now();
+  ForEachLine(part, [&](std::string_view line) {
+    intake_.Add(file.state(), sources_, line, false, receive_time, {});
+  });
+  const std::vector<ReadyBatch> batches = intake_.TakeAll();
+  while (!parts_.sink->Append(batches).ok()) {
+    if (stop.stop_requested()) return false;
+    TellUnread();
+    std::this_thread::sleep_for(kRetryPause);
+  }
+  for (const ReadyBatch& batch : batches) parts_.metrics->CountReceived(batch);
+  return true;
+}
+
+bool FileFollower::Save() {
+  internal::v1::FilePositions positions = known_;
+  for (const auto& [id, file] : files_) *positions.add_files() = file.Position();
+  if (WriteWhole(options_.positions, positions.SerializeAsString())) return true;
+  parts_.logger.Error("cannot save how far files were read; reading stops until it can be",
+                      {{"file", options_.positions.string()}});
+  return false;
+}
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,69 @@
+#include "services/ingestion/workers/record_intake.h"
+
+#include "common/event/batch_codec.h"
+#include "common/status/status.h"
+#include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr size_t kMaxFree = 16;
+
+}  // namespace
+
+std::unique_ptr<Intake> RecordIntake::Borrow() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!free_.empty()) {
+      auto intake = std::move(free_.back());
+      free_.pop_back();
+      return intake;
+    }
+  }
+  return std::make_unique<Intake>(parts_.intake, parts_.quarantine);
+}
+
+void RecordIntake::Return(std::unique_ptr<Intake> intake) {
+  const std::lock_guard lock(mutex_);
+  if (free_.size() < kMaxFree) free_.push_back(std::move(intake));
+}
+
+Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& records) {
+  const auto sources = parts_.sources->Get();
+  if (sources == nullptr) {
+    return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
+  }
+  SenderState state(from.sender);
+  state.origin = from.origin;
+  state.tenant = from.tenant;
+  state.may_write = from.may_write;
+  auto intake = Borrow();
+  if (from.batch_id.empty()) {
+    const std::lock_guard lock(mutex_);
+    intake->Begin(
+        event::BatchIdOf({parts_.instance, from.sender.listener, std::to_string(requests_++)}));
+  } else {
+    // The same for every repeat, so that the streams know it again.
+    intake->Begin(event::BatchIdOf({from.sender.listener, from.sender.credential, from.batch_id}));
+  }
+  const TimePoint receive_time = parts_.clock->Now();
+  LineEnvelope envelope;
+  for (const Record& record : records) {
+    envelope.event_time = record.event_time;
+    envelope.host = record.host;
+    envelope.program = record.program;
+    envelope.severity = record.severity;
+    envelope.fields.clear();
+    for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
+    intake->Add(state, sources, record.line, false, receive_time, {}, &envelope);
+  }
+  const std::vector<ReadyBatch> batches = intake->TakeAll();
+  Return(std::move(intake));
+  YAGURA_RETURN_IF_ERROR(parts_.sink->Append(batches));
+  for (const ReadyBatch& batch : batches) parts_.metrics->CountReceived(batch);
+  return absl::OkStatus();
+}
+
+}  // namespace yagura::ingestion

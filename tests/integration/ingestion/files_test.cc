@@ -1,0 +1,178 @@
+// Files that are followed across rotation and restarts, into a real flow Redis.
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "services/ingestion/workers/file_follower.h"
+#include "tests/integration/ingestion/intake_world.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace fs = std::filesystem;
+
+class FilesTest : public IntakeWorld {
+ protected:
+  FilesTest() {
+    fs::create_directories(logs_);
+    directory::v1::Source source;
+    source.set_name("tenants/acme/sources/web");
+    source.mutable_match()->set_listener("file_web");
+    parts_.sources->Set(SourceMap::Build({source}, {}, nullptr));
+    options_.name = "file_web";
+    options_.patterns = {(logs_ / "*.log").string()};
+    options_.positions = folder_ / "files.pb";
+    options_.interval = std::chrono::milliseconds(10);
+  }
+  ~FilesTest() override { follower_.reset(); }
+
+  void Follow() {
+    follower_.reset();
+    follower_ = FileFollower::Make(options_, parts_).value();
+    follower_->Start();
+  }
+
+  void Write(const std::string& name, const std::string& bytes) const {
+    std::ofstream(logs_ / name, std::ios::binary | std::ios::app) << bytes;
+  }
+
+  std::multiset<std::string> Lines() { return RawOf(Stored()); }
+  bool EventuallyHas(const std::multiset<std::string>& lines) {
+    return Eventually([&] { return Stored().size() >= lines.size(); }) && Lines() == lines;
+  }
+  const fs::path logs_ = folder_ / "logs";
+  FileFollowerOptions options_;
+  std::unique_ptr<FileFollower> follower_;
+};
+
+TEST_F(FilesTest, LinesAreReadAsTheyAreWritten) {
+  Write("app.log", "one\ntwo\r\n\nthr");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "two"}));
+  Write("app.log", "ee\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+  Write("other.log", "four\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three", "four"}));
+  const auto events = Stored();
+  EXPECT_EQ(events[0].tenant(), "acme");
+  EXPECT_EQ(events[0].origin(), (logs_ / "app.log").string());
+}
+
+TEST_F(FilesTest, ARenamedFileIsReadToItsEndAndTheNewOneFromItsStart) {
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  std::ofstream writer(logs_ / "app.log", std::ios::binary | std::ios::app);
+  fs::rename(logs_ / "app.log", logs_ / "app.log.1");  // not matched
+  Write("app.log", "three\n");
+  writer << "two\n" << std::flush;  // by a writer that has not noticed
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+  fs::rename(logs_ / "app.log", logs_ / "app.1.log");  // matched: the same file
+  Write("app.log", "four\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three", "four"}));
+}
+
+TEST_F(FilesTest, AFileThatIsCopiedAndEmptiedIsReadFromItsStartAgain) {
+  Write("app.log", "a long first line\nanother\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"a long first line", "another"}));
+  fs::copy(logs_ / "app.log", logs_ / "app.log.1");
+  fs::resize_file(logs_ / "app.log", 0);
+  Write("app.log", "short\n");
+  ASSERT_TRUE(EventuallyHas({"a long first line", "another", "short"}));
+  // Grown beyond where it was before anybody looked: the head tells.
+  follower_.reset();
+  fs::resize_file(logs_ / "app.log", 0);
+  Write("app.log", "much longer than what was read before\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas(
+      {"a long first line", "another", "short", "much longer than what was read before"}));
+}
+
+TEST_F(FilesTest, CompressedFilesAndPipesAreLeftAlone) {
+  options_.patterns = {(logs_ / "*").string()};
+  Write("app.log.1.gz", "\x1f\x8b not for us\n");
+  ASSERT_EQ(::mkfifo((logs_ / "pipe").c_str(), 0600), 0);
+  fs::create_directories(logs_ / "folder");
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+}
+
+TEST_F(FilesTest, ARestartGoesOnWhereItWas) {
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  follower_.reset();
+  Write("app.log", "two\n");
+  fs::rename(logs_ / "app.log", logs_ / "app.log.1");  // while nobody looks
+  Write("app.log", "three\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+}
+
+TEST_F(FilesTest, KilledBetweenTheStreamsAndItsMemoryItDoublesAndLosesNothing) {
+  Write("app.log", "one\ntwo\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "two"}));
+  // As it stood before the end of the part was known: planned, sent, not noted as done.
+  internal::v1::FilePositions positions;
+  ASSERT_TRUE(Eventually([&] {
+    std::ifstream in(options_.positions, std::ios::binary);
+    return positions.ParseFromIstream(&in) && positions.files_size() == 1 &&
+           positions.files(0).offset() == 8;
+  }));
+  follower_.reset();
+  positions.mutable_files(0)->set_offset(0);
+  std::ofstream(options_.positions, std::ios::binary) << positions.SerializeAsString();
+  Write("app.log", "three\n");  // must not become part of what is sent again
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+}
+
+TEST_F(FilesTest, AnotherFileOnTheSameInodeIsNotTakenForTheOldOne) {
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  follower_.reset();
+  // The same inode, as after a deletion and a new file: another head.
+  fs::resize_file(logs_ / "app.log", 0);
+  Write("app.log", "ONE\ntwo\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "ONE", "two"}));
+}
+
+TEST_F(FilesTest, WhileRedisIsAwayFilesWait) {
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  redis_.KillHard();
+  std::string more;
+  std::multiset<std::string> sent{"one"};
+  for (int i = 0; i < 5000; ++i) {
+    sent.insert("line " + std::to_string(i));
+    more += "line " + std::to_string(i) + "\n";
+  }
+  Write("app.log", more);
+  ASSERT_TRUE(
+      Eventually([&] { return !HasMetric("file_unread_bytes{listener=\"file_web\"} 0\n"); }));
+  redis_.Restart();
+  ASSERT_TRUE(EventuallyHas(sent));
+}
+
+TEST_F(FilesTest, ALineWithoutAnEndIsKeptWholeUpToTheLongest) {
+  options_.part_bytes = 128 * 1024;
+  Write("app.log", std::string(300'000, 'x'));
+  Follow();
+  ASSERT_TRUE(EventuallyStored(2));
+  for (const auto& event : Stored()) EXPECT_EQ(event.raw(), std::string(64 * 1024, 'x'));
+}
+
+TEST_F(FilesTest, PositionsThatCannotBeReadAreNotIgnored) {
+  std::ofstream(options_.positions) << "nonsense";
+  const auto made = FileFollower::Make(options_, parts_);
+  EXPECT_THAT(made.status(), testing::StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
