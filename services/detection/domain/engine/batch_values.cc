@@ -9,7 +9,7 @@ namespace yagura::detection {
 namespace {
 
 // Longer values are decided anew each time: they would push out too many others.
-constexpr size_t kMaxRemembered = 16 * 1024;
+constexpr size_t kMaxRemembered = 256 * 1024;
 
 bool Relates(std::string_view text, std::string_view other, Matcher::Placement placement) {
   switch (placement) {

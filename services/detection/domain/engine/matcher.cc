@@ -68,6 +68,7 @@ absl::StatusOr<Matcher> Matcher::Regex(std::string_view expression, std::string_
   }
   Matcher matcher;
   matcher.kind_ = Kind::kRegex;
+  matcher.least_size_ = NeedsOfRegex(text).least_size;
   matcher.text_ = text;
   matcher.regex_ = std::move(regex);
   return matcher;
@@ -138,7 +139,8 @@ bool Matcher::Matches(const MatchValue& value) const {
     case Kind::kGlob:
       return MatchesGlob(text);
     case Kind::kRegex:
-      return re2::RE2::PartialMatch(re2::StringPiece(value.text.data(), value.text.size()),
+      return value.text.size() >= least_size_ &&
+             re2::RE2::PartialMatch(re2::StringPiece(value.text.data(), value.text.size()),
                                     *regex_);
     case Kind::kCidr:
       return MatchesCidr(value.text);
@@ -236,7 +238,7 @@ std::vector<std::string> Matcher::RequiredLiterals() const {
     case Kind::kGlob:
       break;
     case Kind::kRegex:
-      return detection::RequiredLiterals(text_);
+      return NeedsOfRegex(text_).literals;
     default:
       return {};
   }

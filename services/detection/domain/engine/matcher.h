@@ -84,6 +84,7 @@ class Matcher {
   std::string text_;  // folded unless cased; for other than texts as written
   Pattern glob_;
   std::shared_ptr<const re2::RE2> regex_;
+  size_t least_size_ = 0;  // of what the regular expression matches
   std::array<uint8_t, 16> low_{};
   std::array<uint8_t, 16> high_{};
   double number_ = 0;

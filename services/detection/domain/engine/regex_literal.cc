@@ -10,9 +10,12 @@ namespace {
 
 using Literals = std::vector<std::string>;
 
-constexpr size_t kLeastSize = 2;
 constexpr size_t kMostAlternatives = 16;
+constexpr size_t kMostRepeats = 1000;  // RE2 takes no more
+constexpr size_t kMaxLeastSize = 1 << 20;
 constexpr int kMaxDepth = 20;
+// Few texts have these: looking for one alone is worth it.
+constexpr std::string_view kRare = "`^{}+%$&|~#@!*?<>=;[]";
 
 bool IsAsciiAlnum(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -31,57 +34,72 @@ class Reader {
   explicit Reader(std::string_view text) : text_(text) {}
 
   // Alternatives up to the closing parenthesis of this level, or the end.
-  std::optional<Literals> ReadAlternatives(int depth) {
+  std::optional<RegexNeeds> ReadAlternatives(int depth) {
     if (depth > kMaxDepth) return std::nullopt;
-    Literals all;
+    RegexNeeds all;
+    all.least_size = SIZE_MAX;
     bool known = true;
     for (;;) {
       const auto one = ReadSequence(depth);
       if (!one) return std::nullopt;
-      known = known && !one->empty();
-      all.insert(all.end(), one->begin(), one->end());
+      known = known && !one->literals.empty();
+      all.literals.insert(all.literals.end(), one->literals.begin(), one->literals.end());
+      all.least_size = std::min(all.least_size, one->least_size);
       if (at_ >= text_.size() || text_[at_] != '|') break;
       ++at_;
     }
-    if (!known || all.size() > kMostAlternatives) all.clear();
+    if (!known || all.literals.size() > kMostAlternatives) all.literals.clear();
     return all;
   }
   bool done() const { return at_ >= text_.size(); }
 
  private:
-  std::optional<Literals> ReadSequence(int depth) {
-    best_stack_.emplace_back();
-    std::string run;
+  struct Sequence {
+    std::string run;   // literal bytes up to here
+    size_t last = 0;   // least size of what was read last
+    RegexNeeds needs;  // the best literals and the least size so far
+  };
+
+  std::optional<RegexNeeds> ReadSequence(int depth) {
+    Sequence sequence;
     while (at_ < text_.size() && text_[at_] != '|' && text_[at_] != ')') {
-      if (!ReadOne(depth, run)) return std::nullopt;
+      if (!ReadOne(depth, sequence)) return std::nullopt;
     }
-    Keep(run);
-    Literals best = std::move(best_stack_.back());
-    best_stack_.pop_back();
-    return best;
+    Keep(sequence);
+    return std::move(sequence.needs);
   }
 
-  bool ReadOne(int depth, std::string& run) {
+  bool ReadOne(int depth, Sequence& sequence) {
     const char c = text_[at_];
     switch (c) {
       case '(':
-        return ReadGroup(depth, run);
+        return ReadGroup(depth, sequence);
       case '[':
-        Keep(run);
+        Keep(sequence);
+        Take(1, sequence);
         return SkipClass();
       case '\\':
-        return ReadEscape(run);
+        return ReadEscape(sequence);
       case '*':
       case '?':
       case '{':
-        if (!run.empty()) run.pop_back();  // it may be there no time at all
-        Keep(run);
-        return SkipRepeat();
+        if (!sequence.run.empty()) sequence.run.pop_back();  // it may be there no time at all
+        Keep(sequence);
+        ReadRepeat(sequence);
+        return true;
+      case '+':
+        Keep(sequence);
+        ++at_;
+        return true;
       case '.':
+        Keep(sequence);
+        Take(1, sequence);
+        ++at_;
+        return true;
       case '^':
       case '$':
-      case '+':
-        Keep(run);
+        Keep(sequence);
+        Take(0, sequence);
         ++at_;
         return true;
       default:
@@ -89,35 +107,57 @@ class Reader {
     }
     ++at_;
     if (static_cast<unsigned char>(c) < 0x80) {
-      run += c;
+      sequence.run += c;
+      Take(1, sequence);
     } else {
-      Keep(run);
+      // In another case it may have fewer bytes.
+      Keep(sequence);
+      Take(0, sequence);
     }
     return true;
   }
 
-  bool ReadEscape(std::string& run) {
+  bool ReadEscape(Sequence& sequence) {
     if (at_ + 1 >= text_.size()) return false;
     const char c = text_[at_ + 1];
     at_ += 2;
-    if (!IsAsciiAlnum(c)) {
+    constexpr std::string_view kControls = "nrtfv";
+    constexpr std::string_view kMeanings = "\n\r\t\f\v";
+    const size_t control = kControls.find(c);
+    if (!IsAsciiAlnum(c) || control != std::string_view::npos) {
       if (static_cast<unsigned char>(c) >= 0x80) return false;
-      run += c;
+      sequence.run += control == std::string_view::npos ? c : kMeanings[control];
+      Take(1, sequence);
       return true;
     }
-    Keep(run);
-    return std::string_view("dDsSwWbBAzntrfv").find(c) != std::string_view::npos;
+    Keep(sequence);
+    if (std::string_view("dDsSwW").find(c) != std::string_view::npos) {
+      Take(1, sequence);
+      return true;
+    }
+    Take(0, sequence);
+    return std::string_view("bBAz").find(c) != std::string_view::npos;
   }
 
-  bool SkipRepeat() {
-    if (text_[at_] != '{') {
-      ++at_;
-      return true;
+  // `*`, `?`, `{n}`, `{n,}` or `{n,m}` after what was read last.
+  void ReadRepeat(Sequence& sequence) {
+    size_t times = 0;
+    const char c = text_[at_++];
+    if (c == '{') {
+      const size_t end = text_.find_first_not_of("0123456789,", at_);
+      // Otherwise the brace stands for itself.
+      if (end == std::string_view::npos || text_[end] != '}') {
+        Take(0, sequence);
+        return;
+      }
+      for (; at_ < end && text_[at_] != ','; ++at_) {
+        times = std::min(times * 10 + static_cast<size_t>(text_[at_] - '0'), kMostRepeats);
+      }
+      at_ = end + 1;
     }
-    const size_t end = text_.find_first_not_of("0123456789,", at_ + 1);
-    // Otherwise the brace stands for itself.
-    at_ = end != std::string_view::npos && text_[end] == '}' ? end + 1 : at_ + 1;
-    return true;
+    auto& least = sequence.needs.least_size;
+    least = std::min(least - sequence.last + sequence.last * times, kMaxLeastSize);
+    sequence.last = 0;
   }
 
   bool SkipClass() {
@@ -138,42 +178,56 @@ class Reader {
     return true;
   }
 
-  bool ReadGroup(int depth, std::string& run) {
-    Keep(run);
+  bool ReadGroup(int depth, Sequence& sequence) {
+    Keep(sequence);
     ++at_;
     if (at_ < text_.size() && text_[at_] == '?') {
       const size_t end = text_.find_first_of(":>)", at_);
       if (end == std::string_view::npos) return false;
       at_ = end + 1;
-      if (text_[end] == ')') return true;  // flags for what follows
+      if (text_[end] == ')') {  // flags for what follows
+        Take(0, sequence);
+        return true;
+      }
     }
     auto inner = ReadAlternatives(depth + 1);
     if (!inner || at_ >= text_.size()) return false;
     ++at_;
+    Take(inner->least_size, sequence);
     const char next = at_ < text_.size() ? text_[at_] : '\0';
-    if (next != '*' && next != '?' && next != '{') KeepAll(std::move(*inner));
+    if (next != '*' && next != '?' && next != '{') {
+      KeepAll(std::move(inner->literals), sequence);
+    }
     return true;
   }
 
-  void Keep(std::string& run) {
-    if (run.size() >= kLeastSize) KeepAll({FoldCase(run)});
-    run.clear();
+  static void Take(size_t size, Sequence& sequence) {
+    sequence.last = size;
+    sequence.needs.least_size = std::min(sequence.needs.least_size + size, kMaxLeastSize);
   }
-  void KeepAll(Literals literals) {
-    if (Worth(literals) > Worth(best_stack_.back())) best_stack_.back() = std::move(literals);
+  static void Keep(Sequence& sequence) {
+    const std::string& run = sequence.run;
+    if (run.size() > 1 || (run.size() == 1 && kRare.find(run[0]) != std::string_view::npos)) {
+      KeepAll({FoldCase(run)}, sequence);
+    }
+    sequence.run.clear();
+  }
+  static void KeepAll(Literals literals, Sequence& sequence) {
+    if (Worth(literals) > Worth(sequence.needs.literals)) {
+      sequence.needs.literals = std::move(literals);
+    }
   }
 
   std::string_view text_;
   size_t at_ = 0;
-  std::vector<Literals> best_stack_;
 };
 
 }  // namespace
 
-std::vector<std::string> RequiredLiterals(std::string_view expression) {
+RegexNeeds NeedsOfRegex(std::string_view expression) {
   Reader reader(expression);
-  const auto literals = reader.ReadAlternatives(0);
-  return literals && reader.done() ? *literals : std::vector<std::string>();
+  const auto needs = reader.ReadAlternatives(0);
+  return needs && reader.done() ? *needs : RegexNeeds{};
 }
 
 }  // namespace yagura::detection

@@ -17,6 +17,10 @@
 namespace yagura::detection {
 namespace {
 
+std::vector<std::string> RequiredLiterals(std::string_view expression) {
+  return NeedsOfRegex(expression).literals;
+}
+
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
@@ -116,8 +120,25 @@ TEST(RegexLiteral, NamesWhatEveryMatchHas) {
   EXPECT_THAT(RequiredLiterals("(?i)PowerShell"), ElementsAre("powershell"));
   EXPECT_THAT(RequiredLiterals("(?:cmd|net)\\.e"), UnorderedElementsAre("cmd", "net"));
   EXPECT_THAT(RequiredLiterals("colou?r"), ElementsAre("colo"));
+  EXPECT_THAT(RequiredLiterals("[a-z]+\\n\\tx[a-z]"), ElementsAre("\n\tx"));
+  EXPECT_THAT(RequiredLiterals("\\w+`\\w"), ElementsAre("`"));
   EXPECT_THAT(RequiredLiterals("ab+cde"), ElementsAre("cde"));
   EXPECT_THAT(RequiredLiterals("ab{0,2}[xyz]{3}longer"), ElementsAre("longer"));
+}
+
+TEST(RegexLiteral, TellsTheLeastSize) {
+  const auto least = [](std::string_view expression) {
+    return NeedsOfRegex(expression).least_size;
+  };
+  EXPECT_EQ(least(".{1000,}"), 1000U);
+  EXPECT_EQ(least("(?i)ab?c+[xyz]{3}"), 5U);
+  EXPECT_EQ(least("(abc|de){2,5}f*"), 4U);
+  EXPECT_EQ(least("^(?:a|bc)$"), 1U);
+  EXPECT_EQ(least("((a{10}){10}){10}"), 1000U);
+  EXPECT_EQ(least("a{,3}"), 0U);
+  EXPECT_EQ(least("a{0}"), 0U);
+  EXPECT_EQ(least("ä"), 0U);
+  EXPECT_EQ(least("\\pL"), 0U);
 }
 
 TEST(RegexLiteral, NamesNothingWhereAMatchMayDoWithout) {
@@ -141,9 +162,9 @@ TEST(RegexLiteral, EveryMatchHasOneOfThem) {
     }
     const re2::RE2 regex(expression, re2::RE2::Quiet);
     if (!regex.ok()) continue;
-    const auto literals = RequiredLiterals(expression);
-    if (literals.empty()) continue;
-    ++literals_found;
+    const RegexNeeds needs = NeedsOfRegex(expression);
+    const auto& literals = needs.literals;
+    if (!literals.empty()) ++literals_found;
     for (int j = 0; j < 30; ++j) {
       static constexpr std::string_view kLetters[] = {"a", "b", "c", "A", "B",
                                                       ".", "K", "s", "ſ", "K"};
@@ -153,9 +174,12 @@ TEST(RegexLiteral, EveryMatchHasOneOfThem) {
       }
       if (!re2::RE2::PartialMatch(text, regex)) continue;
       const std::string folded = FoldCase(text);
-      ASSERT_TRUE(std::any_of(
-          literals.begin(), literals.end(),
-          [&](const auto& literal) { return folded.find(literal) != std::string::npos; }))
+      ASSERT_GE(text.size(), needs.least_size) << expression << " matches " << text;
+      ASSERT_TRUE(literals.empty() || std::any_of(literals.begin(), literals.end(),
+                                                  [&](const auto& literal) {
+                                                    return folded.find(literal) !=
+                                                           std::string::npos;
+                                                  }))
           << expression << " matches " << text;
     }
   }
