@@ -9,7 +9,7 @@ namespace yagura::stream {
 Topic EventsTopic() { return {"events", 4, {"archive", "detection"}}; }
 Topic HitsTopic() { return {"hits", 4, {"detection-windows"}}; }
 Topic FindingsTopic() { return {"findings", 4, {"notification", "ticketing"}}; }
-Topic CoverageTopic() { return {"coverage", 1, {"archive"}}; }
+Topic CoverageTopic() { return {"coverage", 1, {"archive", "detection"}}; }
 
 Topic ReadTopic(config::SettingsReader& reader, const Topic& fallback) {
   auto section =

@@ -14,7 +14,7 @@ namespace yagura::stream {
 Topic EventsTopic();    // batches of events: ingestion to archive and detection
 Topic HitsTopic();      // matches of rules: detection to its own windows
 Topic FindingsTopic();  // findings: detection to notification and ticketing
-Topic CoverageTopic();  // what came in and was lost: ingestion to archive
+Topic CoverageTopic();  // what came in and was lost: ingestion to archive and detection
 
 // The section of the topic's name with the keys "shards" and "readers".
 Topic ReadTopic(config::SettingsReader& reader, const Topic& fallback);

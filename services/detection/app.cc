@@ -14,11 +14,13 @@
 #include "services/detection/storage/finding_sink.h"
 #include "services/detection/storage/kinds.h"
 #include "services/detection/storage/rule_set_store.h"
+#include "services/detection/storage/source_watch_store.h"
 #include "services/detection/storage/watermark_store.h"
 #include "services/detection/storage/window_store.h"
 #include "services/detection/workers/dead_letter_teller.h"
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
+#include "services/detection/workers/source_worker.h"
 #include "services/detection/workers/window_worker.h"
 
 namespace yagura::detection {
@@ -80,12 +82,22 @@ class DetectionApp final : public rpc::App {
               return window_.Handle(context, entries);
             },
             nullptr, logger_),
+        source_(std::make_shared<SourceWatchStore>(platform.flow, settings_.coverage,
+                                                   std::string(kMatchReader)),
+                sink_, settings_.sources),
+        source_worker_(
+            platform.flow, settings_.coverage, Options(kMatchReader, 1, nullptr, "coverage"),
+            [this](const auto& context, const auto& entries) {
+              return source_.Handle(context, entries);
+            },
+            nullptr, logger_),
         teller_(platform.flow, platform.state,
-                {settings_.events, settings_.hits, settings_.findings}, sink_, *platform.metrics,
-                logger_),
+                {settings_.events, settings_.hits, settings_.findings, settings_.coverage}, sink_,
+                *platform.metrics, logger_),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
-        dead_letter_handlers_(platform.flow, platform.state,
-                              {settings_.events, settings_.hits, settings_.findings}),
+        dead_letter_handlers_(
+            platform.flow, platform.state,
+            {settings_.events, settings_.hits, settings_.findings, settings_.coverage}),
         finding_handlers_(findings_, platform.feed),
         rule_handlers_(rules_, platform.feed, rule_book_, platform.clock) {}
 
@@ -100,7 +112,8 @@ class DetectionApp final : public rpc::App {
   }
 
   absl::Status Start() override {
-    for (const auto& topic : {settings_.events, settings_.hits, settings_.findings}) {
+    for (const auto& topic :
+         {settings_.events, settings_.hits, settings_.findings, settings_.coverage}) {
       YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, topic));
     }
     YAGURA_RETURN_IF_ERROR(store::RegisterTenant(*platform_.state, kProviderTenant));
@@ -112,6 +125,7 @@ class DetectionApp final : public rpc::App {
     rule_book_->Start();
     window_worker_.Start();
     match_worker_.Start();
+    source_worker_.Start();
     teller_.Start();
     trimmer_.Start();
     return absl::OkStatus();
@@ -120,17 +134,20 @@ class DetectionApp final : public rpc::App {
   void Stop() override {
     match_worker_.Stop();
     window_worker_.Stop();
+    source_worker_.Stop();
     teller_.Stop();
     trimmer_.Stop();
     rule_book_->Stop();
   }
 
  private:
+  // `part`: what holds the leases, where a reader has several topics.
   stream::Worker::Options Options(std::string_view reader, int threads,
-                                  stream::Worker::Splitter split) const {
+                                  stream::Worker::Splitter split,
+                                  std::string_view part = {}) const {
     stream::Worker::Options options;
     options.reader = std::string(reader);
-    options.holder = platform_.HolderOf(reader);
+    options.holder = platform_.HolderOf(part.empty() ? reader : part);
     options.lease = settings_.lease;
     options.threads = threads;
     options.split = std::move(split);
@@ -150,6 +167,8 @@ class DetectionApp final : public rpc::App {
   WindowWorker window_;
   stream::Worker match_worker_;
   stream::Worker window_worker_;
+  SourceWorker source_;
+  stream::Worker source_worker_;
   DeadLetterTeller teller_;
   stream::Trimmer trimmer_;
   DeadLetterHandlers dead_letter_handlers_;

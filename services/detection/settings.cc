@@ -4,6 +4,38 @@
 #include "common/stream/topics.h"
 
 namespace yagura::detection {
+namespace {
+
+// When a log source counts as silent, and when its volume as changed.
+SourceWatch::Limits ReadSourceLimits(config::SettingsReader reader) {
+  using std::chrono::duration_cast;
+  using std::chrono::hours;
+  using std::chrono::milliseconds;
+  using std::chrono::minutes;
+  SourceWatch::Limits limits;
+  const auto span = [&reader](const char* key, std::chrono::nanoseconds* value, milliseconds least,
+                              const char* help) {
+    *value = reader.Duration(key, duration_cast<milliseconds>(*value), least, hours(24 * 31), help);
+  };
+  span("silence_least", &limits.silence_least, milliseconds(100),
+       "A source without a limit of its own is never told as silent before.");
+  span("silence_most", &limits.silence_most, minutes(1),
+       "Nor later, however long its usual pauses are.");
+  span("learning", &limits.learning, milliseconds(0),
+       "How long a source must be known before it may be told as silent within an hour.");
+  span("ingestion_gap", &limits.ingestion_gap, milliseconds(1000),
+       "An ingestion process that did not listen for so long is told.");
+  limits.volume.factor = static_cast<double>(
+      reader.Integer("volume_factor", static_cast<int64_t>(limits.volume.factor), 2, 1000,
+                     "So many times more or fewer lines an hour than usual are told."));
+  limits.volume.lines = static_cast<uint64_t>(
+      reader.Integer("volume_lines", static_cast<int64_t>(limits.volume.lines), 1, 1'000'000'000,
+                     "Where it is at least so many lines more or fewer."));
+  return limits;
+}
+
+}  // namespace
+
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::hours;
   using std::chrono::milliseconds;
@@ -12,6 +44,9 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.events = stream::ReadTopic(reader, settings.events);
   settings.hits = stream::ReadTopic(reader, settings.hits);
   settings.findings = stream::ReadTopic(reader, settings.findings);
+  settings.coverage = stream::ReadTopic(reader, settings.coverage);
+  settings.sources =
+      ReadSourceLimits(reader.Section("sources", "Log sources that fall silent or change."));
   settings.match_threads = static_cast<int>(reader.Integer(
       "match_threads", settings.match_threads, 1, 64, "Threads that match events with rules."));
   settings.window_threads = static_cast<int>(reader.Integer(

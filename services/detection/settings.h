@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/stream/topics.h"
+#include "services/detection/domain/source_watch.h"
 
 namespace yagura::config {
 class SettingsReader;
@@ -17,6 +18,8 @@ struct Settings {
   stream::Topic events = stream::EventsTopic();
   stream::Topic hits = stream::HitsTopic();
   stream::Topic findings = stream::FindingsTopic();
+  stream::Topic coverage = stream::CoverageTopic();
+  SourceWatch::Limits sources;
   int match_threads = 1;
   int window_threads = 1;
   std::chrono::milliseconds lease{8'000};

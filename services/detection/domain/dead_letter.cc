@@ -56,6 +56,7 @@ std::optional<std::string> TenantOfLetter(std::string_view topic, const std::str
     internal::v1::HitBatch batch;
     return batch.ParseFromString(payload) ? batch.tenant() : "";
   }
+  if (topic == "coverage") return "";  // of many tenants
   v1::Finding finding;
   if (!finding.ParseFromString(payload)) return "";
   if (IsDeadLetterFinding(finding)) return std::nullopt;
@@ -69,7 +70,7 @@ void AddEventsOfLetter(std::string_view topic, const std::string& payload, v1::D
     internal::v1::HitBatch batch;
     if (!batch.ParseFromString(payload)) return;
     for (const auto& hit : batch.hits()) AddEvidence(hit.evidence(), batch.tenant(), letter);
-  } else {
+  } else if (topic != "coverage") {
     v1::Finding finding;
     if (!finding.ParseFromString(payload)) return;
     AddEvidence(finding.evidence(), store::TenantOf(finding.name()).value_or(""), letter);

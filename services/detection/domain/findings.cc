@@ -8,6 +8,7 @@
 #include "common/event/batch_codec.h"
 #include "common/text/text.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/source_watch.h"
 
 namespace yagura::detection {
 namespace {
@@ -75,6 +76,10 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
   if (FromProto(update.first_event_time()) < FromProto(kept.first_event_time())) {
     *kept.mutable_first_event_time() = update.first_event_time();
     changed = true;
+  }
+  // How it ended is known only then.
+  if (changed && IsSourceFinding(update) && update.event_count() == kept.event_count()) {
+    kept.set_description(update.description());
   }
   for (const auto& evidence : update.evidence()) {
     if (kept.evidence_size() >= kMaxEvidence) break;
