@@ -29,6 +29,7 @@
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/coverage_reporter.h"
 #include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/enrichment_refresher.h"
 #include "services/ingestion/workers/file_follower.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/source_refresher.h"
@@ -83,6 +84,9 @@ class IngestionApp final : public rpc::App {
         refresher_(
             {settings.sources_refresh, platform.data_dir / "ingestion" / "sources.pb", parsers},
             platform.channels, sources_, platform.logger.Named("ingestion/sources")),
+        enrichment_refresher_(
+            {settings.threat_lists_folder, settings.geoip_files, settings.enrichment_refresh},
+            platform.channels, enrichment_, platform.logger.Named("ingestion/enrichment")),
         coverage_topic_(settings.coverage),
         instance_(NewInstance()),
         ledger_(std::make_shared<CoverageLedger>(IngesterName(platform), instance_)),
@@ -106,6 +110,7 @@ class IngestionApp final : public rpc::App {
     parts_.intake.batch_bytes = settings.batch_bytes;
     parts_.intake.linger = settings.batch_linger;
     parts_.intake.parsers = std::move(parsers);
+    parts_.intake.enrichment = enrichment_;
     parts_.sink = std::make_shared<BatchSink>(
         std::make_shared<stream::Producer>(platform.flow, topic_, producer), std::move(spool),
         metrics_, platform.logger.Named("ingestion/spool"));
@@ -178,6 +183,7 @@ class IngestionApp final : public rpc::App {
     if (!declared.ok()) return Annotate(declared, "declaring the readers of the event streams");
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, coverage_topic_));
     refresher_.Start();
+    enrichment_refresher_.Start();
     parts_.sink->Start();
     for (const auto& [name, listener] : listeners_) listener->Start();
     reporter_.Start();
@@ -198,6 +204,7 @@ class IngestionApp final : public rpc::App {
     reporter_.Stop();
     parts_.sink->Stop();
     refresher_.Stop();
+    enrichment_refresher_.Stop();
   }
 
   std::map<std::string, Status> Health() const override {
@@ -263,6 +270,8 @@ class IngestionApp final : public rpc::App {
   const std::shared_ptr<CurrentSources> sources_ = std::make_shared<CurrentSources>();
   const std::shared_ptr<Quarantine> quarantine_ = std::make_shared<Quarantine>();
   SourceRefresher refresher_;
+  const std::shared_ptr<CurrentEnrichment> enrichment_ = std::make_shared<CurrentEnrichment>();
+  EnrichmentRefresher enrichment_refresher_;
   const stream::Topic coverage_topic_;
   const std::string instance_;
   const std::shared_ptr<CoverageLedger> ledger_;

@@ -133,6 +133,19 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.parsers_folder = reader.String(
       "parsers_folder", settings.parsers_folder.string(),
       "Folder with descriptions of parsers (*.yaml) and Grok patterns (*.grok); empty: none.");
+  settings.threat_lists_folder = reader.String(
+      "threat_lists_folder", settings.threat_lists_folder.string(),
+      "Folder of lists of addresses, networks, domains and file hashes (*.txt) that are marked in "
+      "events; read again when it changes. Empty: none.");
+  for (const std::string& file : reader.Strings(
+           "geoip_files", {},
+           "Files in MaxMind's format with countries or autonomous systems of addresses; replaced "
+           "by renaming, they are read again.")) {
+    settings.geoip_files.emplace_back(file);
+  }
+  settings.enrichment_refresh =
+      reader.Duration("enrichment_refresh", settings.enrichment_refresh, milliseconds(100),
+                      minutes(60), "How often files and the directory's assets are looked at.");
   settings.sources_refresh =
       reader.Duration("sources_refresh", settings.sources_refresh, milliseconds(100), minutes(10),
                       "How often the directory is asked for sources.");

@@ -64,7 +64,10 @@ struct Settings {
   std::chrono::milliseconds push_patience{5'000};
   uint64_t spool_quota = 4ull << 30;
   uint64_t flow_memory_budget = 2ull << 30;
-  std::filesystem::path parsers_folder;  // of described parsers; empty: none
+  std::filesystem::path parsers_folder;            // of described parsers; empty: none
+  std::filesystem::path threat_lists_folder;       // empty: none
+  std::vector<std::filesystem::path> geoip_files;  // empty: none
+  std::chrono::milliseconds enrichment_refresh{10'000};
   std::chrono::milliseconds sources_refresh{5'000};
   std::chrono::milliseconds sources_wait{10'000};
 };

@@ -35,7 +35,9 @@ struct Intake::Lane {
 Intake::Intake(Options options, std::shared_ptr<Quarantine> quarantine)
     : options_(std::move(options)),
       quarantine_(std::move(quarantine)),
-      pipeline_(options_.parsers) {}
+      pipeline_(options_.parsers),
+      enricher_(options_.enrichment == nullptr ? nullptr
+                                               : std::make_unique<Enricher>(options_.enrichment)) {}
 Intake::~Intake() = default;
 
 void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,
@@ -94,6 +96,9 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   if (target != nullptr) {
     parsed->event.site = target->site;
     parsed->event.device = target->device;
+  }
+  if (enricher_ != nullptr && lane.tenant != kQuarantineTenant) {
+    enricher_->Enrich(lane.tenant, &parsed->event);
   }
   lane.builder.Add(parsed->event);
   // Raw bytes decide, not what parsing makes of them: cuts do not move with parsers.

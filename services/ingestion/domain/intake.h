@@ -10,6 +10,7 @@
 #include "common/clock/clock.h"
 #include "common/event/batch_codec.h"
 #include "common/text/text.h"
+#include "services/ingestion/domain/enrichment/enricher.h"
 #include "services/ingestion/domain/line_pipeline.h"
 #include "services/ingestion/domain/line_stats.h"
 #include "services/ingestion/domain/source_map.h"
@@ -57,7 +58,8 @@ class Intake {
     std::string instance;
     size_t batch_bytes = 64 * 1024;
     std::chrono::milliseconds linger{50};
-    std::shared_ptr<const ParserCatalogue> parsers;  // described ones; null: none
+    std::shared_ptr<const ParserCatalogue> parsers;       // described ones; null: none
+    std::shared_ptr<const CurrentEnrichment> enrichment;  // null: events stay as they are
   };
   Intake(Options options, std::shared_ptr<Quarantine> quarantine);
   ~Intake();
@@ -88,6 +90,7 @@ class Intake {
   Options options_;
   std::shared_ptr<Quarantine> quarantine_;
   LinePipeline pipeline_;
+  std::unique_ptr<Enricher> enricher_;      // null: none
   StringMap<std::unique_ptr<Lane>> lanes_;  // by source name, or "tenants/{tenant}"
   Lane* last_lane_ = nullptr;
   uint64_t generation_ = 0;  // how many lanes were given up: a lane may come back
