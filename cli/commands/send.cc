@@ -226,8 +226,10 @@ void AddSendCommand(Program& program) {
   const auto run = [&program, options](Client* client) -> absl::Status {
     YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options->files, options->repeat));
     Progress progress(lines.total_bytes());
-    const absl::Status status = client != nullptr ? SendGrpc(*client, *options, lines, progress)
-                                                  : SendSyslog(program, *options, lines, progress);
+    absl::Status status = client != nullptr ? SendGrpc(*client, *options, lines, progress)
+                                            : SendSyslog(program, *options, lines, progress);
+    // A damaged file ends early: what came before the damage has been sent.
+    if (status.ok()) status = lines.status();
     progress.Clear();
     std::string outcome;
     if (client != nullptr) outcome = status.ok() ? ", all acknowledged" : ", acknowledged so far";

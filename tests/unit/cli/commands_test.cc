@@ -199,6 +199,13 @@ TEST_F(CommandsTest, SendSaysNothingOfAcknowledgementsWhereItIsRefused) {
   EXPECT_THAT(outcome.out, IsEmpty());
 }
 
+TEST_F(CommandsTest, SendFailsWhereAFileIsDamaged) {
+  const auto outcome =
+      Run({"send", File("lines.zst", "no zstd"), "--to", "grpc", "--tenant", "acme"});
+  EXPECT_EQ(ErrorReason(outcome.status), "FILE_DAMAGED");
+  EXPECT_THAT(outcome.out, Not(HasSubstr("all acknowledged")));
+}
+
 TEST_F(CommandsTest, NumbersOutOfRangeAreRefusedInAShortText) {
   const std::string file = File("lines", "a\n");
   for (const auto& line :

@@ -1,0 +1,209 @@
+#include <stdlib.h>
+#include <zstd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "cli/commands/command.h"
+#include "cli/send/line_source.h"
+#include "cli/send/zstd_stream.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "simdjson.h"
+
+namespace yagura::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+constexpr std::string_view kRule =
+    "title: Whoami was run\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\n"
+    "logsource:\n  product: windows\n  category: process_creation\n"
+    "detection:\n  s:\n    Image|endswith: '\\whoami.exe'\n  condition: s\nlevel: high\n";
+constexpr std::string_view kFlat =
+    R"({"Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1,"Hostname":"pc1",)"
+    R"("Image":"C:\\Windows\\System32\\WHOAMI.exe","User":"ACME\\ann"})";
+constexpr std::string_view kNested =
+    R"({"Event":{"System":{"Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1,)"
+    R"("Computer":"pc2"},"EventData":{"Image":"C:\\x\\whoami.exe","User":"ACME\\bob"}}})";
+constexpr std::string_view kOther =
+    R"({"Channel":"Microsoft-Windows-Sysmon/Operational","EventID":1,"Image":"C:\\x\\calc.exe"})";
+
+std::string Packed(std::string_view text) {
+  std::string packed(ZSTD_compressBound(text.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), text.data(), text.size(), 3));
+  return packed;
+}
+
+struct Outcome {
+  absl::Status status;
+  std::string usage;
+  std::string out;
+  std::string err;
+};
+
+class DetectTest : public ::testing::Test {
+ protected:
+  DetectTest() {
+    std::string made = (std::filesystem::temp_directory_path() / "yagura-detect-XXXXXX").string();
+    if (mkdtemp(made.data()) == nullptr) std::abort();
+    folder_ = made;
+    rules_ = File("rules/whoami.yml", kRule);
+  }
+  ~DetectTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string File(const std::string& name, std::string_view text) const {
+    std::filesystem::create_directories((folder_ / name).parent_path());
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+    return (folder_ / name).string();
+  }
+
+  static Outcome Detect(std::vector<std::string> line) {
+    CLI::App app;
+    app.require_subcommand(1);
+    Globals globals;
+    Program program(app, globals);
+    AddDetectCommand(program);
+    line.insert(line.begin(), {"detect", "--content",
+                               std::filesystem::path(getenv("YAGURA_SOURCE_DIR")) / "content"});
+    Outcome outcome;
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    try {
+      app.parse(std::vector<std::string>(line.rbegin(), line.rend()));
+    } catch (const CLI::ParseError& error) {
+      outcome.usage = error.what();
+    }
+    outcome.err = ::testing::internal::GetCapturedStderr();
+    outcome.out = ::testing::internal::GetCapturedStdout();
+    outcome.status = program.status();
+    return outcome;
+  }
+
+  std::filesystem::path folder_;
+  std::string rules_;
+};
+
+TEST_F(DetectTest, TellsFindingsAsJsonLinesAndASummaryApart) {
+  const auto events = File("events.jsonl", std::string(kFlat) + "\n" + std::string(kOther) + "\n" +
+                                               std::string(kFlat) + "\n");
+  const auto outcome = Detect({"--rules", rules_, events});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const auto lines = Split(Trim(outcome.out), '\n');
+  ASSERT_THAT(lines, SizeIs(1));
+  simdjson::dom::parser parser;
+  simdjson::dom::element finding;
+  ASSERT_EQ(parser.parse(std::string(lines.front())).get(finding), simdjson::SUCCESS);
+  const auto text = [&finding](const char* name) {
+    return std::string(finding[name].get_string().value());
+  };
+  EXPECT_EQ(text("rule_id"), "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  EXPECT_EQ(text("title"), "Whoami was run");
+  EXPECT_THAT(outcome.out, HasSubstr("WHOAMI.exe"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 rules loaded, 0 refused; 1 of them matched; 1 findings"));
+  EXPECT_THAT(outcome.err, HasSubstr("         2  4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001  Whoami"));
+  EXPECT_THAT(outcome.err, HasSubstr("3 lines"));
+  // No bar where nobody looks.
+  EXPECT_THAT(outcome.err, Not(HasSubstr("\x1b")));
+}
+
+TEST_F(DetectTest, ReadsNestedAndPackedEvents) {
+  const auto events = File("events.jsonl.zst", Packed(std::string(kNested) + "\n"));
+  const auto outcome = Detect({"--rules", rules_, events});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.out, HasSubstr("whoami.exe"));
+}
+
+TEST_F(DetectTest, ListsWhatWasRefusedAndGoesOn) {
+  File("rules/bad.yml",
+       "title: Bad\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlogsource:\n  product: windows\n"
+       "detection:\n  s:\n    a|sounds_like: x\n  condition: s\n");
+  File("rules/double.yml", kRule);
+  const auto outcome =
+      Detect({"--rules", (folder_ / "rules").string(), File("events.jsonl", kFlat)});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("bad.yml: line 7: modifier \"sounds_like\" is not known"));
+  EXPECT_THAT(outcome.err, HasSubstr("has the same id"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 rules loaded, 2 refused"));
+}
+
+TEST_F(DetectTest, ADamagedFileIsAnErrorAfterTheFindingsBeforeTheDamage) {
+  std::string text = std::string(kFlat) + "\n";
+  // What compresses badly, so that the cut comes after the first line.
+  uint32_t state = 1;
+  while (text.size() < 2'000'000) {
+    state = state * 1664525U + 1013904223U;
+    text += state >> 24U < 8 ? '\n' : static_cast<char>('A' + (state >> 16U) % 50);
+  }
+  const std::string packed = Packed(text);
+  const auto events = File("events.jsonl.zst", packed.substr(0, packed.size() * 3 / 4));
+  const auto outcome = Detect({"--rules", rules_, events});
+  EXPECT_EQ(ErrorReason(outcome.status), "FILE_DAMAGED");
+  EXPECT_THAT(outcome.out, HasSubstr("WHOAMI.exe"));
+}
+
+TEST_F(DetectTest, SaysWhatIsMissing) {
+  const auto events = File("events.jsonl", kFlat);
+  EXPECT_EQ(ErrorReason(Detect({"--rules", (folder_ / "none").string(), events}).status),
+            "NO_RULES");
+  EXPECT_EQ(ErrorReason(Detect({"--rules", rules_, (folder_ / "none").string()}).status),
+            "FILE_UNREADABLE");
+  EXPECT_THAT(Detect({events}).usage, HasSubstr("--rules"));
+}
+
+class PackedLines : public DetectTest {
+ protected:
+  std::vector<std::string> Lines(const std::string& file, absl::Status* status = nullptr) const {
+    auto source = LineSource::Open({file}, 1);
+    EXPECT_TRUE(source.ok()) << source.status();
+    std::vector<std::string> lines;
+    for (std::string line; source->Next(line);) lines.push_back(line);
+    if (status != nullptr) *status = source->status();
+    return lines;
+  }
+};
+
+// Texts around the sizes at which the unpacker's buffers are full.
+TEST_F(PackedLines, AreAllThereWhateverTheirSize) {
+  for (const size_t size : {1UL, 1000UL, 131'071UL, 131'072UL, 131'073UL, 200'000UL, 262'144UL,
+                            262'145UL, 400'000UL, 3'000'000UL}) {
+    std::string text;
+    while (text.size() < size) text += "line " + std::to_string(text.size()) + "\n";
+    text.resize(size);
+    absl::Status status;
+    const auto lines = Lines(File("a.zst", Packed(text)), &status);
+    ASSERT_TRUE(status.ok()) << size << ": " << status;
+    size_t bytes = 0;
+    for (const auto& line : lines) bytes += line.size() + 1;
+    EXPECT_NEAR(static_cast<double>(bytes), static_cast<double>(size), 1.0) << size;
+  }
+}
+
+TEST_F(PackedLines, MayBeSeveralFrames) {
+  EXPECT_THAT(Lines(File("a.zst", Packed("one\ntwo\n") + Packed("three\n"))),
+              ElementsAre("one", "two", "three"));
+}
+
+TEST_F(PackedLines, AreDataLossWhereCutOrNoZstd) {
+  absl::Status status;
+  const std::string packed = Packed("one\ntwo\n");
+  Lines(File("a.zst", packed.substr(0, packed.size() - 3)), &status);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(Lines(File("b.zst", "plain text"), &status), IsEmpty());
+  EXPECT_EQ(ErrorReason(status), "FILE_DAMAGED");
+}
+
+TEST_F(PackedLines, TellTheirSizeWhereTheFrameDoes) {
+  EXPECT_EQ(ZstdTextSize(File("a.zst", Packed("one\ntwo\n"))), 8U);
+  EXPECT_EQ(ZstdTextSize(File("b.zst", "plain text")), 0U);
+}
+
+}  // namespace
+}  // namespace yagura::cli
