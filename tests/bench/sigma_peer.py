@@ -58,12 +58,12 @@ def run_rsigma(program, mode, files):
     return row
 
 
-def run_yagura(build):
-    done = subprocess.run([build / "bench" / "detection_engine_bench",
-                           "--benchmark_filter=BM_Match/batch:256/rules:1$", "--benchmark_format=json"],
-                          capture_output=True, text=True, check=True,
-                          env={**os.environ, "YAGURA_DATA": str(data_folder())})
-    row = json.loads(done.stdout[done.stdout.index("{\n"):])["benchmarks"][0]
+def run_yagura(build, folder):
+    out = folder / "yagura.json"
+    subprocess.run([build / "bench" / "detection_engine_bench", "--benchmark_filter=BM_Match/batch:256/rules:1$",
+                    f"--benchmark_out={out}", "--benchmark_out_format=json"],
+                   capture_output=True, check=True, env={**os.environ, "YAGURA_DATA": str(data_folder())})
+    row = json.loads(out.read_text())["benchmarks"][0]
     return {"events_per_second": row["items_per_second"], "matches": row["matches"],
             "rules_mb": row["rules_MB"], "memory_mb": row["memory_MB"]}
 
@@ -95,7 +95,7 @@ def main():
         machine = support.machine()
         runs = {"yagura": [], **{mode: [] for mode in MODES}}
         for _ in range(arguments.runs):
-            runs["yagura"].append(run_yagura(build))
+            runs["yagura"].append(run_yagura(build, folder))
             for mode in MODES:
                 runs[mode].append(run_rsigma(peer, mode, files))
 
