@@ -43,6 +43,7 @@ absl::StatusOr<std::unique_ptr<OfflineLines>> OfflineLines::Make(
   lines->parser_ = options.parser;
   context.parser = lines->parser_;
   context.likely = &lines->likely_;
+  context.memory = &lines->memory_;
   return lines;
 }
 

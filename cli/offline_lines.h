@@ -9,6 +9,7 @@
 
 #include "services/ingestion/domain/described/catalogue.h"
 #include "services/ingestion/domain/line_pipeline.h"
+#include "services/ingestion/domain/sender_memory.h"
 
 // Lines read here as ingestion reads them: what `parse` and `detect` share.
 namespace yagura::cli {
@@ -45,6 +46,7 @@ class OfflineLines {
   std::string parser_;
   ingestion::LinePipeline pipeline_;
   ingestion::Parser* likely_ = nullptr;
+  ingestion::SenderMemory memory_;
   ingestion::LineContext context_;
 };
 

@@ -3,7 +3,6 @@
 
 #include "cli/commands/command.h"
 #include "cli/detect/detector.h"
-#include "cli/detect/windows_names.h"
 #include "cli/offline_lines.h"
 #include "cli/send/line_source.h"
 #include "cli/send/progress.h"
@@ -46,9 +45,7 @@ absl::Status Detect(const DetectOptions& options) {
   Detector detector(rules.set, reader->receive_time());
   Progress progress(lines.total_bytes());
   for (std::string line; lines.Next(line);) {
-    ingestion::ParsedLine& parsed = reader->Read(line);
-    AddWindowsNames(parsed.event);
-    YAGURA_RETURN_IF_ERROR(detector.Add(parsed.event));
+    YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(line).event));
     progress.Add(1, line.size() + 1);
   }
   YAGURA_ASSIGN_OR_RETURN(const auto findings, detector.Finish());

@@ -9,6 +9,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/text/text.h"
+#include "services/ingestion/domain/parsers/names.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::cli {
@@ -65,15 +66,14 @@ class Summary {
 };
 
 std::string ListOf(const ingestion::ParserCatalogue& catalogue) {
-  std::string text =
-      "auto        recognise the format of each line\n"
-      "fortigate   Fortinet FortiGate, FortiWeb\n";
-  for (const auto& description : catalogue.descriptions()) {
-    text += fmt::format("{:<11} {}\n", description->name, description->title);
+  std::string text = "auto         recognise the format of each line\n";
+  for (const auto& written : ingestion::kWrittenParsers) {
+    text += fmt::format("{:<12} {}\n", written.name, written.title);
   }
-  return text +
-         "json        one JSON object a line: Windows, Sysmon, Zeek, Suricata, applications\n"
-         "syslog      any line with a syslog header\n";
+  for (const auto& description : catalogue.descriptions()) {
+    text += fmt::format("{:<12} {}\n", description->name, description->title);
+  }
+  return text;
 }
 
 absl::Status Parse(const Program& program, const ParseOptions& options) {

@@ -54,6 +54,7 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   context.truncated = truncated;
   context.likely = &state.likely;
   context.envelope = envelope;
+  context.memory = &state.memory;
   if (expected != nullptr) {
     context.zone = expected->zone;
     context.charset = expected->charset;

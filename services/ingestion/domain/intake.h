@@ -13,6 +13,7 @@
 #include "services/ingestion/domain/enrichment/enricher.h"
 #include "services/ingestion/domain/line_pipeline.h"
 #include "services/ingestion/domain/line_stats.h"
+#include "services/ingestion/domain/sender_memory.h"
 #include "services/ingestion/domain/source_map.h"
 
 namespace yagura::ingestion {
@@ -44,6 +45,7 @@ struct SenderState {
   // Set: tenants into which the sender may write; lines of any other go to quarantine.
   std::function<bool(std::string_view tenant)> may_write;
   Parser* likely = nullptr;  // of the Intake that the lines go to
+  SenderMemory memory;
   std::shared_ptr<const SourceMap> map;
   SenderSources sources;
 };

@@ -38,7 +38,7 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   event.program = header_.program;
   if (header_.priority >= 0) event.severity = SeverityOfPriority(header_.priority);
 
-  const LineInput input{text, header_, context.receive_time, context.zone};
+  const LineInput input{text, header_, context.receive_time, context.zone, context.memory};
   Parser* parser = nullptr;
   if (context.parser.empty() || context.parser == "auto") {
     parser = parsers_.Recognise(input, context.likely != nullptr ? *context.likely : nullptr);

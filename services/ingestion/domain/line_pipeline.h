@@ -32,6 +32,7 @@ struct LineContext {
   bool truncated = false;                  // the framing cut it
   Parser** likely = nullptr;               // remembers the format of this sender; may be null
   const LineEnvelope* envelope = nullptr;  // may be null
+  SenderMemory* memory = nullptr;          // what parsers remember of it; may be null
 };
 
 // From one line to one event: header, parser, typed core, flaws. Nothing is ever dropped: a line

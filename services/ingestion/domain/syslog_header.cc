@@ -136,8 +136,7 @@ bool ReadRfc5424(std::string_view text, const SourceZone& zone, TextArena& arena
     std::string_view rest = text;
     header->time = TakeIsoTime(rest, zone, &header->zone_used);
     if (!header->time || !rest.starts_with(' ')) {
-      header->time.reset();
-      header->zone_used = false;
+      header->ClearTime();
       return false;
     }
     header->time_text = text.substr(0, text.size() - rest.size());
@@ -196,31 +195,149 @@ bool IsHostToken(std::string_view token) {
   });
 }
 
+// A time at the front, behind Cisco's "*" (not synchronised), "." (was once) or ":" (EMBLEM).
+bool TakeTime(std::string_view& text, TimePoint receive_time, const SourceZone& zone,
+              SyslogHeader* header) {
+  std::string_view rest = text;
+  if (!rest.empty() && (rest.front() == '*' || rest.front() == '.' || rest.front() == ':')) {
+    rest.remove_prefix(1);
+  }
+  bool zone_used = true;
+  auto time = TakeBsdTime(rest, receive_time, zone);
+  if (!time) {
+    zone_used = false;
+    time = TakeIsoTime(rest, zone, &zone_used);
+  }
+  // Else a number that only began like a time.
+  if (!time || (!rest.empty() && rest.front() != ' ' && rest.front() != ':')) return false;
+  header->time = time;
+  header->zone_used = zone_used;
+  header->time_text = text.substr(0, text.size() - rest.size());
+  text = rest;
+  return true;
+}
+
+// A zone by its letters behind a time: "UTC", "GMT" and "JST" are unmistakable; any other is only
+// known to be one where Cisco's "%" follows, and then means the source's zone.
+void TakeZoneName(std::string_view& text, TimePoint receive_time, SyslogHeader* header) {
+  if (!text.starts_with(' ')) return;
+  size_t end = 1;
+  while (end < text.size() && text[end] >= 'A' && text[end] <= 'Z') ++end;
+  const std::string_view name = text.substr(1, end - 1);
+  const std::string_view rest = text.substr(end);
+  if (name.size() < 3 || name.size() > 5 || rest.empty()) return;
+  const bool japan = name == "JST";
+  if (japan || name == "UTC" || name == "GMT") {
+    if (rest.front() != ' ' && rest.front() != ':') return;
+    std::string_view time_text = header->time_text;
+    const bool marked =
+        time_text.front() == '*' || time_text.front() == '.' || time_text.front() == ':';
+    if (marked) time_text.remove_prefix(1);
+    const auto shift = std::chrono::hours(japan ? 9 : 0);
+    auto time = TakeBsdTime(time_text, receive_time + shift, SourceZone());
+    if (!time && header->zone_used) time = TakeIsoTime(time_text, SourceZone(), nullptr);
+    if (time) header->time = *time - shift;
+    header->zone_used = false;
+  } else if (!rest.starts_with(": %")) {
+    return;
+  }
+  text = rest;
+}
+
+// Cisco's: "000123: rtr1: *Nov 21 09:15:42: %...", where number and host may each be missing.
+bool TakeCiscoPrefix(std::string_view& text, TimePoint receive_time, const SourceZone& zone,
+                     SyslogHeader* header) {
+  constexpr size_t kLongest = 256;
+  constexpr size_t kZoneRoom = 10;
+  std::string_view rest = text;
+  const auto take_token = [&rest]() -> std::string_view {
+    const size_t end = rest.substr(0, kLongest).find(": ");
+    if (end == rest.npos || !IsHostToken(rest.substr(0, end))) return {};
+    const std::string_view token = rest.substr(0, end);
+    rest.remove_prefix(end + 2);
+    return token;
+  };
+  std::string_view host = take_token();
+  if (host.empty()) return false;
+  if (std::all_of(host.begin(), host.end(), IsDigit)) {  // the number of the message
+    std::string_view ahead = rest;
+    host = TakeTime(ahead, receive_time, zone, header) ? std::string_view{} : take_token();
+    header->ClearTime();
+  }
+  if (!TakeTime(rest, receive_time, zone, header) ||
+      rest.substr(0, kZoneRoom).find(": %") == rest.npos) {
+    header->ClearTime();
+    return false;
+  }
+  header->host = host;
+  text = rest;
+  return true;
+}
+
+// "1795220142.123456 fw1 ...", with a version before it or not: Meraki's.
+bool TakeEpochTime(std::string_view& text, SyslogHeader* header) {
+  std::string_view rest = text;
+  if (rest.starts_with("1 ")) rest.remove_prefix(2);
+  constexpr size_t kSeconds = 10;
+  constexpr size_t kMilliseconds = 13;
+  const size_t digits = std::min(rest.find_first_not_of("0123456789"), rest.size());
+  if (digits != kSeconds && digits != kMilliseconds) return false;
+  const size_t end = rest.find(' ');
+  if (end == rest.npos) return false;
+  // What follows must look like a host: a proxy's log begins with an epoch and a duration.
+  std::string_view after = rest.substr(end + 1);
+  const std::string_view host = TakeToken(after);
+  if (!IsHostToken(host) || std::all_of(host.begin(), host.end(), IsDigit)) return false;
+  const std::string_view time_text = rest.substr(0, end);
+  header->time = ReadEpoch(time_text);
+  if (!header->time) return false;
+  header->time_text = time_text;
+  text = rest.substr(end);
+  return true;
+}
+
+// A head whose time cannot be read, or which has none: "fw1 sshd[42]: ", "?? fw1 sshd[42]: ".
+bool TakeTagBehindUnknown(std::string_view& text, SyslogHeader* header) {
+  std::string_view rest = text;
+  for (int i = 0; i < 3; ++i) {
+    const std::string_view before = TakeToken(rest);
+    if (before.empty() || before.find_first_of("{[\"=") != before.npos) return false;
+    const std::string_view tag = rest.substr(0, std::min(rest.find(' '), rest.size()));
+    if (!tag.ends_with("]:")) continue;
+    if (!TakeTag(rest, header)) return false;
+    if (IsHostToken(before)) header->host = before;
+    text = rest;
+    return true;
+  }
+  return false;
+}
+
 void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone& zone,
                  TextArena& arena, SyslogHeader* header) {
   SkipSpaces(text);
-  const std::string_view start = text;
   std::string_view rest = text;
-  if (!rest.empty() && (rest.front() == '*' || rest.front() == '.')) rest.remove_prefix(1);
-  header->time = TakeBsdTime(rest, receive_time, zone);
-  if (header->time) {
-    header->zone_used = true;
-  } else {
-    header->time = TakeIsoTime(rest, zone, &header->zone_used);
-  }
-  if (header->time && !rest.empty() && rest.front() != ' ' && rest.front() != ':') {
-    header->time.reset();  // a number that only began like a time
-    header->zone_used = false;
-  }
-  if (!header->time) {
-    // Without a time there is no host either, but there may be a tag.
-    if (header->priority >= 0) TakeTag(text, header);
+  if (!TakeTime(rest, receive_time, zone, header) &&
+      (header->priority < 0 ||
+       (!TakeEpochTime(rest, header) && !TakeCiscoPrefix(rest, receive_time, zone, header)))) {
+    // Without a time there may be a tag.
+    if (header->priority >= 0 && !TakeTag(text, header)) TakeTagBehindUnknown(text, header);
     header->body = text;
     return;
   }
-  header->time_text = start.substr(0, start.size() - rest.size());
+  TakeZoneName(rest, receive_time, header);
   if (rest.starts_with(':')) rest.remove_prefix(1);
   SkipSpaces(rest);
+  constexpr std::string_view kForwarded = "Message forwarded from ";  // AIX
+  if (rest.starts_with(kForwarded)) {
+    const size_t end = rest.find(": ");
+    if (end != rest.npos) {
+      header->host = rest.substr(kForwarded.size(), end - kForwarded.size());
+      rest.remove_prefix(end + 2);
+      TakeTag(rest, header);
+      header->body = rest;
+      return;
+    }
+  }
   if (LooksLikeRfc5424Rest(rest)) {
     ReadRfc5424Rest(rest, arena, header);
     return;
@@ -240,6 +357,12 @@ void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone
 }
 
 }  // namespace
+
+void SyslogHeader::ClearTime() {
+  time.reset();
+  zone_used = false;
+  time_text = {};
+}
 
 void SyslogHeader::Clear() {
   auto kept = std::move(structured_data);

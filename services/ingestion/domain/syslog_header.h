@@ -30,6 +30,7 @@ struct SyslogHeader {
   // Whether anything of a header was there.
   bool empty() const { return priority < 0 && !time; }
   void Clear();
+  void ClearTime();
 };
 
 // Never fails: what is no header is the body.

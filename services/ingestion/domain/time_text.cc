@@ -43,9 +43,10 @@ std::optional<nanoseconds> DaysOf(int year, int month, int day) {
 
 std::optional<nanoseconds> TakeDate(std::string_view& text) {
   const int year = TakeNumber(text, 4, 0, 9999);
-  if (year < 0 || !TakeChar(text, '-')) return std::nullopt;
+  const char separator = text.starts_with('/') ? '/' : '-';
+  if (year < 0 || !TakeChar(text, separator)) return std::nullopt;
   const int month = TakeNumber(text, 2, 1, 12);
-  if (month < 0 || !TakeChar(text, '-')) return std::nullopt;
+  if (month < 0 || !TakeChar(text, separator)) return std::nullopt;
   const int day = TakeNumber(text, 2, 1, 31);
   if (day < 0) return std::nullopt;
   return DaysOf(year, month, day);
@@ -153,8 +154,14 @@ std::optional<TimePoint> TakeIsoTime(std::string_view& text, const SourceZone& z
   if (!date || !(TakeChar(rest, 'T') || TakeChar(rest, ' '))) return std::nullopt;
   const auto time = TakeTimeOfDay(rest);
   if (!time) return std::nullopt;
-  const auto offset = TakeOffset(rest);
+  auto offset = TakeOffset(rest);
   if (offset) TakeChar(rest, 'Z');  // some senders write "+09:00Z"
+  if (!offset && rest.size() > 2 && rest[0] == ' ' && (rest[1] == '+' || rest[1] == '-')) {
+    std::string_view after = rest.substr(1);  // "2026-11-21 09:15:42 +0900"
+    offset = TakeOffset(after);
+    if (offset && !after.empty() && after.front() != ' ') offset.reset();
+    if (offset) rest = after;
+  }
   text = rest;
   if (offset) return TimePoint(*date + *time - *offset);
   if (used_zone != nullptr) *used_zone = true;
@@ -175,6 +182,17 @@ std::optional<TimePoint> TakeBsdTime(std::string_view& text, TimePoint receive_t
   }
   const auto time = TakeTimeOfDay(rest);
   if (!time) return std::nullopt;
+  if (year < 0) {
+    // "Nov 21 09:15:42 2026 host": nobody calls a host like a year.
+    std::string_view after = rest;
+    if (TakeChar(after, ' ')) {
+      const int behind = TakeNumber(after, 4, 1970, 2249);
+      if (behind >= 0 && (after.empty() || after.front() == ' ' || after.starts_with(": "))) {
+        year = behind;
+        rest = after;
+      }
+    }
+  }
   std::optional<TimePoint> result;
   if (year >= 0) {
     if (const auto days = DaysOf(year, month, day)) result = LocalToUtc(*days + *time, zone);

@@ -15,11 +15,12 @@ std::optional<std::chrono::nanoseconds> ReadTimeOfDay(std::string_view text);
 // "+0900", "+09:00", "-0330", "Z".
 std::optional<std::chrono::seconds> ReadOffset(std::string_view text);
 
-// At the front of `text`: RFC 3339 with "T" or a space, fraction and offset optional (without one,
-// in `zone`; `used_zone` then becomes true). Takes what it read off `text`.
+// At the front of `text`: RFC 3339 with "T" or a space, "-" or "/" in the date, fraction and offset
+// optional (without one, in `zone`; `used_zone` then becomes true). Takes what it read off `text`.
 std::optional<TimePoint> TakeIsoTime(std::string_view& text, const SourceZone& zone,
                                      bool* used_zone);
-// At the front: "Nov 21 09:15:42", with milliseconds or a year ("Nov 21 2026 09:15:42") optional.
+// At the front: "Nov 21 09:15:42", with milliseconds or a year ("Nov 21 2026 09:15:42", or behind
+// the time) optional.
 // The year is the one that puts the time closest to `receive_time`.
 std::optional<TimePoint> TakeBsdTime(std::string_view& text, TimePoint receive_time,
                                      const SourceZone& zone);

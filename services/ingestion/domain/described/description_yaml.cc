@@ -11,6 +11,7 @@
 #include "services/ingestion/domain/described/description.h"
 #include "services/ingestion/domain/described/steps.h"
 #include "services/ingestion/domain/parsers/fields.h"
+#include "services/ingestion/domain/parsers/names.h"
 
 // Reads descriptions. yaml-cpp throws: every exception ends in Description::Parse.
 namespace yagura::ingestion {
@@ -62,8 +63,10 @@ std::string NameOf(const YAML::Node& node) {
         return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
       });
   if (!known) throw Fault(node, "a name is at most 64 of a-z, 0-9 and _");
-  constexpr std::array<std::string_view, 4> kWritten{"auto", "fortigate", "json", "syslog"};
-  if (std::find(kWritten.begin(), kWritten.end(), name) != kWritten.end()) {
+  const bool written =
+      name == "auto" || std::any_of(kWrittenParsers.begin(), kWrittenParsers.end(),
+                                    [&](const WrittenParser& other) { return other.name == name; });
+  if (written) {
     throw Fault(node, fmt::format("\"{}\" is the name of a parser that is not described", name));
   }
   return name;

@@ -27,6 +27,19 @@ std::string_view Unescape(std::string_view text, std::string_view unescapes, Tex
   return {start, used};
 }
 
+// `""` as `"`.
+std::string_view Undouble(std::string_view text, char quote, TextArena& arena) {
+  char* const start = arena.Reserve(text.size());
+  char* out = start;
+  for (size_t i = 0; i < text.size(); ++i) {
+    *out++ = text[i];
+    if (text[i] == quote && i + 1 < text.size() && text[i + 1] == quote) ++i;
+  }
+  const auto used = static_cast<size_t>(out - start);
+  arena.Shrink(text.size(), used);
+  return {start, used};
+}
+
 class Reader {
  public:
   Reader(std::string_view text, const KeyValueFormat& format, TextArena& arena)
@@ -39,7 +52,7 @@ class Reader {
       if (assign == text_.npos) return false;
       const std::string_view name = NameBefore(assign);
       const size_t value = assign + format_.assign.size();
-      if (name.empty()) {
+      if (name.empty() || !IsName(name)) {
         at_ = value;
         continue;
       }
@@ -54,6 +67,17 @@ class Reader {
     size_t slashes = 0;
     while (slashes < at && text_[at - slashes - 1] == '\\') ++slashes;
     return slashes % 2 != 0;
+  }
+
+  // A bare value of CEF may hold a link with "?action=" in it.
+  bool IsName(std::string_view name) const {
+    if (!format_.greedy || !format_.escaped) return true;
+    constexpr size_t kLongest = 128;
+    return name.size() <= kLongest && std::all_of(name.begin(), name.end(), [](char c) {
+             return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '_' || c == '.' || c == '-' || c == '[' || c == ']' ||
+                    (static_cast<unsigned char>(c) & 0x80) != 0;
+           });
   }
 
   size_t FindAssign(size_t from) const {
@@ -76,11 +100,20 @@ class Reader {
     const char quote = start < text_.size() ? text_[start] : '\0';
     if (!format_.escaped && (quote == '"' || quote == '\'')) {
       size_t end = start + 1;
-      while (end < text_.size() && text_[end] != quote) end += text_[end] == '\\' ? 2 : 1;
+      bool doubled = false;
+      while (end < text_.size()) {
+        if (text_[end] == quote) {
+          if (end + 1 == text_.size() || text_[end + 1] != quote) break;
+          doubled = true;
+          ++end;
+        }
+        end += text_[end] == '\\' ? 2 : 1;
+      }
       const std::string_view rest = text_.substr(std::min(end + 1, text_.size()));
       if (end < text_.size() && (rest.empty() || rest.starts_with(format_.separator))) {
         at_ = end + 1;
-        return Unescape(text_.substr(start + 1, end - start - 1), "\"\\'", arena_);
+        const std::string_view value = text_.substr(start + 1, end - start - 1);
+        return Unescape(doubled ? Undouble(value, quote, arena_) : value, "\"\\'", arena_);
       }
     }
     const size_t end = EndOfBareValue(start);
@@ -109,7 +142,8 @@ class Reader {
       looked = next;
       if (last_separator == text_.npos) continue;
       // "a = b": nothing stands before the sign.
-      if (last_separator + separator.size() == next) continue;
+      const size_t name = last_separator + separator.size();
+      if (name == next || !IsName(text_.substr(name, next - name))) continue;
       return last_separator;
     }
     return text_.size();

@@ -23,8 +23,8 @@ struct KeyValueFormat {
 
 // Appends every pair of `text` in its order, at most kMaxFields in all; false where there were
 // more. A value in double or single quotes ends at its closing quote, which a separator or the end
-// must follow, and \" and \\ in it are unescaped into the arena. Takes linear time. What stands
-// before a name and is no pair is skipped.
+// must follow, and \" and \\ and a doubled quote in it are unescaped into the arena. Takes linear
+// time. What stands before a name and is no pair is skipped.
 bool ReadKeyValues(std::string_view text, const KeyValueFormat& format, TextArena& arena,
                    std::vector<event::FieldView>* fields);
 

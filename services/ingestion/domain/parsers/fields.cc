@@ -20,6 +20,13 @@ void SetAddress(std::string_view text, event::IpAddress* address) {
   const auto parsed = event::IpAddress::Parse(text);
   if (!parsed) return;
   const std::string_view bytes = parsed->bytes();
+  // "::ffff:192.0.2.1" is what Windows and others write for 192.0.2.1.
+  constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+  if (bytes.starts_with(kMapped)) {
+    const auto plain = event::IpAddress::FromBytes(bytes.substr(kMapped.size()));
+    if (plain.bytes() != std::string_view("\0\0\0\0", 4)) *address = plain;
+    return;
+  }
   if (std::any_of(bytes.begin(), bytes.end(), [](char c) { return c != 0; })) *address = *parsed;
 }
 

@@ -12,12 +12,15 @@
 
 namespace yagura::ingestion {
 
+class SenderMemory;
+
 // One line, with what its syslog header (if any) said.
 struct LineInput {
   std::string_view line;
   const SyslogHeader& header;
   TimePoint receive_time;
-  const SourceZone& zone;  // for times without an offset
+  const SourceZone& zone;          // for times without an offset
+  SenderMemory* memory = nullptr;  // of its sender; may be null
 };
 
 // What a line became. Texts point into the line, the arena, the parser or constants.
@@ -45,6 +48,9 @@ class Parser {
 };
 
 std::unique_ptr<Parser> MakeFortigateParser();
+std::unique_ptr<Parser> MakeWindowsXmlParser();
+std::unique_ptr<Parser> MakeSnareParser();
+std::unique_ptr<Parser> MakeZeekTableParser();
 std::unique_ptr<Parser> MakeJsonLinesParser();
 std::unique_ptr<Parser> MakeSyslogTextParser();
 

@@ -1,14 +1,17 @@
 #include "services/ingestion/domain/parsers/registry.h"
 
 #include <algorithm>
-#include <array>
 
 #include "services/ingestion/domain/described/catalogue.h"
+#include "services/ingestion/domain/parsers/names.h"
 
 namespace yagura::ingestion {
 
 ParserRegistry::ParserRegistry(const ParserCatalogue* catalogue) : catalogue_(catalogue) {
   parsers_.push_back(MakeFortigateParser());
+  parsers_.push_back(MakeWindowsXmlParser());
+  parsers_.push_back(MakeSnareParser());
+  parsers_.push_back(MakeZeekTableParser());
   first_described_ = parsers_.size();
   if (catalogue != nullptr) {
     for (const auto& description : catalogue->descriptions()) {
@@ -48,8 +51,11 @@ Parser* ParserRegistry::Recognise(const LineInput& input, Parser* likely) {
 
 bool ParserRegistry::IsKnownSetting(std::string_view name, const ParserCatalogue* catalogue) {
   // Asked for every batch that is pushed: without making the parsers.
-  constexpr std::array<std::string_view, 5> kAlways{"", "auto", "fortigate", "json", "syslog"};
-  if (std::find(kAlways.begin(), kAlways.end(), name) != kAlways.end()) return true;
+  if (name.empty() || name == "auto") return true;
+  if (std::any_of(kWrittenParsers.begin(), kWrittenParsers.end(),
+                  [name](const WrittenParser& written) { return written.name == name; })) {
+    return true;
+  }
   if (catalogue == nullptr) return false;
   const auto& described = catalogue->descriptions();
   return std::any_of(described.begin(), described.end(),

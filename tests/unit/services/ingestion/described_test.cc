@@ -96,6 +96,13 @@ TEST(KeyValuesTest, EscapesOfBareValuesAreRead) {
             (Pairs{{"origin", "CN=fw,O=x"}, {"path", "C:\\dir\\"}, {"end", "1"}}));
 }
 
+TEST(KeyValuesTest, ADoubledQuoteIsOne) {
+  KeyValueFormat format;
+  format.separator = ",";
+  EXPECT_EQ(PairsIn("a=\"x, \"\"y\"\", z\",b=\"\",c=1", format),
+            (Pairs{{"a", "x, \"y\", z"}, {"b", ""}, {"c", "1"}}));
+}
+
 TEST(KeyValuesTest, AQuoteInTheMiddleOfAValueEndsNothing) {
   EXPECT_EQ(PairsIn(R"(a="b"c d="e f" g="h)", {}),
             (Pairs{{"a", "\"b\"c"}, {"d", "e f"}, {"g", "\"h"}}));

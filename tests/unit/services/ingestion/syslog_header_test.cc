@@ -82,6 +82,54 @@ TEST_F(SyslogHeaderTest, WhatIsNoHeaderIsTheBody) {
   EXPECT_EQ(Summary("{\"a\":1}"), "-1|||||{\"a\":1}");
 }
 
+TEST_F(SyslogHeaderTest, CiscoNumbersItsMessagesAndNamesItsZone) {
+  EXPECT_EQ(Summary("<189>000123: *Nov 21 09:15:42.123: %SYS-5-CONFIG_I: text"),
+            "189||%SYS-5-CONFIG_I|||text");
+  EXPECT_EQ(Time("<189>000123: *Nov 21 09:15:42.123: %SYS-5-CONFIG_I: text"),
+            "2026-11-21T09:15:42.123Z");
+  EXPECT_EQ(Summary("<189>123: rtr1: .Nov 21 09:15:42: %SYS-5-CONFIG_I: text"),
+            "189|rtr1|%SYS-5-CONFIG_I|||text");
+  EXPECT_EQ(Summary("<189>rtr1: *Nov 21 09:15:42: %SYS-5-CONFIG_I: text"),
+            "189|rtr1|%SYS-5-CONFIG_I|||text");
+  EXPECT_EQ(Time("<189>12: Nov 21 18:15:42 JST: %SYS-5-CONFIG_I: text"), "2026-11-21T09:15:42Z");
+  EXPECT_FALSE(header_.zone_used);
+  EXPECT_EQ(Time("<189>12: Nov 21 09:15:42 EST: %SYS-5-CONFIG_I: text"), "2026-11-21T09:15:42Z");
+  EXPECT_TRUE(header_.zone_used);
+  EXPECT_EQ(Summary("<134>:Nov 21 09:15:42 UTC: %ASA-6-302015: Built"),
+            "134||%ASA-6-302015|||Built");
+  EXPECT_FALSE(header_.zone_used);
+  // A tag is no zone, and a tag with a time behind it no Cisco.
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 ASM: text"), "13||ASM|||text");
+  EXPECT_EQ(Summary("<13>app: Nov 21 09:15:42 text"), "13||app|||Nov 21 09:15:42 text");
+}
+
+TEST_F(SyslogHeaderTest, TheYearMayStandBehindTheTime) {
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 2020 ap1 authmgr[7]: text"), "13|ap1|authmgr|7||text");
+  EXPECT_EQ(Time("<13>Nov 21 09:15:42 2020 ap1 authmgr[7]: text"), "2020-11-21T09:15:42Z");
+}
+
+TEST_F(SyslogHeaderTest, ACountSince1970IsATimeWhereAHostFollows) {
+  EXPECT_EQ(Summary("<134>1 1795220142.123456 mx1 flows src=10.1.0.5"),
+            "134|mx1||||flows src=10.1.0.5");
+  EXPECT_EQ(Time("<134>1795220142 mx1 urls x"), "2026-11-21T00:15:42Z");
+  EXPECT_FALSE(header_.zone_used);
+  EXPECT_EQ(Time("<134>1795220142.123     45 10.1.0.5 TCP_MISS/200 1 GET x"), "none");
+}
+
+TEST_F(SyslogHeaderTest, OtherDatesAndRelays) {
+  EXPECT_EQ(Time("<13>2026/11/21 09:15:42 rt1 app: text"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(Time("<13>2026-11-21 18:15:42 +0900 rt1 app: text"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(Summary("<13>2026-11-21 18:15:42 +0900 rt1 app: text"), "13|rt1|app|||text");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 Message forwarded from srv7: sshd[42]: text"),
+            "13|srv7|sshd|42||text");
+}
+
+TEST_F(SyslogHeaderTest, ATagIsFoundBehindATimeThatIsNone) {
+  EXPECT_EQ(Summary("<13>fw1 sshd[42]: text"), "13|fw1|sshd|42||text");
+  EXPECT_EQ(Summary("<13>?? fw1 sshd[42]: text"), "13|fw1|sshd|42||text");
+  EXPECT_EQ(Summary("<13>some words without a tag"), "13|||||some words without a tag");
+}
+
 TEST_F(SyslogHeaderTest, LinesOfAFileHaveATimeButNoPriority) {
   EXPECT_EQ(Summary("Nov 21 09:15:42 host app[1]: text"), "-1|host|app|1||text");
   EXPECT_EQ(Summary("2026-11-21T09:15:42Z host app: text"), "-1|host|app|||text");

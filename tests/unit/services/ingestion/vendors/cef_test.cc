@@ -46,5 +46,13 @@ TEST(CefTest, ValuesHaveSpaces) {
       "2026-11-21T00:15:42Z");
 }
 
+TEST(CefTest, ALinkInAValueIsNoName) {
+  const auto event = ParseLine(
+      "<134>Nov 21 09:15:42 waf1 CEF:0|Example Corp|WAF|1|9|Header|5|cs8=Host, "
+      "http://www.example.com/x.php?action=down, Mozilla (a=b) act=blocked");
+  EXPECT_EQ(FieldOf(event, "cs8"), "Host, http://www.example.com/x.php?action=down, Mozilla (a=b)");
+  EXPECT_EQ(event.action(), event::v1::BLOCKED);
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

@@ -41,6 +41,26 @@ TEST(F5BigIpTest, TheApplicationFirewallBlocks) {
       "host=lb1 id=77 at 2026-11-21T00:15:42Z");
 }
 
+TEST(F5BigIpTest, AnIrulesLineIsGluedToItsHost) {
+  EXPECT_EQ(
+      CoreOf("<134>Nov 21 09:15:42 lb1,f5_irule=Example-HTTP,src_ip=10.1.0.5,vip=198.51.100.7,"
+             "http_method=GET,http_host=www.example.com:80,http_url=www.example.com:80/x,"
+             "http_user_agent=\"Mozilla/5.0 (X11; Linux)\",user=alice,bytes_in=0"),
+      "f5.bigip severity=INFORMATIONAL src=[10.1.0.5] dst=[198.51.100.7 host "
+      "www.example.com:80] user=alice url=www.example.com:80/x host=lb1 at "
+      "2026-11-21T00:15:42Z");
+}
+
+TEST(F5BigIpTest, AccessPolicysStructuredDataIsRead) {
+  const auto event = ParseLine(
+      "<134>2026-11-21T09:15:42+09:00 lb1 apmd 7389 01490248:5: [F5@12276 hostname=\"lb1\" "
+      "errdefs_msgno=\"01490248:5:\" session_id=\"7a78\"] /Common/vpn:Common:7a78: Received client "
+      "info");
+  EXPECT_EQ(event.product(), "f5.bigip");
+  EXPECT_EQ(FieldOf(event, "session_id"), "7a78");
+  EXPECT_EQ(FieldOf(event, "errdefs_msgno"), "01490248:5:");
+}
+
 TEST(F5BigIpTest, AnErrorIsGrave) {
   EXPECT_EQ(CoreOf("<131>Nov 21 09:15:42 lb1 err tmm1[72331]: 01220001:3: TCL error: /Common/rule1 "
                    "<HTTP_REQUEST> - ERR_NOT_SUPPORTED (line 8)"),
