@@ -68,7 +68,6 @@ enum class NamedCore::Key : uint8_t {
   kWindowsLevel,
   kWindowsSubject,
   kWindowsStatus,
-  kAlertGrade,
   kSession,
   kDuration,
   kSrcMac,
@@ -187,7 +186,7 @@ const StringMap<NamedCore::Key>& NamedCore::KeysByName() {
       {"engine.message", Key::kSuricataMark},
       {"alert.action", Key::kSuricataAction},
       {"verdict.action", Key::kSuricataAction},
-      {"alert.severity", Key::kAlertGrade},
+      {"alert.severity", Key::kGrade},
       {"anomaly.event", Key::kSignature},
       {"flow.age", Key::kDuration},
       {"ether.src_mac", Key::kSrcMac},
@@ -318,9 +317,6 @@ void NamedCore::Set(Key key, std::string_view value) {
       return;
     case Key::kSuricataAction:
       marks_.suricata_action = value;  // the verdict comes last
-      return;
-    case Key::kAlertGrade:
-      SetOnce(value, &marks_.grade);
       return;
     case Key::kGrade:
       SetOnce(value, &marks_.grade);

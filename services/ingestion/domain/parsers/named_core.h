@@ -20,9 +20,8 @@ class NamedCore {
       : input_(input), arena_(arena), parsed_(parsed), event_(parsed->event) {}
 
   void See(std::string_view name, std::string_view value) {
-    const auto& keys = KeysByName();
-    const auto found = keys.find(name);
-    if (found != keys.end()) Set(found->second, value);
+    const auto found = keys_.find(name);
+    if (found != keys_.end()) Set(found->second, value);
   }
   // Whether a shipper wrapped a Windows event: its names are to be taken off (windows_names.h).
   bool wrapped_windows() const { return wrapped_windows_; }
@@ -63,6 +62,7 @@ class NamedCore {
   void FinishSuricata();
   void FinishModsecurity();
 
+  const StringMap<Key>& keys_ = KeysByName();
   const LineInput& input_;
   TextArena& arena_;
   ParsedLine* parsed_;
