@@ -304,8 +304,11 @@ bool TakeTagBehindUnknown(std::string_view& text, SyslogHeader* header) {
     if (before.empty() || before.find_first_of("{[\"=") != before.npos) return false;
     const std::string_view tag = rest.substr(0, std::min(rest.find(' '), rest.size()));
     if (!tag.ends_with("]:")) continue;
-    if (!TakeTag(rest, header)) return false;
-    if (IsHostToken(before)) header->host = before;
+    // Behind other words, words may be words.
+    const bool host =
+        IsHostToken(before) && (i == 0 || before.find_first_of("0123456789.-") != before.npos);
+    if (!host || !TakeTag(rest, header)) return false;
+    header->host = before;
     text = rest;
     return true;
   }

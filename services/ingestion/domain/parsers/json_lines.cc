@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "common/text/text.h"
 #include "services/ingestion/domain/parsers/fields.h"
 #include "services/ingestion/domain/parsers/named_core.h"
 #include "services/ingestion/domain/parsers/parser.h"
@@ -158,6 +159,11 @@ class JsonLinesParser final : public Parser {
       MarkPartlyParsed(simdjson::error_message(error), &parsed->event);
     }
     reader.Finish();
+    // What stands before the object is no field of it.
+    auto& message = parsed->event.message;
+    if (message.empty() && body.size() < Trim(input.header.body).size()) {
+      message = input.header.body;
+    }
   }
 
  private:

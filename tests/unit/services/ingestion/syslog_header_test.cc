@@ -128,6 +128,7 @@ TEST_F(SyslogHeaderTest, ATagIsFoundBehindATimeThatIsNone) {
   EXPECT_EQ(Summary("<13>fw1 sshd[42]: text"), "13|fw1|sshd|42||text");
   EXPECT_EQ(Summary("<13>?? fw1 sshd[42]: text"), "13|fw1|sshd|42||text");
   EXPECT_EQ(Summary("<13>some words without a tag"), "13|||||some words without a tag");
+  EXPECT_EQ(Summary("<13>error in module[3]: text"), "13|||||error in module[3]: text");
 }
 
 TEST_F(SyslogHeaderTest, LinesOfAFileHaveATimeButNoPriority) {
