@@ -160,10 +160,9 @@ class JsonLinesParser final : public Parser {
     }
     reader.Finish();
     // What stands before the object is no field of it.
-    auto& message = parsed->event.message;
-    if (message.empty() && body.size() < Trim(input.header.body).size()) {
-      message = input.header.body;
-    }
+    const auto before = static_cast<size_t>(body.data() - input.header.body.data());
+    const std::string_view head = Trim(input.header.body.substr(0, before));
+    if (parsed->event.message.empty() && head != "@cee:") parsed->event.message = head;
   }
 
  private:

@@ -65,6 +65,14 @@ TEST(JsonLinesTest, ZeekIsRecognised) {
   EXPECT_EQ(FromProto(event.event_time()), *ReadEpoch("1795220142.5"));
 }
 
+TEST(JsonLinesTest, WhatStandsBeforeTheObjectIsTheMessage) {
+  const v1::Event event = ParseLine(
+      R"(<134>Nov 21 09:15:42 ctl1 INFO [config: changed] {"level":"ALERT_LOW","name":"pool1"})");
+  EXPECT_EQ(event.product(), "generic.json");
+  EXPECT_EQ(event.message(), "INFO [config: changed]");
+  EXPECT_EQ(FieldOf(event, "name"), "pool1");
+}
+
 TEST(JsonLinesTest, BadJsonKeepsWhatCameBeforeAndTheRawLine) {
   for (const char* line : {R"({"a":"1","b":)", R"({"a":"1"} trailing)", R"({"a":"1","b":tru})",
                            R"({"a":"1","b":"\ud800"})", "{\"a\":\"1\",\"b\":\"\xff\"}"}) {

@@ -43,5 +43,81 @@ TEST(DnsDhcpTest, ADhcpRequestNamesItsServer) {
             "2026-11-21T00:15:42Z");
 }
 
+TEST(DnsDhcpTest, BindTellsAFailure) {
+  const auto event = ParseLine(
+      "<30>Nov 21 09:15:42 ns1 named[42]: client @0x7f0c74087120 10.1.0.5#5353 (www.example.com): "
+      "query failed (SERVFAIL) for www.example.com/IN/A at query.c:5570");
+  EXPECT_EQ(CoreText(event),
+            "isc.bind category=dns severity=INFORMATIONAL src=[10.1.0.5:5353] url=www.example.com "
+            "program=named host=ns1 at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(FieldOf(event, "rcode"), "SERVFAIL");
+}
+
+TEST(DnsDhcpTest, BindTellsARefusedTransfer) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 ns1 named[42]: client @0x7f0c74087120 203.0.113.9#40222 "
+                   "(example.com): zone transfer 'example.com/AXFR/IN' denied"),
+            "isc.bind category=dns severity=INFORMATIONAL action=BLOCKED src=[203.0.113.9:40222] "
+            "url=example.com program=named host=ns1 at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, BindsOtherMessagesKeepTheirText) {
+  const auto event =
+      ParseLine("<30>Nov 21 09:15:42 ns1 named[42]: zone example.com/IN: loaded serial 2026112101");
+  EXPECT_EQ(event.product(), "isc.bind");
+  EXPECT_EQ(event.message(), "zone example.com/IN: loaded serial 2026112101");
+}
+
+TEST(DnsDhcpTest, UnboundTellsAQueryWithoutItsAnswer) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 ns1 unbound[1234]: [1234:0] info: 10.1.0.5 "
+                   "www.example.com. AAAA IN"),
+            "nlnetlabs.unbound category=dns severity=INFORMATIONAL src=[10.1.0.5] "
+            "url=www.example.com. program=unbound host=ns1 at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, UnboundTellsWhetherTheAnswerWasCached) {
+  const auto event = ParseLine(
+      "<30>Nov 21 09:15:42 ns1 unbound[1234]: [1234:0] reply: 10.1.0.5 nx.example.com. A IN "
+      "NXDOMAIN 0.000000 1 33");
+  EXPECT_EQ(FieldOf(event, "rcode"), "NXDOMAIN");
+  EXPECT_EQ(FieldOf(event, "cached"), "1");
+  EXPECT_EQ(FieldOf(event, "size"), "33");
+}
+
+TEST(DnsDhcpTest, UnboundsOtherMessagesKeepTheirText) {
+  const auto event =
+      ParseLine("<29>Nov 21 09:15:42 ns1 unbound[1234]: [1234:0] notice: init module 0: validator");
+  EXPECT_EQ(event.product(), "nlnetlabs.unbound");
+  EXPECT_EQ(event.message(), "[1234:0] notice: init module 0: validator");
+}
+
+TEST(DnsDhcpTest, UnboundTellsIpv6Clients) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 ns1 unbound[1234]: [1234:0] info: 2001:db8::5 "
+                   "www.example.com. A IN"),
+            "nlnetlabs.unbound category=dns severity=INFORMATIONAL src=[2001:db8::5] "
+            "url=www.example.com. program=unbound host=ns1 at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, ADhcpDiscoverHasNoAddressYet) {
+  EXPECT_EQ(
+      CoreOf("<30>Nov 21 09:15:42 dh1 dhcpd[7]: DHCPDISCOVER from 00:00:5e:00:53:01 via eth1"),
+      "isc.dhcpd category=dhcp severity=INFORMATIONAL src=[if eth1 mac 00:00:5e:00:53:01] "
+      "program=dhcpd host=dh1 id=DHCPDISCOVER at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, ADhcpRefusalIsABlock) {
+  EXPECT_EQ(
+      CoreOf(
+          "<30>Nov 21 09:15:42 dh1 dhcpd[7]: DHCPNAK on 10.1.0.120 to 00:00:5e:00:53:01 via eth1"),
+      "isc.dhcpd category=dhcp severity=INFORMATIONAL action=BLOCKED src=[10.1.0.120 if eth1 mac "
+      "00:00:5e:00:53:01] program=dhcpd host=dh1 id=DHCPNAK at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, ADhcpOfferNamesTheHost) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 dh1 dhcpd[7]: DHCPOFFER on 10.1.0.120 to 00:00:5e:00:53:01 "
+                   "(pc5) via eth1"),
+            "isc.dhcpd category=dhcp severity=INFORMATIONAL src=[10.1.0.120 host pc5 if eth1 mac "
+            "00:00:5e:00:53:01] program=dhcpd host=dh1 id=DHCPOFFER at 2026-11-21T00:15:42Z");
+}
+
 }  // namespace
 }  // namespace yagura::ingestion
