@@ -54,6 +54,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddDetectCommand(program);
   yagura::cli::AddEventCommands(program);
   yagura::cli::AddDetectionCommands(program);
+  yagura::cli::AddTuningCommands(program);
   yagura::cli::AddNotificationCommands(program);
   yagura::cli::AddTicketCommands(program);
   yagura::cli::AddConfigCommands(program);

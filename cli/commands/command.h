@@ -166,6 +166,7 @@ absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max_bytes)
 // Each area's commands, in the file of its name.
 void AddEventCommands(Program& program);
 void AddDetectionCommands(Program& program);     // finding, rule
+void AddTuningCommands(Program& program);        // placeholder, tuning
 void AddNotificationCommands(Program& program);  // alert, contact, route, delivery
 void AddTicketCommands(Program& program);
 void AddConfigCommands(Program& program);  // device, credential, change

@@ -12,11 +12,11 @@
 #include "common/status/status.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/rule_compiler.h"
 
 namespace yagura::cli {
 namespace {
 
-using detection::ParsedRule;
 using detection::v1::Finding;
 
 constexpr std::string_view kTenant = "local";
@@ -66,12 +66,14 @@ bool IsEarlier(const Finding& a, const Finding& b) {
 
 absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths) {
   LoadedRules loaded;
-  std::vector<detection::RuleSet::Entry> entries;
   std::map<std::string, std::string> path_by_id;
+  std::vector<std::string> texts;
+  std::vector<std::string> kept;  // paths of these
   for (const auto& path : paths) {
     YAGURA_ASSIGN_OR_RETURN(const auto files, RuleFiles(path));
     for (const auto& file : files) {
-      auto rule = detection::ParseSigma(ReadRule(file));
+      std::string text = ReadRule(file);
+      const auto rule = detection::ParseSigma(text);
       if (!rule.ok()) {
         loaded.refused.push_back(fmt::format("{}: {}", file.string(), Message(rule.status())));
         continue;
@@ -82,15 +84,19 @@ absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths) {
             fmt::format("{}: {} has the same id", file.string(), other->second));
         continue;
       }
-      entries.push_back({"", std::make_shared<const ParsedRule>(*std::move(rule))});
+      texts.push_back(std::move(text));
+      kept.push_back(file.string());
     }
   }
-  loaded.set = detection::RuleSet::Build(std::move(entries));
+  detection::RuleCompiler compiler;
+  std::vector<detection::RuleCompiler::Item> items;
+  for (size_t i = 0; i < texts.size(); ++i) items.push_back({"", kept[i], texts[i]});
+  loaded.set = detection::RuleSet::Build(compiler.Compile(items).entries);
   return loaded;
 }
 
 Detector::Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now)
-    : now_(now), matcher_(std::move(rules)), windows_({}), builder_(NextHeader()) {
+    : now_(now), matcher_(std::move(rules)), windows_({.offline = true}), builder_(NextHeader()) {
   for (const auto& entry : matcher_.rules().entries()) {
     titles_[entry.rule->info().id] = entry.rule->info().title;
     for (const auto& rule : entry.rule->rules) titles_[rule.info.id] = rule.info.title;
@@ -125,18 +131,23 @@ absl::Status Detector::Flush() {
   YAGURA_ASSIGN_OR_RETURN(const auto hits,
                           detection::MakeHits(matcher_, batch, matches, source, one_shard, kFold));
   for (const auto& [shard, hit_batch] : hits) {
-    for (auto& outcome : windows_.Apply(hit_batch)) {
-      if (outcome.closing) continue;
-      auto [found, is_new] = findings_.try_emplace(outcome.finding.name(), outcome.finding);
-      if (!is_new) detection::MergeFinding(outcome.finding, found->second);
-    }
+    Note(windows_.Apply(hit_batch));
   }
   windows_.Clean();
   return absl::OkStatus();
 }
 
+void Detector::Note(const std::vector<detection::Windows::Outcome>& outcomes) {
+  for (const auto& outcome : outcomes) {
+    if (outcome.closing) continue;
+    auto [found, is_new] = findings_.try_emplace(outcome.finding.name(), outcome.finding);
+    if (!is_new) detection::MergeFinding(outcome.finding, found->second);
+  }
+}
+
 absl::StatusOr<std::vector<Finding>> Detector::Finish() {
   YAGURA_RETURN_IF_ERROR(Flush());
+  Note(windows_.Finish());
   std::vector<Finding> findings;
   for (auto& [name, finding] : findings_) findings.push_back(std::move(finding));
   findings_.clear();

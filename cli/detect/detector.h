@@ -44,6 +44,7 @@ class Detector {
  private:
   event::BatchHeader NextHeader();
   absl::Status Flush();
+  void Note(const std::vector<detection::Windows::Outcome>& outcomes);
 
   const TimePoint now_;
   detection::BatchMatcher matcher_;

@@ -9,6 +9,7 @@
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
+#include "services/detection/api/tuning_handlers.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/finding_sink.h"
@@ -58,10 +59,12 @@ class DetectionApp final : public rpc::App {
         sink_(std::make_shared<FindingSink>(findings_, findings_topic_)),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
-        window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,
-                                              std::string(kWindowReader)),
-                sink_, {settings_.lateness, static_cast<size_t>(settings_.groups_per_rule)},
-                *platform.metrics),
+        window_(
+            std::make_shared<WindowStore>(platform.flow, settings_.hits,
+                                          std::string(kWindowReader)),
+            sink_,
+            {settings_.lateness, static_cast<size_t>(settings_.groups_per_rule), settings_.silence},
+            *platform.metrics),
         match_worker_(
             platform.flow, settings_.events,
             Options(kMatchReader, settings_.match_threads,
@@ -99,7 +102,11 @@ class DetectionApp final : public rpc::App {
             platform.flow, platform.state,
             {settings_.events, settings_.hits, settings_.findings, settings_.coverage}),
         finding_handlers_(findings_, platform.feed),
-        rule_handlers_(rules_, platform.feed, rule_book_, platform.clock) {}
+        rule_handlers_(rules_, platform.feed, rule_book_, platform.clock),
+        tuning_handlers_(
+            store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
+            store::Store<v1::RuleTuning>(platform.state, RuleTuningKind(), platform.clock), rules_,
+            platform.feed, rule_book_) {}
 
   ~DetectionApp() override { Stop(); }
 
@@ -109,6 +116,7 @@ class DetectionApp final : public rpc::App {
     dead_letter_handlers_.Register(registry);
     finding_handlers_.Register(registry);
     rule_handlers_.Register(registry);
+    tuning_handlers_.Register(registry);
   }
 
   absl::Status Start() override {
@@ -174,6 +182,7 @@ class DetectionApp final : public rpc::App {
   DeadLetterHandlers dead_letter_handlers_;
   FindingHandlers finding_handlers_;
   RuleHandlers rule_handlers_;
+  TuningHandlers tuning_handlers_;
 };
 
 }  // namespace

@@ -59,6 +59,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.lateness =
       reader.Duration("lateness", settings.lateness, milliseconds(0), hours(24),
                       "How late an event may come and still be counted by a correlation.");
+  settings.silence =
+      reader.Duration("silence", settings.silence, seconds(1), hours(24),
+                      "A shard of events that is this far behind the latest, by receive time, is "
+                      "not waited for where a correlation is decided at the end of its window.");
   settings.groups_per_rule = static_cast<int>(
       reader.Integer("groups_per_rule", settings.groups_per_rule, 1, 1'000'000,
                      "Groups of one rule and tenant; more are told by a finding, not counted."));

@@ -25,6 +25,7 @@ struct Settings {
   std::chrono::milliseconds lease{8'000};
   std::chrono::milliseconds fold{10 * 60'000};
   std::chrono::milliseconds lateness{2 * 60'000};
+  std::chrono::milliseconds silence{10 * 60'000};
   int groups_per_rule = 10'000;
   std::filesystem::path content_folder;  // of Sigma rules; empty: none
 };

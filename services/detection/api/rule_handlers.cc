@@ -80,7 +80,8 @@ absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
   rule.set_text(request.rule().text());
   rule.set_enabled(request.rule().enabled());
   rule.set_source(request.rule().source());
-  const auto parsed = CompleteRule(rule);
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
+  const auto parsed = CompleteRule(rule, placeholders);
   if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
   rule.set_name(RuleName(call.tenant(), *parsed));
   auto created = rules_.Create(call.write_context(), std::move(rule));
@@ -107,6 +108,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
                                               const v1::UpdateRuleRequest& request) {
   YAGURA_RETURN_IF_ERROR(CheckMask(request.update_mask()));
   YAGURA_RETURN_IF_ERROR(CheckSource(request.rule()));
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   const auto change = [&](v1::Rule& rule) -> Status {
     YAGURA_RETURN_IF_ERROR(rpc::CheckEtag(request.rule().etag(), rule));
     for (const auto& path : request.update_mask().paths()) {
@@ -114,7 +116,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
       if (path == "source") rule.set_source(request.rule().source());
       if (path != "text") continue;
       rule.set_text(request.rule().text());
-      const auto parsed = CompleteRule(rule);
+      const auto parsed = CompleteRule(rule, placeholders);
       if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
       if (RuleName(call.tenant(), *parsed) != rule.name()) {
         return InvalidField("rule.text",
@@ -141,11 +143,12 @@ absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
     return InvalidField("rules", fmt::format("more than {} texts or {} bytes in one call",
                                              kMaxImport, kMaxImportBytes));
   }
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   v1::ImportRulesResponse response;
   for (const auto& text : request.rules()) {
     auto* result = response.add_results();
     result->set_source(text.source());
-    const auto name = ImportOne(call, text, request.validate_only());
+    const auto name = ImportOne(call, text, placeholders, request.validate_only());
     if (name.ok()) {
       result->set_rule(*name);
       response.set_loaded(response.loaded() + 1);
@@ -162,12 +165,13 @@ absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
 }
 
 absl::StatusOr<std::string> RuleHandlers::ImportOne(const rpc::Call& call, const v1::RuleText& text,
+                                                    const Placeholders& placeholders,
                                                     bool validate_only) {
   v1::Rule rule;
   rule.set_text(text.text());
   rule.set_source(text.source().substr(0, kMaxSource));
   rule.set_enabled(true);
-  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule));
+  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, placeholders));
   rule.set_name(RuleName(call.tenant(), parsed));
   if (validate_only) return rule.name();
   // Importing the same again changes nothing, so each write is repeatable without the request id,
@@ -175,10 +179,10 @@ absl::StatusOr<std::string> RuleHandlers::ImportOne(const rpc::Call& call, const
   auto context = call.write_context();
   context.request_id.clear();
   context.request_digest.clear();
-  const auto replace = [&rule](v1::Rule& kept) {
+  const auto replace = [&rule, &placeholders](v1::Rule& kept) {
     kept.set_text(rule.text());
     kept.set_source(rule.source());
-    return CompleteRule(kept).status();
+    return CompleteRule(kept, placeholders).status();
   };
   auto kept = rules_.Mutate(context, rule.name(), replace);
   if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules_.Create(context, rule);
@@ -191,8 +195,10 @@ absl::StatusOr<v1::TestRuleResponse> RuleHandlers::Test(const rpc::Call& call,
   if (request.events_size() > kMaxTestEvents) {
     return InvalidField("events", fmt::format("more than {} of them", kMaxTestEvents));
   }
-  auto parsed = ParseSigma(request.text());
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
+  auto parsed = ParseSigma(request.text(), placeholders);
   if (!parsed.ok()) return AsFieldError(parsed.status(), "text");
+  if (parsed->filter) return InvalidField("text", "is a filter: it matches nothing by itself");
   return TryRule(call.tenant(), *std::move(parsed), request.events(), clock_->Now());
 }
 

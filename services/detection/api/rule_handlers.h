@@ -38,7 +38,7 @@ class RuleHandlers {
 
  private:
   absl::StatusOr<std::string> ImportOne(const rpc::Call& call, const v1::RuleText& text,
-                                        bool validate_only);
+                                        const Placeholders& placeholders, bool validate_only);
 
   store::Store<v1::Rule> rules_;
   store::Projection<v1::Rule> all_tenants_;

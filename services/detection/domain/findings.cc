@@ -58,7 +58,10 @@ v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id
   finding.set_site(hit.site());
   finding.set_action(hit.action());
   *finding.mutable_entities() = hit.entities();
-  *finding.mutable_matched_fields() = rule.threshold() > 1 ? hit.group() : hit.matched_fields();
+  *finding.mutable_matched_fields() =
+      rule.threshold() > 1 || rule.type() != internal::v1::CORRELATION_TYPE_UNSPECIFIED
+          ? hit.group()
+          : hit.matched_fields();
   finding.set_dedup_key(GroupKey(tenant, rule, hit));
   return finding;
 }

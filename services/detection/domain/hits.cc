@@ -1,8 +1,12 @@
 #include "services/detection/domain/hits.h"
 
+#include <openssl/sha.h>
+
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <map>
-#include <tuple>
+#include <optional>
 
 #include "fmt/format.h"
 
@@ -10,17 +14,19 @@
 #include "common/event/event_view.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/rule_summary.h"
 
 namespace yagura::detection {
 namespace {
 
 using internal::v1::Hit;
 using internal::v1::HitBatch;
-using internal::v1::RuleSummary;
 
 constexpr size_t kMaxGroupValue = 512;
 constexpr size_t kMaxFieldValue = 1024;
 constexpr int kMaxMatchedFields = 16;
+constexpr int kMaxNames = 1000;
+constexpr size_t kMaxNameSize = 256;
 
 void AddField(google::protobuf::RepeatedPtrField<event::v1::Field>& fields, std::string_view name,
               std::string_view value, size_t limit) {
@@ -128,20 +134,58 @@ class EventFacts {
   const event::Column* url_ = nullptr;
 };
 
-RuleSummary Summarize(const ParsedRule& parsed, const RuleInfo& info) {
-  RuleSummary summary;
-  summary.set_id(info.id);
-  summary.set_version(parsed.version);
-  summary.set_title(info.title);
-  summary.set_severity(static_cast<event::v1::Severity>(info.severity));
-  summary.set_description(info.description);
-  for (const auto& tag : info.tags) summary.add_tags(tag);
-  for (const auto& text : info.false_positives) summary.add_false_positives(text);
-  return summary;
+// What a correlation counts an event as.
+struct Sample {
+  int64_t time = 0;
+  uint64_t key = 0;
+  double number = 0;
+  uint32_t row = 0;
+
+  auto operator<=>(const Sample&) const = default;
+};
+
+// A hit while its events are gathered.
+struct OpenHit {
+  Hit* hit = nullptr;  // RepeatedPtrField never moves its elements
+  HitBatch* batch = nullptr;
+  std::vector<Sample> samples;
+  bool has_keys = false;
+  bool has_numbers = false;
+};
+
+// Writes the samples in order of time.
+void Finish(OpenHit& open) {
+  std::sort(open.samples.begin(), open.samples.end());
+  for (const Sample& sample : open.samples) {
+    open.hit->add_times(sample.time);
+    if (open.has_keys) open.hit->add_keys(sample.key);
+    if (open.has_numbers) open.hit->add_numbers(sample.number);
+  }
 }
 
-// Sorts the times and keeps the evidence of the earliest.
-void OrderByTime(Hit& hit) { std::sort(hit.mutable_times()->begin(), hit.mutable_times()->end()); }
+// The same value gives the same digest in every process.
+uint64_t DigestOf(const std::vector<std::string_view>& values) {
+  std::string text;
+  for (const auto value : values) text += fmt::format("{}:{}\n", value.size(), value);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  uint64_t key = 0;
+  for (size_t i = 0; i < sizeof key; ++i) key = key << 8 | digest[i];
+  return key;
+}
+
+bool TakesNumbers(const Correlation& correlation) {
+  using Type = Correlation::Type;
+  return correlation.type == Type::kValueSum || correlation.type == Type::kValueAverage ||
+         (correlation.type == Type::kValuePercentile && correlation.percentile);
+}
+bool IsTemporal(const Correlation& correlation) {
+  using Type = Correlation::Type;
+  return correlation.type == Type::kTemporal || correlation.type == Type::kTemporalOrdered;
+}
+bool TakesKeys(const Correlation& correlation) {
+  return IsTemporal(correlation) || (!correlation.fields.empty() && !TakesNumbers(correlation));
+}
 
 class HitCollector {
  public:
@@ -158,66 +202,152 @@ class HitCollector {
 
   Status Add(const Match& match) {
     const RuleSet::Target& target = matcher_.rules().targets()[match.target];
-    const ParsedRule& parsed = matcher_.rules().rule(target);
-    if (target.counted) {
-      YAGURA_RETURN_IF_ERROR(AddHit(match, target, parsed, true));
-    }
-    if (target.makes_findings) YAGURA_RETURN_IF_ERROR(AddHit(match, target, parsed, false));
+    for (const auto& use : target.uses) YAGURA_RETURN_IF_ERROR(AddCounted(match, target, use));
+    if (target.makes_findings) YAGURA_RETURN_IF_ERROR(AddSingle(match, target));
     return absl::OkStatus();
   }
 
   std::vector<std::pair<int, HitBatch>> Take() {
+    for (auto& [key, open] : hits_) Finish(open);
     std::vector<std::pair<int, HitBatch>> result;
-    for (auto& [shard, batch] : batches_) {
-      for (auto& hit : *batch.mutable_hits()) OrderByTime(hit);
-      result.emplace_back(shard, std::move(batch));
-    }
+    for (auto& [shard, batch] : batches_) result.emplace_back(shard, std::move(batch));
     return result;
   }
 
  private:
-  Status AddHit(const Match& match, const RuleSet::Target& target, const ParsedRule& parsed,
-                bool correlation) {
-    const RuleInfo& info = correlation ? parsed.correlation->info : parsed.rules[target.rule].info;
-    Hit fresh;
-    if (correlation) {
-      for (const uint32_t field : target.group_fields) {
-        YAGURA_ASSIGN_OR_RETURN(const auto value, matcher_.Value(field, match.row));
-        AddField(*fresh.mutable_group(), matcher_.rules().field_name(field), value, kMaxGroupValue);
-      }
-    } else {
-      facts_.AddSubject(match.row, fresh);
-    }
-    std::string key = fmt::format("{}\n", info.id);
-    for (const auto& field : fresh.group())
-      key += fmt::format("{}:{}\n", field.value().size(), field.value());
+  struct Value {
+    uint64_t key = 0;
+    double number = 0;
+    std::string text;
+  };
 
-    auto found = hits_.find(key);
-    if (found == hits_.end()) {
-      YAGURA_ASSIGN_OR_RETURN(Hit * placed, Place(std::move(fresh), parsed, info, correlation));
-      facts_.Describe(match.row, *placed);
-      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match.row, target, *placed));
-      found = hits_.emplace(std::move(key), placed).first;
+  Status AddSingle(const Match& match, const RuleSet::Target& target) {
+    const ParsedRule& parsed = matcher_.rules().rule(target);
+    const RuleInfo& info = parsed.rules[target.rule].info;
+    Hit fresh;
+    facts_.AddSubject(match.row, fresh);
+    YAGURA_ASSIGN_OR_RETURN(
+        OpenHit * open, Open(match, target, info.id, fmt::format("{} {}", info.id, parsed.version),
+                             std::move(fresh), [&](HitBatch& batch) {
+                               return SummaryOf(batch, parsed, target.rule);
+                             }));
+    return AddSample(match.row, {}, false, *open);
+  }
+
+  Status AddCounted(const Match& match, const RuleSet::Target& target,
+                    const std::vector<RuleSet::UseLevel>& use) {
+    const ParsedRule& parsed = matcher_.rules().rule(target);
+    const Correlation& counted = parsed.correlations[use.front().correlation];
+    YAGURA_ASSIGN_OR_RETURN(const auto value, Measured(parsed, use.front(), match.row));
+    if (!value) return absl::OkStatus();  // nothing to measure
+    Hit fresh;
+    YAGURA_RETURN_IF_ERROR(AddGroup(parsed, use.front(), match.row, *fresh.mutable_group()));
+    for (size_t i = 1; i < use.size(); ++i) {
+      auto& level = *fresh.add_outer();
+      YAGURA_RETURN_IF_ERROR(AddGroup(parsed, use[i], match.row, *level.mutable_group()));
+      YAGURA_ASSIGN_OR_RETURN(const auto outer, Measured(parsed, use[i], match.row));
+      if (!outer) continue;
+      level.set_key(IsTemporal(parsed.correlations[use[i].correlation]) ? 0 : outer->key);
+      level.set_number(outer->number);
     }
-    // An event that several rules of one correlation match is still one event.
-    Hit& hit = *found->second;
-    HitBatch& holder = batches_[ShardFor(info)];
-    holder.set_received(std::max(holder.received(), facts_.ReceiveNanos(match.row)));
-    if (last_row_[&hit] == match.row + 1) return absl::OkStatus();
-    last_row_[&hit] = match.row + 1;
-    hit.add_times(facts_.WindowTime(match.row));
-    if (hit.evidence_size() < kMaxEvidence) {
-      YAGURA_ASSIGN_OR_RETURN(*hit.add_evidence(), facts_.EvidenceOf(match.row));
+    YAGURA_ASSIGN_OR_RETURN(
+        OpenHit * open,
+        Open(match, target, parsed.info().id, fmt::format("{} {}", counted.info.id, parsed.version),
+             std::move(fresh), [&](HitBatch& batch) { return SummaryOf(batch, parsed, use); }));
+    open->has_keys = TakesKeys(counted);
+    open->has_numbers = TakesNumbers(counted);
+    if (counted.type == Correlation::Type::kValuePercentile && open->has_keys &&
+        open->hit->names_size() < kMaxNames) {
+      (*open->hit->mutable_names())[value->key] =
+          ToValidUtf8(std::string_view(value->text).substr(0, kMaxNameSize));
+    }
+    return AddSample(match.row, *value, IsTemporal(counted), *open);
+  }
+
+  Status AddGroup(const ParsedRule& parsed, const RuleSet::UseLevel& level, size_t row,
+                  google::protobuf::RepeatedPtrField<event::v1::Field>& group) {
+    const auto& names = parsed.correlations[level.correlation].group_by;
+    for (size_t i = 0; i < level.group_fields.size(); ++i) {
+      YAGURA_ASSIGN_OR_RETURN(const auto value, matcher_.Value(level.group_fields[i], row));
+      AddField(group, names[i], value, kMaxGroupValue);
     }
     return absl::OkStatus();
   }
 
-  int ShardFor(const RuleInfo& info) const {
-    return shard_of_(fmt::format("{}/{}", batch_.tenant(), info.id));
+  // What the correlation measures of an event; nothing where the event does not have it.
+  StatusOr<std::optional<Value>> Measured(const ParsedRule& parsed, const RuleSet::UseLevel& level,
+                                          size_t row) {
+    const Correlation& correlation = parsed.correlations[level.correlation];
+    Value value;
+    if (IsTemporal(correlation)) {
+      value.key = 1ULL << level.member;
+      return value;
+    }
+    if (level.value_fields.empty()) return value;
+    std::vector<std::string_view> texts;
+    for (const uint32_t field : level.value_fields) {
+      YAGURA_ASSIGN_OR_RETURN(const auto text, matcher_.Value(field, row));
+      if (text.empty()) return std::nullopt;
+      texts.push_back(text);
+    }
+    if (TakesNumbers(correlation)) {
+      const auto number = ParseNumber<double>(Trim(texts.front()));
+      if (!number || !std::isfinite(*number)) return std::nullopt;
+      value.number = *number;
+      return value;
+    }
+    value.key = DigestOf(texts);
+    value.text = std::string(texts.front().substr(0, kMaxNameSize));
+    return value;
   }
 
-  StatusOr<Hit*> Place(Hit hit, const ParsedRule& parsed, const RuleInfo& info, bool correlation) {
-    HitBatch& batch = batches_[ShardFor(info)];
+  // The hit of that rule and group. `partition`: what decides on the shard, `rule_key`: names the
+  // rule that makes the group; `summary_of`: the place of its summary in a batch.
+  StatusOr<OpenHit*> Open(const Match& match, const RuleSet::Target& target,
+                          const std::string& partition, const std::string& rule_key, Hit fresh,
+                          const std::function<uint32_t(HitBatch&)>& summary_of) {
+    std::string key = fmt::format("{}\n", rule_key);
+    AppendKey(fresh.group(), key);
+    for (const auto& level : fresh.outer()) {
+      AppendKey(level.group(), key);
+      key += fmt::format("{} {} {}\n", level.has_key(), level.key(), level.number());
+    }
+    const auto [found, is_new] = hits_.try_emplace(std::move(key));
+    OpenHit& open = found->second;
+    if (is_new) {
+      open.batch = &BatchFor(partition);
+      fresh.set_rule(summary_of(*open.batch));
+      open.hit = open.batch->add_hits();
+      *open.hit = std::move(fresh);
+      facts_.Describe(match.row, *open.hit);
+      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match.row, target, *open.hit));
+    }
+    return &open;
+  }
+
+  static void AppendKey(const google::protobuf::RepeatedPtrField<event::v1::Field>& group,
+                        std::string& key) {
+    for (const auto& field : group)
+      key += fmt::format("{}:{}\n", field.value().size(), field.value());
+  }
+
+  // An event that several rules of one correlation match is still one event.
+  Status AddSample(uint32_t row, const Value& value, bool joins, OpenHit& open) {
+    open.batch->set_received(std::max(open.batch->received(), facts_.ReceiveNanos(row)));
+    for (auto sample = open.samples.rbegin(); sample != open.samples.rend() && sample->row == row;
+         ++sample) {
+      if (joins) sample->key |= value.key;
+      return absl::OkStatus();
+    }
+    open.samples.push_back({facts_.WindowTime(row), value.key, value.number, row});
+    if (open.hit->evidence_size() < kMaxEvidence) {
+      YAGURA_ASSIGN_OR_RETURN(*open.hit->add_evidence(), facts_.EvidenceOf(row));
+    }
+    return absl::OkStatus();
+  }
+
+  HitBatch& BatchFor(const std::string& partition) {
+    HitBatch& batch = batches_[shard_of_(fmt::format("{}/{}", batch_.tenant(), partition))];
     if (batch.tenant().empty()) {
       batch.set_tenant(batch_.tenant());
       batch.set_source_shard(static_cast<uint32_t>(source_.shard));
@@ -226,19 +356,32 @@ class HitCollector {
       batch.set_rule_set_version(source_.rule_set_version.empty() ? matcher_.rules().version()
                                                                   : source_.rule_set_version);
     }
-    int index = 0;
-    while (index < batch.rules_size() && batch.rules(index).id() != info.id) ++index;
-    if (index == batch.rules_size()) {
-      RuleSummary summary = Summarize(parsed, info);
-      summary.set_threshold(correlation ? parsed.correlation->threshold : 1);
-      summary.set_timespan_nanos(correlation ? parsed.correlation->timespan.count()
-                                             : fold_.count());
-      *batch.add_rules() = std::move(summary);
+    return batch;
+  }
+
+  static std::optional<uint32_t> FindSummary(const HitBatch& batch, const ParsedRule& parsed,
+                                             const RuleInfo& info) {
+    for (int i = 0; i < batch.rules_size(); ++i) {
+      const auto& rule = batch.rules(i);
+      if (rule.id() == info.id && rule.version() == parsed.version) return static_cast<uint32_t>(i);
     }
-    hit.set_rule(static_cast<uint32_t>(index));
-    auto* placed = batch.add_hits();
-    *placed = std::move(hit);
-    return placed;
+    return std::nullopt;
+  }
+
+  uint32_t SummaryOf(HitBatch& batch, const ParsedRule& parsed, size_t rule) const {
+    if (const auto found = FindSummary(batch, parsed, parsed.rules[rule].info)) return *found;
+    *batch.add_rules() = SummarizeRule(parsed, rule, fold_);
+    return static_cast<uint32_t>(batch.rules_size() - 1);
+  }
+
+  // Of the correlation that counts the rule; those above come with it.
+  static uint32_t SummaryOf(HitBatch& batch, const ParsedRule& parsed,
+                            const std::vector<RuleSet::UseLevel>& use) {
+    for (const auto& level : use) {
+      if (FindSummary(batch, parsed, parsed.correlations[level.correlation].info)) continue;
+      *batch.add_rules() = SummarizeCorrelation(parsed, level.correlation);
+    }
+    return *FindSummary(batch, parsed, parsed.correlations[use.front().correlation].info);
   }
 
   Status AddMatchedFields(size_t row, const RuleSet::Target& target, Hit& hit) {
@@ -259,8 +402,7 @@ class HitCollector {
   const std::chrono::nanoseconds fold_;
   EventFacts facts_;
   std::map<int, HitBatch> batches_;
-  std::map<std::string, Hit*> hits_;  // RepeatedPtrField never moves its elements
-  std::map<Hit*, uint32_t> last_row_;
+  StringMap<OpenHit> hits_;
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ inline constexpr std::string_view kProviderTenant = "provider";
 
 // Parses the rule's text and fills what follows from it: title, severity, version, kind, tags,
 // description. RULE_REFUSED as ParseSigma says.
-absl::StatusOr<ParsedRule> CompleteRule(v1::Rule& rule);
+absl::StatusOr<ParsedRule> CompleteRule(v1::Rule& rule, const Placeholders& placeholders = {});
 
 // "tenants/{tenant}/rules/{Sigma id}".
 std::string RuleName(std::string_view tenant, const ParsedRule& parsed);

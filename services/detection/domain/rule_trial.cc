@@ -30,10 +30,17 @@ absl::StatusOr<v1::TestRuleResponse> TryRule(
   // An empty conjunction is true: samples need not say what product they are of.
   for (auto& single : rule.rules) single.logsource_test = Expression();
   BatchMatcher matcher(RuleSet::Build({{"", std::make_shared<const ParsedRule>(std::move(rule))}}));
-  Windows windows(Windows::Limits{});
+  Windows windows({.offline = true});
   const auto one_shard = [](std::string_view) { return 0; };
   v1::TestRuleResponse response;
   std::map<std::string, v1::Finding> findings;
+  const auto note = [&findings](const std::vector<Windows::Outcome>& outcomes) {
+    for (const auto& outcome : outcomes) {
+      if (outcome.closing) continue;
+      auto [found, is_new] = findings.try_emplace(outcome.finding.name(), outcome.finding);
+      if (!is_new) MergeFinding(outcome.finding, found->second);
+    }
+  };
   int first = 0;
   for (uint64_t batch_number = 1; first < events.size(); ++batch_number) {
     event::BatchBuilder builder({std::string(tenant), fmt::format("test{}", batch_number), now});
@@ -50,14 +57,10 @@ absl::StatusOr<v1::TestRuleResponse> TryRule(
     const HitSource source{0, fmt::format("1-{}", batch_number), 1};
     YAGURA_ASSIGN_OR_RETURN(const auto hits,
                             MakeHits(matcher, batch, matches, source, one_shard, kFold));
-    for (const auto& [shard, hit_batch] : hits) {
-      for (auto& outcome : windows.Apply(hit_batch)) {
-        auto [found, is_new] = findings.try_emplace(outcome.finding.name(), outcome.finding);
-        if (!is_new) MergeFinding(outcome.finding, found->second);
-      }
-    }
+    for (const auto& [shard, hit_batch] : hits) note(windows.Apply(hit_batch));
     first = next;
   }
+  note(windows.Finish());
   for (auto& [name, finding] : findings) *response.add_findings() = std::move(finding);
   return response;
 }

@@ -10,6 +10,7 @@
 #include "common/text/text.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/pending.h"
 
 namespace yagura::detection {
 namespace {
@@ -17,10 +18,16 @@ namespace {
 using internal::v1::Group;
 using internal::v1::Hit;
 using internal::v1::HitBatch;
+using internal::v1::OuterLevel;
+using internal::v1::OuterPlace;
 using internal::v1::RuleSummary;
 
 constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
 constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
+constexpr int kMaxEvidenceAtEnd = 60;  // of several windows
+constexpr int kMaxOuters = 64;
+constexpr int kMaxNames = 1000;
+constexpr int kMaxToldValues = 10;
 
 google::protobuf::Timestamp Time(int64_t nanos) {
   return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
@@ -40,45 +47,111 @@ std::string RuleKey(std::string_view tenant, std::string_view rule_id) {
   return fmt::format("{}\n{}", tenant, rule_id);
 }
 
-// Hostile times must not overflow.
-int64_t Plus(int64_t time, int64_t span) {
-  int64_t sum = 0;
-  return __builtin_add_overflow(time, span, &sum) ? INT64_MAX : sum;
-}
-
 int64_t EvidenceTime(const v1::Evidence& evidence) {
   const auto time = std::min(FromProto(evidence.event_time()), FromProto(evidence.receive_time()));
   return time.time_since_epoch().count();
 }
 
-// Where `threshold` pending times lie within the span around position `at`: the first of them.
-// They are then the window: all times from there within a span.
-int WindowAround(const google::protobuf::RepeatedField<int64_t>& times, int at, int threshold,
-                 int64_t span) {
-  for (int first = std::max(0, at - threshold + 1); first <= at; ++first) {
-    const int last = first + threshold - 1;
-    if (last < times.size() && times[last] <= Plus(times[first], span)) return first;
-  }
-  return -1;
-}
-
-void DropBefore(Group& group, int64_t time) {
-  auto& pending = *group.mutable_pending();
-  pending.erase(pending.begin(), std::lower_bound(pending.begin(), pending.end(), time));
+void DropBefore(Group& group, const RuleSummary& rule, int64_t time) {
+  DropPending(group, time);
   auto& evidence = *group.mutable_evidence();
+  const int64_t reach = Minus(time, rule.reach_nanos());
   const auto old = std::remove_if(evidence.begin(), evidence.end(),
-                                  [time](const auto& one) { return EvidenceTime(one) < time; });
+                                  [reach](const auto& one) { return EvidenceTime(one) < reach; });
   evidence.erase(old, evidence.end());
+  auto& outers = *group.mutable_outers();
+  const auto gone = std::remove_if(outers.begin(), outers.end(),
+                                   [time](const auto& one) { return one.last() < time; });
+  outers.erase(gone, outers.end());
 }
 
-// Keeps the evidence in order of time, and the latest where there is too much.
+// Keeps the evidence in order of time. Where there is too much, the latest stays; where windows are
+// decided at their end, the earliest.
 void AddEvidence(Group& group, const v1::Evidence& evidence) {
   auto& all = *group.mutable_evidence();
+  const auto is_same = [&](const auto& one) { return one.event_id() == evidence.event_id(); };
+  if (std::any_of(all.begin(), all.end(), is_same)) return;
   *all.Add() = evidence;
   for (int i = all.size() - 1; i > 0 && EvidenceTime(all[i]) < EvidenceTime(all[i - 1]); --i) {
     all.SwapElements(i, i - 1);
   }
-  if (all.size() > kMaxEvidence) all.DeleteSubrange(0, all.size() - kMaxEvidence);
+  if (group.at_end() && all.size() > kMaxEvidenceAtEnd) all.RemoveLast();
+  if (!group.at_end() && all.size() > kMaxEvidence)
+    all.DeleteSubrange(0, all.size() - kMaxEvidence);
+}
+
+// Notes what an event is to the correlations above.
+void AddOuter(Group& group, const google::protobuf::RepeatedPtrField<OuterLevel>& levels,
+              int64_t time) {
+  if (levels.empty()) return;
+  OuterPlace fresh;
+  *fresh.mutable_levels() = levels;
+  const std::string bytes = fresh.SerializeAsString();
+  for (auto& place : *group.mutable_outers()) {
+    OuterPlace alike;
+    *alike.mutable_levels() = place.levels();
+    if (alike.SerializeAsString() != bytes) continue;
+    place.set_first(std::min(place.first(), time));
+    place.set_last(std::max(place.last(), time));
+    return;
+  }
+  auto& all = *group.mutable_outers();
+  if (all.size() >= kMaxOuters) {
+    all.erase(std::min_element(all.begin(), all.end(),
+                               [](const auto& a, const auto& b) { return a.last() < b.last(); }));
+  }
+  fresh.set_first(time);
+  fresh.set_last(time);
+  *all.Add() = std::move(fresh);
+}
+
+void AddNames(Group& group, const Hit& hit) {
+  for (const auto& [key, name] : hit.names()) {
+    if (group.names_size() >= kMaxNames) return;
+    (*group.mutable_names())[key] = name;
+  }
+}
+
+PendingEvent EventOf(const Hit& hit, int at) {
+  return {hit.times(at), at < hit.keys_size() ? hit.keys(at) : 0,
+          at < hit.numbers_size() ? hit.numbers(at) : 0};
+}
+
+// When the first of a batch's events happened, or it was received.
+int64_t EarliestOf(const HitBatch& batch) {
+  int64_t earliest = batch.received();
+  for (const Hit& hit : batch.hits()) {
+    if (!hit.times().empty()) earliest = std::min(earliest, hit.times(0));
+  }
+  return earliest;
+}
+
+std::string BundleKey(const std::string& text_id, const std::string& version) {
+  return text_id.empty() ? std::string() : text_id + "/" + version;
+}
+
+void AddField(v1::Finding& finding, const std::string& name, std::string value) {
+  auto* field = finding.add_matched_fields();
+  field->set_name(name);
+  field->set_value(std::move(value));
+}
+
+// Tells what was measured, and of which values.
+void AddMeasure(const RuleSummary& rule, const Verdict& verdict, const Group& group,
+                v1::Finding& finding) {
+  if (rule.measure().empty()) return;
+  AddField(finding, rule.measure(), fmt::format("{}", verdict.measure));
+  int told = 0;
+  for (const uint64_t key : verdict.keys) {
+    const auto name = group.names().find(key);
+    if (name == group.names().end()) continue;
+    if (++told > kMaxToldValues) return;
+    AddField(finding, "value", name->second);
+  }
+}
+
+std::string FindingId(const std::string& key, int64_t first) {
+  return ShortDigest({"finding", key, fmt::format("{}", first)});
 }
 
 // Begins the group's finding with the earliest pending event and all that follow without a gap of
@@ -88,14 +161,14 @@ void OpenFinding(Group& group, const std::string& key, int64_t span) {
   group.set_first(pending[0]);
   group.set_last(pending[0]);
   uint64_t count = 0;
-  for (const int64_t time : pending) {
-    if (time > Plus(group.last(), span)) break;
-    group.set_last(time);
-    ++count;
+  for (int i = 0; i < pending.size() && pending[i] <= Plus(group.last(), span); ++i) {
+    group.set_last(pending[i]);
+    count += PendingWeight(group, i);
   }
   group.set_count(count);
-  group.set_finding_id(ShortDigest({"finding", key, fmt::format("{}", group.first())}));
-  group.clear_pending();
+  group.set_finding_id(FindingId(key, group.first()));
+  ClearPending(group);
+  group.clear_outers();
   group.set_told_count(0);
   group.set_told_last(0);
 }
@@ -137,13 +210,26 @@ Windows::Outcome LastWord(const Group& group) {
 }  // namespace
 
 void Windows::LoadGroup(const std::string& key, Group group) {
-  by_expiry_[group.source_shard()].insert({group.expires(), key});
+  auto& order = group.at_end() ? waiting_ : by_expiry_[group.source_shard()];
+  order.insert({group.expires(), key});
   ++per_rule_[RuleKey(group.tenant(), group.rule_id())];
+  if (!group.text_id().empty()) {
+    ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
+  }
   groups_[key] = std::move(group);
 }
 
 void Windows::LoadCheckpoint(uint32_t source_shard, const std::string& source_id) {
   checkpoints_[source_shard] = source_id;
+}
+
+void Windows::LoadWatermark(uint32_t source_shard, int64_t received) {
+  watermarks_[source_shard] = received;
+  latest_ = std::max(latest_, received);
+}
+
+void Windows::LoadBundle(const std::string& key, internal::v1::RuleBundle bundle) {
+  bundles_[key].rules = std::move(bundle);
 }
 
 bool Windows::IsNew(const HitBatch& batch) {
@@ -156,23 +242,83 @@ bool Windows::IsNew(const HitBatch& batch) {
   return true;
 }
 
+// Keeps the rules that windows need to know without a hit.
+void Windows::NoteRules(const HitBatch& batch) {
+  for (const RuleSummary& rule : batch.rules()) {
+    if (rule.text_id().empty()) continue;
+    const std::string key = BundleKey(rule.text_id(), rule.version());
+    if (RuleOf(key, rule.id()) != nullptr) continue;
+    Bundle& bundle = bundles_[key];
+    *bundle.rules.add_rules() = rule;
+    dirty_bundles_[key] = &bundle.rules;
+    idle_bundles_.insert(key);
+  }
+}
+
+void Windows::SweepBundles() {
+  for (const auto& key : idle_bundles_) {
+    const auto found = bundles_.find(key);
+    if (found == bundles_.end() || found->second.groups > 0) continue;
+    bundles_.erase(found);
+    dirty_bundles_[key] = nullptr;
+  }
+  idle_bundles_.clear();
+}
+
+const RuleSummary* Windows::RuleOf(const std::string& bundle, const std::string& rule_id) const {
+  const auto found = bundles_.find(bundle);
+  if (found == bundles_.end()) return nullptr;
+  for (const RuleSummary& rule : found->second.rules.rules()) {
+    if (rule.id() == rule_id) return &rule;
+  }
+  return nullptr;
+}
+
+// How much later than its events a group may hear of them.
+int64_t Windows::Grace(const RuleSummary& rule) const {
+  const int64_t lateness = limits_.lateness.count();
+  int64_t grace = Plus(lateness, rule.delay_nanos());
+  for (uint32_t i = 0; i < rule.delay_levels(); ++i) grace = Plus(grace, lateness);
+  return grace;
+}
+
+// How far all sources have come that are not silent.
+int64_t Windows::Watermark() const {
+  int64_t least = INT64_MAX;
+  for (const auto& [shard, received] : watermarks_) {
+    if (Plus(received, limits_.silence.count()) >= latest_) least = std::min(least, received);
+  }
+  return least;
+}
+
+void Windows::Erase(const std::string& key) {
+  const auto found = groups_.find(key);
+  const Group& group = found->second;
+  const auto count = per_rule_.find(RuleKey(group.tenant(), group.rule_id()));
+  if (--count->second == 0) per_rule_.erase(count);
+  if (!group.text_id().empty()) {
+    const std::string bundle = BundleKey(group.text_id(), group.rule_version());
+    --bundles_[bundle].groups;
+    idle_bundles_.insert(bundle);
+  }
+  groups_.erase(found);
+  dirty_[key] = nullptr;
+}
+
 void Windows::Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes) {
   while (!order.empty() && order.begin()->expires < watermark) {
     const std::string key = order.begin()->key;
     order.erase(order.begin());
     const auto found = groups_.find(key);
     if (HasUntold(found->second)) outcomes.push_back(LastWord(found->second));
-    const auto count = per_rule_.find(RuleKey(found->second.tenant(), found->second.rule_id()));
-    if (--count->second == 0) per_rule_.erase(count);
-    groups_.erase(found);
-    dirty_[key] = nullptr;
+    Erase(key);
   }
 }
 
-Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSummary& rule,
+Group* Windows::Find(const std::string& key, const Place& place, const RuleSummary& rule,
                      std::vector<Outcome>& outcomes) {
   if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
-  const std::string rule_key = RuleKey(batch.tenant(), rule.id());
+  const std::string rule_key = RuleKey(place.tenant, rule.id());
   if (per_rule_[rule_key] >= limits_.groups_per_rule) {
     // Groups of sources that have fallen silent give way.
     for (auto& [shard, order] : by_expiry_) Forget(order, latest_, outcomes);
@@ -180,56 +326,118 @@ Group* Windows::Find(const std::string& key, const HitBatch& batch, const RuleSu
   }
   ++per_rule_[rule_key];
   Group& group = groups_[key];
-  group.set_tenant(batch.tenant());
+  group.set_tenant(place.tenant);
   group.set_rule_id(rule.id());
+  group.set_rule_version(rule.version());
+  group.set_text_id(rule.text_id());
+  group.set_at_end(rule.at_end());
   group.set_expires(INT64_MIN);
-  group.set_source_shard(batch.source_shard());
-  by_expiry_[batch.source_shard()].insert({INT64_MIN, key});
+  group.set_source_shard(place.source_shard);
+  (rule.at_end() ? waiting_ : by_expiry_[place.source_shard]).insert({INT64_MIN, key});
+  if (!rule.text_id().empty()) ++bundles_[BundleKey(rule.text_id(), rule.version())].groups;
   return &group;
 }
 
-void Windows::Touch(const std::string& key, Group& group, uint32_t source_shard, int64_t expires) {
+void Windows::Touch(const std::string& key, Group& group, const Place& place,
+                    const RuleSummary& rule) {
+  int64_t expires = Plus(Plus(place.received, rule.timespan_nanos()), Grace(rule));
+  // What is decided at the end of windows waits for other shards, too.
+  if (rule.delay_levels() > 0) expires = Plus(expires, limits_.silence.count());
   by_expiry_[group.source_shard()].erase({group.expires(), key});
-  group.set_expires(source_shard == group.source_shard() ? std::max(expires, group.expires())
-                                                         : expires);
-  group.set_source_shard(source_shard);
-  by_expiry_[source_shard].insert({group.expires(), key});
+  group.set_expires(place.source_shard == group.source_shard() ? std::max(expires, group.expires())
+                                                               : expires);
+  group.set_source_shard(place.source_shard);
+  by_expiry_[place.source_shard].insert({group.expires(), key});
   dirty_[key] = &group;
 }
 
+// Lets the group's first window end when its time has come.
+void Windows::Wait(const std::string& key, Group& group, const RuleSummary& rule) {
+  waiting_.erase({group.expires(), key});
+  const int64_t end = Plus(group.pending(0), rule.timespan_nanos());
+  group.set_expires(Plus(end, Grace(rule)));
+  waiting_.insert({group.expires(), key});
+  dirty_[key] = &group;
+}
+
+// A match at that time goes to the correlation that counts the rule.
+void Windows::Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
+                   const Hit& about, const Proofs& evidence) {
+  const std::string bundle = BundleKey(rule.text_id(), rule.version());
+  const RuleSummary* outer = RuleOf(bundle, rule.outer());
+  // An event that lacks what is measured is not counted.
+  if (outer == nullptr || levels.empty() || !levels[0].has_key()) return;
+  const bool temporal =
+      outer->type() == internal::v1::TEMPORAL || outer->type() == internal::v1::TEMPORAL_ORDERED;
+  Passed passed{place, bundle, outer->id(), {}};
+  passed.hit.add_times(time);
+  passed.hit.add_keys(temporal ? 1ULL << rule.outer_member() : levels[0].key());
+  passed.hit.add_numbers(levels[0].number());
+  *passed.hit.mutable_group() = levels[0].group();
+  passed.hit.mutable_outer()->Assign(levels.begin() + 1, levels.end());
+  *passed.hit.mutable_entities() = about.entities();
+  *passed.hit.mutable_matched_fields() = about.matched_fields();
+  passed.hit.set_device(about.device());
+  passed.hit.set_site(about.site());
+  passed.hit.set_action(about.action());
+  for (const auto& one : evidence) {
+    if (passed.hit.evidence_size() == kMaxEvidence) break;
+    *passed.hit.add_evidence() = one;
+  }
+  passed_.push_back(std::move(passed));
+}
+
+void Windows::TakePassed(std::vector<Outcome>& outcomes) {
+  while (!passed_.empty()) {
+    const Passed next = std::move(passed_.front());
+    passed_.pop_front();
+    const RuleSummary* rule = RuleOf(next.bundle, next.rule_id);
+    if (rule != nullptr) Take(next.place, *rule, next.hit, outcomes);
+  }
+}
+
 // Counts the events of a hit.
-void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule, const Hit& hit,
-                    std::vector<Outcome>& outcomes) {
-  const std::string key = GroupKey(batch.tenant(), rule, hit);
+void Windows::Count(const std::string& key, Group& group, const Place& place,
+                    const RuleSummary& rule, const Hit& hit, std::vector<Outcome>& outcomes) {
   const int64_t span = rule.timespan_nanos();
-  const int64_t lateness = limits_.lateness.count();
-  const int threshold = static_cast<int>(std::max<uint64_t>(rule.threshold(), 1));
-  std::vector<const v1::Evidence*> fresh;  // of events that joined the open finding
+  const bool passes = !rule.outer().empty();
+  Proofs fresh;  // of events that joined the open finding
+  Verdict verdict;
   bool grew = false;
   bool began = false;
   const auto tell = [&] {
     if (group.finding_id().empty()) return;
-    v1::Finding finding = DescribeFinding(batch.tenant(), group.finding_id(), rule, hit);
-    finding.set_event_count(group.count());
-    *finding.mutable_first_event_time() = Time(group.first());
-    *finding.mutable_last_event_time() = Time(group.last());
-    *finding.mutable_evidence() = group.evidence();
-    for (const auto* evidence : fresh) *finding.add_evidence() = *evidence;
-    const bool tells = began || IsToTell(group);
-    if (tells) NoteTold(group);
-    outcomes.push_back({std::move(finding), began, tells});
+    if (rule.silent()) {
+      NoteTold(group);
+    } else {
+      v1::Finding finding = DescribeFinding(place.tenant, group.finding_id(), rule, hit);
+      if (began) AddMeasure(rule, verdict, group, finding);
+      finding.set_event_count(group.count());
+      *finding.mutable_first_event_time() = Time(group.first());
+      *finding.mutable_last_event_time() = Time(group.last());
+      *finding.mutable_evidence() = group.evidence();
+      for (const auto& evidence : fresh) *finding.add_evidence() = evidence;
+      const bool tells = began || IsToTell(group);
+      if (tells) NoteTold(group);
+      outcomes.push_back({std::move(finding), began, tells});
+    }
     group.clear_evidence();
-    fresh.clear();
+    fresh.Clear();
     grew = false;
     began = false;
   };
 
   std::multimap<int64_t, const v1::Evidence*> by_time;
   for (const auto& evidence : hit.evidence()) by_time.emplace(EvidenceTime(evidence), &evidence);
-  for (const int64_t time : hit.times()) {
-    const auto found = by_time.find(time);
-    const v1::Evidence* evidence = found == by_time.end() ? nullptr : found->second;
-    if (found != by_time.end()) by_time.erase(found);
+  for (int i = 0; i < hit.times_size(); ++i) {
+    const int64_t time = hit.times(i);
+    Proofs proofs;  // of this event; what a correlation passed on may have several
+    if (hit.times_size() == 1) {
+      proofs = hit.evidence();
+    } else if (const auto found = by_time.find(time); found != by_time.end()) {
+      *proofs.Add() = *found->second;
+      by_time.erase(found);
+    }
     if (!group.finding_id().empty()) {
       if (Plus(time, span) < group.first()) {
         ++late_;
@@ -239,7 +447,8 @@ void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
         group.set_first(std::min(group.first(), time));
         group.set_last(std::max(group.last(), time));
         group.set_count(group.count() + 1);
-        if (evidence != nullptr) fresh.push_back(evidence);
+        if (passes) Pass(place, rule, hit.outer(), time, hit, proofs);
+        fresh.MergeFrom(proofs);
         grew = true;
         continue;
       }
@@ -247,50 +456,180 @@ void Windows::Count(Group& group, const HitBatch& batch, const RuleSummary& rule
       if (HasUntold(group)) outcomes.push_back(LastWord(group));
       CloseFinding(group);
     }
-    auto& pending = *group.mutable_pending();
-    const auto place = std::upper_bound(pending.begin(), pending.end(), time);
-    const auto at = static_cast<int>(place - pending.begin());
-    pending.Add(time);
-    std::rotate(pending.begin() + at, pending.end() - 1, pending.end());
-    if (evidence != nullptr) AddEvidence(group, *evidence);
-    const int first = WindowAround(pending, at, threshold, span);
-    if (first >= 0) {
-      DropBefore(group, pending[first]);
-      OpenFinding(group, key, span);
-      grew = began = true;
-    } else {
-      DropBefore(group, Plus(pending[pending.size() - 1], -span - lateness));
+    const int at = AddPending(group, rule, EventOf(hit, i));
+    if (at < 0) {
+      ++late_;
+      continue;
+    }
+    for (const auto& evidence : proofs) AddEvidence(group, evidence);
+    AddOuter(group, hit.outer(), time);
+    const auto window = FindWindow(group, rule, at);
+    if (!window) {
+      const int64_t latest = group.pending(group.pending_size() - 1);
+      DropBefore(group, rule, Minus(latest, Plus(span, Grace(rule))));
+      continue;
+    }
+    verdict = Judge(group, rule, *window);
+    const int64_t enough = group.pending(window->last);
+    DropBefore(group, rule, group.pending(window->first));
+    const auto outers = group.outers();
+    const auto times = group.pending();
+    OpenFinding(group, key, span);
+    grew = began = true;
+    for (const int64_t one : times) {
+      if (!passes || one < enough || one > group.last()) continue;
+      for (const auto& outer : outers) {
+        Pass(place, rule, outer.levels(), one, hit, group.evidence());
+      }
     }
   }
   if (grew) tell();
 }
 
+// Gathers the events of a hit until their window ends.
+void Windows::Collect(const std::string& key, Group& group, const RuleSummary& rule,
+                      const Hit& hit) {
+  const int64_t watermark = Watermark();
+  const int64_t oldest =
+      limits_.offline || watermark == INT64_MAX ? INT64_MIN : Minus(watermark, Grace(rule));
+  for (int i = 0; i < hit.times_size(); ++i) {
+    if (hit.times(i) < oldest || AddPending(group, rule, EventOf(hit, i)) < 0) {
+      ++late_;
+      continue;
+    }
+    AddOuter(group, hit.outer(), hit.times(i));
+  }
+  for (const auto& evidence : hit.evidence()) {
+    if (EvidenceTime(evidence) >= Minus(oldest, rule.reach_nanos())) AddEvidence(group, evidence);
+  }
+  if (group.pending().empty()) {
+    waiting_.erase({group.expires(), key});
+    Erase(key);
+    return;
+  }
+  AddNames(group, hit);
+  if (!group.has_about()) {
+    auto& about = *group.mutable_about();
+    *about.mutable_group() = hit.group();
+    *about.mutable_entities() = hit.entities();
+    *about.mutable_matched_fields() = hit.matched_fields();
+    about.set_device(hit.device());
+    about.set_site(hit.site());
+    about.set_action(hit.action());
+  }
+  Wait(key, group, rule);
+}
+
+// The group's first window has ended.
+void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
+  Group& group = groups_[key];
+  const RuleSummary* rule =
+      RuleOf(BundleKey(group.text_id(), group.rule_version()), group.rule_id());
+  if (rule == nullptr || group.pending().empty()) return Erase(key);
+  const int64_t first = group.pending(0);
+  const int64_t end = Plus(first, rule->timespan_nanos());
+  PendingWindow window;
+  while (window.last + 1 < group.pending_size() && group.pending(window.last + 1) <= end) {
+    ++window.last;
+  }
+  const Verdict verdict = Judge(group, *rule, window);
+  if (verdict.holds) {
+    Proofs evidence;
+    for (const auto& one : group.evidence()) {
+      if (EvidenceTime(one) <= end && evidence.size() < kMaxEvidence) *evidence.Add() = one;
+    }
+    const int64_t last = group.pending(window.last);
+    if (!rule->silent()) {
+      Outcome outcome{DescribeFinding(group.tenant(), FindingId(key, first), *rule, group.about()),
+                      true, true};
+      AddMeasure(*rule, verdict, group, outcome.finding);
+      uint64_t count = 0;
+      for (int i = 0; i <= window.last; ++i) count += PendingWeight(group, i);
+      outcome.finding.set_event_count(count);
+      *outcome.finding.mutable_first_event_time() = Time(first);
+      *outcome.finding.mutable_last_event_time() = Time(last);
+      *outcome.finding.mutable_evidence() = evidence;
+      outcomes.push_back(std::move(outcome));
+    }
+    const Place place{group.tenant(), group.source_shard(), watermarks_[group.source_shard()]};
+    for (const auto& outer : group.outers()) {
+      if (rule->outer().empty() || outer.first() > end) continue;
+      Pass(place, *rule, outer.levels(), last, group.about(), evidence);
+    }
+  }
+  DropBefore(group, *rule, Plus(end, 1));
+  if (group.pending().empty()) {
+    Erase(key);
+  } else {
+    Wait(key, group, *rule);
+  }
+}
+
+void Windows::DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes) {
+  while (!waiting_.empty() && waiting_.begin()->expires < watermark) {
+    const std::string key = waiting_.begin()->key;
+    waiting_.erase(waiting_.begin());
+    Decide(key, outcomes);
+    TakePassed(outcomes);
+  }
+}
+
+void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit,
+                   std::vector<Outcome>& outcomes) {
+  const std::string key = GroupKey(place.tenant, rule, hit);
+  Group* group = Find(key, place, rule, outcomes);
+  if (group == nullptr) {
+    ++overflowed_;
+    outcomes.push_back(
+        {OverflowFinding(place.tenant, rule, hit, limits_.groups_per_rule), true, true});
+    return;
+  }
+  if (rule.at_end()) {
+    group->set_source_shard(place.source_shard);
+    Collect(key, *group, rule, hit);
+    return;
+  }
+  Count(key, *group, place, rule, hit, outcomes);
+  Touch(key, *group, place, rule);
+}
+
 std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
   std::vector<Outcome> outcomes;
   if (!IsNew(batch)) return outcomes;
+  NoteRules(batch);
+  const uint32_t shard = batch.source_shard();
+  const bool is_first = !watermarks_.contains(shard);
+  if (is_first) watermarks_[shard] = EarliestOf(batch);  // it is not late, it was not heard of
+  const Place place{batch.tenant(), shard, batch.received()};
   for (const Hit& hit : batch.hits()) {
     if (hit.rule() >= static_cast<uint32_t>(batch.rules_size()) || hit.times().empty()) continue;
-    const RuleSummary& rule = batch.rules(static_cast<int>(hit.rule()));
-    const std::string key = GroupKey(batch.tenant(), rule, hit);
-    Group* group = Find(key, batch, rule, outcomes);
-    if (group == nullptr) {
-      ++overflowed_;
-      outcomes.push_back(
-          {OverflowFinding(batch.tenant(), rule, hit, limits_.groups_per_rule), true, true});
-      continue;
-    }
-    Count(*group, batch, rule, hit, outcomes);
-    Touch(key, *group, batch.source_shard(),
-          Plus(Plus(batch.received(), rule.timespan_nanos()), limits_.lateness.count()));
+    Take(place, batch.rules(static_cast<int>(hit.rule())), hit, outcomes);
+    TakePassed(outcomes);
   }
   latest_ = std::max(latest_, batch.received());
-  Forget(by_expiry_[batch.source_shard()], batch.received(), outcomes);
+  int64_t& known = watermarks_[shard];
+  if (is_first || known < batch.received()) {
+    known = std::max(known, batch.received());
+    dirty_watermarks_[shard] = known;
+  }
+  if (!limits_.offline) DecideUntil(Watermark(), outcomes);
+  Forget(by_expiry_[shard], batch.received(), outcomes);
+  SweepBundles();
+  return outcomes;
+}
+
+std::vector<Windows::Outcome> Windows::Finish() {
+  std::vector<Outcome> outcomes;
+  DecideUntil(INT64_MAX, outcomes);
+  SweepBundles();
   return outcomes;
 }
 
 void Windows::Clean() {
   dirty_.clear();
+  dirty_bundles_.clear();
   dirty_checkpoints_.clear();
+  dirty_watermarks_.clear();
 }
 
 }  // namespace yagura::detection

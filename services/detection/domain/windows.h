@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <set>
 #include <string>
@@ -13,25 +14,39 @@
 
 namespace yagura::detection {
 
-// The windows of one shard of "hits": groups of events by rule, counted by event time. A value of
-// state: the same batches in the same order give the same findings, whatever was killed in between.
-// No clock, no Redis. Not thread-safe.
+// The windows of one shard of "hits": groups of events by rule, by event time. A value of state:
+// the same batches in the same order give the same findings, whatever was killed in between. No
+// clock, no Redis. Not thread-safe.
 //
-// A group makes a finding when `threshold` of its events lie within `timespan`; the events that
-// follow, none more than a time span after the one before, belong to the same finding, for a day at
-// most. Events that come up to `lateness` late still count. A group is forgotten when hits received
-// a time span and `lateness` after its last ones have come.
+// Where further events can only bring a condition about, a group makes a finding when its events
+// within `timespan` satisfy it; the events that follow, none more than a time span after the one
+// before, belong to the same finding, for a day at most. Events that come up to `lateness` late
+// still count. A group is forgotten when hits received a time span and `lateness` after its last
+// ones have come.
+//
+// Any other condition is decided at the end of a window, which begins with the first event of its
+// group that no earlier window has and lasts for a time span: when all sources have come `lateness`
+// further than that, by receive time; a source that is `silence` behind the latest is not waited
+// for. What comes later still does not count.
+//
+// The matches of a correlation that another one counts go to its groups at once: they are in the
+// same shard.
 class Windows {
  public:
   struct Limits {
     std::chrono::nanoseconds lateness{std::chrono::minutes(2)};
     size_t groups_per_rule = 10'000;  // of one tenant
+    std::chrono::nanoseconds silence{std::chrono::minutes(10)};
+    // Windows end with Finish alone, however late events are: for events of the past.
+    bool offline = false;
   };
   explicit Windows(Limits limits) : limits_(limits) {}
 
   // What was kept, before the first Apply.
   void LoadGroup(const std::string& key, internal::v1::Group group);
   void LoadCheckpoint(uint32_t source_shard, const std::string& source_id);
+  void LoadWatermark(uint32_t source_shard, int64_t received);
+  void LoadBundle(const std::string& key, internal::v1::RuleBundle bundle);
 
   // A finding that began or grew. `finding` is complete but for the evidence of one that grew,
   // which is that of the new events alone, and the times that the store sets.
@@ -47,9 +62,17 @@ class Windows {
   // Counts a batch, unless its source id is at or below the shard's checkpoint.
   std::vector<Outcome> Apply(const internal::v1::HitBatch& batch);
 
-  // What changed since the last Clean: groups to write (null: to remove), and the checkpoints.
+  // Decides all windows as if no more events could come.
+  std::vector<Outcome> Finish();
+
+  // What changed since the last Clean: groups and bundles to write (null: to remove), the
+  // checkpoints, and the receive times of source shards.
   const std::map<std::string, const internal::v1::Group*>& dirty_groups() const { return dirty_; }
+  const std::map<std::string, const internal::v1::RuleBundle*>& dirty_bundles() const {
+    return dirty_bundles_;
+  }
   const std::map<uint32_t, std::string>& dirty_checkpoints() const { return dirty_checkpoints_; }
+  const std::map<uint32_t, int64_t>& dirty_watermarks() const { return dirty_watermarks_; }
   void Clean();
 
   size_t size() const { return groups_.size(); }
@@ -58,29 +81,72 @@ class Windows {
 
  private:
   using Group = internal::v1::Group;
+  using Hit = internal::v1::Hit;
+  using RuleSummary = internal::v1::RuleSummary;
+  using Levels = google::protobuf::RepeatedPtrField<internal::v1::OuterLevel>;
+  using Proofs = google::protobuf::RepeatedPtrField<v1::Evidence>;
   struct Order {
     int64_t expires;
     std::string key;
     auto operator<=>(const Order&) const = default;
   };
+  struct Bundle {
+    internal::v1::RuleBundle rules;
+    size_t groups = 0;  // that need it
+  };
+  // Whence and when what is being counted came.
+  struct Place {
+    std::string tenant;
+    uint32_t source_shard = 0;
+    int64_t received = 0;
+  };
+
+  // A match of a correlation on its way to the one that counts it.
+  struct Passed {
+    Place place;
+    std::string bundle;
+    std::string rule_id;
+    Hit hit;
+  };
 
   bool IsNew(const internal::v1::HitBatch& batch);
+  void NoteRules(const internal::v1::HitBatch& batch);
+  void Take(const Place& place, const RuleSummary& rule, const Hit& hit,
+            std::vector<Outcome>& outcomes);
+  Group* Find(const std::string& key, const Place& place, const RuleSummary& rule,
+              std::vector<Outcome>& outcomes);
+  void Count(const std::string& key, Group& group, const Place& place, const RuleSummary& rule,
+             const Hit& hit, std::vector<Outcome>& outcomes);
+  void Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit);
+  void Touch(const std::string& key, Group& group, const Place& place, const RuleSummary& rule);
+  void Wait(const std::string& key, Group& group, const RuleSummary& rule);
+  void DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes);
+  void Decide(const std::string& key, std::vector<Outcome>& outcomes);
+  void Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
+            const Hit& about, const Proofs& evidence);
+  void TakePassed(std::vector<Outcome>& outcomes);
+  void SweepBundles();
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
-  Group* Find(const std::string& key, const internal::v1::HitBatch& batch,
-              const internal::v1::RuleSummary& rule, std::vector<Outcome>& outcomes);
-  void Touch(const std::string& key, Group& group, uint32_t source_shard, int64_t expires);
-  void Count(Group& group, const internal::v1::HitBatch& batch,
-             const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit,
-             std::vector<Outcome>& outcomes);
+  void Erase(const std::string& key);
+  int64_t Grace(const RuleSummary& rule) const;
+  int64_t Watermark() const;
+  const RuleSummary* RuleOf(const std::string& bundle, const std::string& rule_id) const;
 
   const Limits limits_;
   std::map<std::string, Group> groups_;
   std::map<uint32_t, std::set<Order>> by_expiry_;        // by source shard
+  std::set<Order> waiting_;                              // for the end of their windows
   std::map<std::string, size_t, std::less<>> per_rule_;  // "tenant\nrule id"
+  std::map<std::string, Bundle> bundles_;                // "text id/version"
+  std::set<std::string> idle_bundles_;                   // that no group may need any more
+  std::deque<Passed> passed_;
   std::map<uint32_t, std::string> checkpoints_;
-  int64_t latest_ = INT64_MIN;  // receive time over all shards
+  std::map<uint32_t, int64_t> watermarks_;  // latest receive time of each source shard
+  int64_t latest_ = INT64_MIN;              // receive time over all shards
   std::map<std::string, const Group*> dirty_;
+  std::map<std::string, const internal::v1::RuleBundle*> dirty_bundles_;
   std::map<uint32_t, std::string> dirty_checkpoints_;
+  std::map<uint32_t, int64_t> dirty_watermarks_;
   uint64_t late_ = 0;
   uint64_t overflowed_ = 0;
 };

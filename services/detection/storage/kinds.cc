@@ -22,4 +22,18 @@ store::Kind RuleResourceKind() {
                       {"by_update_time", {}, "update_time"}}};
 }
 
+store::Kind PlaceholderKind() {
+  return {.area = "detection",
+          .kind = "placeholder",
+          .pattern = "tenants/{tenant}/placeholders/{placeholder}",
+          .indexes = {{"by_name", {}, "name"}, {"by_update_time", {}, "update_time"}}};
+}
+
+store::Kind RuleTuningKind() {
+  return {.area = "detection",
+          .kind = "rule_tuning",
+          .pattern = "tenants/{tenant}/ruleTunings/{rule}",
+          .indexes = {{"by_update_time", {}, "update_time"}, {"by_title", {}, "title"}}};
+}
+
 }  // namespace yagura::detection

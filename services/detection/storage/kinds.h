@@ -6,5 +6,7 @@ namespace yagura::detection {
 
 store::Kind FindingKind();
 store::Kind RuleResourceKind();
+store::Kind PlaceholderKind();
+store::Kind RuleTuningKind();
 
 }  // namespace yagura::detection

@@ -40,6 +40,15 @@ absl::Status WindowStore::Load(int shard, Windows& windows) const {
       const auto source = ParseNumber<uint32_t>(std::string_view(field).substr(2));
       if (!source) return Internal("windows: a checkpoint of no shard");
       windows.LoadCheckpoint(*source, value);
+    } else if (field.starts_with("w:")) {
+      const auto source = ParseNumber<uint32_t>(std::string_view(field).substr(2));
+      const auto received = ParseNumber<int64_t>(value);
+      if (!source || !received) return Internal("windows: a receive time of no shard");
+      windows.LoadWatermark(*source, *received);
+    } else if (field.starts_with("r:")) {
+      internal::v1::RuleBundle bundle;
+      if (!bundle.ParseFromString(value)) return Internal("windows: rules cannot be read");
+      windows.LoadBundle(field.substr(2), std::move(bundle));
     } else {
       internal::v1::Group group;
       if (!group.ParseFromString(value)) return Internal("windows: a group cannot be read");
@@ -56,14 +65,20 @@ absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows
     sets.push_back(fmt::format("c:{}", source));
     sets.push_back(id);
   }
-  for (const auto& [key, group] : windows.dirty_groups()) {
-    if (group == nullptr) {
-      removed.push_back("g:" + key);
-    } else {
-      sets.push_back("g:" + key);
-      sets.push_back(group->SerializeAsString());
-    }
+  for (const auto& [source, received] : windows.dirty_watermarks()) {
+    sets.push_back(fmt::format("w:{}", source));
+    sets.push_back(fmt::format("{}", received));
   }
+  const auto keep = [&](const std::string& field, const google::protobuf::Message* message) {
+    if (message == nullptr) {
+      removed.push_back(field);
+    } else {
+      sets.push_back(field);
+      sets.push_back(message->SerializeAsString());
+    }
+  };
+  for (const auto& [key, bundle] : windows.dirty_bundles()) keep("r:" + key, bundle);
+  for (const auto& [key, group] : windows.dirty_groups()) keep("g:" + key, group);
   const std::string epoch_text = fmt::format("{}", epoch);
   const std::string count = fmt::format("{}", sets.size() / 2);
   redis::Args args = {epoch_text, count};

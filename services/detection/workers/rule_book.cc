@@ -1,9 +1,12 @@
 #include "services/detection/workers/rule_book.h"
 
 #include <algorithm>
+#include <map>
 
 #include "common/status/status.h"
+#include "common/store/resource_name.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/storage/kinds.h"
 
 namespace yagura::detection {
 namespace {
@@ -19,6 +22,8 @@ constexpr size_t kLoadedSets = 8;
 RuleBook::RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> state,
                    std::shared_ptr<RuleSetStore> sets, MetricsRegistry& metrics, Logger logger)
     : rules_(std::move(rules)),
+      placeholders_(state, PlaceholderKind(), SystemClock()),
+      tunings_(state, RuleTuningKind(), SystemClock()),
       state_(std::move(state)),
       sets_(std::move(sets)),
       in_force_(metrics.GetGauge("yagura_detection_rules", "Rules in force")),
@@ -43,22 +48,84 @@ absl::Status RuleBook::Reload() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
+void RuleBook::Collected::Add(std::string_view tenant, std::string text) {
+  items.push_back({tenant == kProviderTenant ? "" : std::string(tenant), DigestOf(text)});
+  texts.push_back(std::move(text));
+}
+
+// The provider first.
+absl::StatusOr<std::vector<std::string>> RuleBook::Tenants() const {
   YAGURA_ASSIGN_OR_RETURN(std::vector<std::string> tenants, store::ListTenants(*state_));
-  const std::string provider(kProviderTenant);
-  if (std::find(tenants.begin(), tenants.end(), provider) == tenants.end()) {
-    tenants.push_back(provider);
-  }
+  std::erase(tenants, kProviderTenant);
+  tenants.insert(tenants.begin(), std::string(kProviderTenant));
+  return tenants;
+}
+
+// In an order and without what does not matter to events, so that the same settings are the same
+// text.
+absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string& tenant) const {
+  std::map<std::string, v1::Placeholder> placeholders;
+  YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(tenant, [&](const v1::Placeholder& kept) {
+    auto& one = placeholders[kept.name()];
+    one.set_name(kept.name());
+    *one.mutable_values() = kept.values();
+    return absl::OkStatus();
+  }));
+  std::map<std::string, v1::RuleTuning> tunings;
+  YAGURA_RETURN_IF_ERROR(tunings_.ForEach(tenant, [&](const v1::RuleTuning& kept) {
+    auto& one = tunings[kept.name()];
+    one = kept;
+    one.clear_etag();
+    one.clear_create_time();
+    one.clear_update_time();
+    one.clear_reason();
+    one.clear_title();
+    return absl::OkStatus();
+  }));
+  internal::v1::TenantRules settings;
+  for (auto& [name, one] : placeholders) *settings.add_placeholders() = std::move(one);
+  for (auto& [name, one] : tunings) *settings.add_tunings() = std::move(one);
+  return settings;
+}
+
+absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
+  YAGURA_ASSIGN_OR_RETURN(const auto tenants, Tenants());
   Collected collected;
+  std::map<std::string, std::string> disabled;  // the provider's, by id
   for (const auto& tenant : tenants) {
+    YAGURA_ASSIGN_OR_RETURN(const auto settings, SettingsOf(tenant));
+    if (settings.ByteSizeLong() > 0) collected.Add(tenant, EncodeTenantRules(settings));
     YAGURA_RETURN_IF_ERROR(rules_.ForEach(tenant, [&](const v1::Rule& rule) {
-      if (!rule.enabled()) return absl::OkStatus();
-      collected.items.push_back({tenant == kProviderTenant ? "" : tenant, DigestOf(rule.text())});
-      collected.texts.push_back(rule.text());
+      if (rule.enabled()) {
+        collected.Add(tenant, rule.text());
+      } else if (tenant == kProviderTenant) {
+        disabled[std::string(store::LastId(rule.name()))] = rule.text();
+      }
       return absl::OkStatus();
     }));
+    for (const auto& tuning : settings.tunings()) {
+      const auto rule = disabled.find(std::string(store::LastId(tuning.name())));
+      if (tenant == kProviderTenant || rule == disabled.end()) continue;
+      if (tuning.match() == v1::RuleTuning::ON) collected.Add(tenant, rule->second);
+    }
   }
   return collected;
+}
+
+absl::StatusOr<Placeholders> RuleBook::PlaceholdersFor(std::string_view tenant) const {
+  std::vector<std::string> tenants = {std::string(kProviderTenant)};
+  if (tenant == kProviderTenant) {
+    YAGURA_ASSIGN_OR_RETURN(tenants, Tenants());
+    std::ranges::reverse(tenants);  // its own come last, and replace others
+  } else {
+    tenants.emplace_back(tenant);
+  }
+  Placeholders values;
+  for (const auto& one : tenants) {
+    YAGURA_ASSIGN_OR_RETURN(const auto settings, SettingsOf(one));
+    AddPlaceholders(settings, values);
+  }
+  return values;
 }
 
 std::shared_ptr<const RuleSet> RuleBook::Build(const std::string& version,
@@ -69,29 +136,24 @@ std::shared_ptr<const RuleSet> RuleBook::Build(const std::string& version,
   loaded_order_.push_back(version);
   auto& set = loaded_[version];
   if (set != nullptr) return set;
-  std::vector<RuleSet::Entry> entries;
+  std::vector<RuleCompiler::Item> parts;
+  parts.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
-    auto [known, is_new] = parsed_.try_emplace(items[i].digest);
-    if (is_new) {
-      auto parsed = ParseSigma(texts[i]);
-      if (parsed.ok()) {
-        known->second = std::make_shared<const ParsedRule>(*std::move(parsed));
-      } else {
-        // It was accepted once: this release knows less, or more.
-        logger_.Error("rule refused", {{"tenant", items[i].tenant},
-                                       {"text", items[i].digest},
-                                       {"reason", Message(parsed.status())}});
-      }
-    }
-    if (known->second != nullptr) entries.push_back({items[i].tenant, known->second});
+    parts.push_back({items[i].tenant, items[i].digest, texts[i]});
+  }
+  auto [entries, refusals] = compiler_.Compile(parts);
+  for (const auto& refusal : refusals) {
+    // It was accepted once: this release knows less, or more, or a placeholder has no value.
+    logger_.Warning(
+        "rule not in force",
+        {{"tenant", refusal.tenant}, {"text", refusal.digest}, {"reason", refusal.reason}});
   }
   set = RuleSet::Build(std::move(entries));
   const std::shared_ptr<const RuleSet> result = set;
   if (loaded_order_.size() > kLoadedSets) {
     loaded_.erase(loaded_order_.front());
     loaded_order_.erase(loaded_order_.begin());
-    // Of two holders one is the map itself.
-    std::erase_if(parsed_, [](const auto& one) { return one.second.use_count() <= 1; });
+    compiler_.Forget();
   }
   return result;
 }
@@ -169,7 +231,10 @@ std::string RuleBook::latest_version() const {
 }
 
 void RuleBook::OnRecord(const audit::v1::Record& record) {
-  if (record.kind() == "detection.rule") RequestReload();
+  if (record.kind() == "detection.rule" || record.kind() == "detection.placeholder" ||
+      record.kind() == "detection.rule_tuning") {
+    RequestReload();
+  }
 }
 
 void RuleBook::OnReset(std::string_view) { RequestReload(); }

@@ -15,6 +15,7 @@
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
+#include "services/detection/api/tuning_handlers.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/kinds.h"
 
@@ -47,7 +48,10 @@ class DetectionHandlersTest : public ::testing::Test {
             std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
             metrics_, Logger::Null())),
         handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
-        finding_handlers_(findings_, feed_) {
+        finding_handlers_(findings_, feed_),
+        tuning_handlers_(store::Store<v1::Placeholder>(pool_, PlaceholderKind(), SystemClock()),
+                         store::Store<v1::RuleTuning>(pool_, RuleTuningKind(), SystemClock()),
+                         rules_, feed_, book_) {
     for (const auto* tenant : {"acme", "globex", "provider"}) {
       EXPECT_THAT(store::RegisterTenant(*pool_, tenant), IsOk());
     }
@@ -81,6 +85,7 @@ class DetectionHandlersTest : public ::testing::Test {
   std::shared_ptr<RuleBook> book_;
   RuleHandlers handlers_;
   FindingHandlers finding_handlers_;
+  TuningHandlers tuning_handlers_;
 };
 
 TEST_F(DetectionHandlersTest, CreatesARuleUnderItsSigmaId) {
@@ -354,6 +359,154 @@ TEST_F(DeadLetterHandlersTest, RefusesWhatItDoesNotKnow) {
   request.set_page_token("nonsense");
   EXPECT_THAT(handlers_.List(CallIn("acme"), request),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+v1::UpdatePlaceholderRequest PlaceholderRequest(std::string_view tenant, std::string_view id,
+                                                const std::vector<std::string>& values) {
+  v1::UpdatePlaceholderRequest request;
+  request.mutable_placeholder()->set_name(fmt::format("tenants/{}/placeholders/{}", tenant, id));
+  for (const auto& value : values) request.mutable_placeholder()->add_values(value);
+  request.set_allow_missing(true);
+  return request;
+}
+
+TEST_F(DetectionHandlersTest, ARuleWithAPlaceholderIsTakenOnceThatHasValues) {
+  v1::CreateRuleRequest request;
+  request.set_parent("tenants/provider");
+  request.mutable_rule()->set_enabled(true);
+  request.mutable_rule()->set_text(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\nlogsource: {product: acme}\n"
+      "detection: {s: {user|expand: '%Admin_Users%'}, condition: s}\n");
+  EXPECT_THAT(handlers_.Create(CallIn("provider"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("acme"), PlaceholderRequest("acme", "admin-users", {"eve"})),
+              IsOk());
+  // Of any tenant: for the others it is not in force.
+  ASSERT_THAT(handlers_.Create(CallIn("provider"), request), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_EQ(rules[0].tenant, "acme");
+  // Other values are another rule set.
+  const std::string before = book_->latest_version();
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("acme"), PlaceholderRequest("acme", "admin-users", {"eve", "bob"})),
+              IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_NE(book_->latest_version(), before);
+  v1::DeletePlaceholderRequest gone;
+  gone.set_name("tenants/acme/placeholders/admin-users");
+  ASSERT_THAT(tuning_handlers_.DeletePlaceholder(CallIn("acme"), gone), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(RulesInForce(), ::testing::IsEmpty());
+}
+
+TEST_F(DetectionHandlersTest, RefusesPlaceholdersThatCannotBe) {
+  const auto refused = [this](const v1::UpdatePlaceholderRequest& request) {
+    return tuning_handlers_.UpdatePlaceholder(CallIn("acme"), request).status().code();
+  };
+  EXPECT_EQ(refused(PlaceholderRequest("acme", "a", {})), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused(PlaceholderRequest("acme", "a", {""})), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused(PlaceholderRequest("acme", "a", {std::string(513, 'x')})),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused(PlaceholderRequest("acme", "a", {"x\ny"})), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(refused(PlaceholderRequest("acme", "Not_An_Id", {"x"})),
+            absl::StatusCode::kInvalidArgument);
+  auto missing = PlaceholderRequest("acme", "a", {"x"});
+  missing.set_allow_missing(false);
+  EXPECT_EQ(refused(missing), absl::StatusCode::kNotFound);
+  auto stale = PlaceholderRequest("acme", "a", {"x"});
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(CallIn("acme"), stale), IsOk());
+  stale.mutable_placeholder()->set_etag("stale");
+  EXPECT_EQ(refused(stale), absl::StatusCode::kAborted);
+}
+
+v1::UpdateRuleTuningRequest TuningRequest(std::string_view tenant, int rule) {
+  v1::UpdateRuleTuningRequest request;
+  request.mutable_rule_tuning()->set_name(
+      fmt::format("tenants/{}/ruleTunings/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{}", tenant, rule));
+  request.set_allow_missing(true);
+  return request;
+}
+
+TEST_F(DetectionHandlersTest, WhatWasAgreedTakesEffectWithTheNextRuleSet) {
+  ASSERT_THAT(Create(1, "provider"), IsOk());
+  auto request = TuningRequest("acme", 1);
+  request.mutable_rule_tuning()->set_severity(event::v1::LOW);
+  request.mutable_rule_tuning()->set_reason("agreed on 2026-11-23");
+  ASSERT_OK_AND_ASSIGN(const auto tuning, tuning_handlers_.UpdateTuning(CallIn("acme"), request));
+  EXPECT_EQ(tuning.title(), "Rule 1");
+  ASSERT_THAT(book_->Reload(), IsOk());
+  auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(2));
+  EXPECT_EQ(rules[0].rule->info().severity, 4);
+  EXPECT_THAT(rules[0].except, ElementsAre("acme"));
+  EXPECT_EQ(rules[1].rule->info().severity, 2);
+  v1::ListRuleTuningsRequest list;
+  list.set_parent("tenants/acme");
+  ASSERT_OK_AND_ASSIGN(const auto page, tuning_handlers_.ListTunings(CallIn("acme"), list));
+  ASSERT_THAT(page.rule_tunings(), SizeIs(1));
+  EXPECT_EQ(page.rule_tunings(0).reason(), "agreed on 2026-11-23");
+  // Another reason is not another rule set.
+  const std::string before = book_->latest_version();
+  request.mutable_rule_tuning()->set_reason("agreed again");
+  ASSERT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), request), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_EQ(book_->latest_version(), before);
+  request.mutable_rule_tuning()->set_match(v1::RuleTuning::OFF);
+  ASSERT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), request), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(RulesInForce(), SizeIs(1));
+}
+
+TEST_F(DetectionHandlersTest, ATenantMayHaveARuleThatIsDisabledForOthers) {
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1, "provider"));
+  v1::UpdateRuleRequest disable;
+  disable.mutable_rule()->set_name(rule.name());
+  disable.mutable_update_mask()->add_paths("enabled");
+  ASSERT_THAT(handlers_.Update(CallIn("provider"), disable), IsOk());
+  auto request = TuningRequest("acme", 1);
+  request.mutable_rule_tuning()->set_match(v1::RuleTuning::ON);
+  ASSERT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), request), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  const auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_EQ(rules[0].tenant, "acme");
+}
+
+TEST_F(DetectionHandlersTest, RefusesTuningsThatTheRuleCannotKeep) {
+  ASSERT_THAT(Create(1, "provider"), IsOk());
+  auto request = TuningRequest("acme", 1);
+  request.mutable_rule_tuning()->set_count(3);
+  EXPECT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), TuningRequest("acme", 2)),
+              StatusIs(absl::StatusCode::kNotFound));
+  request = TuningRequest("acme", 1);
+  request.mutable_rule_tuning()->mutable_timespan()->set_seconds(0);
+  EXPECT_THAT(tuning_handlers_.UpdateTuning(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(DetectionHandlersTest, AFilterIsAResourceLikeARule) {
+  ASSERT_THAT(Create(1, "provider"), IsOk());
+  v1::CreateRuleRequest request;
+  request.set_parent("tenants/acme");
+  request.mutable_rule()->set_enabled(true);
+  request.mutable_rule()->set_text(
+      "title: F\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00f\nlogsource: {product: acme}\n"
+      "filter: {rules: any, selection: {user: eve}, condition: not selection}\n");
+  ASSERT_OK_AND_ASSIGN(const v1::Rule filter, handlers_.Create(CallIn("acme"), request));
+  EXPECT_EQ(filter.kind(), v1::FILTER);
+  ASSERT_THAT(book_->Reload(), IsOk());
+  const auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(2));
+  EXPECT_EQ(rules[1].tenant, "acme");
+  v1::TestRuleRequest test;
+  test.set_parent("tenants/acme");
+  test.set_text(request.rule().text());
+  EXPECT_THAT(handlers_.Test(CallIn("acme"), test), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace

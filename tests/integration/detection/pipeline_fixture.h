@@ -92,7 +92,8 @@ struct Process {
                                : std::make_shared<FindingSink>(
                                      findings, std::make_shared<stream::Producer>(
                                                    pool, kFindings, stream::Producer::Options{})),
-               Windows::Limits{}, metrics) {
+               // Shards are read at will, and batches say 1970: none is silent for that.
+               Windows::Limits{.silence = std::chrono::hours(24 * 365 * 100)}, metrics) {
     if (announce) {
       EXPECT_THAT(rule_book->Reload(), IsOk());
     }
@@ -121,16 +122,18 @@ class DetectionPipelineTest : public ::testing::Test {
       ASSERT_THAT(stream::DeclareReaders(*pool, topic), IsOk());
     }
     ASSERT_THAT(store::RegisterTenant(*pool, "provider"), IsOk());
-    store::Store<v1::Rule> rules(pool, RuleResourceKind(), SystemClock());
-    for (const std::string_view text : {kBruteForce, kMalware}) {
-      v1::Rule rule;
-      rule.set_text(std::string(text));
-      rule.set_enabled(true);
-      const auto parsed = CompleteRule(rule);
-      ASSERT_THAT(parsed, IsOk());
-      rule.set_name(RuleName("provider", *parsed));
-      ASSERT_THAT(rules.Create({.principal = "test", .method = "test"}, rule), IsOk());
-    }
+    for (const std::string_view text : {kBruteForce, kMalware}) AddRule(text);
+  }
+
+  void AddRule(std::string_view text) {
+    store::Store<v1::Rule> rules(redis_.NewPool(), RuleResourceKind(), SystemClock());
+    v1::Rule rule;
+    rule.set_text(std::string(text));
+    rule.set_enabled(true);
+    const auto parsed = CompleteRule(rule);
+    ASSERT_THAT(parsed, IsOk());
+    rule.set_name(RuleName("provider", *parsed));
+    ASSERT_THAT(rules.Create({.principal = "test", .method = "test"}, rule), IsOk());
   }
 
   static event::v1::Event MakeEvent(int second, std::string_view what, std::string_view who) {

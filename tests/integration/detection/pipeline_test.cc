@@ -1,5 +1,7 @@
 // Events in, findings out, over real Redis: with workers that are killed at every point, come back
 // late with an old lease, and get the same entries again.
+#include "google/protobuf/text_format.h"
+
 #include "tests/integration/detection/pipeline_fixture.h"
 
 namespace yagura::detection {
@@ -49,6 +51,72 @@ TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
     EXPECT_EQ(published.size(), expected.size());
     EXPECT_EQ(grown_, grown);
     for (const auto& [name, times] : published) EXPECT_EQ(times, 1) << name;
+    if (HasFailure()) break;
+  }
+}
+
+// Few failures of a user within a minute, and few of those after many.
+constexpr std::string_view kFew = R"(title: Log-in failed
+name: failed
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c011
+logsource: {product: acme}
+detection: {s: {what: failed}, condition: s}
+---
+title: Few failed log-ins
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c012
+name: few
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [who]
+  timespan: 1m
+  condition: {lte: 4}
+---
+title: Few and few again
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c013
+correlation:
+  type: event_count
+  rules: [few]
+  group-by: [who]
+  timespan: 1h
+  condition: {gte: 2}
+  generate: true
+)";
+
+TEST_F(DetectionPipelineTest, KillsChangeNothingAboutCorrelationsOfCorrelations) {
+  const auto prepare = [this] {
+    Prepare();
+    AddRule(kFew);
+    Produce();
+    // So that all windows before have ended.
+    stream::Producer producer(redis_.NewPool(), kEvents, {});
+    for (int device = 0; device < 2; ++device) {
+      const std::string batch_id = event::BatchIdOf({fmt::format("late {}", device)});
+      event::BatchBuilder builder({"acme", batch_id, TimePoint(std::chrono::seconds(1))});
+      builder.Add(MakeEvent(5000, "failed", fmt::format("d{}-user9", device)));
+      ASSERT_THAT(producer.Append(device, batch_id, builder.Finish()), IsOk());
+    }
+  };
+  prepare();
+  RunUninterrupted();
+  const auto expected = Findings();
+  const auto told = Published();
+  std::map<std::string, int> titles;
+  for (const auto& text : expected) {
+    v1::Finding finding;
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &finding));
+    ++titles[finding.title()];
+  }
+  // user0 fails five times in a minute, user1 eight times or not at all, user2 of one device once
+  // in 140 s, three times.
+  EXPECT_EQ(titles["Few failed log-ins"], 3);
+  EXPECT_EQ(titles["Few and few again"], 1);
+  for (uint32_t seed = 1; seed <= 12; ++seed) {
+    SCOPED_TRACE(seed);
+    prepare();
+    RunWithKills(seed);
+    EXPECT_EQ(Findings(), expected);
+    EXPECT_EQ(Published(), told);
     if (HasFailure()) break;
   }
 }

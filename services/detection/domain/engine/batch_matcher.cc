@@ -101,8 +101,8 @@ struct BatchMatcher::Impl {
     for (const uint32_t source : ids[sources]) {
       for (const uint32_t number : set.sources()[source].targets) {
         const auto& target = set.targets()[number];
-        const std::string& owner = set.entries()[target.entry].tenant;
-        if (owner.empty() || owner == tenant) conditions.push_back({target.root, number});
+        if (!set.entries()[target.entry].IsFor(tenant)) continue;
+        conditions.push_back({target.root, number});
       }
     }
     plan = AddPlan(std::move(conditions));

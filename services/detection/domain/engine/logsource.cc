@@ -1,5 +1,6 @@
 #include "services/detection/domain/engine/logsource.h"
 
+#include <array>
 #include <string_view>
 #include <vector>
 
@@ -170,12 +171,83 @@ absl::StatusOr<Expression> WindowsTest(std::string_view what, std::string_view n
   return Join(Expression::Type::kOr, std::move(any));
 }
 
+// What a category or service of Sigma is among events that are not of Windows, beyond what says so
+// itself. All tests of a row must hold, any row of a name will do.
+struct Row {
+  std::string_view name;
+  std::string_view field;
+  std::string_view value;  // wildcards as in rules
+  std::string_view other_field = {};
+  std::string_view other_value = {};
+};
+constexpr std::array kRows = {
+    Row{"webserver", "@category", "access"},
+    Row{"webserver", "@product", "apache.*"},
+    Row{"webserver", "@product", "nginx.*"},
+    Row{"apache", "@program", "apache2"},
+    Row{"apache", "@program", "httpd"},
+    Row{"apache", "@product", "apache.*"},
+    Row{"nginx", "@product", "nginx.*"},
+    Row{"proxy", "@category", "webfilter"},
+    Row{"proxy", "@category", "utm", "subtype", "webfilter"},
+    Row{"firewall", "@category", "traffic"},
+    Row{"firewall", "@product", "linux.netfilter"},
+    Row{"antivirus", "@category", "virus"},
+    Row{"antivirus", "@category", "malware"},
+    Row{"antivirus", "@category", "utm", "subtype", "virus"},
+    Row{"antivirus", "Channel", "Microsoft-Windows-Windows Defender/Operational", "EventID",
+        "111?"},
+    Row{"antivirus", "Channel", "Microsoft-Windows-Windows Defender/Operational", "EventID",
+        "100?"},
+    Row{"antivirus", "@program", "clamd"},
+    Row{"clamav", "@program", "clam*"},
+    Row{"clamav", "@program", "freshclam"},
+    Row{"cron", "@program", "cron*"},
+    Row{"cron", "@program", "anacron"},
+    Row{"auth", "@product", "linux.auth"},
+    Row{"auth", "@program", "sshd"},
+    Row{"auth", "@program", "su"},
+    Row{"auth", "@program", "sudo"},
+    Row{"auth", "@program", "login"},
+    Row{"auth", "@program", "pkexec"},
+    Row{"auth", "@program", "polkit*"},
+    Row{"auth", "@program", "systemd-logind"},
+    Row{"guacamole", "@program", "guac*"},
+    Row{"guacamole", "@program", "tomcat*"},
+    // What the product logs, whatever it is about.
+    Row{"syslog", "@product", "*"},
+    Row{"aaa", "@category", "configuration"},
+    Row{"aaa", "@category", "authentication"},
+    Row{"aaa", "@vendor_event_id", "AAA*"},
+    Row{"aaa", "@vendor_event_id", "PARSER-*"},
+    Row{"bgp", "@vendor_event_id", "*BGP*"},
+    Row{"bgp", "@vendor_event_id", "*TCP-*"},
+    Row{"ldp", "@vendor_event_id", "*LDP*"},
+    Row{"ldp", "@vendor_event_id", "*TCP-*"},
+};
+// What runs on Linux says so seldom.
+constexpr std::array<std::string_view, 7> kLinuxProducts = {
+    "generic.syslog", "isc.*", "nlnetlabs.*", "postfix.*", "apache.*", "nginx.*", "squid.*"};
+// Sysmon for Linux numbers its events as the one of Windows does.
+constexpr std::string_view kLinuxSysmon = "Linux-Sysmon/Operational";
+
 Expression ProductTest(std::string_view product) {
   std::vector<Expression> any;
   any.push_back(Equals("@product", product));
   any.push_back(Test("@product", fmt::format("{}.", product), Matcher::Placement::kStart));
   any.push_back(Test("@product", fmt::format(".{}", product), Matcher::Placement::kEnd));
+  if (EqualsIgnoreCase(product, "linux")) {
+    for (const auto other : kLinuxProducts) any.push_back(Equals("@product", other));
+    any.push_back(Equals("Channel", kLinuxSysmon));
+  }
   return Join(Expression::Type::kOr, std::move(any));
+}
+
+Expression RowTest(const Row& row) {
+  std::vector<Expression> all;
+  all.push_back(Equals(row.field, row.value));
+  if (!row.other_field.empty()) all.push_back(Equals(row.other_field, row.other_value));
+  return Join(Expression::Type::kAnd, std::move(all));
 }
 
 Expression KindTest(std::string_view name) {
@@ -183,7 +255,14 @@ Expression KindTest(std::string_view name) {
   for (const std::string_view field : {"@category", "@program", "@app"}) {
     any.push_back(Equals(field, name));
   }
-  if (EqualsIgnoreCase(name, "firewall")) any.push_back(Equals("@category", "traffic"));
+  any.push_back(Test("@product", fmt::format(".{}", name), Matcher::Placement::kEnd));
+  for (const Row& row : kRows) {
+    if (EqualsIgnoreCase(row.name, name)) any.push_back(RowTest(row));
+  }
+  for (const Source& source : WindowsCategories()) {
+    if (source.channel != kSysmon || !EqualsIgnoreCase(source.name, name)) continue;
+    any.push_back(SourceTest({source.name, kLinuxSysmon, source.event_ids}));
+  }
   return Join(Expression::Type::kOr, std::move(any));
 }
 

@@ -174,6 +174,14 @@ Pattern WithAnyDash(const Pattern& pattern) {
   return out;
 }
 
+std::string PlaceholderId(std::string_view name) {
+  std::string id = ToLower(name);
+  for (char& c : id) {
+    if ((c < 'a' || c > 'z') && (c < '0' || c > '9')) c = '-';
+  }
+  return id;
+}
+
 absl::StatusOr<std::vector<Pattern>> Encode(const Pattern& pattern, Encoding encoding) {
   if (encoding != Encoding::kBase64 && encoding != Encoding::kBase64Offset) {
     YAGURA_ASSIGN_OR_RETURN(Pattern encoded, ToUtf16(pattern, encoding));
@@ -200,7 +208,8 @@ absl::StatusOr<std::vector<std::string>> ExpandPlaceholders(std::string_view tex
       continue;
     }
     any = true;
-    const auto found = values.find(name);
+    auto found = values.find(name);
+    if (found == values.end()) found = values.find(PlaceholderId(name));
     if (found == values.end() || found->second.empty()) {
       return absl::InvalidArgumentError(fmt::format("placeholder %{}% has no value", name));
     }

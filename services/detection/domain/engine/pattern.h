@@ -18,8 +18,12 @@ inline constexpr uint16_t kOneCharacter = 257;  // `?`
 inline constexpr uint16_t kAnyDash = 258;       // each of the dashes that `windash` takes for one
 
 // The values of placeholders by name, as Sigma texts: wildcards and escapes mean what they mean in
-// a rule.
+// a rule. A name is looked for as it is, then by its id.
 using Placeholders = StringMap<std::vector<std::string>>;
+
+// A placeholder's name in lower case with hyphens for all else than letters and digits:
+// "Internal_Networks" is "internal-networks".
+std::string PlaceholderId(std::string_view name);
 
 // Reads Sigma's wildcards and escapes: `*`, `?`, `\*`, `\?`, `\\`; any other backslash is itself.
 Pattern ReadPattern(std::string_view text);

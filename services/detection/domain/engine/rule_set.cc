@@ -136,23 +136,20 @@ class RuleSet::Builder {
       Target target;
       target.entry = index;
       target.rule = i;
-      if (parsed.correlation) {
-        const auto& counted = parsed.correlation->rules;
-        target.counted = std::find(counted.begin(), counted.end(), i) != counted.end();
-        for (const auto& field : parsed.correlation->group_by) {
-          target.group_fields.push_back(FieldNumber(field));
-        }
-      }
-      target.makes_findings = !parsed.correlation || parsed.correlation->generate;
+      for (const auto& use : parsed.uses[i]) target.uses.push_back(ByNumbers(use));
+      target.makes_findings = parsed.MakesFindings(i);
       for (const auto& field : rule.fields) target.matched_fields.push_back(FieldNumber(field));
       target.root = AddNode(rule.condition);
-      if (!entry.tenant.empty()) {
-        set_.tenant_numbers_.try_emplace(entry.tenant,
-                                         static_cast<uint32_t>(set_.tenant_numbers_.size() + 1));
-      }
+      if (!entry.tenant.empty()) NumberTenant(entry.tenant);
+      for (const auto& tenant : entry.except) NumberTenant(tenant);
       SourceOf(rule).targets.push_back(static_cast<uint32_t>(set_.targets_.size()));
       set_.targets_.push_back(std::move(target));
     }
+  }
+
+  void NumberTenant(const std::string& tenant) {
+    set_.tenant_numbers_.try_emplace(tenant,
+                                     static_cast<uint32_t>(set_.tenant_numbers_.size() + 1));
   }
 
   // After the last entry.
@@ -172,6 +169,17 @@ class RuleSet::Builder {
   }
 
  private:
+  std::vector<UseLevel> ByNumbers(const CorrelationUse& use) {
+    std::vector<UseLevel> levels;
+    for (const auto& level : use.levels) {
+      UseLevel one{level.correlation, level.member, {}, {}};
+      for (const auto& field : level.group_by) one.group_fields.push_back(FieldNumber(field));
+      for (const auto& field : level.fields) one.value_fields.push_back(FieldNumber(field));
+      levels.push_back(std::move(one));
+    }
+    return levels;
+  }
+
   Source& SourceOf(const SingleRule& rule) {
     const std::string key = ToLower(fmt::format("{}\n{}\n{}", rule.logsource.product,
                                                 rule.logsource.category, rule.logsource.service));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -24,16 +25,28 @@ class RuleSet {
   struct Entry {
     std::string tenant;  // tenant id; empty: all tenants
     std::shared_ptr<const ParsedRule> rule;
+    std::vector<std::string> except;  // tenants that it is not for, in order
+
+    bool IsFor(std::string_view of) const {
+      if (!tenant.empty()) return tenant == of;
+      return !std::binary_search(except.begin(), except.end(), of);
+    }
+  };
+  // CorrelationUse::Level by field numbers.
+  struct UseLevel {
+    size_t correlation = 0;  // index in ParsedRule::correlations
+    uint32_t member = 0;
+    std::vector<uint32_t> group_fields;
+    std::vector<uint32_t> value_fields;
   };
   // One single-event rule of an entry, as the matcher reports it.
   struct Target {
     size_t entry = 0;
-    size_t rule = 0;                       // index in ParsedRule::rules
-    bool makes_findings = false;           // each match is a finding
-    bool counted = false;                  // by the entry's correlation
-    uint32_t root = 0;                     // node of the condition
-    std::vector<uint32_t> group_fields;    // of the correlation's group-by, in its order
-    std::vector<uint32_t> matched_fields;  // what the condition tests
+    size_t rule = 0;                          // index in ParsedRule::rules
+    bool makes_findings = false;              // each match is a finding
+    uint32_t root = 0;                        // node of the condition
+    std::vector<std::vector<UseLevel>> uses;  // ParsedRule::uses of the rule, by field numbers
+    std::vector<uint32_t> matched_fields;     // what the condition tests
   };
 
   static std::shared_ptr<const RuleSet> Build(std::vector<Entry> entries);
@@ -94,7 +107,7 @@ class RuleSet {
   const Requirement& requirement(uint32_t root) const { return requirements_.at(root); }
   // Of all tests of a field's values; null where there are none.
   const FieldIndex* index(uint32_t field) const { return indexes_[field].get(); }
-  // 0 for a tenant without rules of its own.
+  // 0 for a tenant to whom the rules for all apply and no others.
   uint32_t tenant_number(std::string_view tenant) const;
 
  private:

@@ -16,15 +16,18 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/detection/domain/engine/condition.h"
+#include "services/detection/domain/engine/correlation.h"
+#include "services/detection/domain/engine/field_mapping.h"
 #include "services/detection/domain/engine/logsource.h"
 #include "services/detection/domain/engine/selection.h"
+#include "services/detection/domain/engine/yaml_text.h"
 
 namespace yagura::detection {
 namespace {
 
 constexpr int kMaxValues = 20'000;
-constexpr size_t kMaxDocuments = 32;
-constexpr size_t kMaxGroupBy = 8;
+constexpr size_t kMaxDocuments = 64;
+constexpr size_t kMaxFilterRules = 10'000;
 
 std::string VersionOf(std::string_view text) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
@@ -41,33 +44,6 @@ bool IsUuid(std::string_view text) {
     if (hyphen ? c != '-' : !hex) return false;
   }
   return true;
-}
-
-// The text of an optional scalar; refuses anything else under that key.
-absl::StatusOr<std::string> OptionalText(const YAML::Node& map, const char* key, size_t limit) {
-  const YAML::Node node = map[key];
-  if (!node.IsDefined() || node.IsNull()) return std::string();
-  if (!node.IsScalar()) return RefuseAt(node, fmt::format("{} is not text", key));
-  if (node.Scalar().size() > limit) {
-    return RefuseAt(node, fmt::format("{} is longer than {} bytes", key, limit));
-  }
-  return node.Scalar();
-}
-
-absl::StatusOr<std::vector<std::string>> OptionalTexts(const YAML::Node& map, const char* key,
-                                                       size_t limit) {
-  std::vector<std::string> texts;
-  const YAML::Node node = map[key];
-  if (!node.IsDefined() || node.IsNull()) return texts;
-  if (node.IsScalar()) return std::vector<std::string>{node.Scalar()};
-  if (!node.IsSequence()) return RefuseAt(node, fmt::format("{} is not a list", key));
-  for (const auto& item : node) {
-    if (item.IsNull()) continue;
-    if (!item.IsScalar()) return RefuseAt(item, fmt::format("{}: an entry is not text", key));
-    if (texts.size() == limit) return RefuseAt(item, fmt::format("{} has too many entries", key));
-    texts.push_back(item.Scalar().substr(0, 1024));
-  }
-  return texts;
 }
 
 absl::StatusOr<int> SeverityOf(const YAML::Node& document) {
@@ -178,80 +154,9 @@ absl::StatusOr<SingleRule> ParseSingle(const YAML::Node& document, SelectionCont
     selections.emplace_back(name, std::move(selection));
   }
   YAGURA_ASSIGN_OR_RETURN(rule.condition, ParseConditions(detection, selections));
+  MapFields(rule.logsource, rule.condition);
   CollectFields(rule.condition, rule.fields);
   return rule;
-}
-
-absl::StatusOr<std::chrono::nanoseconds> ParseTimespan(const YAML::Node& node) {
-  const std::string text = node.IsDefined() && node.IsScalar() ? node.Scalar() : std::string();
-  const auto amount =
-      ParseNumber<int64_t>(std::string_view(text).substr(0, text.empty() ? 0 : text.size() - 1));
-  const std::map<char, int64_t> units = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}};
-  const auto unit = units.find(text.empty() ? '?' : text.back());
-  if (!amount || unit == units.end() || *amount < 1 || *amount > 31 * 86400 ||
-      *amount * unit->second > 31 * 86400) {
-    return RefuseAt(node, "timespan is not a number with s, m, h or d, of at most 31 days");
-  }
-  return std::chrono::seconds(*amount * unit->second);
-}
-
-absl::StatusOr<uint64_t> ParseThreshold(const YAML::Node& correlation) {
-  const YAML::Node node = correlation["condition"];
-  if (!node.IsDefined() || !node.IsMap() || node.size() != 1) {
-    return RefuseAt(node.IsDefined() ? node : correlation,
-                    "correlation: condition is not one comparison");
-  }
-  const auto entry = *node.begin();
-  const std::string& op = entry.first.Scalar();
-  if (op != "gte" && op != "gt") {
-    return RefuseAt(node, fmt::format("correlation: condition \"{}\" is not supported: what comes "
-                                      "too seldom has no event to tell; gte or gt",
-                                      op));
-  }
-  const auto value = entry.second.IsScalar() ? ParseNumber<uint64_t>(entry.second.Scalar())
-                                             : std::optional<uint64_t>();
-  if (!value || *value >= kMaxThreshold || (op == "gte" && *value == 0)) {
-    return RefuseAt(node, fmt::format("correlation: not a number from 1 to {}", kMaxThreshold - 1));
-  }
-  return op == "gt" ? *value + 1 : *value;
-}
-
-absl::StatusOr<Correlation> ParseCorrelation(const YAML::Node& document,
-                                             const std::vector<SingleRule>& rules) {
-  Correlation correlation;
-  YAGURA_ASSIGN_OR_RETURN(correlation.info, ParseInfo(document));
-  const YAML::Node node = document["correlation"];
-  if (!node.IsMap()) return RefuseAt(node, "correlation is not a map");
-  for (const auto& entry : node) {
-    constexpr std::array<std::string_view, 6> kKeys = {"type",     "rules",     "group-by",
-                                                       "timespan", "condition", "generate"};
-    if (std::find(kKeys.begin(), kKeys.end(), entry.first.Scalar()) == kKeys.end()) {
-      return RefuseAt(entry.first,
-                      fmt::format("correlation: \"{}\" is not supported", entry.first.Scalar()));
-    }
-  }
-  YAGURA_ASSIGN_OR_RETURN(const std::string type, OptionalText(node, "type", 64));
-  if (type != "event_count") {
-    return RefuseAt(node["type"].IsDefined() ? node["type"] : node,
-                    fmt::format("correlation type \"{}\" is not supported: event_count", type));
-  }
-  YAGURA_ASSIGN_OR_RETURN(const auto names, OptionalTexts(node, "rules", kMaxDocuments));
-  for (const auto& name : names) {
-    const auto found = std::find_if(rules.begin(), rules.end(), [&name](const SingleRule& rule) {
-      return rule.info.id == ToLower(name) || (!name.empty() && rule.info.name == name);
-    });
-    if (found == rules.end()) {
-      return RefuseAt(node["rules"], fmt::format("correlation: the text has no rule \"{}\"", name));
-    }
-    correlation.rules.push_back(static_cast<size_t>(found - rules.begin()));
-  }
-  if (correlation.rules.empty()) return RefuseAt(node, "correlation: rules is missing");
-  YAGURA_ASSIGN_OR_RETURN(correlation.group_by, OptionalTexts(node, "group-by", kMaxGroupBy));
-  YAGURA_ASSIGN_OR_RETURN(correlation.timespan, ParseTimespan(node["timespan"]));
-  YAGURA_ASSIGN_OR_RETURN(correlation.threshold, ParseThreshold(node));
-  YAGURA_ASSIGN_OR_RETURN(const std::string generate, OptionalText(node, "generate", 8));
-  correlation.generate = generate == "true";
-  return correlation;
 }
 
 // YAML forbids a key that stands twice; its reader here would see one of them alone.
@@ -263,6 +168,43 @@ Status RefuseRepeatedKeys(const YAML::Node& map) {
     }
   }
   return absl::OkStatus();
+}
+
+// `rules: any`, or a list of ids and names.
+Status ParseFilterRules(const YAML::Node& node, SigmaFilter& filter) {
+  const YAML::Node rules = node["rules"];
+  if (!rules.IsDefined()) return RefuseAt(node, "filter: rules is missing");
+  YAGURA_ASSIGN_OR_RETURN(filter.rules, OptionalTexts(node, "rules", kMaxFilterRules));
+  if (filter.rules.empty()) return RefuseAt(rules, "filter: rules names none");
+  filter.any_rule = rules.IsScalar() && ToLower(rules.Scalar()) == "any";
+  for (auto& rule : filter.rules) {
+    if (IsUuid(ToLower(rule))) rule = ToLower(rule);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SigmaFilter> ParseFilter(const YAML::Node& document, SelectionContext& context) {
+  SigmaFilter filter;
+  YAGURA_ASSIGN_OR_RETURN(filter.info, ParseInfo(document));
+  YAGURA_ASSIGN_OR_RETURN(filter.logsource, ParseLogsource(document));
+  const YAML::Node node = document["filter"];
+  if (!node.IsMap()) return RefuseAt(node, "filter is not a map");
+  if (document["detection"].IsDefined()) {
+    return RefuseAt(document["detection"], "a filter has no detection of its own");
+  }
+  YAGURA_RETURN_IF_ERROR(RefuseRepeatedKeys(node));
+  YAGURA_RETURN_IF_ERROR(ParseFilterRules(node, filter));
+  Selections selections;
+  for (const auto& entry : node) {
+    const std::string& name = entry.first.Scalar();
+    if (name == "condition" || name == "rules") continue;
+    YAGURA_ASSIGN_OR_RETURN(Expression selection, ParseSelection(entry.second, context));
+    selections.emplace_back(name, std::move(selection));
+  }
+  YAGURA_ASSIGN_OR_RETURN(filter.condition, ParseConditions(node, selections));
+  MapFields(filter.logsource, filter.condition);
+  CollectFields(filter.condition, filter.fields);
+  return filter;
 }
 
 // What says of itself that it is not to be used as it is.
@@ -287,8 +229,8 @@ absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documen
                                           const Placeholders& placeholders) {
   ParsedRule parsed;
   SelectionContext context{placeholders, kMaxValues};
-  YAML::Node correlation;
-  bool has_correlation = false;
+  std::vector<YAML::Node> correlations;
+  std::vector<RuleInfo> infos;
   for (const auto& document : documents) {
     if (document.IsNull()) continue;
     if (!document.IsMap()) return RefuseAt(document, "not a Sigma rule");
@@ -296,26 +238,29 @@ absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documen
     if (document["action"].IsDefined()) {
       return RefuseAt(document["action"], "\"action\" documents are not supported");
     }
+    if (document["filter"].IsDefined()) {
+      if (documents.size() > 1) return RefuseAt(document, "a filter stands in a text of its own");
+      YAGURA_ASSIGN_OR_RETURN(parsed.filter, ParseFilter(document, context));
+      return parsed;
+    }
     if (document["correlation"].IsDefined()) {
-      if (has_correlation) return RefuseAt(document, "more than one correlation in one text");
-      correlation.reset(document);
-      has_correlation = true;
+      YAGURA_ASSIGN_OR_RETURN(RuleInfo info, ParseInfo(document));
+      correlations.push_back(document);
+      infos.push_back(std::move(info));
       continue;
     }
     YAGURA_ASSIGN_OR_RETURN(SingleRule rule, ParseSingle(document, context));
     parsed.rules.push_back(std::move(rule));
   }
   if (parsed.rules.empty()) return RefuseAt(YAML::Node(), "no rule in the text");
-  if (!has_correlation) {
+  parsed.uses.resize(parsed.rules.size());
+  if (correlations.empty()) {
     if (parsed.rules.size() > 1) {
       return RefuseAt(documents.back(), "several rules in one text without a correlation");
     }
     return parsed;
   }
-  YAGURA_ASSIGN_OR_RETURN(parsed.correlation, ParseCorrelation(correlation, parsed.rules));
-  if (parsed.correlation->rules.size() < parsed.rules.size() && !parsed.correlation->generate) {
-    return RefuseAt(correlation, "a rule of the text is not counted by its correlation");
-  }
+  YAGURA_RETURN_IF_ERROR(ParseCorrelations(correlations, std::move(infos), parsed));
   return parsed;
 }
 
@@ -357,7 +302,37 @@ bool HasTooManyDocuments(const std::string& text) {
   return true;
 }
 
+bool IsWithin(const std::string& wanted, const std::string& value) {
+  return wanted.empty() || EqualsIgnoreCase(wanted, value);
+}
+
 }  // namespace
+
+bool SigmaFilter::Names(const SingleRule& rule) const {
+  if (!IsWithin(logsource.product, rule.logsource.product) ||
+      !IsWithin(logsource.category, rule.logsource.category) ||
+      !IsWithin(logsource.service, rule.logsource.service)) {
+    return false;
+  }
+  return any_rule || std::ranges::any_of(rules, [&rule](const std::string& one) {
+           return one == rule.info.id || one == rule.info.name;
+         });
+}
+
+bool SigmaFilter::AppliesTo(const ParsedRule& parsed) const {
+  return std::ranges::any_of(parsed.rules, [this](const SingleRule& rule) { return Names(rule); });
+}
+
+void SigmaFilter::ApplyTo(ParsedRule& parsed) const {
+  for (SingleRule& rule : parsed.rules) {
+    if (!Names(rule)) continue;
+    Expression both;
+    both.type = Expression::Type::kAnd;
+    both.children.push_back(std::move(rule.condition));
+    both.children.push_back(condition);
+    rule.condition = std::move(both);
+  }
+}
 
 absl::StatusOr<ParsedRule> ParseSigma(std::string_view text, const Placeholders& placeholders) {
   if (text.size() > kMaxRuleText) {

@@ -67,7 +67,7 @@ std::shared_ptr<const ParsedRule> Copy(const ParsedRule& rule, int number) {
     single.info.id += fmt::format("-{}", number);
     Vary(fmt::format("{}", number), single.condition);
   }
-  if (copy->correlation) copy->correlation->info.id += fmt::format("-{}", number);
+  for (auto& correlation : copy->correlations) correlation.info.id += fmt::format("-{}", number);
   return copy;
 }
 

@@ -157,31 +157,153 @@ TEST(SigmaLoad, ReadsEventCountCorrelations) {
       "  type: event_count\n  rules: [failed]\n  group-by: [user, src_ip]\n  timespan: 5m\n"
       "  condition:\n    gte: 10\n"));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
-  ASSERT_TRUE(parsed->correlation.has_value());
+  ASSERT_EQ(parsed->correlations.size(), 1U);
+  const auto& correlation = parsed->correlations[0];
   EXPECT_EQ(parsed->info().title, "Many");
-  EXPECT_EQ(parsed->correlation->threshold, 10U);
-  EXPECT_EQ(parsed->correlation->timespan, std::chrono::minutes(5));
-  EXPECT_THAT(parsed->correlation->group_by, ElementsAre("user", "src_ip"));
-  EXPECT_THAT(parsed->correlation->rules, ElementsAre(0));
+  EXPECT_TRUE(correlation.IsMonotone());
+  EXPECT_EQ(correlation.threshold(), 10U);
+  EXPECT_EQ(correlation.timespan, std::chrono::minutes(5));
+  EXPECT_THAT(correlation.group_by, ElementsAre("user", "src_ip"));
+  ASSERT_EQ(parsed->uses[0].size(), 1U);
+  EXPECT_THAT(parsed->uses[0][0].levels[0].group_by, ElementsAre("user", "src_ip"));
+}
+
+TEST(SigmaLoad, ReadsRangesAndSaysThatTheyEndWithTheirWindow) {
+  const auto parsed =
+      ParseSigma(Correlated("  type: event_count\n  rules: [failed]\n  timespan: 5m\n"
+                            "  condition:\n    gt: 100\n    lte: 200\n"));
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_FALSE(parsed->correlations[0].IsMonotone());
+  EXPECT_EQ(parsed->correlations[0].conditions.size(), 2U);
+}
+
+TEST(SigmaLoad, ReadsEveryTypeOfCorrelation) {
+  for (const std::string_view body :
+       {"value_count\n  condition: {field: user, gte: 3}\n",
+        "value_count\n  condition: {field: [user, host], gte: 3}\n",
+        "value_sum\n  condition: {field: bytes, gt: 1000000}\n",
+        "value_avg\n  condition: {field: bytes, gt: 1.5}\n",
+        "value_percentile\n  condition: {field: image, lte: 1}\n",
+        "value_percentile\n  condition: {field: bytes, percentile: 50, gt: 10}\n", "temporal\n",
+        "temporal\n  condition: {gte: 1}\n", "temporal_ordered\n",
+        "event_count\n  condition: {neq: 3}\n", "event_count\n  condition: {eq: 3}\n"}) {
+    const auto parsed =
+        ParseSigma(Correlated("  rules: [failed]\n  timespan: 5m\n  type: " + std::string(body)));
+    EXPECT_TRUE(parsed.ok()) << body << parsed.status();
+  }
+}
+
+constexpr std::string_view kChain = R"(title: Outer
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c009
+correlation:
+  type: temporal_ordered
+  rules: [many, success]
+  group-by: [address]
+  timespan: 10m
+  aliases:
+    address:
+      many: src_ip
+      success: c-ip
+level: high
+---
+title: Many
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002
+name: many
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [host]
+  timespan: 5m
+  condition:
+    gte: 10
+---
+title: Success
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003
+name: success
+logsource: {product: acme}
+detection: {s: {a: 2}, condition: s}
+---
+)";
+
+TEST(SigmaLoad, ReadsChainsWithTheOutermostFirst) {
+  for (const std::string& text : {std::string(kChain) + std::string(kBase),
+                                  std::string(kBase) + "---\n" + std::string(kChain)}) {
+    const auto parsed = ParseSigma(text);
+    ASSERT_TRUE(parsed.ok()) << parsed.status();
+    EXPECT_EQ(parsed->info().title, "Outer");
+    ASSERT_EQ(parsed->correlations.size(), 2U);
+    EXPECT_FALSE(parsed->CorrelationMakesFindings(1));
+    for (size_t i = 0; i < parsed->rules.size(); ++i) {
+      ASSERT_EQ(parsed->uses[i].size(), 1U);
+      EXPECT_FALSE(parsed->MakesFindings(i));
+      const auto& levels = parsed->uses[i][0].levels;
+      if (parsed->rules[i].info.name == "failed") {
+        ASSERT_EQ(levels.size(), 2U);
+        EXPECT_THAT(levels[0].group_by, ElementsAre("host"));
+        EXPECT_THAT(levels[1].group_by, ElementsAre("src_ip"));
+      } else {
+        ASSERT_EQ(levels.size(), 1U);
+        EXPECT_THAT(levels[0].group_by, ElementsAre("c-ip"));
+        EXPECT_EQ(levels[0].member, 1U);
+      }
+    }
+  }
 }
 
 TEST(SigmaLoad, RefusesCorrelationsThatItCannotKeep) {
   const std::string head = "  rules: [failed]\n  timespan: 5m\n";
-  EXPECT_THAT(Refusal(Correlated(head + "  type: value_count\n  condition:\n    gte: 1\n")),
-              HasSubstr("value_count"));
-  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  condition:\n    lte: 1\n")),
-              HasSubstr("lte"));
-  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  condition:\n    gte: 0\n")),
-              HasSubstr("number from 1"));
-  EXPECT_THAT(Refusal(Correlated(head + "  type: event_count\n  aliases: {}\n  condition:\n"
-                                        "    gte: 2\n")),
-              HasSubstr("aliases"));
+  const auto refusal = [&head](const std::string& body) {
+    return Refusal(Correlated(head + "  type: " + body));
+  };
+  EXPECT_THAT(refusal("value_count\n  condition: {gte: 1}\n"), HasSubstr("names no field"));
+  EXPECT_THAT(refusal("value_median\n  condition: {field: a, gte: 1}\n"),
+              HasSubstr("\"value_median\" is not known"));
+  EXPECT_THAT(refusal("value_sum\n  condition: {field: [a, b], gte: 1}\n"),
+              HasSubstr("only value_count takes several fields"));
+  EXPECT_THAT(refusal("value_sum\n  condition: {field: a, gte: many}\n"),
+              HasSubstr("gte is not a number"));
+  EXPECT_THAT(refusal("value_sum\n  condition: {field: a, gte: nan}\n"),
+              HasSubstr("gte is not a number"));
+  EXPECT_THAT(refusal("value_sum\n  condition: {field: a}\n"), HasSubstr("compares with nothing"));
+  EXPECT_THAT(refusal("event_count\n  condition: {field: a, gte: 1}\n"), HasSubstr("not a number"));
+  EXPECT_THAT(refusal("event_count\n  condition: {about: 1}\n"),
+              HasSubstr("\"about\" is not known"));
+  EXPECT_THAT(refusal("event_count\n  condition: {gte: 0}\n"), HasSubstr("number from 1"));
+  EXPECT_THAT(refusal("event_count\n  condition: {gte: 1.5}\n"), HasSubstr("number from 1"));
+  EXPECT_THAT(refusal("event_count\n  condition: {eq: 0}\n"), HasSubstr("never holds"));
+  EXPECT_THAT(refusal("event_count\n  condition: {gt: 5, lt: 6}\n"), HasSubstr("never holds"));
+  EXPECT_THAT(refusal("temporal\n  condition: {gte: 2}\n"), HasSubstr("never holds"));
+  EXPECT_THAT(refusal("temporal_ordered\n  condition: {lte: 1}\n"), HasSubstr("gt and gte alone"));
+  EXPECT_THAT(refusal("value_percentile\n  condition: {field: a, percentile: 101, gt: 1}\n"),
+              HasSubstr("from 0 to 100"));
+  EXPECT_THAT(refusal("event_count\n  window: sliding\n  condition: {gte: 2}\n"),
+              HasSubstr("\"window\" is not supported"));
+  EXPECT_THAT(refusal("event_count\n  group-by: [who]\n  aliases: {who: {other: a}}\n"
+                      "  condition: {gte: 2}\n"),
+              HasSubstr("alias \"who\" has no field for rule"));
   EXPECT_THAT(Refusal(Correlated("  type: event_count\n  rules: [other]\n  timespan: 5m\n"
                                  "  condition:\n    gte: 2\n")),
               HasSubstr("no rule \"other\""));
   EXPECT_THAT(Refusal(Correlated("  type: event_count\n  rules: [failed]\n  timespan: soon\n"
                                  "  condition:\n    gte: 2\n")),
               HasSubstr("timespan"));
+}
+
+TEST(SigmaLoad, RefusesCirclesAndTwoOutermost) {
+  const std::string two =
+      "---\ntitle: B\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c005\nname: b\ncorrelation:\n"
+      "  type: temporal\n  timespan: 5m\n  rules: ";
+  const std::string one =
+      "---\ntitle: A\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c004\nname: a\ncorrelation:\n"
+      "  type: temporal\n  timespan: 5m\n  rules: ";
+  const std::string base(kBase);
+  EXPECT_THAT(Refusal(base + one + "[failed]\n" + two + "[failed]\n"),
+              HasSubstr("more than one correlation"));
+  const std::string three =
+      "---\ntitle: C\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c006\ncorrelation:\n"
+      "  type: temporal\n  timespan: 5m\n  rules: [failed]\n";
+  EXPECT_THAT(Refusal(base + one + "[b]\n" + two + "[a]\n" + three), HasSubstr("circle"));
+  EXPECT_THAT(Refusal(base + one + "[b]\n" + two + "[a]\n"), HasSubstr("circle"));
 }
 
 TEST(SigmaLoad, IsBounded) {
