@@ -53,6 +53,8 @@ int main(int argc, char** argv) {
   yagura::cli::AddParseCommand(program);
   yagura::cli::AddDetectCommand(program);
   yagura::cli::AddEventCommands(program);
+  yagura::cli::AddFlowCommands(program);
+  yagura::cli::AddInvestigateCommands(program);
   yagura::cli::AddDetectionCommands(program);
   yagura::cli::AddTuningCommands(program);
   yagura::cli::AddNotificationCommands(program);

@@ -27,16 +27,21 @@ int64_t SecondsOf(char unit) {
 
 }  // namespace
 
-absl::StatusOr<TimePoint> ParseWhen(const std::string& text, TimePoint now) {
+absl::StatusOr<std::chrono::seconds> ParseSpan(const std::string& text) {
   constexpr int64_t kMostUnits = 100'000;
-  if (text == "now") return now;
   if (text.size() >= 2) {
     const auto count = ParseNumber<int64_t>(std::string_view(text).substr(0, text.size() - 1));
     const int64_t unit = SecondsOf(text.back());
     if (count && unit != 0 && *count >= 0 && *count <= kMostUnits) {
-      return now - std::chrono::seconds(*count * unit);
+      return std::chrono::seconds(*count * unit);
     }
   }
+  return InvalidField("duration", fmt::format("\"{}\" is not like 90s, 15m, 24h or 7d", text));
+}
+
+absl::StatusOr<TimePoint> ParseWhen(const std::string& text, TimePoint now) {
+  if (text == "now") return now;
+  if (const auto ago = ParseSpan(text); ago.ok()) return now - *ago;
   const bool date = text.size() == 10 && text.find('T') == std::string::npos;
   auto time = ParseTime(date ? text + "T00:00:00Z" : text);
   if (!time.ok()) {

@@ -165,6 +165,8 @@ absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max_bytes)
 
 // Each area's commands, in the file of its name.
 void AddEventCommands(Program& program);
+void AddFlowCommands(Program& program);
+void AddInvestigateCommands(Program& program);   // investigate, trace
 void AddDetectionCommands(Program& program);     // finding, rule
 void AddTuningCommands(Program& program);        // placeholder, tuning
 void AddNotificationCommands(Program& program);  // alert, contact, route, delivery

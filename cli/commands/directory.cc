@@ -104,6 +104,7 @@ void AddTenantCommands(Program& program) {
     std::string time_zone;
     std::string language;
     int retention_days = 0;
+    int flow_retention_days = 0;
   };
   CLI::App& group = program.Group("tenant", "Customers");
   AddList(program, group, "Tenants",
@@ -121,6 +122,8 @@ void AddTenantCommands(Program& program) {
   create.add_option("--time-zone", options->time_zone, "IANA time zone; Asia/Tokyo if not given");
   create.add_option("--language", options->language, "ja or en; ja if not given");
   create.add_option("--retention-days", options->retention_days, "How long events are kept");
+  create.add_option("--flow-retention-days", options->flow_retention_days,
+                    "How long it is kept who talked to whom");
   program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
     directory::v1::CreateTenantRequest request;
     request.set_tenant_id(options->id);
@@ -129,6 +132,7 @@ void AddTenantCommands(Program& program) {
     tenant.set_time_zone(options->time_zone);
     tenant.set_language(options->language);
     tenant.set_retention_days(options->retention_days);
+    tenant.set_flow_retention_days(options->flow_retention_days);
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateTenant, request));
     program.Print(created);

@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <iostream>
 
 #include "cli/commands/command.h"
@@ -43,6 +45,31 @@ std::vector<TableColumn> CountColumns(const google::protobuf::RepeatedPtrField<s
   return columns;
 }
 
+// How far a search is, on standard error where that is a terminal; gone once events come.
+class SearchProgressLine {
+ public:
+  ~SearchProgressLine() { Clear(); }
+  void Show(const archive::v1::SearchEventsResponse& response) {
+    Clear();
+    if (!response.has_progress() || isatty(STDERR_FILENO) == 0) return;
+    constexpr double kMega = 1e6;
+    const auto& progress = response.progress();
+    std::cerr << fmt::format("{:.1f} of about {:.1f} million events, {:.0f} MB read",
+                             static_cast<double>(progress.rows_read()) / kMega,
+                             static_cast<double>(progress.total_rows_estimate()) / kMega,
+                             static_cast<double>(progress.bytes_read()) / kMega)
+              << std::flush;
+    shown_ = true;
+  }
+
+ private:
+  void Clear() {
+    if (shown_) std::cerr << "\r\x1b[K" << std::flush;
+    shown_ = false;
+  }
+  bool shown_ = false;
+};
+
 void AddSearch(Program& program, CLI::App& group) {
   struct Options {
     RangeOptions range;
@@ -61,6 +88,7 @@ void AddSearch(Program& program, CLI::App& group) {
     YAGURA_RETURN_IF_ERROR(FillRange(options->range, request));
     request.set_order_by(options->oldest_first ? "receive_time" : "receive_time desc");
     Renderer renderer(program.format(), kEventColumns);
+    SearchProgressLine progress;
     int left = options->limit;
     absl::Status status;
     do {
@@ -69,6 +97,7 @@ void AddSearch(Program& program, CLI::App& group) {
       std::string next;
       status = client.ReadStream(&ArchiveService::Stub::SearchEvents, request, false,
                                  [&](const archive::v1::SearchEventsResponse& response) {
+                                   progress.Show(response);
                                    for (const auto& event : response.events()) renderer.Add(event);
                                    left -= response.events_size();
                                    Write(renderer.Flush());

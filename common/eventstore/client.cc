@@ -1,5 +1,8 @@
 #include "common/eventstore/client.h"
 
+#include <sys/random.h>
+
+#include <array>
 #include <cstring>
 #include <optional>
 #include <utility>
@@ -16,6 +19,7 @@ namespace yagura::eventstore {
 namespace {
 
 constexpr size_t kMaxErrorBody = 64 << 10;
+constexpr std::chrono::seconds kKillTimeout{2};
 constexpr std::string_view kFormat = "RowBinaryWithNamesAndTypes";
 
 // How the store reads the value of a scalar parameter (its TabSeparated escapes).
@@ -83,7 +87,11 @@ class ResponseReader {
     return result_.empty() ? absl::OkStatus() : sink_(result_);
   }
 
+  // The store's answer was read to its end.
+  bool ended() const { return ended_; }
+
   Status Finish(const HttpResponse& response) {
+    ended_ = true;
     const int code = ParseNumber<int>(Header(response, "x-clickhouse-exception-code")).value_or(0);
     if (response.status != 200 || code != 0) {
       if (code == 0 && ExceptionCode(error_) == 0) return NotFromStore(response);
@@ -110,6 +118,7 @@ class ResponseReader {
                      fmt::format("event store answered HTTP {}", response.status));
   }
 
+  bool ended_ = false;
   ResultSink sink_;
   std::optional<ExceptionFinder> finder_;
   std::string result_;
@@ -117,6 +126,12 @@ class ResponseReader {
 };
 
 }  // namespace
+
+std::string NewQueryTag() {
+  std::array<char, 16> bytes{};
+  if (getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) return {};
+  return HexEncode({bytes.data(), bytes.size()});
+}
 
 std::string ArrayParameter(const std::vector<std::string>& values) {
   std::string out = "[";
@@ -172,8 +187,30 @@ struct Client::Impl {
     for (const auto& [name, value] : query.array_parameters) {
       request.parameters.emplace_back("param_" + name, value);
     }
+    // Not as a query id: yagura-store has none.
+    if (!query.tag.empty()) request.parameters.emplace_back("log_comment", query.tag);
     AddIdentity(&request);
     return request;
+  }
+
+  // A query with a result. Whoever does not read it to its end leaves nothing running.
+  Status Run(Query query, ResponseReader* reader, const std::stop_token& stop) {
+    if (query.tag.empty()) query.tag = NewQueryTag();
+    const Status status = Send(QueryRequest(query), reader, stop).status();
+    if (!status.ok() && !reader->ended() && ErrorReason(status) != "EVENT_STORE_DOWN") {
+      Kill(query.tag);
+    }
+    return status;
+  }
+
+  void Kill(const std::string& tag) {
+    Query kill;
+    kill.sql = "KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC";
+    kill.parameters["tag"] = tag;
+    kill.timeout = kKillTimeout;
+    ResponseReader reader([](std::string_view) { return absl::OkStatus(); });
+    // The store gives it up by itself after max_execution_time.
+    Send(QueryRequest(kill), &reader, {}).status().IgnoreError();
   }
 
   StatusOr<HttpResponse> Send(const HttpRequest& request, ResponseReader* reader,
@@ -214,7 +251,7 @@ Client::~Client() = default;
 Status Client::Stream(const Query& query, const RowVisitor& visit, const std::stop_token& stop) {
   RowBinaryReader rows(visit);
   ResponseReader reader([&rows](std::string_view piece) { return rows.Feed(piece); });
-  YAGURA_RETURN_IF_ERROR(impl_->Send(impl_->QueryRequest(query), &reader, stop).status());
+  YAGURA_RETURN_IF_ERROR(impl_->Run(query, &reader, stop));
   return rows.Finish();
 }
 
@@ -229,10 +266,23 @@ StatusOr<Table> Client::Select(const Query& query, size_t max_rows, const std::s
     return absl::OkStatus();
   });
   ResponseReader reader([&rows](std::string_view piece) { return rows.Feed(piece); });
-  YAGURA_RETURN_IF_ERROR(impl_->Send(impl_->QueryRequest(query), &reader, stop).status());
+  YAGURA_RETURN_IF_ERROR(impl_->Run(query, &reader, stop));
   YAGURA_RETURN_IF_ERROR(rows.Finish());
   table.columns = rows.columns();
   return table;
+}
+
+StatusOr<std::optional<QueryProgress>> Client::ProgressOf(const std::string& tag) {
+  Query query;
+  query.sql =
+      "SELECT toUInt64(read_rows), toUInt64(read_bytes), toUInt64(total_rows_approx) FROM "
+      "system.processes WHERE Settings['log_comment'] = {tag:String}";
+  query.parameters["tag"] = tag;
+  query.timeout = kKillTimeout;
+  YAGURA_ASSIGN_OR_RETURN(const Table table, Select(query));
+  if (table.rows.empty()) return std::optional<QueryProgress>();
+  const Row& row = table.rows.front();
+  return QueryProgress{row.at(0).AsUnsigned(), row.at(1).AsUnsigned(), row.at(2).AsUnsigned()};
 }
 
 Status Client::Execute(const Query& query) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -43,6 +44,19 @@ struct Query {
   std::map<std::string, std::string> array_parameters;
   Settings settings;
   std::chrono::milliseconds timeout{0};  // 0: that of the client
+  // What the store knows the query by while it runs (NewQueryTag), for ProgressOf. Empty: nobody
+  // will ask.
+  std::string tag;
+};
+
+// Unlike all others, and nobody can guess it.
+std::string NewQueryTag();
+
+// How far a query is.
+struct QueryProgress {
+  uint64_t rows = 0;
+  uint64_t bytes = 0;       // uncompressed
+  uint64_t total_rows = 0;  // the store's estimate of what it will read; 0: unknown
 };
 
 // "['a','b\'c']": the value of a parameter of type Array(String).
@@ -74,7 +88,8 @@ class Client {
   ~Client();
 
   // Rows of a result, one by one; the row is reused afterwards. A visitor's error ends the query
-  // and is returned. A requested stop ends it within about a second with CANCELLED.
+  // and is returned. A requested stop ends it within about a second with CANCELLED. A query that
+  // is not read to its end, for whatever reason, is killed in the store.
   using RowVisitor = std::function<absl::Status(const Row&)>;
   absl::Status Stream(const Query& query, const RowVisitor& visit,
                       const std::stop_token& stop = {});
@@ -82,6 +97,9 @@ class Client {
   // The whole result, at most `max_rows` rows; more are RESOURCE_EXHAUSTED (QUERY_TOO_LARGE).
   absl::StatusOr<Table> Select(const Query& query, size_t max_rows = 100'000,
                                const std::stop_token& stop = {});
+
+  // Of a query of this client that runs now; nothing where none of this tag does.
+  absl::StatusOr<std::optional<QueryProgress>> ProgressOf(const std::string& tag);
 
   // A statement without a result (CREATE, ALTER, OPTIMIZE...).
   absl::Status Execute(const Query& query);

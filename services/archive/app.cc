@@ -13,6 +13,8 @@
 #include "services/archive/api/archive_handlers.h"
 #include "services/archive/api/audit_handlers.h"
 #include "services/archive/api/coverage_handlers.h"
+#include "services/archive/api/flow_handlers.h"
+#include "services/archive/api/investigation_handlers.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/audit_store.h"
@@ -23,6 +25,7 @@
 #include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/coverage_writer.h"
 #include "services/archive/workers/event_writer.h"
+#include "services/archive/workers/flow_keeper.h"
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
@@ -32,6 +35,7 @@ namespace {
 
 constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
+constexpr std::chrono::minutes kFlowSweep{10};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
 constexpr std::string_view kAuditService = "/yagura.audit.v1.AuditService/";
 
@@ -80,6 +84,9 @@ class ArchiveApp final : public rpc::App {
         runner_(client_, platform.clock, settings.query),
         handlers_(runner_, table_),
         coverage_(runner_),
+        flows_(runner_),
+        investigations_(runner_, table_),
+        flow_keeper_(client_, retention_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -117,6 +124,17 @@ class ArchiveApp final : public rpc::App {
         "/yagura.coverage.v1.CoverageService/ListCoverage",
         [this](const auto& call, const auto& request) {
           return coverage_.ListCoverage(call, request);
+        });
+    registry.Unary<v1::ListFlowsRequest, v1::ListFlowsResponse>(
+        service + "ListFlows",
+        [this](const auto& call, const auto& request) { return flows_.ListFlows(call, request); });
+    registry.Unary<v1::InvestigateEntityRequest, v1::InvestigateEntityResponse>(
+        service + "InvestigateEntity", [this](const auto& call, const auto& request) {
+          return investigations_.InvestigateEntity(call, request);
+        });
+    registry.Unary<v1::TraceEndpointRequest, v1::TraceEndpointResponse>(
+        service + "TraceEndpoint", [this](const auto& call, const auto& request) {
+          return investigations_.TraceEndpoint(call, request);
         });
     RegisterAudit(registry);
     registry.Watch<v1::TailEventsRequest, v1::TailEventsResponse>(
@@ -211,9 +229,21 @@ class ArchiveApp final : public rpc::App {
         const std::lock_guard lock(mutex_);
         store_health_ = health;
       }
+      if (health.ok() && platform_.clock->Now() >= next_flow_sweep_) SweepFlows();
       UpdateMetrics(health);
       std::unique_lock lock(mutex);
       wake.wait_for(lock, stop, kTick, [] { return false; });
+    }
+  }
+
+  // Not before the directory has told of retention.
+  void SweepFlows() {
+    const TimePoint now = platform_.clock->Now();
+    next_flow_sweep_ = now + kFlowSweep;
+    if (!refresher_.told()) return;
+    const Status swept = flow_keeper_.Sweep(now);
+    if (!swept.ok()) {
+      logger_.Warning("flows whose time is over stay for now", {{"why", Message(swept)}});
     }
   }
 
@@ -265,6 +295,9 @@ class ArchiveApp final : public rpc::App {
   const QueryRunner runner_;
   const ArchiveHandlers handlers_;
   const CoverageHandlers coverage_;
+  const FlowHandlers flows_;
+  const InvestigationHandlers investigations_;
+  const FlowKeeper flow_keeper_;
   const SealStore seals_;
   const AuditStore audit_store_;
   const auth::SigningKey audit_key_;
@@ -272,6 +305,7 @@ class ArchiveApp final : public rpc::App {
   AuditSealer sealer_;
   const AuditHandlers audit_;
   bool schema_ready_ = false;                 // Start, then the ticker
+  TimePoint next_flow_sweep_{};               // the ticker alone
   std::map<std::string, uint64_t> reported_;  // of counters; the ticker alone
   mutable std::mutex mutex_;
   absl::Status store_health_;  // guarded by mutex_

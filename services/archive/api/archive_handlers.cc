@@ -1,6 +1,7 @@
 #include "services/archive/api/archive_handlers.h"
 
 #include <algorithm>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -31,13 +32,20 @@ StatusOr<size_t> Clamp(std::string_view field, int asked, int fallback, int most
 }
 
 // Collects events into messages and sends a message once it is known whether more come.
+// Thread-safe.
 class SearchSender {
  public:
+  // `token` is where the search begins.
   SearchSender(const rpc::Outbox<v1::SearchEventsResponse>& out, size_t page_size,
-               const TimeWindow& window, const SearchIdentity& identity)
-      : out_(out), page_size_(page_size), window_(window), identity_(identity) {}
+               const TimeWindow& window, const SearchIdentity& identity, std::string token)
+      : out_(out),
+        page_size_(page_size),
+        window_(window),
+        identity_(identity),
+        token_(std::move(token)) {}
 
   Status Add(event::v1::Event event) {
+    const std::lock_guard lock(mutex_);
     if (count_ == page_size_) {
       more_ = true;
       return absl::OkStatus();
@@ -52,14 +60,27 @@ class SearchSender {
     return absl::OkStatus();
   }
 
-  Status Finish() { return Send(more_); }
+  void Tell(const eventstore::QueryProgress& progress) {
+    const std::lock_guard lock(mutex_);
+    v1::SearchEventsResponse response;
+    response.set_next_page_token(token_);
+    response.mutable_progress()->set_rows_read(progress.rows);
+    response.mutable_progress()->set_bytes_read(progress.bytes);
+    response.mutable_progress()->set_total_rows_estimate(progress.total_rows);
+    out_.PushWhenRoom(std::move(response));
+  }
+
+  Status Finish() {
+    const std::lock_guard lock(mutex_);
+    return Send(more_);
+  }
 
  private:
   Status Send(bool more) {
     if (more && response_.events_size() > 0) {
       const auto& last = response_.events(response_.events_size() - 1);
-      response_.set_next_page_token(
-          EncodeSearchToken({{FromProto(last.receive_time()), last.id()}, window_}, identity_));
+      token_ = EncodeSearchToken({{FromProto(last.receive_time()), last.id()}, window_}, identity_);
+      response_.set_next_page_token(token_);
     }
     if (!out_.PushWhenRoom(std::exchange(response_, {}))) {
       return absl::CancelledError("the call is over");
@@ -72,6 +93,8 @@ class SearchSender {
   const size_t page_size_;
   const TimeWindow window_;
   const SearchIdentity identity_;
+  std::mutex mutex_;
+  std::string token_;  // goes on after what was sent
   v1::SearchEventsResponse response_;
   size_t bytes_ = 0;
   size_t count_ = 0;
@@ -113,12 +136,15 @@ Status ArchiveHandlers::SearchEvents(const rpc::Call& call, const v1::SearchEven
   }
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.Search(selection, order, after, page_size + 1));
-  SearchSender sender(out, page_size, selection.window, identity);
-  YAGURA_RETURN_IF_ERROR(runner_.Stream(call, std::move(query), [&](const eventstore::Row& row) {
-    event::v1::Event event;
-    table_.Decode(row, &event);
-    return sender.Add(std::move(event));
-  }));
+  SearchSender sender(out, page_size, selection.window, identity, request.page_token());
+  YAGURA_RETURN_IF_ERROR(runner_.Stream(
+      call, std::move(query),
+      [&](const eventstore::Row& row) {
+        event::v1::Event event;
+        table_.Decode(row, &event);
+        return sender.Add(std::move(event));
+      },
+      [&sender](const eventstore::QueryProgress& progress) { sender.Tell(progress); }));
   return sender.Finish();
 }
 
@@ -225,19 +251,7 @@ StatusOr<v1::GetCoverageResponse> ArchiveHandlers::GetCoverage(
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   v1::GetCoverageResponse response;
   response.set_hours_in_range(HoursIn(selection.window));
-  for (const eventstore::Row& row : result.rows) {
-    auto* source = response.add_sources();
-    source->set_tenant(row.at(0).text);
-    source->set_site(row.at(1).text);
-    source->set_device(row.at(2).text);
-    source->set_product(row.at(3).text);
-    source->set_event_count(row.at(4).AsUnsigned());
-    source->set_flawed_count(row.at(5).AsUnsigned());
-    source->set_clock_error_count(row.at(6).AsUnsigned());
-    source->set_hours_with_events(static_cast<uint32_t>(row.at(7).AsUnsigned()));
-    *source->mutable_first_receive_time() = ToProto(row.at(8).AsTime());
-    *source->mutable_last_receive_time() = ToProto(row.at(9).AsTime());
-  }
+  for (const eventstore::Row& row : result.rows) *response.add_sources() = SourceOf(row);
   return response;
 }
 

@@ -1,6 +1,9 @@
 #include "services/archive/api/query_runner.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "fmt/format.h"
@@ -80,9 +83,28 @@ StatusOr<eventstore::Table> QueryRunner::Select(const rpc::Call& call, eventstor
   return result;
 }
 
+void QueryRunner::Follow(const std::string& tag, const ProgressVisitor& progress,
+                         const std::stop_token& stop) const {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  for (;;) {
+    {
+      std::unique_lock lock(mutex);
+      if (wake.wait_for(lock, stop, limits_.progress_interval, [] { return false; })) return;
+    }
+    if (stop.stop_requested()) return;
+    const auto now = client_->ProgressOf(tag);
+    if (now.ok() && now->has_value() && !stop.stop_requested()) progress(**now);
+  }
+}
+
 Status QueryRunner::Stream(const rpc::Call& call, eventstore::Query query,
-                           const eventstore::Client::RowVisitor& visit) const {
+                           const eventstore::Client::RowVisitor& visit,
+                           const ProgressVisitor& progress) const {
   Bound(call, &query);
+  query.tag = eventstore::NewQueryTag();
+  const std::jthread follower(
+      [&](const std::stop_token& stop) { Follow(query.tag, progress, stop); });
   const Status status = client_->Stream(query, visit, call.cancelled());
   return status.ok() ? status : Explain(status);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,6 +22,7 @@ struct QueryLimits {
   uint64_t rows = 20'000'000'000;
   uint64_t bytes = 1ull << 40;  // read, uncompressed
   uint64_t memory = 1ull << 30;
+  std::chrono::milliseconds progress_interval{500};
 };
 
 // Runs queries for calls: within the limits, no longer than the caller waits, and no longer than it
@@ -35,13 +37,18 @@ class QueryRunner {
 
   absl::StatusOr<eventstore::Table> Select(const rpc::Call& call, eventstore::Query query,
                                            size_t max_rows = 100'000) const;
+  // `progress` is told from another thread, as long as this call lasts, how far the query is.
+  using ProgressVisitor = std::function<void(const eventstore::QueryProgress&)>;
   absl::Status Stream(const rpc::Call& call, eventstore::Query query,
-                      const eventstore::Client::RowVisitor& visit) const;
+                      const eventstore::Client::RowVisitor& visit,
+                      const ProgressVisitor& progress) const;
 
   const Clock& clock() const { return *clock_; }
 
  private:
   void Bound(const rpc::Call& call, eventstore::Query* query) const;
+  void Follow(const std::string& tag, const ProgressVisitor& progress,
+              const std::stop_token& stop) const;
   absl::Status Explain(const absl::Status& status) const;
 
   const std::shared_ptr<eventstore::Client> client_;

@@ -16,6 +16,20 @@ namespace {
 
 TimePoint FromNanoseconds(int64_t count) { return TimePoint(std::chrono::nanoseconds(count)); }
 
+// The token of a message with a request_digest.
+template <typename Message>
+StatusOr<Message> Decode(std::string_view text, const SearchIdentity& identity) {
+  Message position;
+  const auto bytes = Base64UrlDecode(text);
+  if (!bytes || !position.ParseFromString(*bytes)) {
+    return InvalidField("page_token", "is not a token of this service");
+  }
+  if (position.request_digest() != DigestOf(identity)) {
+    return InvalidField("page_token", "belongs to another parent, filter or order");
+  }
+  return position;
+}
+
 }  // namespace
 
 uint64_t DigestOf(const SearchIdentity& identity) {
@@ -39,16 +53,28 @@ std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& id
 }
 
 StatusOr<SearchToken> DecodeSearchToken(std::string_view text, const SearchIdentity& identity) {
-  internal::v1::SearchPosition position;
-  const auto bytes = Base64UrlDecode(text);
-  if (!bytes || !position.ParseFromString(*bytes)) {
-    return InvalidField("page_token", "is not a token of this service");
-  }
-  if (position.request_digest() != DigestOf(identity)) {
-    return InvalidField("page_token", "belongs to another parent, filter or order");
-  }
+  YAGURA_ASSIGN_OR_RETURN(const auto position,
+                          Decode<internal::v1::SearchPosition>(text, identity));
   return SearchToken{
       {FromNanoseconds(position.receive_time()), position.event_id()},
+      {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end())}};
+}
+
+std::string EncodeFlowToken(const FlowToken& token, const SearchIdentity& identity) {
+  internal::v1::FlowPosition position;
+  position.set_order_value(token.order_value);
+  position.set_key_hash(token.key_hash);
+  position.set_range_start(token.window.start.time_since_epoch().count());
+  position.set_range_end(token.window.end.time_since_epoch().count());
+  position.set_request_digest(DigestOf(identity));
+  return Base64UrlEncode(position.SerializeAsString());
+}
+
+StatusOr<FlowToken> DecodeFlowToken(std::string_view text, const SearchIdentity& identity) {
+  YAGURA_ASSIGN_OR_RETURN(const auto position, Decode<internal::v1::FlowPosition>(text, identity));
+  return FlowToken{
+      position.order_value(),
+      position.key_hash(),
       {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end())}};
 }
 

@@ -31,4 +31,13 @@ std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& id
 absl::StatusOr<SearchToken> DecodeSearchToken(std::string_view text,
                                               const SearchIdentity& identity);
 
+// Where a list of flows goes on; the same holds for it. Its groups belong to the order.
+struct FlowToken {
+  uint64_t order_value = 0;
+  uint64_t key_hash = 0;
+  TimeWindow window;
+};
+std::string EncodeFlowToken(const FlowToken& token, const SearchIdentity& identity);
+absl::StatusOr<FlowToken> DecodeFlowToken(std::string_view text, const SearchIdentity& identity);
+
 }  // namespace yagura::archive

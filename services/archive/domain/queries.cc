@@ -197,4 +197,19 @@ StatusOr<Query> EventQueries::Coverage(const Selection& selection, size_t limit)
   return query;
 }
 
+v1::SourceCoverage SourceOf(const eventstore::Row& row) {
+  v1::SourceCoverage source;
+  source.set_tenant(row.at(0).text);
+  source.set_site(row.at(1).text);
+  source.set_device(row.at(2).text);
+  source.set_product(row.at(3).text);
+  source.set_event_count(row.at(4).AsUnsigned());
+  source.set_flawed_count(row.at(5).AsUnsigned());
+  source.set_clock_error_count(row.at(6).AsUnsigned());
+  source.set_hours_with_events(static_cast<uint32_t>(row.at(7).AsUnsigned()));
+  *source.mutable_first_receive_time() = ToProto(row.at(8).AsTime());
+  *source.mutable_last_receive_time() = ToProto(row.at(9).AsTime());
+  return source;
+}
+
 }  // namespace yagura::archive

@@ -12,6 +12,7 @@
 #include "common/eventstore/client.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/domain/selection.h"
+#include "yagura/archive/v1/coverage.pb.h"
 
 namespace yagura::archive {
 
@@ -71,5 +72,8 @@ class EventQueries {
  private:
   const EventTable& table_;
 };
+
+// From a row of Coverage.
+v1::SourceCoverage SourceOf(const eventstore::Row& row);
 
 }  // namespace yagura::archive

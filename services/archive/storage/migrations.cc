@@ -12,6 +12,7 @@
 #include "services/archive/domain/audit_table.h"
 #include "services/archive/domain/coverage_table.h"
 #include "services/archive/domain/event_table.h"
+#include "services/archive/domain/flow_table.h"
 
 namespace yagura::archive {
 namespace {
@@ -91,7 +92,8 @@ std::vector<Migration> Migrations(const EventTable& table) {
           {4, "the table of coverage", {CreateCoverage(kDurable)}},
           {5, "original fields that are core columns lie there alone, all others in dictionaries",
            FieldsAndLayout(table)},
-          {6, "folded text for bare words", {AddColumn(table, "folded")}}};
+          {6, "folded text for bare words", {AddColumn(table, "folded")}},
+          {7, "who talked to whom, by day", {CreateFlows(kDurable), CreateFlowsView()}}};
 }
 
 StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {

@@ -90,6 +90,9 @@ Status RangeInserter::Insert(EventBlock* block, const std::string& token) const 
   request.timeout = kTimeout;
   // The token counts per block: all rows must be one.
   request.settings = {{"insert_deduplication_token", token},
+                      // A repeated block goes on to the flows, which drop it by themselves: a kill
+                      // may have come between the two.
+                      {"deduplicate_blocks_in_dependent_materialized_views", "1"},
                       {"max_insert_block_size", "10000000"},
                       {"min_insert_block_size_rows", "10000000"},
                       {"min_insert_block_size_bytes", "4000000000"},

@@ -19,4 +19,15 @@ TimePoint Retention::ExpiryOf(std::string_view tenant, TimePoint receive_time) c
   return receive_time + std::chrono::hours(24) * days;
 }
 
+void Retention::SetFlowDays(std::map<std::string, int, std::less<>> days_by_tenant) {
+  const std::lock_guard lock(mutex_);
+  flow_days_ = std::move(days_by_tenant);
+}
+
+int Retention::FlowDaysOf(std::string_view tenant) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = flow_days_.find(tenant);
+  return it != flow_days_.end() && it->second > 0 ? it->second : default_days_;
+}
+
 }  // namespace yagura::archive

@@ -10,8 +10,8 @@
 
 namespace yagura::archive {
 
-// How long each tenant's events are kept. Thread-safe. Until the directory has told of a tenant,
-// the default counts, which should not be shorter than what customers are promised.
+// How long each tenant's events and flows are kept. Thread-safe. Until the directory has told of a
+// tenant, the default counts, which should not be shorter than what customers are promised.
 class Retention {
  public:
   explicit Retention(int default_days) : default_days_(default_days) {}
@@ -19,10 +19,15 @@ class Retention {
   void Set(std::map<std::string, int, std::less<>> days_by_tenant);
   TimePoint ExpiryOf(std::string_view tenant, TimePoint receive_time) const;
 
+  void SetFlowDays(std::map<std::string, int, std::less<>> days_by_tenant);
+  // Of a tenant's flows.
+  int FlowDaysOf(std::string_view tenant) const;
+
  private:
   const int default_days_;
   mutable std::mutex mutex_;
   std::map<std::string, int, std::less<>> days_;
+  std::map<std::string, int, std::less<>> flow_days_;
 };
 
 }  // namespace yagura::archive

@@ -45,6 +45,7 @@ void RetentionRefresher::Stop() {
 Status RetentionRefresher::Refresh() {
   const auto stub = directory::v1::DirectoryService::NewStub(channels_->Get("directory"));
   std::map<std::string, int, std::less<>> days;
+  std::map<std::string, int, std::less<>> flow_days;
   directory::v1::ListTenantsRequest request;
   request.set_page_size(kPage);
   do {
@@ -54,11 +55,15 @@ Status RetentionRefresher::Refresh() {
     const grpc::Status status = stub->ListTenants(&context, request, &response);
     if (!status.ok()) return rpc::FromGrpc(status);
     for (const auto& tenant : response.tenants()) {
-      days[std::string(store::LastId(tenant.name()))] = tenant.retention_days();
+      const std::string id(store::LastId(tenant.name()));
+      days[id] = tenant.retention_days();
+      flow_days[id] = tenant.flow_retention_days();
     }
     request.set_page_token(response.next_page_token());
   } while (!request.page_token().empty());
   retention_.Set(std::move(days));
+  retention_.SetFlowDays(std::move(flow_days));
+  told_ = true;
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <stop_token>
@@ -25,6 +26,8 @@ class RetentionRefresher {
   ~RetentionRefresher();  // stops
   void Start();
   void Stop();
+  // The directory has answered since the start.
+  bool told() const { return told_; }
 
  private:
   absl::Status Refresh();
@@ -34,6 +37,7 @@ class RetentionRefresher {
   Retention& retention_;
   const std::chrono::milliseconds interval_;
   const Logger logger_;
+  std::atomic<bool> told_ = false;
   std::jthread thread_;
 };
 

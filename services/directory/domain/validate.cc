@@ -139,10 +139,14 @@ absl::Status Normalize(v1::Tenant& tenant) {
   if (tenant.retention_days() < 0 || tenant.retention_days() > kMaxRetentionDays) {
     errors.Add("retention_days", fmt::format("must be 1 to {}", kMaxRetentionDays));
   }
+  if (tenant.flow_retention_days() < 0 || tenant.flow_retention_days() > kMaxRetentionDays) {
+    errors.Add("flow_retention_days", fmt::format("must be 1 to {}", kMaxRetentionDays));
+  }
   if (tenant.state() == v1::TENANT_STATE_UNSPECIFIED) tenant.set_state(v1::TENANT_ACTIVE);
   if (tenant.time_zone().empty()) tenant.set_time_zone("Asia/Tokyo");
   if (tenant.language().empty()) tenant.set_language("ja");
   if (tenant.retention_days() == 0) tenant.set_retention_days(kDefaultRetentionDays);
+  if (tenant.flow_retention_days() == 0) tenant.set_flow_retention_days(kDefaultRetentionDays);
   return errors.ToStatus();
 }
 

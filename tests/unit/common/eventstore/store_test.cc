@@ -13,6 +13,7 @@
 #include "common/eventstore/client.h"
 #include "common/eventstore/row_binary.h"
 #include "common/testing/event_store.h"
+#include "common/testing/eventually.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
@@ -196,6 +197,53 @@ TEST_F(StoreTest, AVisitorAndAStopEndAQuery) {
               StatusIs(absl::StatusCode::kCancelled));
   EXPECT_THAT(client().Select(endless, 10),
               StatusIs(absl::StatusCode::kResourceExhausted, "QUERY_TOO_LARGE"));
+}
+
+TEST_F(StoreTest, AQueryThatNobodyReadsToItsEndIsKilled) {
+  const std::string endless =
+      "SELECT sum(sipHash64(number)) FROM numbers(1000000000000) SETTINGS max_threads = 1";
+  const auto running = [&] {
+    const auto count = client().Select(
+        {.sql = "SELECT count() FROM system.processes WHERE query LIKE '%numbers(1000000000000)%' "
+                "AND query NOT LIKE '%system.processes%'"});
+    return count.ok() ? count->rows[0][0].AsUnsigned() : ~uint64_t{0};
+  };
+  std::stop_source stop;
+  std::jthread watcher([&] {
+    testing::Eventually([&] { return running() == 1; });
+    stop.request_stop();
+  });
+  const auto stopped = client().Select(
+      {.sql = endless, .settings = {}, .timeout = std::chrono::seconds(60)}, 1, stop.get_token());
+  EXPECT_THAT(stopped, StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_TRUE(testing::Eventually([&] { return running() == 0; }, std::chrono::seconds(5)));
+}
+
+TEST_F(StoreTest, TheProgressOfAQueryCanBeAsked) {
+  const std::string tag = NewQueryTag();
+  EXPECT_NE(tag, NewQueryTag());
+  std::stop_source stop;
+  std::optional<QueryProgress> seen;
+  std::jthread watcher([&] {
+    testing::Eventually([&] {
+      const auto progress = client().ProgressOf(tag);
+      if (progress.ok() && progress->has_value() && (*progress)->rows > 0) seen = **progress;
+      return seen.has_value();
+    });
+    stop.request_stop();
+  });
+  EXPECT_THAT(client().Select({.sql = "SELECT max(sipHash64(number)) FROM numbers(900000000000) "
+                                      "SETTINGS max_threads = 1",
+                               .timeout = std::chrono::seconds(60),
+                               .tag = tag},
+                              1, stop.get_token()),
+              StatusIs(absl::StatusCode::kCancelled));
+  watcher.join();
+  ASSERT_TRUE(seen.has_value());
+  EXPECT_GT(seen->bytes, seen->rows);
+  EXPECT_EQ(seen->total_rows, 900'000'000'000u);
+  ASSERT_OK_AND_ASSIGN(const auto none, client().ProgressOf(NewQueryTag()));
+  EXPECT_FALSE(none.has_value());
 }
 
 TEST_F(StoreTest, ATimeoutEndsAQuery) {

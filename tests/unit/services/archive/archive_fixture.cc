@@ -136,6 +136,19 @@ bool Archive::AwaitNoLag() {
   return testing::Eventually([this] { return Lag() == 0; });
 }
 
+std::string Archive::FlowsAddUpTo() {
+  const auto sums = [this](const std::string& what, const std::string& from) -> std::string {
+    const auto result =
+        client->Select({.sql = fmt::format("SELECT toString(tuple({}, sum(bytes_out), "
+                                           "sum(bytes_in))) FROM yagura.{}",
+                                           what, from)});
+    return result.ok() ? result->rows[0][0].text : result.status().ToString();
+  };
+  const std::string events = sums("count(), min(receive_time), max(receive_time)", "events");
+  const std::string flows = sums("sum(event_count), min(first_time), max(last_time)", "flows");
+  return events == flows ? "as events" : flows + " instead of " + events;
+}
+
 uint64_t Archive::Lag() {
   const stream::Worker worker(
       flow, topic, {.reader = "archive", .holder = {}},

@@ -65,6 +65,8 @@ class Archive {
   bool AwaitEvents(uint64_t count);
   uint64_t CountEvents(const std::string& what = "count()");
   uint64_t Lag();
+  // "as events" where the flows' sums are those of the events, else both.
+  std::string FlowsAddUpTo();
   // Waits until the writer has committed everything; false after 60 s.
   bool AwaitNoLag();
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -11,6 +12,7 @@
 
 #include "archive_fixture.h"
 #include "common/clock/proto_time.h"
+#include "common/testing/eventually.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/status_matchers.h"
 
@@ -128,6 +130,110 @@ TEST_F(HandlersTest, PagesGiveEveryEventOnceInBothOrders) {
     EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
     EXPECT_EQ(ids.front(), order == "receive_time" ? "a-0" : "a-2999");
   }
+}
+
+TEST_F(HandlersTest, AStreamThatBrokeGoesOnAfterItsLastMessage) {
+  v1::SearchEventsRequest request;
+  request.set_parent("tenants/acme");
+  request.set_page_size(kAcme);
+  SetRange(request.mutable_range());
+  const auto outbox = std::make_shared<CollectingOutbox>();
+  ASSERT_THAT(handlers_.SearchEvents(acme_, request, rpc::Outbox<v1::SearchEventsResponse>(outbox)),
+              IsOk());
+  ASSERT_GT(outbox->messages.size(), 3u);
+  std::set<std::string> ids;
+  for (int i = 0; i < 2; ++i) {
+    const auto& message = static_cast<const v1::SearchEventsResponse&>(*outbox->messages[i]);
+    for (const auto& event : message.events()) ids.insert(event.id());
+    request.set_page_token(message.next_page_token());
+  }
+  const size_t before = ids.size();
+  EXPECT_EQ(before, 1000u);
+  const Found rest = Search(request, acme_);
+  for (const auto& event : rest.events) ids.insert(event.id());
+  EXPECT_EQ(rest.events.size(), kAcme - before);
+  EXPECT_EQ(ids.size(), static_cast<size_t>(kAcme));
+}
+
+// A million events of another tenant, and a question that takes the store a while.
+class SlowSearchTest : public HandlersTest {
+ protected:
+  static void SetUpTestSuite() {
+    HandlersTest::SetUpTestSuite();
+    eventstore::Query fill;
+    fill.sql =
+        "INSERT INTO yagura.events (tenant, id, receive_time, raw, expires) SELECT 'slow', "
+        "toString(number), fromUnixTimestamp64Nano({base:Int64} + toInt64(number) * 1000, 'UTC'), "
+        "concat('<13>aaaaaaaaaa ', hex(sipHash128(number)), ' b ', toString(number)), now() + "
+        "86400 FROM numbers({first:UInt64}, 200000)";
+    fill.parameters["base"] = std::to_string(BaseTime().time_since_epoch().count());
+    for (int part = 0; part < 5; ++part) {
+      fill.parameters["first"] = std::to_string(part * 200'000);
+      ASSERT_THAT(archive_->client->Execute(fill), IsOk());
+    }
+  }
+  static v1::SearchEventsRequest Slow() {
+    v1::SearchEventsRequest request;
+    request.set_parent("tenants/slow");
+    request.set_filter("a*a*a*a*a*z*z*z*z");
+    SetRange(request.mutable_range());
+    return request;
+  }
+  static uint64_t Running() {
+    const auto count = archive_->client->Select(
+        {.sql = "SELECT count() FROM system.processes WHERE query LIKE '%FROM yagura.events%' AND "
+                "query NOT LIKE '%system.processes%'"});
+    return count.ok() ? count->rows[0][0].AsUnsigned() : ~uint64_t{0};
+  }
+  const QueryRunner slow_runner_{archive_->client,
+                                 SystemClock(),
+                                 {.threads = 1, .progress_interval = std::chrono::milliseconds(5)}};
+  const ArchiveHandlers slow_{slow_runner_, archive_->table};
+};
+
+TEST_F(SlowSearchTest, TellsHowFarItIs) {
+  const auto outbox = std::make_shared<CollectingOutbox>();
+  ASSERT_THAT(slow_.SearchEvents(MakeCall("slow", {"slow"}), Slow(),
+                                 rpc::Outbox<v1::SearchEventsResponse>(outbox)),
+              IsOk());
+  uint64_t read = 0;
+  int told = 0;
+  for (const auto& message : outbox->messages) {
+    const auto& response = static_cast<const v1::SearchEventsResponse&>(*message);
+    if (!response.has_progress()) continue;
+    ++told;
+    EXPECT_GE(response.progress().rows_read(), read);
+    read = response.progress().rows_read();
+    EXPECT_LE(read, response.progress().total_rows_estimate());
+  }
+  EXPECT_GT(told, 1);
+  EXPECT_GT(read, 0u);
+  const auto& last = static_cast<const v1::SearchEventsResponse&>(*outbox->messages.back());
+  EXPECT_FALSE(last.has_progress());
+  EXPECT_EQ(last.next_page_token(), "");
+}
+
+TEST_F(SlowSearchTest, ACallerThatGoesAwayStopsItInTheStore) {
+  std::stop_source stop;
+  rpc::Call::Parts parts;
+  parts.principal.grants = {auth::Grant{"admin", false, {"slow"}}};
+  parts.permission = "archive.events.search";
+  parts.tenant = "slow";
+  parts.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  parts.cancelled = stop.get_token();
+  v1::SearchEventsRequest endless = Slow();
+  std::string words;
+  for (int i = 0; i < 60; ++i) words += fmt::format("OR a*{0}*a*{0}*a*z*{0}z ", i);
+  endless.set_filter("qqq " + words);
+  std::jthread leaver([&] {
+    testing::Eventually([] { return Running() > 0; });
+    stop.request_stop();
+  });
+  const auto outbox = std::make_shared<CollectingOutbox>();
+  EXPECT_THAT(slow_.SearchEvents(rpc::Call(std::move(parts)), endless,
+                                 rpc::Outbox<v1::SearchEventsResponse>(outbox)),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_TRUE(testing::Eventually([] { return Running() == 0; }, std::chrono::seconds(5)));
 }
 
 TEST_F(HandlersTest, ATokenFitsItsSearchAlone) {

@@ -58,6 +58,7 @@ TEST(EventWriter, ARepeatedRangeIsStoredOnceAndIsTheSame) {
   range.entries.push_back({{2, 0}, "b", MakeBatch("beta", "b", 500, 500)});
   for (int i = 0; i < 3; ++i) ASSERT_THAT(inserter.Insert(range), IsOk());
   EXPECT_EQ(archive.CountEvents(), 1000u);
+  EXPECT_EQ(archive.FlowsAddUpTo(), "as events");
   EXPECT_EQ(archive.CountEvents("countIf(tenant = 'beta')"), 500u);
 }
 
@@ -108,6 +109,8 @@ TEST(EventWriter, NothingIsMissingOrDoubledWhateverIsKilled) {
   EXPECT_EQ(archive.CountEvents(), static_cast<uint64_t>(kBatches * kEventsPerBatch));
   EXPECT_EQ(archive.CountEvents("uniqExact(id)"),
             static_cast<uint64_t>(kBatches * kEventsPerBatch));
+  EXPECT_EQ(archive.FlowsAddUpTo(), "as events")
+      << "flows add up to the events, whatever was killed between the two";
   EXPECT_GT(archive.store.process().restarts(), 3);
 }
 

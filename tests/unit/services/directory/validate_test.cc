@@ -30,6 +30,7 @@ TEST(ValidateTest, ATenantGetsItsDefaults) {
   EXPECT_EQ(tenant.time_zone(), "Asia/Tokyo");
   EXPECT_EQ(tenant.language(), "ja");
   EXPECT_EQ(tenant.retention_days(), 400);
+  EXPECT_EQ(tenant.flow_retention_days(), 400);
   EXPECT_EQ(tenant.state(), v1::TENANT_ACTIVE);
 }
 
@@ -47,7 +48,9 @@ TEST(ValidateTest, ABadTenantNamesItsFields) {
   ExpectBad(bad, "language");
   bad = good;
   bad.set_retention_days(-1);
+  bad.set_flow_retention_days(4000);
   ExpectBad(bad, "retention_days");
+  ExpectBad(bad, "flow_retention_days");
   bad = good;
   bad.set_state(static_cast<v1::TenantState>(77));
   ExpectBad(bad, "state");

@@ -1,0 +1,188 @@
+#include "services/archive/api/investigation_handlers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/filter/filter.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/archive/domain/trace.h"
+
+namespace yagura::archive {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::nanoseconds;
+
+constexpr hours kUsualBefore{24};
+constexpr hours kUsualAfter{1};
+constexpr hours kMostAround{31 * 24};
+constexpr hours kLookBack{30 * 24};
+constexpr int kUsualTimeline = 100;
+constexpr int kMostTimeline = 1'000;
+constexpr size_t kMostPeers = 100;
+constexpr size_t kMostFacts = 100;
+constexpr size_t kMostSources = 1'000;
+constexpr size_t kMostCandidates = 50;
+constexpr int kTracedCandidates = 10;
+constexpr size_t kMostTerminals = 10;
+
+StatusOr<nanoseconds> Around(std::string_view field, bool given,
+                             const google::protobuf::Duration& duration, nanoseconds usual) {
+  const nanoseconds value = given ? FromProto(duration) : usual;
+  if (value < nanoseconds(0) || value > kMostAround) {
+    return InvalidField(field, "must be 0 to 31 days");
+  }
+  return value;
+}
+
+StatusOr<TimeWindow> WindowOf(const v1::InvestigateEntityRequest& request, TimePoint now) {
+  YAGURA_ASSIGN_OR_RETURN(const nanoseconds before,
+                          Around("before", request.has_before(), request.before(), kUsualBefore));
+  YAGURA_ASSIGN_OR_RETURN(const nanoseconds after,
+                          Around("after", request.has_after(), request.after(), kUsualAfter));
+  const TimePoint at = request.has_time() ? FromProto(request.time()) : now;
+  if (before + after == nanoseconds(0)) return InvalidField("before", "the range is empty");
+  return TimeWindow{at - before, at + after};
+}
+
+}  // namespace
+
+InvestigationHandlers::InvestigationHandlers(const QueryRunner& runner, const EventTable& table)
+    : runner_(runner), table_(table), events_(table), queries_(table) {}
+
+StatusOr<eventstore::Table> InvestigationHandlers::Coverage(const rpc::Call& call,
+                                                            const TimeWindow& window) const {
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
+                          events_.Coverage({call.scope(), window, {}}, kMostSources));
+  return runner_.Select(call, std::move(query));
+}
+
+Status InvestigationHandlers::AddTimeline(const rpc::Call& call, const Selection& selection,
+                                          size_t limit,
+                                          v1::InvestigateEntityResponse* response) const {
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Timeline(selection, limit));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
+  uint64_t shown = 0;
+  for (const eventstore::Row& row : rows.rows) {
+    response->set_event_count(InvestigationQueries::EventsOf(row));
+    *response->add_timeline() = InvestigationQueries::TimelineEntryOf(row);
+    shown += response->timeline().rbegin()->event_count();
+  }
+  response->set_events_left_out(response->event_count() - shown);
+  std::stable_sort(response->mutable_timeline()->begin(), response->mutable_timeline()->end(),
+                   [](const v1::TimelineEntry& a, const v1::TimelineEntry& b) {
+                     return FromProto(a.first_time()) < FromProto(b.first_time());
+                   });
+  if (response->events_left_out() > 0) {
+    response->add_remarks(fmt::format("{} of {} events are in entries that are not shown",
+                                      response->events_left_out(), response->event_count()));
+  }
+  return absl::OkStatus();
+}
+
+Status InvestigationHandlers::AddPeers(const rpc::Call& call, const Selection& selection,
+                                       const Subject& subject,
+                                       v1::InvestigateEntityResponse* response) const {
+  eventstore::Query query;
+  if (subject.type == v1::INVESTIGATED_ADDRESS) {
+    query = InvestigationQueries::PeersOfAddress(selection.tenants, selection.window,
+                                                 subject.address, kMostPeers + 1);
+  } else {
+    YAGURA_ASSIGN_OR_RETURN(query, queries_.PeersOfEvents(selection, kMostPeers + 1));
+  }
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
+  for (size_t i = 0; i < std::min(kMostPeers, rows.rows.size()); ++i) {
+    *response->add_peers() = InvestigationQueries::PeerOf(rows.rows[i]);
+  }
+  response->set_peers_truncated(rows.rows.size() > kMostPeers);
+  return absl::OkStatus();
+}
+
+Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection selection,
+                                           v1::InvestigateEntityResponse* response) const {
+  const TimePoint since = selection.window.start;
+  selection.window.start = std::min(since, selection.window.end - kLookBack);
+  YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
+                          queries_.FirstSeen(selection, since, kMostFacts));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
+  for (const eventstore::Row& row : rows.rows) {
+    v1::FirstSeen& fact = *response->add_first_seen();
+    fact.set_kind(row.at(0).text);
+    fact.set_value(ToValidUtf8(row.at(1).text));
+    *fact.mutable_first_time() = ToProto(row.at(2).AsTime());
+    *fact.mutable_last_time() = ToProto(row.at(3).AsTime());
+    fact.set_event_count(row.at(4).AsUnsigned());
+    fact.set_is_new(row.at(5).AsUnsigned() != 0);
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<v1::InvestigateEntityResponse> InvestigationHandlers::InvestigateEntity(
+    const rpc::Call& call, const v1::InvestigateEntityRequest& request) const {
+  if (request.timeline_size() < 0) return InvalidField("timeline_size", "must not be negative");
+  const int timeline = request.timeline_size() == 0
+                           ? kUsualTimeline
+                           : std::min(request.timeline_size(), kMostTimeline);
+  YAGURA_ASSIGN_OR_RETURN(const Subject subject, ParseSubject(request.entity(), request.type()));
+  const TimePoint now = runner_.clock().Now();
+  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window, WindowOf(request, now));
+  YAGURA_ASSIGN_OR_RETURN(filter::Filter parsed,
+                          filter::Filter::Parse(subject.filter, filter::EventSchema(), now));
+  const Selection selection{call.scope(), window, std::move(parsed)};
+  v1::InvestigateEntityResponse response;
+  response.set_type(subject.type);
+  response.set_filter(subject.filter);
+  *response.mutable_range()->mutable_start_time() = ToProto(window.start);
+  *response.mutable_range()->mutable_end_time() = ToProto(window.end);
+  YAGURA_RETURN_IF_ERROR(AddTimeline(call, selection, static_cast<size_t>(timeline), &response));
+  YAGURA_RETURN_IF_ERROR(AddPeers(call, selection, subject, &response));
+  YAGURA_RETURN_IF_ERROR(AddFirstSeen(call, selection, &response));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table sources, Coverage(call, window));
+  int gaps = 0;
+  for (const eventstore::Row& row : sources.rows) {
+    *response.add_coverage() = SourceOf(row);
+    if (response.coverage().rbegin()->hours_with_events() < HoursIn(window)) ++gaps;
+  }
+  if (gaps > 0) {
+    response.add_remarks(fmt::format("{} of {} sources sent nothing in some of the {} hours", gaps,
+                                     response.coverage_size(), HoursIn(window)));
+  }
+  return response;
+}
+
+StatusOr<v1::TraceEndpointResponse> InvestigationHandlers::TraceEndpoint(
+    const rpc::Call& call, const v1::TraceEndpointRequest& request) const {
+  YAGURA_ASSIGN_OR_RETURN(const Trace trace, Trace::Parse(request));
+  YAGURA_ASSIGN_OR_RETURN(
+      eventstore::Query query,
+      trace.Candidates(call.scope(), table_, runner_.clock().Now(), kMostCandidates + 1));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
+  v1::TraceEndpointResponse response;
+  for (size_t i = 0; i < std::min(kMostCandidates, rows.rows.size()); ++i) {
+    *response.add_candidates() = Trace::CandidateOf(rows.rows[i]);
+  }
+  if (rows.rows.size() > kMostCandidates) {
+    response.add_remarks(
+        fmt::format("more than {} candidates; the nearest in time are told", kMostCandidates));
+  }
+  for (int i = 0; i < std::min(kTracedCandidates, response.candidates_size()); ++i) {
+    v1::TraceCandidate& candidate = *response.mutable_candidates(i);
+    if (candidate.inside_ip().empty()) continue;
+    YAGURA_ASSIGN_OR_RETURN(const eventstore::Table terminals,
+                            runner_.Select(call, trace.Terminals(candidate, kMostTerminals)));
+    for (const eventstore::Row& row : terminals.rows) {
+      *candidate.add_terminals() = Trace::TerminalOf(row);
+    }
+  }
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table sources, Coverage(call, trace.Around()));
+  for (const eventstore::Row& row : sources.rows) *response.add_coverage() = SourceOf(row);
+  response.set_hours_in_range(HoursIn(trace.Around()));
+  trace.Remark(&response);
+  return response;
+}
+
+}  // namespace yagura::archive

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "common/rpc/call.h"
+#include "services/archive/api/query_runner.h"
+#include "services/archive/domain/investigation.h"
+#include "services/archive/domain/queries.h"
+#include "yagura/archive/v1/investigation.pb.h"
+
+namespace yagura::archive {
+
+// Answers to who did what around a time. Thread-safe.
+class InvestigationHandlers {
+ public:
+  // `runner` and `table` must outlive the object.
+  InvestigationHandlers(const QueryRunner& runner, const EventTable& table);
+
+  absl::StatusOr<v1::InvestigateEntityResponse> InvestigateEntity(
+      const rpc::Call& call, const v1::InvestigateEntityRequest& request) const;
+  absl::StatusOr<v1::TraceEndpointResponse> TraceEndpoint(
+      const rpc::Call& call, const v1::TraceEndpointRequest& request) const;
+
+ private:
+  absl::Status AddTimeline(const rpc::Call& call, const Selection& selection, size_t limit,
+                           v1::InvestigateEntityResponse* response) const;
+  absl::Status AddPeers(const rpc::Call& call, const Selection& selection, const Subject& subject,
+                        v1::InvestigateEntityResponse* response) const;
+  absl::Status AddFirstSeen(const rpc::Call& call, Selection selection,
+                            v1::InvestigateEntityResponse* response) const;
+  absl::StatusOr<eventstore::Table> Coverage(const rpc::Call& call, const TimeWindow& window) const;
+
+  const QueryRunner& runner_;
+  const EventTable& table_;
+  const EventQueries events_;
+  const InvestigationQueries queries_;
+};
+
+}  // namespace yagura::archive

@@ -1,0 +1,240 @@
+#include "services/archive/domain/investigation.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/event/event_view.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/archive/domain/event_table.h"
+
+namespace yagura::archive {
+namespace {
+
+using eventstore::Query;
+using eventstore::Row;
+
+constexpr size_t kMostEntity = 256;
+
+// As a value of a filter: in quotes, with nothing left that means something there.
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\' || c == '*') out += '\\';
+    out += c;
+  }
+  return out + '"';
+}
+
+bool IsAddress(const std::string& text) {
+  std::array<char, 16> bytes{};
+  return inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
+}
+
+bool IsHash(std::string_view text) {
+  return (text.size() == 32 || text.size() == 40 || text.size() == 64) && HexDecode(text);
+}
+
+std::string AddressFilter(const std::string& address) {
+  return fmt::format(
+      "(src.ip = {0} OR dst.ip = {0} OR src.translated_ip = {0} OR dst.translated_ip = {0})",
+      address);
+}
+
+std::string UserFilter(const std::string& quoted) { return fmt::format("user = {}", quoted); }
+std::string HostFilter(const std::string& quoted) {
+  return fmt::format("src.host = {0} OR dst.host = {0} OR host = {0}", quoted);
+}
+
+// The first bits of a network that is not public.
+struct Network {
+  std::array<uint8_t, 16> bytes;
+  size_t bits;
+};
+
+bool Within(std::string_view address, const Network& network) {
+  for (size_t bit = 0; bit < network.bits; ++bit) {
+    const auto mask = static_cast<uint8_t>(0x80 >> (bit % 8));
+    if ((static_cast<uint8_t>(address[bit / 8]) & mask) != (network.bytes[bit / 8] & mask)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+constexpr std::array<Network, 13> kNotPublic4 = {{{{0}, 8},
+                                                  {{10}, 8},
+                                                  {{100, 64}, 10},
+                                                  {{127}, 8},
+                                                  {{169, 254}, 16},
+                                                  {{172, 16}, 12},
+                                                  {{192, 0, 0}, 24},
+                                                  {{192, 168}, 16},
+                                                  {{198, 18}, 15},
+                                                  {{224}, 4},
+                                                  {{240}, 4},
+                                                  {{255}, 8},
+                                                  {{192, 88, 99}, 24}}};
+// All but global unicast, 2000::/3.
+constexpr Network kGlobal6 = {{0x20}, 3};
+
+}  // namespace
+
+bool IsPublic(std::string_view address) {
+  if (address.size() == 16) return Within(address, kGlobal6);
+  return address.size() == 4 &&
+         std::none_of(kNotPublic4.begin(), kNotPublic4.end(),
+                      [address](const Network& network) { return Within(address, network); });
+}
+
+StatusOr<Subject> ParseSubject(const std::string& entity, v1::InvestigatedType type) {
+  if (entity.empty() || entity.size() > kMostEntity || !IsValidUtf8(entity)) {
+    return InvalidField("entity", "must be UTF-8 of 1 to 256 bytes");
+  }
+  if (!v1::InvestigatedType_IsValid(type)) return InvalidField("type", "is no value of it");
+  if (type == v1::INVESTIGATED_TYPE_UNSPECIFIED) {
+    type = IsAddress(entity) ? v1::INVESTIGATED_ADDRESS
+           : IsHash(entity)  ? v1::INVESTIGATED_HASH
+                             : v1::INVESTIGATED_NAME;
+  }
+  const std::string quoted = Quoted(entity);
+  switch (type) {
+    case v1::INVESTIGATED_ADDRESS:
+      if (!IsAddress(entity)) return InvalidField("entity", "is no IP address");
+      return Subject{type, entity, AddressFilter(entity)};
+    case v1::INVESTIGATED_USER:
+      return Subject{type, "", UserFilter(quoted)};
+    case v1::INVESTIGATED_HOST:
+      return Subject{type, "", fmt::format("({})", HostFilter(quoted))};
+    case v1::INVESTIGATED_HASH:
+      if (!IsHash(entity)) return InvalidField("entity", "is no MD5, SHA-1 or SHA-256 in hex");
+      return Subject{type, "", quoted};
+    default:
+      return Subject{type, "", fmt::format("({} OR {})", UserFilter(quoted), HostFilter(quoted))};
+  }
+}
+
+StatusOr<Query> InvestigationQueries::Timeline(const Selection& selection, size_t limit) const {
+  Query query;
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
+  query.sql = fmt::format(
+      "SELECT first, last, events, t, p, c, grave, a, s, d, dst_port, u, w, first_id, "
+      "first_receive, sum(events) OVER () AS total FROM (SELECT min(event_time) AS first, "
+      "max(event_time) AS last, count() AS events, toString(tenant) AS t, toString(product) AS p, "
+      "toString(category) AS c, max(severity) AS grave, action AS a, src_ip AS s, dst_ip AS d, "
+      "dst_port, toString(user) AS u, multiIf(signature != '', toString(signature), "
+      "vendor_event_id != '', toString(vendor_event_id), toString(app)) AS w, argMin(id, "
+      "(event_time, id)) AS first_id, argMin(receive_time, (event_time, id)) AS first_receive FROM "
+      "yagura.events WHERE {} GROUP BY t, p, c, a, s, d, dst_port, u, w) ORDER BY grave DESC, "
+      "first, "
+      "first_id LIMIT {}",
+      where, limit);
+  return query;
+}
+
+v1::TimelineEntry InvestigationQueries::TimelineEntryOf(const Row& row) {
+  v1::TimelineEntry entry;
+  *entry.mutable_first_time() = ToProto(row.at(0).AsTime());
+  *entry.mutable_last_time() = ToProto(row.at(1).AsTime());
+  entry.set_event_count(row.at(2).AsUnsigned());
+  entry.set_tenant(row.at(3).text);
+  entry.set_product(ToValidUtf8(row.at(4).text));
+  entry.set_category(ToValidUtf8(row.at(5).text));
+  entry.set_severity(static_cast<event::v1::Severity>(row.at(6).AsUnsigned()));
+  entry.set_action(static_cast<event::v1::Action>(row.at(7).AsUnsigned()));
+  entry.set_src_ip(AddressBytes(row.at(8).text));
+  entry.set_dst_ip(AddressBytes(row.at(9).text));
+  entry.set_dst_port(static_cast<uint32_t>(row.at(10).AsUnsigned()));
+  entry.set_user(ToValidUtf8(row.at(11).text));
+  entry.set_what(ToValidUtf8(row.at(12).text));
+  entry.set_event_id(row.at(13).text);
+  *entry.mutable_receive_time() = ToProto(row.at(14).AsTime());
+  return entry;
+}
+
+Query InvestigationQueries::PeersOfAddress(const auth::TenantSet& tenants, const TimeWindow& window,
+                                           const std::string& address, size_t limit) {
+  Query query;
+  const auto day = [&query](const std::string& name, TimePoint time) {
+    const auto days = std::chrono::floor<std::chrono::days>(time).time_since_epoch().count();
+    query.parameters[name] = std::to_string(std::max<int64_t>(days, 0));
+    return fmt::format("toDate({{{}:UInt16}})", name);
+  };
+  const std::string start = TimeSql("start", window.start, &query);
+  query.parameters["address"] = address;
+  const std::string first_day = day("first_day", window.start);
+  const std::string last_day = day("last_day", window.end - std::chrono::nanoseconds(1));
+  query.sql = fmt::format(
+      "SELECT toString(tenant) AS t, toString(site) AS si, src_ip, dst_ip, toString(protocol) AS "
+      "p, "
+      "dst_port, verdict, sumIf(event_count, day >= {0}) AS events, sumIf(bytes_out, day >= {0}) "
+      "AS "
+      "o, sumIf(bytes_in, day >= {0}) AS i, min(first_time) AS first, max(last_time) AS last, "
+      "first >= {1} AS is_new, src_ip = toIPv6({{address:String}}) AS outgoing FROM yagura.flows "
+      "WHERE {2} AND (src_ip = toIPv6({{address:String}}) OR dst_ip = toIPv6({{address:String}})) "
+      "AND day <= {3} GROUP BY t, si, src_ip, dst_ip, p, dst_port, verdict HAVING events > 0 ORDER "
+      "BY is_new DESC, o + i DESC, events DESC, src_ip, dst_ip, dst_port LIMIT {4}",
+      first_day, start, TenantSql(tenants, &query), last_day, limit);
+  return query;
+}
+
+StatusOr<Query> InvestigationQueries::PeersOfEvents(const Selection& selection,
+                                                    size_t limit) const {
+  Query query;
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
+  query.sql = fmt::format(
+      "SELECT toString(tenant) AS t, toString(site) AS si, src_ip, dst_ip, toString(protocol) AS "
+      "p, "
+      "dst_port, action, count() AS events, sum(bytes_out) AS o, sum(bytes_in) AS i, "
+      "min(receive_time), max(receive_time), 0, 1 FROM yagura.events WHERE {} AND src_ip != "
+      "toIPv6('::') AND dst_ip != toIPv6('::') GROUP BY t, si, src_ip, dst_ip, p, dst_port, action "
+      "ORDER BY o + i DESC, events DESC, src_ip, dst_ip, dst_port LIMIT {}",
+      where, limit);
+  return query;
+}
+
+v1::Peer InvestigationQueries::PeerOf(const Row& row) {
+  v1::Peer peer;
+  v1::Flow& flow = *peer.mutable_flow();
+  flow.set_tenant(row.at(0).text);
+  flow.set_site(row.at(1).text);
+  flow.set_src_ip(AddressBytes(row.at(2).text));
+  flow.set_dst_ip(AddressBytes(row.at(3).text));
+  flow.set_protocol(ToValidUtf8(row.at(4).text));
+  flow.set_dst_port(static_cast<uint32_t>(row.at(5).AsUnsigned()));
+  flow.set_verdict(static_cast<event::v1::Action>(row.at(6).AsUnsigned()));
+  flow.set_event_count(row.at(7).AsUnsigned());
+  flow.set_bytes_out(row.at(8).AsUnsigned());
+  flow.set_bytes_in(row.at(9).AsUnsigned());
+  *flow.mutable_first_time() = ToProto(row.at(10).AsTime());
+  *flow.mutable_last_time() = ToProto(row.at(11).AsTime());
+  flow.set_flow_count(1);
+  peer.set_is_new(row.at(12).AsUnsigned() != 0);
+  peer.set_outgoing(row.at(13).AsUnsigned() != 0);
+  peer.set_outside(IsPublic(peer.outgoing() ? flow.dst_ip() : flow.src_ip()));
+  return peer;
+}
+
+StatusOr<Query> InvestigationQueries::FirstSeen(const Selection& selection, TimePoint since,
+                                                size_t limit) const {
+  Query query;
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
+  const std::string new_since = TimeSql("new_since", since, &query);
+  query.sql = fmt::format(
+      "SELECT fact.1 AS kind, fact.2 AS value, min(receive_time) AS first, max(receive_time), "
+      "count(), first >= {} AS is_new FROM (SELECT receive_time, arrayJoin([('user', "
+      "toString(user)), ('host', toString(src_host)), ('mac', toString(src_mac)), ('signature', "
+      "toString(signature)), ('product', toString(product)), ('app', toString(app))]) AS fact FROM "
+      "yagura.events WHERE {}) WHERE value != '' GROUP BY kind, value ORDER BY is_new DESC, first, "
+      "kind, value LIMIT {}",
+      new_since, where, limit);
+  return query;
+}
+
+}  // namespace yagura::archive

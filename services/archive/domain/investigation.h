@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+#include "common/eventstore/client.h"
+#include "services/archive/domain/selection.h"
+#include "yagura/archive/v1/investigation.pb.h"
+
+namespace yagura::archive {
+
+// What is asked about, and the events it is made of in the grammar of all filters.
+struct Subject {
+  v1::InvestigatedType type = v1::INVESTIGATED_TYPE_UNSPECIFIED;
+  std::string address;  // as text, of an address
+  std::string filter;
+};
+// INVALID_ARGUMENT where it cannot be of that type.
+absl::StatusOr<Subject> ParseSubject(const std::string& entity, v1::InvestigatedType type);
+
+// The questions of an investigation as SQL over the tables of events and flows, and their rows.
+class InvestigationQueries {
+ public:
+  explicit InvestigationQueries(const EventTable& table) : table_(table) {}
+
+  // Rows: a timeline entry's columns, all events, all entries; the gravest first.
+  absl::StatusOr<eventstore::Query> Timeline(const Selection& selection, size_t limit) const;
+  static v1::TimelineEntry TimelineEntryOf(const eventstore::Row& row);
+  static uint64_t EventsOf(const eventstore::Row& row) {
+    return row.at(row.size() - 1).AsUnsigned();
+  }
+
+  // Of an address, from the flows that are kept; the window says which sums count.
+  static eventstore::Query PeersOfAddress(const auth::TenantSet& tenants, const TimeWindow& window,
+                                          const std::string& address, size_t limit);
+  // Of anything else, from its events.
+  absl::StatusOr<eventstore::Query> PeersOfEvents(const Selection& selection, size_t limit) const;
+  static v1::Peer PeerOf(const eventstore::Row& row);
+
+  // Rows: kind, value, first, last, count; what began after `since` first.
+  absl::StatusOr<eventstore::Query> FirstSeen(const Selection& selection, TimePoint since,
+                                              size_t limit) const;
+
+ private:
+  const EventTable& table_;
+};
+
+// An address that is routed in the internet: not private, shared, local, multicast or reserved.
+bool IsPublic(std::string_view address_bytes);
+
+}  // namespace yagura::archive
