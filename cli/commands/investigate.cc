@@ -15,7 +15,6 @@ namespace {
 
 using archive::v1::ArchiveService;
 using detection::v1::DetectionService;
-using google::protobuf::Message;
 
 const std::vector<TableColumn> kTimeline = {
     {"FIRST", "first_time"},   {"LAST", "last_time"}, {"EVENTS", "event_count"},
