@@ -10,6 +10,7 @@
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/ingestion/workers/directory_pages.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 
 namespace yagura::ingestion {
@@ -18,7 +19,6 @@ namespace {
 namespace dv1 = directory::v1;
 
 constexpr auto kTimeout = std::chrono::seconds(30);
-constexpr int kPageSize = 1000;
 constexpr size_t kMaxAssets = 500'000;
 
 // Differs where the file does, as far as can be seen from outside.
@@ -38,23 +38,6 @@ std::string LookAtFolder(const std::filesystem::path& folder) {
   }
   std::sort(files.begin(), files.end());
   return (error ? error.message() : std::string()) + Join(files, "");
-}
-
-// All pages of a list; `list` makes one call.
-template <typename Request, typename Response, typename List, typename Take>
-Status ForEachPage(rpc::Channels& channels, const List& list, const Take& take) {
-  Request request;
-  request.set_parent("tenants/-");
-  request.set_page_size(kPageSize);
-  do {
-    grpc::ClientContext context;
-    channels.PrepareAs(context, "-", kTimeout);
-    Response response;
-    YAGURA_RETURN_IF_ERROR(rpc::FromGrpc(list(&context, request, &response)));
-    take(response);
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -146,8 +129,10 @@ Status EnrichmentRefresher::RefreshAssets() {
   std::vector<dv1::Asset> assets;
   std::vector<dv1::Site> sites;
   std::string seen;
+  dv1::ListAssetsRequest all_assets;
+  all_assets.set_parent("tenants/-");
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListAssetsRequest, dv1::ListAssetsResponse>(
-      *channels_,
+      *channels_, kTimeout, all_assets,
       [&](auto* context, const auto& request, auto* response) {
         return stub->ListAssets(context, request, response);
       },
@@ -157,8 +142,10 @@ Status EnrichmentRefresher::RefreshAssets() {
           if (assets.size() < kMaxAssets) assets.push_back(asset);
         }
       })));
+  dv1::ListSitesRequest all_sites;
+  all_sites.set_parent("tenants/-");
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSitesRequest, dv1::ListSitesResponse>(
-      *channels_,
+      *channels_, kTimeout, all_sites,
       [&](auto* context, const auto& request, auto* response) {
         return stub->ListSites(context, request, response);
       },

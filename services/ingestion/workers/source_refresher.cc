@@ -10,6 +10,7 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/directory_pages.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 
 namespace yagura::ingestion {
@@ -20,22 +21,6 @@ namespace dv1 = directory::v1;
 constexpr auto kTimeout = std::chrono::seconds(10);
 // At the start, when the directory may be about to come up.
 constexpr auto kFirstInterval = std::chrono::milliseconds(200);
-constexpr int kPageSize = 1000;
-
-// All pages of a list; `list` makes one call.
-template <typename Request, typename Response, typename List, typename Take>
-Status ForEachPage(rpc::Channels& channels, Request request, const List& list, const Take& take) {
-  request.set_page_size(kPageSize);
-  do {
-    grpc::ClientContext context;
-    channels.PrepareAs(context, "-", kTimeout);
-    Response response;
-    YAGURA_RETURN_IF_ERROR(rpc::FromGrpc(list(&context, request, &response)));
-    take(response);
-    request.set_page_token(response.next_page_token());
-  } while (!request.page_token().empty());
-  return absl::OkStatus();
-}
 
 }  // namespace
 
@@ -89,7 +74,7 @@ Status SourceRefresher::Refresh() {
   const auto stub = dv1::DirectoryService::NewStub(channels_->Get("directory"));
   FallbackZones zones;
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListTenantsRequest, dv1::ListTenantsResponse>(
-      *channels_, {},
+      *channels_, kTimeout, {},
       [&](auto* context, const auto& request, auto* response) {
         return stub->ListTenants(context, request, response);
       },
@@ -102,7 +87,7 @@ Status SourceRefresher::Refresh() {
   dv1::ListSitesRequest sites;
   sites.set_parent("tenants/-");
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSitesRequest, dv1::ListSitesResponse>(
-      *channels_, sites,
+      *channels_, kTimeout, sites,
       [&](auto* context, const auto& request, auto* response) {
         return stub->ListSites(context, request, response);
       },
@@ -113,7 +98,7 @@ Status SourceRefresher::Refresh() {
   all.set_parent("tenants/-");
   std::vector<dv1::Source> sources;
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSourcesRequest, dv1::ListSourcesResponse>(
-      *channels_, all,
+      *channels_, kTimeout, all,
       [&](auto* context, const auto& request, auto* response) {
         return stub->ListSources(context, request, response);
       },
