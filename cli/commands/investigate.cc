@@ -164,17 +164,21 @@ void AddInvestigate(Program& program) {
     YAGURA_RETURN_IF_ERROR(FillInvestigation(*options, request));
     YAGURA_ASSIGN_OR_RETURN(const auto response,
                             client.Call(&ArchiveService::Stub::InvestigateEntity, request));
-    YAGURA_ASSIGN_OR_RETURN(const auto findings, FindingsOf(client, request.parent(),
-                                                            request.entity(), response.range()));
+    // What the archive knows is shown though detection does not answer.
+    const auto findings = FindingsOf(client, request.parent(), request.entity(), response.range());
+    const absl::Status status = findings.ok()
+                                    ? absl::OkStatus()
+                                    : Annotate(findings.status(), "the findings are not known");
+    const auto known = findings.ok() ? *findings : std::vector<detection::v1::Finding>();
     if (program.format() == Format::kTable) {
-      WriteInvestigation(response, findings);
-      return absl::OkStatus();
+      WriteInvestigation(response, known);
+      return status;
     }
     std::vector<std::string> texts;
-    for (const auto& finding : findings) texts.push_back(MessageToJson(finding));
+    for (const auto& finding : known) texts.push_back(MessageToJson(finding));
     Write(fmt::format("{{\"investigation\":{},\"findings\":[{}]}}\n", MessageToJson(response),
                       Join(texts, ",")));
-    return absl::OkStatus();
+    return status;
   });
 }
 

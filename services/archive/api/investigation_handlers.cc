@@ -105,7 +105,7 @@ Status InvestigationHandlers::AddPeers(const rpc::Call& call, const Selection& s
 Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection selection,
                                            v1::InvestigateEntityResponse* response) const {
   const TimePoint since = selection.window.start;
-  selection.window.start = std::min(since, selection.window.end - kLookBack);
+  selection.window.start = since - kLookBack;
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.FirstSeen(selection, since, kMostFacts));
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
@@ -142,14 +142,16 @@ StatusOr<v1::InvestigateEntityResponse> InvestigationHandlers::InvestigateEntity
   YAGURA_RETURN_IF_ERROR(AddPeers(call, selection, subject, &response));
   YAGURA_RETURN_IF_ERROR(AddFirstSeen(call, selection, &response));
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table sources, Coverage(call, window));
+  // Of an hour that is still to come nobody can have sent.
+  const uint32_t hours = HoursIn({window.start, std::max(window.start, std::min(window.end, now))});
   int gaps = 0;
   for (const eventstore::Row& row : sources.rows) {
     *response.add_coverage() = SourceOf(row);
-    if (response.coverage().rbegin()->hours_with_events() < HoursIn(window)) ++gaps;
+    if (response.coverage().rbegin()->hours_with_events() < hours) ++gaps;
   }
   if (gaps > 0) {
     response.add_remarks(fmt::format("{} of {} sources sent nothing in some of the {} hours", gaps,
-                                     response.coverage_size(), HoursIn(window)));
+                                     response.coverage_size(), hours));
   }
   return response;
 }

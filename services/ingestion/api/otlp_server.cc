@@ -58,6 +58,8 @@ class LogsService final : public otlp::LogsService::CallbackService {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     // gRPC's few threads must not wait for Redis, nor for the directory.
     const bool taken = jobs_.TrySubmit([this, context, request, response, reactor] {
+      // Who has gone sends again: what waited for him must not be kept twice.
+      if (context->IsCancelled()) return reactor->Finish(grpc::Status::CANCELLED);
       reactor->Finish(Answer(Take(*context, *request, *response)));
     });
     if (!taken) reactor->Finish(Answer(Unavailable("SERVICE_BUSY", "too many requests wait")));
@@ -88,11 +90,17 @@ class LogsService final : public otlp::LogsService::CallbackService {
       return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
                        "the key may not push logs");
     }
-    OtlpRecords read = ReadOtlp(request);
-    if (read.records.size() > kMaxRecords) {
+    size_t records = 0;
+    for (const auto& logs : request.resource_logs()) {
+      for (const auto& scope : logs.scope_logs()) {
+        records += static_cast<size_t>(scope.log_records_size());
+      }
+    }
+    if (records > kMaxRecords) {
       return MakeError(absl::StatusCode::kInvalidArgument, "TOO_MANY_RECORDS",
                        fmt::format("a request may have at most {} records", kMaxRecords));
     }
+    OtlpRecords read = ReadOtlp(request);
     if (!read.records.empty()) {
       RecordSender sender;
       sender.sender = Sender{"otlp", {}, principal->name, {}};

@@ -18,6 +18,8 @@ using otlp::common::v1::AnyValue;
 using otlp::common::v1::KeyValue;
 
 constexpr int kMaxDepth = 32;
+// Of all records of a request together; what is said once for many of them is copied for each.
+constexpr size_t kMaxRepeatedBytes = 64 << 20;
 constexpr int kMaxAttributes = 1000;
 
 using Attributes = google::protobuf::RepeatedPtrField<KeyValue>;
@@ -119,6 +121,7 @@ struct Surroundings {
   std::string host;
   std::string program;
   Fields fields;
+  size_t bytes = 0;  // of all
 };
 
 Surroundings Around(const otlp::logs::v1::ResourceLogs& logs,
@@ -135,6 +138,8 @@ Surroundings Around(const otlp::logs::v1::ResourceLogs& logs,
     around.fields.emplace_back("scope.version", scope.scope().version());
   }
   AddFields(scope.scope().attributes(), "scope.", around.fields);
+  around.bytes = around.host.size() + around.program.size();
+  for (const auto& [name, value] : around.fields) around.bytes += name.size() + value.size();
   return around;
 }
 
@@ -181,6 +186,7 @@ Record ReadRecord(const otlp::logs::v1::LogRecord& log, const Surroundings& arou
 
 OtlpRecords ReadOtlp(const otlp::collector::logs::v1::ExportLogsServiceRequest& request) {
   OtlpRecords read;
+  size_t repeated = 0;  // bytes that each record has of its resource and scope
   const auto refuse = [&read](int64_t count, std::string why) {
     if (read.refused == 0) read.why = std::move(why);
     read.refused += count;
@@ -196,8 +202,11 @@ OtlpRecords ReadOtlp(const otlp::collector::logs::v1::ExportLogsServiceRequest& 
       }
       const Surroundings around = Around(logs, scope);
       for (const auto& log : scope.log_records()) {
+        repeated += around.bytes;
         std::string why =
-            Depth(log.body()) > kMaxDepth || TooDeep(log.attributes())
+            repeated > kMaxRepeatedBytes
+                ? "the attributes of the resource and the scope are too large for so many records"
+            : Depth(log.body()) > kMaxDepth || TooDeep(log.attributes())
                 ? fmt::format("a record has values nested more than {} deep", kMaxDepth)
                 : Refusal(log);
         if (why.empty()) {

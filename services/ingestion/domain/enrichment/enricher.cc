@@ -4,6 +4,8 @@
 
 #include "fmt/format.h"
 
+#include "common/text/text.h"
+
 namespace yagura::ingestion {
 namespace {
 
@@ -64,6 +66,12 @@ void Enricher::Enrich(std::string_view tenant, event::EventView* event) {
     }
   }
   if (event->fields.size() > kMaxFields) return;
+  // Never between the two ends: the event points into what is remembered.
+  if (remembered_ + 2 > kMaxAddresses) {
+    places_.clear();
+    last_ = nullptr;
+    remembered_ = 0;
+  }
   Place& place = PlaceOf(tenant, event->site);
   EnrichEnd(place, event->src, kSource, event);
   EnrichEnd(place, event->dst, kTarget, event);
@@ -89,7 +97,8 @@ void Enricher::AddThreat(const std::string* list, std::string_view indicator) {
 
 void Enricher::AddThreat(std::string_view threat) {
   if (threat.empty() || threats_.size() > kMaxThreats) return;
-  if (threats_.find(threat) != std::string::npos) return;
+  const auto known = Split(threats_, ' ');
+  if (std::find(known.begin(), known.end(), threat) != known.end()) return;
   if (!threats_.empty()) threats_ += ' ';
   threats_ += threat;
 }
@@ -132,7 +141,7 @@ const Enricher::Facts& Enricher::FactsOf(Place& place, const event::IpAddress& a
   const AddressKey key = KeyOf(address);
   const auto found = place.addresses.find(key);
   if (found != place.addresses.end()) return found->second;
-  if (place.addresses.size() >= kMaxAddresses) place.addresses.clear();
+  ++remembered_;
   Facts facts;
   const Enrichment& with = *enrichment_;
   if (IsHost(key)) {

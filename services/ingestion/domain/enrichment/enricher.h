@@ -68,7 +68,7 @@ class Enricher {
   void Enrich(std::string_view tenant, event::EventView* event);
 
  private:
-  // Addresses remembered of one tenant and site.
+  // Addresses remembered of all tenants and sites, of some 250 bytes each.
   static constexpr size_t kMaxAddresses = 1 << 16;
   static constexpr size_t kMaxPlaces = 4096;
 
@@ -104,6 +104,7 @@ class Enricher {
   std::shared_ptr<const Enrichment> enrichment_;
   StringMap<std::unique_ptr<Place>> places_;  // by tenant and site
   Place* last_ = nullptr;
+  size_t remembered_ = 0;  // addresses
   // Of the event in hand.
   std::string threats_;
   std::deque<std::string> renamed_;

@@ -72,7 +72,10 @@ StatusOr<std::shared_ptr<const ThreatLists>> ThreatLists::Load(const std::filesy
   std::error_code error;
   for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end;
        at.increment(error)) {
-    if (at->path().extension() == ".txt" && at->is_regular_file()) files.push_back(at->path());
+    std::error_code unreadable;  // a link in a circle, or into a folder that is closed to us
+    if (at->path().extension() == ".txt" && at->is_regular_file(unreadable)) {
+      files.push_back(at->path());
+    }
   }
   if (error) {
     return Unavailable("THREAT_LISTS", fmt::format("{}: {}", folder.string(), error.message()));

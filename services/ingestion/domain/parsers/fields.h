@@ -12,6 +12,8 @@ namespace yagura::ingestion {
 
 // More fields of one line than this are not taken apart; the raw line keeps them.
 inline constexpr size_t kMaxFields = 1024;
+// Of the name of a field that is nested: names of what is around it come before its own.
+inline constexpr size_t kMaxNameBytes = 512;
 
 // The unspecified addresses "0.0.0.0" and "::" say nothing.
 void SetAddress(std::string_view text, event::IpAddress* address);

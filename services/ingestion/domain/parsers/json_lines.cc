@@ -29,7 +29,10 @@ class Reader {
       if (const auto error = std::move(found).get(field)) return error;
       std::string_view name;
       if (const auto error = field.unescaped_key().get(name)) return error;
-      if (!prefix.empty()) name = arena_.Join(prefix, ".", name);
+      name = name.substr(0, kMaxNameBytes);
+      if (!prefix.empty()) {
+        name = arena_.Join(prefix, ".", name).substr(0, kMaxNameBytes);
+      }
       if (const auto error = ReadValue(field.value(), name, depth)) return error;
     }
     return simdjson::SUCCESS;

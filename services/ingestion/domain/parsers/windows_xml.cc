@@ -67,7 +67,8 @@ class Reader {
     if (section == "RenderingInfo" && depth_ == 3 && open_[2].name == "Message") from = 2;
     std::string_view name;
     for (size_t i = from; i < depth_; ++i) {
-      name = name.empty() ? open_[i].name : arena_.Join(name, ".", open_[i].name);
+      const std::string_view part = open_[i].name.substr(0, kMaxNameBytes);
+      name = name.empty() ? part : arena_.Join(name, ".", part).substr(0, kMaxNameBytes);
     }
     return name;
   }
@@ -82,7 +83,8 @@ class Reader {
     if (element == "Provider" && (name == "Name" || name == "Guid")) {
       return Add(name == "Name" ? "Provider_Name" : "Provider_Guid", value);
     }
-    Add(element.empty() ? name : arena_.Join(element, ".", name), value);
+    name = name.substr(0, kMaxNameBytes);
+    Add(element.empty() ? name : arena_.Join(element, ".", name).substr(0, kMaxNameBytes), value);
   }
 
   void AddText(Element& element) {

@@ -15,12 +15,15 @@
 namespace yagura::ingestion {
 namespace {
 
+// Of what is remembered of a table beside its columns.
+constexpr size_t kMaxWord = 128;
+
 constexpr std::array<std::string_view, 9> kHeadWords{
     "#separator", "#set_separator", "#empty_field", "#unset_field", "#path",
     "#open",      "#fields",        "#types",       "#close"};
 
 SenderMemory::Stream StreamOf(const LineInput& input) {
-  return {input.header.host, input.header.program};
+  return {input.header.host.substr(0, kMaxWord), input.header.program.substr(0, kMaxWord)};
 }
 
 std::string_view HeadWordOf(std::string_view body) {
@@ -135,10 +138,10 @@ class ZeekTableParser final : public Parser {
       const std::string_view separator = Unescape(value, arena);
       if (separator.size() == 1) table.separator = separator.front();
     }
-    if (word == "#set_separator") table.set_separator = value;
-    if (word == "#empty_field") table.empty = value;
-    if (word == "#unset_field") table.unset = value;
-    if (word == "#path") table.path = value;
+    if (word == "#set_separator") table.set_separator = value.substr(0, kMaxWord);
+    if (word == "#empty_field") table.empty = value.substr(0, kMaxWord);
+    if (word == "#unset_field") table.unset = value.substr(0, kMaxWord);
+    if (word == "#path") table.path = value.substr(0, kMaxWord);
     if (word != "#fields" && word != "#types") return;
     auto& names = word == "#fields" ? table.columns : table.types;
     names.clear();
