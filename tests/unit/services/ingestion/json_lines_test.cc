@@ -25,6 +25,15 @@ TEST(JsonLinesTest, NestedNamesAreJoinedByDots) {
   EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED)) << event.parse_error();
 }
 
+TEST(JsonLinesTest, NamesAreNoLongerThanTheyMayBe) {
+  std::string inner;
+  for (int i = 0; i < 100; ++i) inner += (i == 0 ? "\"k" : ",\"k") + std::to_string(i) + "\":1";
+  const v1::Event event = ParseLine("{\"" + std::string(20'000, 'p') + "\":{" + inner + "}}");
+  size_t bytes = 0;
+  for (const auto& field : FieldsOf(event)) bytes += field.first.size();
+  EXPECT_LE(bytes, 100u * 512u);
+}
+
 TEST(JsonLinesTest, WindowsEventsBecomeTheTypedCore) {
   const v1::Event event = ParseLine(
       R"({"SourceName":"Microsoft-Windows-Security-Auditing","Channel":"Security","Hostname":"pc1","@timestamp":"2026-11-21T00:15:40.500Z","EventID":4625,"TargetUserName":"alice","IpAddress":"192.0.2.7","IpPort":"50000","Message":"An account failed to log on."})");

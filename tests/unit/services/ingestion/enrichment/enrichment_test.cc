@@ -234,6 +234,42 @@ TEST_F(EnrichmentTest, EventsAreMarkedWithWhatIsOnALists) {
   EXPECT_FALSE(Enrich("acme", "hq", Ends("10.0.0.1", "203.0.113.6")).contains("enriched.threat"));
 }
 
+TEST_F(EnrichmentTest, AnIndicatorThatIsTheBeginOfAnotherIsToldToo) {
+  Write("botnet.txt", "203.0.113.4\n203.0.113.45\n");
+  Enrichment enrichment;
+  enrichment.threats = Lists();
+  Use(std::move(enrichment));
+  const auto fields = Enrich("acme", "hq", Ends("203.0.113.45", "203.0.113.4"));
+  EXPECT_EQ(fields.at("enriched.threat"), "botnet:203.0.113.45 botnet:203.0.113.4");
+}
+
+TEST_F(EnrichmentTest, ALinkThatLeadsNowhereEndsNothing) {
+  Write("good.txt", "203.0.113.5\n");
+  std::filesystem::create_symlink("circle.txt", folder_ / "circle.txt");
+  std::filesystem::create_symlink("missing", folder_ / "lost.txt");
+  EXPECT_EQ(Lists()->size(), 1u);
+}
+
+// Half way through an event the enricher must not forget what the event already points to.
+TEST_F(EnrichmentTest, MoreAddressesThanAreRememberedAreAllTold) {
+  Write("list.txt", "45.10.0.0/16\n");
+  Enrichment enrichment;
+  enrichment.threats = Lists();
+  Use(std::move(enrichment));
+  for (int i = 0; i < 140'000; ++i) {
+    event::EventView event = Ends("0.0.0.0", "0.0.0.0");
+    const std::string source = fmt::format("45.10.{}.{}", i / 256 % 256, i % 256);
+    const std::string target = fmt::format("192.{}.{}.{}", i / 65536, i / 256 % 256, i % 256);
+    event.src.ip = *event::IpAddress::Parse(source);
+    event.dst.ip = *event::IpAddress::Parse(target);
+    enricher_.Enrich(fmt::format("tenant-{}", i % 3), &event);
+    std::map<std::string, std::string> fields;
+    for (const auto& field : event.fields) fields[std::string(field.name)] = field.value;
+    ASSERT_EQ(fields["enriched.threat"], "list:" + source);
+    ASSERT_FALSE(fields["enriched.src.scope"].empty());
+  }
+}
+
 TEST_F(EnrichmentTest, NobodyCanPretend) {
   event::EventView event = Ends("10.0.0.1", "10.0.0.2");
   event.fields = {{"enriched.threat", "forged"}, {"action", "deny"}};
