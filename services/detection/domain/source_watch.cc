@@ -390,7 +390,9 @@ void SourceWatch::JudgeHour(const std::string& name, Source& source, int64_t hou
   const bool is_changed = volume == Volume::kMore || (volume == Volume::kFewer && lines > 0);
   Episode& episode = *source.mutable_volume();
   const bool is_open = !episode.finding().empty();
-  if (!is_over && is_open && episode.more()) return;  // told; the end of the hour tells again
+  const bool has_stopped = volume == Volume::kFewer && lines == 0;
+  if (has_stopped && is_open && !episode.more()) return;  // fewer still; silence is told apart
+  if (!is_over && is_open && episode.more()) return;      // told; the end of the hour tells again
   const auto tell = [&](bool began, std::string_view what) {
     v1::Finding finding =
         SourceFinding(kVolumeRule, name, source, episode,
@@ -410,7 +412,9 @@ void SourceWatch::JudgeHour(const std::string& name, Source& source, int64_t hou
   };
   if (is_open && (!is_changed || episode.more() != (volume == Volume::kMore))) {
     episode.set_count(episode.count() + 1);
-    tell(false, is_changed ? "It has turned" : "It is as usual again");
+    tell(false, is_changed    ? "It has turned"
+                : has_stopped ? "It sends nothing any more"
+                              : "It is as usual again");
     episode.Clear();
     dirty_sources_.insert(name);
     if (!is_changed) return;

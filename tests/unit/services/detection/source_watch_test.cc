@@ -17,6 +17,7 @@ using std::chrono::minutes;
 using std::chrono::nanoseconds;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 constexpr char kFw[] = "tenants/acme/sources/fw";
@@ -229,6 +230,17 @@ TEST_F(SourceWatchTest, AnHourWithFarFewerLinesIsTold) {
   Pass(hours(1), 50);
   ASSERT_FALSE(outcomes_.empty());
   EXPECT_EQ(outcomes_[0].finding.title(), "A log source sends far fewer lines than usual");
+}
+
+TEST_F(SourceWatchTest, FewerLinesThatBecomeNoneAreNotAsUsualAgain) {
+  Pass(hours(8), 50);
+  Pass(hours(1) + minutes(5), 1);
+  Pass(hours(3), 0);
+  ASSERT_FALSE(outcomes_.empty());
+  EXPECT_EQ(outcomes_[0].finding.title(), "A log source sends far fewer lines than usual");
+  for (const auto& outcome : outcomes_) {
+    EXPECT_THAT(outcome.finding.description(), Not(HasSubstr("as usual again")));
+  }
 }
 
 TEST_F(SourceWatchTest, AWeeklyRhythmIsNoChange) {
