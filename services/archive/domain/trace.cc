@@ -160,10 +160,13 @@ Query Trace::Terminals(const v1::TraceCandidate& candidate, size_t limit) const 
   const std::string end = TimeSql("end", time_ + tolerance_, &query);
   query.sql = fmt::format(
       "SELECT toString(src_mac) AS m, argMaxIf(toString(src_host), receive_time, src_host != ''), "
-      "min(receive_time), max(receive_time) AS last, count(), countIf(category = 'dhcp') FROM "
-      "yagura.events WHERE tenant = {{tenant:String}} AND receive_time >= {} AND receive_time < {} "
+      "min(receive_time), max(receive_time) AS last, count(), countIf(category = 'dhcp') AS leases "
+      "FROM yagura.events WHERE tenant = {{tenant:String}} AND receive_time >= {} AND receive_time "
+      "< {} "
       "AND site = {{site:String}} AND src_ip = toIPv6({{inside:String}}) AND src_mac != '' AND "
-      "(category != 'dhcp' OR lower(vendor_event_id) = 'dhcpack') GROUP BY m ORDER BY last DESC, m "
+      "(category != 'dhcp' OR lower(vendor_event_id) = 'dhcpack') GROUP BY m "
+      // Behind a router all traffic has the router's own address.
+      "ORDER BY leases > 0 DESC, last DESC, m "
       "LIMIT {}",
       start, end, limit);
   return query;
@@ -209,8 +212,9 @@ void Trace::Remark(v1::TraceEndpointResponse* response) const {
     if (terminals.empty()) {
       remark(fmt::format("no event of the 7 days before tells which machine had {}", address));
     } else if (terminals.size() > 1) {
-      remark(fmt::format("{} machines had {} in the 7 days before; the latest is the likeliest",
-                         terminals.size(), address));
+      remark(fmt::format(
+          "{} machines had {} in the 7 days before: leases before others, then the latest",
+          terminals.size(), address));
     } else if (terminals[0].lease_count() == 0) {
       remark(fmt::format("no DHCP lease of {} was received; the machine is what other events say",
                          address));

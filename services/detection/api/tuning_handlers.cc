@@ -200,7 +200,7 @@ absl::StatusOr<v1::RuleTuning> TuningHandlers::UpdateTuning(
   const v1::RuleTuning& wanted = request.rule_tuning();
   YAGURA_RETURN_IF_ERROR(CheckTuning(wanted));
   YAGURA_ASSIGN_OR_RETURN(const v1::Rule rule, RuleOf(call, store::LastId(wanted.name())));
-  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(kProviderTenant));
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   auto parsed = ParseSigma(rule.text(), placeholders);
   if (parsed.ok() && parsed->filter) {
     return InvalidField("rule_tuning.name", "is of a filter, not of a rule");

@@ -489,6 +489,27 @@ TEST_F(DetectionHandlersTest, RefusesTuningsThatTheRuleCannotKeep) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(DetectionHandlersTest, ATuningIsToldNothingOfAnotherTenantsPlaceholders) {
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("beta"), PlaceholderRequest("beta", "nets", {"10.0.0.0/8"})),
+              IsOk());
+  v1::CreateRuleRequest rule;
+  rule.set_parent("tenants/provider");
+  rule.mutable_rule()->set_enabled(true);
+  rule.mutable_rule()->set_text(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\nlogsource: {product: acme}\n"
+      "detection: {s: {src_ip|cidr|expand: '%nets%'}, condition: s}\n");
+  ASSERT_THAT(handlers_.Create(CallIn("provider"), rule), IsOk());
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("beta"), PlaceholderRequest("beta", "nets", {"10.9.0.0/33"})),
+              IsOk());
+  auto request = TuningRequest("acme", 1);
+  request.mutable_rule_tuning()->set_count(3);
+  const auto refused = tuning_handlers_.UpdateTuning(CallIn("acme"), request).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(refused.ToString().find("10.9"), std::string::npos) << refused;
+}
+
 TEST_F(DetectionHandlersTest, AFilterIsAResourceLikeARule) {
   ASSERT_THAT(Create(1, "provider"), IsOk());
   v1::CreateRuleRequest request;

@@ -84,6 +84,10 @@ class InvestigationTest : public ::testing::Test {
           Session("10.9.9.9", 40'003, hours(6) + minutes(10), seconds(1), "10.1.1.1")}) {
       builder.Add(event);
     }
+    builder.Add(Lease("10.9.7.7", "aa:aa:aa:aa:aa:07", "pc7", hours(1)));
+    event::v1::Event routed = Session("10.9.7.7", 41'000, hours(3), seconds(1));
+    routed.mutable_src()->set_mac("bb:bb:bb:bb:bb:01");
+    builder.Add(routed);
     event::v1::Event attack = At(hours(6) + minutes(11));
     attack.set_signature("Evil.C2");
     attack.set_severity(event::v1::CRITICAL);
@@ -154,6 +158,16 @@ TEST_F(InvestigationTest, AReportFromOutsideLeadsThroughTranslationAndLeaseToThe
   EXPECT_FALSE(candidate.event_id().empty());
   EXPECT_GT(response.hours_in_range(), 1u);
   EXPECT_THAT(response.remarks(), Contains(HasSubstr("sources sent nothing in some")));
+}
+
+TEST_F(InvestigationTest, ALeaseSaysMoreThanTheAddressOfARouter) {
+  ASSERT_OK_AND_ASSIGN(const auto response,
+                       handlers_.TraceEndpoint(acme_, Report(41'000, hours(3))));
+  ASSERT_EQ(response.candidates_size(), 1);
+  ASSERT_EQ(response.candidates(0).terminals_size(), 2);
+  EXPECT_EQ(response.candidates(0).terminals(0).mac(), "aa:aa:aa:aa:aa:07");
+  EXPECT_EQ(response.candidates(0).terminals(1).mac(), "bb:bb:bb:bb:bb:01");
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("leases before others")));
 }
 
 TEST_F(InvestigationTest, AClockThatMayBeWrongGivesAllCandidatesTheNearestFirst) {
