@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -131,19 +132,32 @@ TEST(Suite, FollowsFilesThroughKillsAndRotationAndLosesAndDoublesNothing) {
   e2e::SuiteProcess suite({"--settings", settings.string()});
   suite.Run({"tenant", "create", "acme", "--display-name", "Acme"});
   constexpr int kLines = 30'000;
+  constexpr int kKills = 3;
+  constexpr int kLinesAKill = kLines / (kKills + 1);
+  std::atomic<int> written = 0;
+  std::atomic<int> kills = 0;
+  // Every kill falls into the middle of what is being written.
   std::jthread writer([&] {
     for (int i = 0; i < kLines; ++i) {
+      if (i > 0 && i % kLinesAKill == 0) {
+        EXPECT_TRUE(
+            e2e::Eventually(std::chrono::seconds(60), [&] { return kills >= i / kLinesAKill; }));
+      }
       if (i % 10'000 == 9'000) {
         std::filesystem::rename(logs / "app.log", logs / ("app." + std::to_string(i) + ".log"));
       }
       std::ofstream(logs / "app.log", std::ios::app)
           << "Nov 21 09:15:42 srv app: line " << i << " of many\n";
-      if (i % 100 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      written = i + 1;
     }
   });
-  for (int kill = 0; kill < 3; ++kill) {
+  for (int kill = 0; kill < kKills; ++kill) {
+    EXPECT_TRUE(e2e::Eventually(std::chrono::seconds(60), [&] {
+      return written >= (kill * kLinesAKill) + (kLinesAKill / 3);
+    }));
     suite.KillHard();
     suite.Start();
+    ++kills;
   }
   writer.join();
   // Whose they are does not matter: nobody's, so they are in quarantine.

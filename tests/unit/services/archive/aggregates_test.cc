@@ -9,7 +9,6 @@
 #include "common/clock/proto_time.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/api/archive_handlers.h"
-#include "services/archive/workers/range_inserter.h"
 
 namespace yagura::archive {
 namespace {
@@ -26,12 +25,7 @@ class AggregatesTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     archive_ = new Archive;
-    const RangeInserter inserter(archive_->client, archive_->table, archive_->retention);
-    RangeData range;
-    range.plan.set_token("fixture");
-    range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, kAcme)});
-    range.entries.push_back({{2, 0}, "b", MakeBatch("beta", "b", 0, kBeta)});
-    ASSERT_THAT(inserter.Insert(range), IsOk());
+    ASSERT_THAT(InsertTwoTenants(*archive_, kAcme, kBeta), IsOk());
   }
   static void TearDownTestSuite() {
     delete archive_;

@@ -12,6 +12,7 @@
 #include "common/testing/eventually.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/workers/range_inserter.h"
 
 namespace yagura::archive {
 
@@ -154,6 +155,15 @@ uint64_t Archive::Lag() {
       flow, topic, {.reader = "archive", .holder = {}},
       [](const auto&, const auto&) { return absl::OkStatus(); }, {}, Logger::Null());
   return worker.Lag().value_or(~uint64_t{0});
+}
+
+absl::Status InsertTwoTenants(const Archive& archive, int acme, int beta) {
+  const RangeInserter inserter(archive.client, archive.table, archive.retention);
+  RangeData range;
+  range.plan.set_token("fixture");
+  range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, acme)});
+  range.entries.push_back({{2, 0}, "b", MakeBatch("beta", "b", 0, beta)});
+  return inserter.Insert(range).status();
 }
 
 }  // namespace yagura::archive

@@ -81,4 +81,7 @@ class Archive {
   std::unique_ptr<Spool> spool;
 };
 
+// Inserts so many events of the tenants acme and beta, numbered from 0, as one range.
+absl::Status InsertTwoTenants(const Archive& archive, int acme, int beta);
+
 }  // namespace yagura::archive
