@@ -277,7 +277,8 @@ const RuleSummary* Windows::RuleOf(const std::string& bundle, const std::string&
 // How much later than its events a group may hear of them.
 int64_t Windows::Grace(const RuleSummary& rule) const {
   const int64_t lateness = limits_.lateness.count();
-  int64_t grace = Plus(lateness, rule.delay_nanos());
+  // The levels themselves: where all else is equal the inner window ends first.
+  int64_t grace = Plus(Plus(lateness, rule.delay_nanos()), rule.delay_levels());
   for (uint32_t i = 0; i < rule.delay_levels(); ++i) grace = Plus(grace, lateness);
   return grace;
 }
@@ -387,12 +388,12 @@ void Windows::Pass(const Place& place, const RuleSummary& rule, const Levels& le
   passed_.push_back(std::move(passed));
 }
 
-void Windows::TakePassed(std::vector<Outcome>& outcomes) {
+void Windows::TakePassed(Arrival arrival, std::vector<Outcome>& outcomes) {
   while (!passed_.empty()) {
     const Passed next = std::move(passed_.front());
     passed_.pop_front();
     const RuleSummary* rule = RuleOf(next.bundle, next.rule_id);
-    if (rule != nullptr) Take(next.place, *rule, next.hit, outcomes);
+    if (rule != nullptr) Take(next.place, *rule, next.hit, arrival, outcomes);
   }
 }
 
@@ -487,11 +488,12 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
 }
 
 // Gathers the events of a hit until their window ends.
-void Windows::Collect(const std::string& key, Group& group, const RuleSummary& rule,
-                      const Hit& hit) {
+void Windows::Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit,
+                      Arrival arrival) {
   const int64_t watermark = Watermark();
-  const int64_t oldest =
-      limits_.offline || watermark == INT64_MAX ? INT64_MIN : Minus(watermark, Grace(rule));
+  const bool any_time =
+      limits_.offline || arrival == Arrival::kFromWindow || watermark == INT64_MAX;
+  const int64_t oldest = any_time ? INT64_MIN : Minus(watermark, Grace(rule));
   for (int i = 0; i < hit.times_size(); ++i) {
     if (hit.times(i) < oldest || AddPending(group, rule, EventOf(hit, i)) < 0) {
       ++late_;
@@ -570,11 +572,11 @@ void Windows::DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes) {
     const std::string key = waiting_.begin()->key;
     waiting_.erase(waiting_.begin());
     Decide(key, outcomes);
-    TakePassed(outcomes);
+    TakePassed(Arrival::kFromWindow, outcomes);
   }
 }
 
-void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit,
+void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
                    std::vector<Outcome>& outcomes) {
   const std::string key = GroupKey(place.tenant, rule, hit);
   Group* group = Find(key, place, rule, outcomes);
@@ -586,7 +588,7 @@ void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit,
   }
   if (rule.at_end()) {
     group->set_source_shard(place.source_shard);
-    Collect(key, *group, rule, hit);
+    Collect(key, *group, rule, hit, arrival);
     return;
   }
   Count(key, *group, place, rule, hit, outcomes);
@@ -603,8 +605,8 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
   const Place place{batch.tenant(), shard, batch.received()};
   for (const Hit& hit : batch.hits()) {
     if (hit.rule() >= static_cast<uint32_t>(batch.rules_size()) || hit.times().empty()) continue;
-    Take(place, batch.rules(static_cast<int>(hit.rule())), hit, outcomes);
-    TakePassed(outcomes);
+    Take(place, batch.rules(static_cast<int>(hit.rule())), hit, Arrival::kFromSource, outcomes);
+    TakePassed(Arrival::kFromSource, outcomes);
   }
   latest_ = std::max(latest_, batch.received());
   int64_t& known = watermarks_[shard];

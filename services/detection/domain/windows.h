@@ -30,7 +30,8 @@ namespace yagura::detection {
 // for. What comes later still does not count.
 //
 // The matches of a correlation that another one counts go to its groups at once: they are in the
-// same shard.
+// same shard. Where they are decided at the end of a window they are never late, however far the
+// sources have come in one step: windows end in order, and the outer one's after the inner one's.
 class Windows {
  public:
   struct Limits {
@@ -109,22 +110,26 @@ class Windows {
     Hit hit;
   };
 
+  // Whether a hit may come too late for its window, or follows from windows that have just ended.
+  enum class Arrival { kFromSource, kFromWindow };
+
   bool IsNew(const internal::v1::HitBatch& batch);
   void NoteRules(const internal::v1::HitBatch& batch);
-  void Take(const Place& place, const RuleSummary& rule, const Hit& hit,
+  void Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
             std::vector<Outcome>& outcomes);
   Group* Find(const std::string& key, const Place& place, const RuleSummary& rule,
               std::vector<Outcome>& outcomes);
   void Count(const std::string& key, Group& group, const Place& place, const RuleSummary& rule,
              const Hit& hit, std::vector<Outcome>& outcomes);
-  void Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit);
+  void Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit,
+               Arrival arrival);
   void Touch(const std::string& key, Group& group, const Place& place, const RuleSummary& rule);
   void Wait(const std::string& key, Group& group, const RuleSummary& rule);
   void DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes);
   void Decide(const std::string& key, std::vector<Outcome>& outcomes);
   void Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
             const Hit& about, const Proofs& evidence);
-  void TakePassed(std::vector<Outcome>& outcomes);
+  void TakePassed(Arrival arrival, std::vector<Outcome>& outcomes);
   void SweepBundles();
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
   void Erase(const std::string& key);

@@ -197,6 +197,51 @@ struct Case {
 
 void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
 
+// Batches of each shard in order, the shards mixed at random; repeats, kills before and after
+// saving.
+std::multiset<OracleFinding> RunShards(std::mt19937& random, const std::string& text,
+                                       const std::vector<Arrival>& arrivals, bool trouble) {
+  // Shards are mixed at will: none is ever silent.
+  Bench bench(text, {kLateness, 10'000, std::chrono::hours(24)});
+  std::vector<std::vector<internal::v1::HitBatch>> streams(kShards);
+  for (int shard = 0; shard < kShards; ++shard) {
+    streams[static_cast<size_t>(shard)].push_back(bench.Time(shard, 0));
+    std::vector<Arrival> part;
+    for (const auto& arrival : arrivals) {
+      if (arrival.shard != shard) continue;
+      part.push_back(arrival);
+      if (random() % 4 != 0) continue;
+      streams[static_cast<size_t>(shard)].push_back(bench.HitsOf(shard, part));
+      part.clear();
+    }
+    if (!part.empty()) streams[static_cast<size_t>(shard)].push_back(bench.HitsOf(shard, part));
+    streams[static_cast<size_t>(shard)].push_back(bench.Time(shard, 80'000));
+  }
+  std::vector<size_t> next(kShards, 0);
+  for (int shard = 0; shard < kShards; ++shard) bench.Apply(streams[static_cast<size_t>(shard)][0]);
+  bench.Save();
+  while (next[0] < streams[0].size() || next[1] < streams[1].size()) {
+    const auto shard = random() % kShards;
+    if (next[shard] >= streams[shard].size()) continue;
+    const auto& batch = streams[shard][next[shard]];
+    bench.Apply(batch);
+    const auto fate = trouble ? random() % 4 : 3;
+    if (fate == 0) {
+      bench.Kill();  // nothing was saved: the batch comes again
+      continue;
+    }
+    bench.Save();
+    if (fate == 1) bench.Kill();
+    if (fate == 2) bench.Apply(batch);  // comes twice
+    ++next[shard];
+  }
+  for (int shard = 0; shard < kShards; ++shard) bench.Apply(bench.Time(shard, 1'000'000));
+  bench.Save();
+  EXPECT_EQ(bench.saved().groups(), 0U);
+  EXPECT_EQ(bench.saved().bundles(), 0U);
+  return bench.Findings();
+}
+
 class CorrelationProperty : public ::testing::TestWithParam<Case> {
  protected:
   // `lateness`: how late events may come, seconds.
@@ -227,49 +272,9 @@ class CorrelationProperty : public ::testing::TestWithParam<Case> {
                              : FindWhileGrowing(events, kSpan, GetParam().holds);
   }
 
-  // Batches of each shard in order, the shards mixed at random; repeats, kills before and after
-  // saving.
   static std::multiset<OracleFinding> Run(std::mt19937& random,
                                           const std::vector<Arrival>& arrivals, bool trouble) {
-    // Shards are mixed at will: none is ever silent.
-    Bench bench(TextOf(GetParam().correlation), {kLateness, 10'000, std::chrono::hours(24)});
-    std::vector<std::vector<internal::v1::HitBatch>> streams(kShards);
-    for (int shard = 0; shard < kShards; ++shard) {
-      streams[static_cast<size_t>(shard)].push_back(bench.Time(shard, 0));
-      std::vector<Arrival> part;
-      for (const auto& arrival : arrivals) {
-        if (arrival.shard != shard) continue;
-        part.push_back(arrival);
-        if (random() % 4 != 0) continue;
-        streams[static_cast<size_t>(shard)].push_back(bench.HitsOf(shard, part));
-        part.clear();
-      }
-      if (!part.empty()) streams[static_cast<size_t>(shard)].push_back(bench.HitsOf(shard, part));
-      streams[static_cast<size_t>(shard)].push_back(bench.Time(shard, 10'000));
-    }
-    std::vector<size_t> next(kShards, 0);
-    for (int shard = 0; shard < kShards; ++shard)
-      bench.Apply(streams[static_cast<size_t>(shard)][0]);
-    bench.Save();
-    while (next[0] < streams[0].size() || next[1] < streams[1].size()) {
-      const auto shard = random() % kShards;
-      if (next[shard] >= streams[shard].size()) continue;
-      const auto& batch = streams[shard][next[shard]];
-      bench.Apply(batch);
-      const auto fate = trouble ? random() % 4 : 3;
-      if (fate == 0) {
-        bench.Kill();  // nothing was saved: the batch comes again
-        continue;
-      }
-      bench.Save();
-      if (fate == 1) bench.Kill();
-      if (fate == 2) bench.Apply(batch);  // comes twice
-      ++next[shard];
-    }
-    bench.Save();
-    EXPECT_EQ(bench.saved().groups(), 0U);
-    EXPECT_EQ(bench.saved().bundles(), 0U);
-    return bench.Findings();
+    return RunShards(random, TextOf(GetParam().correlation), arrivals, trouble);
   }
 };
 
@@ -411,6 +416,86 @@ TEST(CorrelationChain, AnInnerOneMayBeDecidedAtTheEndOfItsWindow) {
   ASSERT_THAT(bench.Findings(), SizeIs(1));
   EXPECT_EQ(bench.Findings().begin()->last, 9);
 }
+
+// Windows of windows: twice in a minute on one host, and so often in five minutes of one user.
+struct Chain {
+  std::string name;
+  std::string outer;
+  bool at_end;
+  OracleCondition holds;
+};
+void PrintTo(const Chain& one, std::ostream* out) { *out << one.name; }
+
+class ChainProperty : public ::testing::TestWithParam<Chain> {
+ protected:
+  static std::string Text() {
+    return fmt::format(
+        "title: Seen\nname: a\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00a\n"
+        "logsource: {{product: acme}}\ndetection: {{s: {{what: a}}, condition: s}}\n---\n"
+        "title: Twice\nname: twice\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c101\ncorrelation:\n"
+        "  type: event_count\n  rules: [a]\n  group-by: [who, v]\n  timespan: 60s\n"
+        "  condition: {{eq: 2}}\n---\n"
+        "title: Outer\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c102\ncorrelation:\n"
+        "  type: event_count\n  rules: [twice]\n  group-by: [who]\n  timespan: 5m\n"
+        "  condition: {}\n",
+        GetParam().outer);
+  }
+  // Times of activity with nothing between: the sources come far at one step.
+  static std::vector<Arrival> Bursts(std::mt19937& random) {
+    std::vector<Arrival> arrivals;
+    for (int64_t begin = 0, burst = 0; burst < 4; ++burst) {
+      const int count = 10 + static_cast<int>(random() % 30);
+      for (int i = 0; i < count; ++i) {
+        Arrival arrival;
+        arrival.event.time = begin + static_cast<int64_t>(random() % 700);
+        arrival.event.group = fmt::format("user{}", random() % 2);
+        arrival.event.what = "a";
+        arrival.event.value = fmt::format("{}", random() % 4);
+        arrival.received = arrival.event.time + static_cast<int64_t>(random() % 30);
+        arrival.shard = static_cast<int>(random() % kShards);
+        arrivals.push_back(std::move(arrival));
+      }
+      begin += 730 + static_cast<int64_t>(random() % 15'000);
+    }
+    std::ranges::stable_sort(arrivals, {}, &Arrival::received);
+    return arrivals;
+  }
+  static std::multiset<OracleFinding> Expected(const std::vector<Arrival>& arrivals) {
+    std::vector<OracleEvent> events;
+    for (const auto& arrival : arrivals) {
+      events.push_back(arrival.event);
+      events.back().group += "/" + arrival.event.value;
+    }
+    std::vector<OracleEvent> inner;
+    for (const auto& window :
+         FindAtEnd(events, kSpan, [](const auto& w) { return w.size() == 2; })) {
+      inner.push_back({window.last, window.group.substr(0, window.group.find('/')), "a", "1"});
+    }
+    return GetParam().at_end ? FindAtEnd(inner, 300, GetParam().holds)
+                             : FindWhileGrowing(inner, 300, GetParam().holds);
+  }
+};
+
+TEST_P(ChainProperty, FindsWhatTheOracleFindsHoweverFarTimeComesAtOneStep) {
+  size_t found = 0;
+  for (uint32_t seed = 1; seed <= 40; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    std::mt19937 random(seed);
+    const auto arrivals = Bursts(random);
+    const auto expected = Expected(arrivals);
+    found += expected.size();
+    ASSERT_EQ(RunShards(random, Text(), arrivals, seed % 2 == 0), expected);
+  }
+  EXPECT_GT(found, 40U);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Outer, ChainProperty,
+    ::testing::Values(Chain{"Few", "{lt: 3}", true, [](const auto& w) { return w.size() < 3; }},
+                      Chain{"Two", "{eq: 2}", true, [](const auto& w) { return w.size() == 2; }},
+                      Chain{"AtLeastTwo", "{gte: 2}", false,
+                            [](const auto& w) { return w.size() >= 2; }}),
+    [](const auto& one) { return one.param.name; });
 
 TEST(Correlation, AliasesJoinDifferentFieldsOfDifferentRules) {
   Bench bench(
