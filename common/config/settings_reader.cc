@@ -196,6 +196,10 @@ int64_t SettingsReader::Integer(std::string_view key, int64_t fallback, int64_t 
   return fallback;
 }
 
+void SettingsReader::Refuse(std::string_view key, std::string_view reason) {
+  state_->Add(node_->Find(key).Mark(), fmt::format("{}: {}", node_->PathOf(key), reason));
+}
+
 double SettingsReader::Number(std::string_view key, double fallback, double low, double high,
                               std::string_view help) {
   const std::string bounds = fmt::format("{} to {}", low, high);

@@ -42,6 +42,9 @@ class SettingsReader {
   // A list of maps.
   std::vector<SettingsReader> Sections(std::string_view key, std::string_view help);
 
+  // A value that is wrong for a reason that its bounds cannot tell: an error of Finish.
+  void Refuse(std::string_view key, std::string_view reason);
+
   // INVALID_ARGUMENT naming every wrong and every unknown key with its line.
   absl::Status Finish() const;
   // The settings as commented YAML with their defaults, for --print-settings and the docs.

@@ -18,5 +18,7 @@ Topic CoverageTopic();  // what came in and was lost: ingestion to archive and d
 
 // The section of the topic's name with the keys "shards" and "readers".
 Topic ReadTopic(config::SettingsReader& reader, const Topic& fallback);
+// The same of "coverage", which has one shard: any other number is an error of the reader.
+Topic ReadCoverageTopic(config::SettingsReader& reader, const Topic& fallback);
 
 }  // namespace yagura::stream

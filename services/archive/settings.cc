@@ -102,7 +102,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.events.readers =
       events.Strings("readers", settings.events.readers,
                      "Readers whose progress keeps entries from being trimmed.");
-  settings.coverage = stream::ReadTopic(reader, settings.coverage);
+  settings.coverage = stream::ReadCoverageTopic(reader, settings.coverage);
   ReadWriter(reader.Section("writer", "How events are stored."), &settings);
   ReadAudit(reader.Section("audit", "How records of who did what are sealed."), &settings);
   settings.spool_folder = reader.String("spool_folder", settings.spool_folder,

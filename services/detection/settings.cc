@@ -25,6 +25,8 @@ SourceWatch::Limits ReadSourceLimits(config::SettingsReader reader) {
        "How long a source must be known before it may be told as silent within an hour.");
   span("ingestion_gap", &limits.ingestion_gap, milliseconds(1000),
        "An ingestion process that did not listen for so long is told.");
+  span("ingester_gone", &limits.ingester_gone, minutes(1),
+       "After so long without a word of an ingestion process others watch its sources.");
   limits.volume.factor = static_cast<double>(
       reader.Integer("volume_factor", static_cast<int64_t>(limits.volume.factor), 2, 1000,
                      "So many times more or fewer lines an hour than usual are told."));
@@ -44,7 +46,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.events = stream::ReadTopic(reader, settings.events);
   settings.hits = stream::ReadTopic(reader, settings.hits);
   settings.findings = stream::ReadTopic(reader, settings.findings);
-  settings.coverage = stream::ReadTopic(reader, settings.coverage);
+  settings.coverage = stream::ReadCoverageTopic(reader, settings.coverage);
   settings.sources =
       ReadSourceLimits(reader.Section("sources", "Log sources that fall silent or change."));
   settings.match_threads = static_cast<int>(reader.Integer(

@@ -16,7 +16,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.events.readers =
       events.Strings("readers", settings.events.readers,
                      "Readers whose progress keeps entries from being trimmed.");
-  settings.coverage = stream::ReadTopic(reader, settings.coverage);
+  settings.coverage = stream::ReadCoverageTopic(reader, settings.coverage);
   settings.coverage_interval =
       reader.Duration("coverage_interval", settings.coverage_interval, milliseconds(100),
                       minutes(10), "How often it is told what came in and what was lost.");

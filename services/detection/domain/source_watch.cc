@@ -36,6 +36,10 @@ constexpr int64_t kJudgeAfter = 2 * kMinute;
 constexpr int kWholeHour = 58;
 constexpr int kMaxOpenHours = 4;
 constexpr int kMaxInstances = 64;
+// So long a process that does not come back is remembered, and by so much its reports let time go
+// on at most.
+constexpr int64_t kRememberGone = 7 * kDay;
+constexpr int64_t kLongestTick = kMinute;
 
 int64_t Nanos(const google::protobuf::Timestamp& time) {
   return FromProto(time).time_since_epoch().count();
@@ -83,6 +87,18 @@ v1::Finding SourceFinding(std::string_view rule, const std::string& name, const 
   *finding.mutable_first_event_time() = ToProto(Time(episode.since()));
   *finding.mutable_last_event_time() = ToProto(Time(std::max(last, episode.since())));
   AddField(&finding, "source", std::string(IdOf(name)));
+  return finding;
+}
+
+// Nobody knows what came at that process from `from` to `to`.
+v1::Finding DeafFinding(const std::string& ingester, int64_t from, int64_t to) {
+  const std::string id = ShortDigest({"deaf", ingester, fmt::format("{}", from)});
+  v1::Finding finding =
+      NewFinding(kProviderTenant, kDeafRule, id, ingester, "Ingestion did not run for a while");
+  finding.set_severity(event::v1::HIGH);
+  *finding.mutable_first_event_time() = ToProto(Time(from));
+  *finding.mutable_last_event_time() = ToProto(Time(std::max(from, to)));
+  AddField(&finding, "ingester", ToValidUtf8(ingester));
   return finding;
 }
 
@@ -148,6 +164,8 @@ std::vector<Outcome> SourceWatch::Apply(const CoverageReport& report) {
   const Listening listening = Listen(report, outcomes);
   if (report.lists_sources()) List(report, listening, outcomes);
   for (const auto& hour : report.hours()) Count(hour, report.instance(), listening, outcomes);
+  if (!IsWhole(report)) return outcomes;
+  TakeOver(listening, outcomes);
   for (auto& [name, source] : sources_) {
     if (source.ingester() != listening.ingester) continue;
     CheckSilence(name, source, listening, outcomes);
@@ -164,28 +182,103 @@ SourceWatch::Listening SourceWatch::Listen(const CoverageReport& report, Outcome
   if (is_new) ingester.set_listened_to(start);
   const int64_t before = ingester.listened_to();
   if (end <= before) return {report.ingester(), before, ingester.listened()};
+  Tick(end, ingester);
   if (start - before >= limits_.ingestion_gap.count()) {
     // What no ingestion process heard is no device's silence; whoever operates us should know.
-    const std::string id = ShortDigest({"deaf", report.ingester(), fmt::format("{}", before)});
-    v1::Finding finding = NewFinding(kProviderTenant, kDeafRule, id, report.ingester(),
-                                     "Ingestion did not run for a while");
-    finding.set_severity(event::v1::HIGH);
-    finding.set_event_count(1);
-    *finding.mutable_first_event_time() = ToProto(Time(before));
-    *finding.mutable_last_event_time() = ToProto(Time(start));
+    v1::Finding finding = DeafFinding(report.ingester(), before, start);
+    finding.set_event_count(ingester.gone() ? 2 : 1);
     finding.set_description(ToValidUtf8(fmt::format(
         "The ingestion process \"{}\" did not listen for {}, from {} to {}. What was sent to it by "
         "UDP then is lost, and nobody can say what; senders that wait or resend may have made up "
         "for it. No silence of a device is told for this time.",
         report.ingester(), Span(start - before), FormatTime(Time(before)),
         FormatTime(Time(start)))));
-    AddField(&finding, "ingester", ToValidUtf8(report.ingester()));
-    outcomes.push_back({std::move(finding), true, true, false});
+    outcomes.push_back({std::move(finding), !ingester.gone(), true, false});
   }
+  ingester.set_gone(false);
   ingester.set_listened(ingester.listened() + end - std::max(start, before));
   ingester.set_listened_to(end);
   dirty_ingesters_.insert(report.ingester());
   return {report.ingester(), end, ingester.listened()};
+}
+
+// Lets the time of reports go on and notes it for the process that told.
+void SourceWatch::Tick(int64_t end, internal::v1::Ingester& ingester) {
+  int64_t clock = 0;
+  int64_t to = 0;
+  for (const auto& [name, one] : ingesters_) {
+    clock = std::max(clock, one.clock());
+    to = std::max(to, one.clock_to());
+  }
+  clock += std::clamp<int64_t>(end - to, 0, kLongestTick);
+  ingester.set_clock(clock);
+  ingester.set_clock_to(std::max(to, end));
+}
+
+// Whether all parts of the report have come with this one.
+bool SourceWatch::IsWhole(const CoverageReport& report) {
+  internal::v1::Ingester& ingester = ingesters_[report.ingester()];
+  const std::string id = fmt::format("{}/{}", report.instance(), report.report());
+  const uint32_t parts = std::max<uint32_t>(report.parts(), 1);
+  if (report.part() == 0) {
+    ingester.set_report(id);
+    ingester.set_parts(1);
+  } else if (ingester.report() == id && ingester.parts() == report.part()) {
+    ingester.set_parts(report.part() + 1);
+  } else {
+    return false;
+  }
+  dirty_ingesters_.insert(report.ingester());
+  return ingester.parts() == parts;
+}
+
+int SourceWatch::TakeOverSources(const std::string& gone, const Listening& listening) {
+  const int64_t listened = ingesters_.at(gone).listened();
+  int taken = 0;
+  for (auto& [name, source] : sources_) {
+    if (source.ingester() != gone) continue;
+    // It is known for as long as before.
+    const int64_t known = listened - source.listened_at_first();
+    source.set_ingester(listening.ingester);
+    source.set_listened_at_line(listening.total);
+    source.set_listened_at_first(listening.total - known);
+    dirty_sources_.insert(name);
+    ++taken;
+  }
+  return taken;
+}
+
+void SourceWatch::TakeOver(const Listening& listening, Outcomes& outcomes) {
+  const int64_t clock = ingesters_[listening.ingester].clock();
+  for (auto at = ingesters_.begin(); at != ingesters_.end();) {
+    auto& [name, ingester] = *at;
+    const int64_t missing = clock - ingester.clock();
+    if (name == listening.ingester || missing < limits_.ingester_gone.count()) {
+      ++at;
+      continue;
+    }
+    const int taken = TakeOverSources(name, listening);
+    if (taken > 0 && !ingester.gone()) {
+      v1::Finding finding = DeafFinding(name, ingester.listened_to(), listening.now);
+      finding.set_event_count(1);
+      finding.set_description(ToValidUtf8(fmt::format(
+          "The ingestion process \"{}\" has not told that it listens since {}. What its {} sources "
+          "sent since then, and send to it still, is not known. They are watched by \"{}\" from "
+          "now "
+          "on: those of which nothing comes there either will be told as silent.",
+          name, FormatTime(Time(ingester.listened_to())), taken, listening.ingester)));
+      outcomes.push_back({std::move(finding), true, true, false});
+      ingester.set_gone(true);
+      dirty_ingesters_.insert(name);
+    }
+    // That one of those that nobody sends to any more is gone is no news.
+    if (ingester.gone() && missing < kRememberGone) {
+      ++at;
+      continue;
+    }
+    dirty_ingesters_.insert(name);
+    at = ingesters_.erase(at);
+  }
 }
 
 SourceWatch::Source* SourceWatch::AddSource(const std::string& name, const Listening& listening) {

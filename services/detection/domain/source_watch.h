@@ -24,6 +24,11 @@ namespace yagura::detection {
 // silent is set in the directory, or learnt: four times the longest pause of its last seven days on
 // which lines came, within `silence_least` and `silence_most`; until it has been known for
 // `learning`, no less than an hour. A source that has never sent is told only where a limit is set.
+//
+// Nothing is judged before all parts of a report have come. The sources of a process that does not
+// come back are watched by the next that reports, from then on, once others have reported for
+// `ingester_gone` without it. How long that is follows from reports, too: their time goes on by a
+// minute a report at most, so that an outage of all, or a clock that jumped, makes nobody gone.
 class SourceWatch {
  public:
   struct Limits {
@@ -31,6 +36,7 @@ class SourceWatch {
     std::chrono::nanoseconds silence_most{std::chrono::hours(24)};
     std::chrono::nanoseconds learning{std::chrono::hours(24)};
     std::chrono::nanoseconds ingestion_gap{std::chrono::minutes(3)};
+    std::chrono::nanoseconds ingester_gone{std::chrono::hours(1)};
     VolumeLimits volume;
   };
   explicit SourceWatch(Limits limits) : limits_(limits) {}
@@ -67,6 +73,10 @@ class SourceWatch {
   };
 
   Listening Listen(const ingestion::v1::CoverageReport& report, Outcomes& outcomes);
+  void Tick(int64_t end, internal::v1::Ingester& ingester);
+  bool IsWhole(const ingestion::v1::CoverageReport& report);
+  void TakeOver(const Listening& listening, Outcomes& outcomes);
+  int TakeOverSources(const std::string& gone, const Listening& listening);
   void List(const ingestion::v1::CoverageReport& report, const Listening& listening,
             Outcomes& outcomes);
   void Count(const ingestion::v1::SourceHour& hour, const std::string& instance,

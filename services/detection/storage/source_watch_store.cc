@@ -80,17 +80,11 @@ absl::Status SourceWatchStore::Save(int shard, uint64_t epoch, const SourceWatch
   const std::string epoch_text = fmt::format("{}", epoch);
   const std::string lease = stream::LeaseKey(coverage_.name, shard, reader_);
   const std::string key = KeyOf(shard);
+  redis::Args args = {epoch_text};
+  args.insert(args.end(), fields.begin(), fields.end());
   YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
-  // Lua takes some thousand arguments at once; a part of a report seen twice changes nothing more.
-  constexpr size_t kMostFields = 2'000;
-  for (size_t from = 0; from < fields.size() || from == 0; from += kMostFields) {
-    redis::Args args = {epoch_text};
-    const size_t to = std::min(fields.size(), from + kMostFields);
-    args.insert(args.end(), fields.begin() + static_cast<ptrdiff_t>(from),
-                fields.begin() + static_cast<ptrdiff_t>(to));
-    YAGURA_RETURN_IF_ERROR(stream::FromScript(save_.Run(*connection, {lease, key}, args).status()));
-  }
-  return absl::OkStatus();
+  // Whole or not at all, however much it is: a half would be told otherwise when it comes again.
+  return stream::FromScript(save_.Run(*connection, {lease, key}, args).status());
 }
 
 }  // namespace yagura::detection

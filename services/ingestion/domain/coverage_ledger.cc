@@ -209,6 +209,11 @@ std::vector<v1::CoverageReport> CoverageLedger::Collect(TimePoint now) {
     sources_told_ = true;
     sources_told_at_ = now;
   }
+  for (size_t i = 0; i < reports.size(); ++i) {
+    reports[i].set_report(reports.front().sequence());
+    reports[i].set_part(static_cast<uint32_t>(i));
+    reports[i].set_parts(static_cast<uint32_t>(reports.size()));
+  }
   listened_from_ = listened_to_;
   Tidy(hour);
   return reports;

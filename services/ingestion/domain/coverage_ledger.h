@@ -35,8 +35,8 @@ class CoverageLedger {
   // The process listens, from the first call on.
   void Listened(TimePoint now);
 
-  // What has changed since it was told last, as reports of at most `kMaxHours` rows each. Where
-  // nothing has, there is one without rows: it listens.
+  // What has changed since it was told last, as the parts of one report, of at most `kMaxHours`
+  // rows each. Where nothing has, there is one without rows: it listens.
   std::vector<v1::CoverageReport> Collect(TimePoint now);
   // Everything that has not been told, without counting as told; empty where there is nothing.
   v1::CoverageReport Untold() const;

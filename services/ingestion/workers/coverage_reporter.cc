@@ -98,6 +98,9 @@ absl::Status CoverageReporter::TellLeftOver() {
     } else {
       // In parts, as all reports.
       v1::CoverageReport part = report;
+      part.set_report(report.sequence());
+      part.set_parts(static_cast<uint32_t>((report.hours_size() + CoverageLedger::kMaxHours - 1) /
+                                           CoverageLedger::kMaxHours));
       for (int from = 0; from < report.hours_size(); from += CoverageLedger::kMaxHours) {
         part.clear_hours();
         for (int i = from; i < std::min(report.hours_size(), from + CoverageLedger::kMaxHours);
@@ -106,6 +109,7 @@ absl::Status CoverageReporter::TellLeftOver() {
         }
         YAGURA_RETURN_IF_ERROR(Tell(part));
         part.set_sequence(part.sequence() + 1);
+        part.set_part(part.part() + 1);
       }
     }
   }

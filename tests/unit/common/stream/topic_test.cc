@@ -3,7 +3,11 @@
 #include <array>
 #include <string>
 
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
+
+#include "common/config/settings_reader.h"
+#include "common/stream/topics.h"
 
 namespace yagura::stream {
 namespace {
@@ -42,6 +46,18 @@ TEST(KeyTest, EverythingOfAShardIsInTheSameBraces) {
   EXPECT_EQ(StreamKey("events", 3), "y:{s3}:stream:events");
   EXPECT_EQ(DeadLetterKey("events", 3), "y:{s3}:dead:events");
   EXPECT_EQ(DeadLetterSizeKey("events", 3), "y:{s3}:dead-size:events");
+}
+
+TEST(TopicSettings, CoverageHasOneShardAndNoOtherNumber) {
+  auto one = config::SettingsReader::FromYaml("coverage: {shards: 1}");
+  ASSERT_TRUE(one.ok());
+  EXPECT_EQ(ReadCoverageTopic(*one, CoverageTopic()).shards, 1);
+  EXPECT_TRUE(one->Finish().ok());
+  auto several = config::SettingsReader::FromYaml("coverage:\n  shards: 4");
+  ASSERT_TRUE(several.ok());
+  ReadCoverageTopic(*several, CoverageTopic());
+  EXPECT_THAT(several->Finish().ToString(),
+              ::testing::HasSubstr("line 2: coverage.shards: 1 is expected: that a source"));
 }
 
 }  // namespace

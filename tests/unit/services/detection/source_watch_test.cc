@@ -169,6 +169,171 @@ TEST_F(SourceWatchTest, ARepeatedReportChangesNothing) {
   EXPECT_THAT(outcomes_, IsEmpty());
 }
 
+// Many sources: what is told of one minute takes three reports.
+class PartsOfReports : public SourceWatchTest {
+ protected:
+  static constexpr int kSources = 30;
+  static constexpr int kPerPart = 10;
+  static std::string NameOf(int number) {
+    return fmt::format("tenants/acme/sources/s{:02}", number);
+  }
+  // Every source has sent, but those from `silent_from` on.
+  std::vector<ingestion::v1::CoverageReport> Parts(int silent_from = kSources) {
+    std::vector<ingestion::v1::CoverageReport> parts;
+    for (int from = 0; from < kSources; from += kPerPart) {
+      auto& part = parts.emplace_back(Report(now_, now_ + kStep));
+      part.set_report(sequence_ - static_cast<uint64_t>(from / kPerPart));
+      part.set_part(static_cast<uint32_t>(from / kPerPart));
+      part.set_parts(kSources / kPerPart);
+      for (int i = from; i < from + kPerPart; ++i) {
+        auto* row = part.add_hours();
+        row->set_source(NameOf(i));
+        row->set_hour(now_.time_since_epoch() / hours(1));
+        row->set_lines(++lines_);
+        auto& last = last_of_[i];
+        if (i < silent_from) last = now_ + kStep;
+        *row->mutable_last_receive_time() = ToProto(last);
+      }
+    }
+    auto& last = parts.back();
+    last.set_lists_sources(true);
+    for (int i = 0; i < kSources; ++i) {
+      auto* source = last.add_sources();
+      source->set_name(NameOf(i));
+      *source->mutable_silence_limit() = ToProtoDuration(minutes(2));
+    }
+    now_ += kStep;
+    return parts;
+  }
+  void Tell(int silent_from = kSources) {
+    for (const auto& part : Parts(silent_from)) Apply(part);
+  }
+  std::map<int, TimePoint> last_of_;
+};
+
+TEST_F(PartsOfReports, ASourceOfALaterPartIsNotSilentForTheFirst) {
+  Tell();
+  now_ += minutes(5);  // so long it takes until all is told again
+  outcomes_.clear();
+  auto long_one = Parts();
+  for (auto& part : long_one) *part.mutable_start_time() = ToProto(now_ - minutes(6));
+  for (const auto& part : long_one) Apply(part);
+  EXPECT_THAT(outcomes_, IsEmpty());
+}
+
+TEST_F(PartsOfReports, TheLastPartTellsWhichAreSilent) {
+  for (int i = 0; i < 3; ++i) Tell();
+  outcomes_.clear();
+  for (int i = 0; i < 3; ++i) Tell(kSources - 1);
+  ASSERT_THAT(outcomes_, SizeIs(1));
+  EXPECT_EQ(outcomes_[0].finding.matched_fields(0).value(), "s29");
+}
+
+TEST_F(PartsOfReports, NothingIsJudgedWhereAPartIsMissing) {
+  for (int i = 0; i < 3; ++i) Tell();
+  outcomes_.clear();
+  for (int i = 0; i < 10; ++i) {
+    const auto parts = Parts();
+    Apply(parts[0]);
+    Apply(parts[2]);
+  }
+  EXPECT_THAT(outcomes_, IsEmpty());
+  Tell();
+  EXPECT_THAT(outcomes_, IsEmpty());
+}
+
+TEST_F(PartsOfReports, PartsThatComeAgainChangeNothing) {
+  for (int i = 0; i < 3; ++i) Tell(kSources - 1);
+  Tell(kSources - 1);
+  outcomes_.clear();
+  const auto parts = Parts(kSources - 1);
+  for (const size_t part : {0, 1, 0, 1, 2, 1, 2, 0, 1, 2}) Apply(parts[part]);
+  Tell(kSources - 1);
+  EXPECT_THAT(outcomes_, IsEmpty());
+}
+
+// A second process, which knows the same sources.
+class SeveralIngesters : public SourceWatchTest {
+ protected:
+  void Other(nanoseconds time, nanoseconds limit = nanoseconds(0)) {
+    for (auto left = time; left > nanoseconds(0); left -= kStep) {
+      auto report = Report(now_, now_ + kStep);
+      now_ += kStep;
+      report.set_ingester("other");
+      report.set_instance("two");
+      report.set_lists_sources(true);
+      auto* source = report.add_sources();
+      source->set_name(kFw);
+      if (limit > nanoseconds(0)) *source->mutable_silence_limit() = ToProtoDuration(limit);
+      Apply(report);
+    }
+  }
+};
+
+TEST_F(SeveralIngesters, TheSourcesOfOneThatDoesNotComeBackAreJudged) {
+  Pass(hours(30), 5);
+  outcomes_.clear();
+  const TimePoint stopped = now_;
+  Other(minutes(59));
+  EXPECT_THAT(outcomes_, IsEmpty());
+  Other(minutes(2));
+  ASSERT_THAT(outcomes_, SizeIs(1));
+  const v1::Finding gone = outcomes_[0].finding;
+  EXPECT_THAT(gone.name(), HasSubstr("tenants/provider/"));
+  EXPECT_EQ(FromProto(gone.first_event_time()), stopped);
+  EXPECT_THAT(gone.description(), HasSubstr("its 1 sources"));
+  outcomes_.clear();
+  Other(minutes(20));
+  ASSERT_THAT(outcomes_, SizeIs(1));
+  EXPECT_EQ(outcomes_[0].finding.title(), "A log source is silent");
+  EXPECT_EQ(FromProto(outcomes_[0].finding.first_event_time()), stopped);
+  outcomes_.clear();
+  // It is told once, and its return grows that finding.
+  Other(hours(5));
+  EXPECT_THAT(outcomes_, IsEmpty());
+  Pass(minutes(2), 5);
+  ASSERT_THAT(outcomes_, SizeIs(2));
+  EXPECT_EQ(outcomes_[0].finding.name(), gone.name());
+  EXPECT_FALSE(outcomes_[0].began);
+  EXPECT_EQ(outcomes_[0].finding.event_count(), 2u);
+  EXPECT_THAT(outcomes_[1].finding.description(), HasSubstr("It sends again"));
+}
+
+TEST_F(SeveralIngesters, OneThatNobodySendsToAnyMoreIsForgotten) {
+  Other(minutes(1));
+  Pass(hours(2), 5);
+  EXPECT_THAT(outcomes_, IsEmpty());
+  EXPECT_FALSE(ingesters_.contains("other"));
+}
+
+TEST_F(SeveralIngesters, AnOutageOfAllMakesNobodyGone) {
+  for (int i = 0; i < 60 * 30; ++i) {
+    Minute(5);
+    if (i % 5 == 0) Other(minutes(1));
+  }
+  outcomes_.clear();
+  now_ += hours(5);
+  Other(minutes(2));
+  Pass(minutes(1), 5);
+  for (const auto& outcome : outcomes_) {
+    EXPECT_THAT(outcome.finding.description(), Not(HasSubstr("watched by")));
+  }
+  EXPECT_EQ(ingesters_.size(), 2u);
+  EXPECT_EQ(sources_.at(kFw).ingester(), "host");
+}
+
+TEST_F(SeveralIngesters, AClockThatIsWrongMakesNobodyGone) {
+  Pass(hours(1), 5);
+  outcomes_.clear();
+  for (int i = 0; i < 30; ++i) {
+    now_ += hours(48);
+    Other(minutes(1));
+    now_ -= hours(48) + minutes(1);
+    Minute(5);
+  }
+  EXPECT_THAT(outcomes_, IsEmpty());
+}
+
 TEST_F(SourceWatchTest, HowLongASourceMayPauseIsLearnt) {
   // It sends once an hour.
   for (int i = 0; i < 48; ++i) {

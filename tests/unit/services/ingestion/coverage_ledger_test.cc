@@ -109,6 +109,28 @@ TEST(CoverageLedgerTest, WhatCouldNotBeToldIsToldLater) {
   EXPECT_EQ(Find(later, kFw, At(1, 0))->lines(), 10u);
 }
 
+TEST(CoverageLedgerTest, ManyRowsAreThePartsOfOneReport) {
+  CoverageLedger ledger("host", "one");
+  std::vector<v1::WatchedSource> sources;
+  for (int i = 0; i < 2 * CoverageLedger::kMaxHours + 1; ++i) {
+    sources.push_back(Watched("tenants/acme/sources/s" + std::to_string(i)));
+  }
+  ledger.SetSources(sources);
+  ledger.Listened(At(1, 0));
+  const auto first = ledger.Collect(At(1, 0));
+  ASSERT_EQ(first.size(), 3u);
+  for (size_t i = 0; i < first.size(); ++i) {
+    EXPECT_EQ(first[i].report(), first[0].sequence());
+    EXPECT_EQ(first[i].part(), i);
+    EXPECT_EQ(first[i].parts(), 3u);
+    EXPECT_EQ(first[i].lists_sources(), i == 2);
+  }
+  const auto second = ledger.Collect(At(1, 1));
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_GT(second[0].report(), first[0].report());
+  EXPECT_EQ(second[0].parts(), 1u);
+}
+
 TEST(CoverageLedgerTest, ASourceThatSendsNothingHasHoursToo) {
   CoverageLedger ledger("host", "one");
   ledger.SetSources({Watched(kFw), Watched(kQuiet)});
