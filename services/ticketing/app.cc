@@ -6,6 +6,7 @@
 #include "services/ticketing/api/comments.h"
 #include "services/ticketing/api/tickets.h"
 #include "services/ticketing/workers/finding_handler.h"
+#include "services/ticketing/workers/user_lookup.h"
 
 namespace yagura::ticketing {
 namespace {
@@ -21,7 +22,8 @@ class TicketingApp : public rpc::App {
         logger_(platform.logger.Named("ticketing")),
         stores_(OpenStores(platform.state, platform.clock)),
         handler_(stores_, platform.clock, {settings.min_severity, settings.deadlines}),
-        tickets_(stores_, platform.feed, platform.clock, settings.deadlines),
+        tickets_(stores_, platform.feed, platform.clock, settings.deadlines,
+                 [this](const std::string& user) { return LookUpUser(*platform_.channels, user); }),
         comments_(stores_, platform.clock),
         findings_(
             platform.flow, settings.findings, WorkerOptions(),

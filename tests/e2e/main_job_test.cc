@@ -477,7 +477,7 @@ TEST_F(MainJob, AFindingIsToldWorkedOnEndedByAChangeAndReported) {
     ASSERT_EQ(report.change_rows_size(), 1);
     EXPECT_EQ(report.change_rows(0).name(), change.name());
     EXPECT_EQ(report.change_rows(0).state(), "VERIFIED");
-    EXPECT_THAT(report.change_rows(0).approver(), HasSubstr("bob"));
+    EXPECT_EQ(report.change_rows(0).approver(), "bob (API key)");
   }
   suite.Stop();
   if (!no_device.empty()) GTEST_SKIP() << "no change on a device: " << no_device;

@@ -4,7 +4,10 @@
 #include <functional>
 #include <map>
 
+#include "fmt/format.h"
+
 #include "common/clock/proto_time.h"
+#include "common/text/text.h"
 
 namespace yagura::reporting {
 namespace {
@@ -104,6 +107,13 @@ void AddTickets(const Evidence& evidence, v1::ReportContent& content) {
   add(evidence.current.opened_tickets);
 }
 
+// A customer reads who it was, not the name of a resource that only we can look up.
+std::string PersonOf(const std::string& principal) {
+  const auto parts = Split(principal, '/');
+  if (parts.size() != 4) return principal;
+  return parts[2] == "apiKeys" ? fmt::format("{} (API key)", parts[3]) : std::string(parts[3]);
+}
+
 void AddChanges(const Evidence& evidence, v1::ReportContent& content) {
   for (const auto& change : evidence.finished_changes) {
     if (content.change_rows_size() == kMaxRows) return;
@@ -112,7 +122,7 @@ void AddChanges(const Evidence& evidence, v1::ReportContent& content) {
     row.set_title(change.title());
     row.set_state(config::v1::ChangeState_Name(change.state()));
     row.set_device(change.device());
-    row.set_approver(change.approver());
+    row.set_approver(PersonOf(change.approver()));
     *row.mutable_finish_time() =
         change.apply().has_end_time() ? change.apply().end_time() : change.update_time();
   }
@@ -123,22 +133,37 @@ void AddCoverage(const Evidence& evidence, TimePoint now, v1::ReportContent& con
   const auto over = std::min(now, evidence.month.end) - evidence.month.start;
   coverage.set_hours_in_month(static_cast<uint32_t>(
       std::max<int64_t>(0, std::chrono::ceil<std::chrono::hours>(over).count())));
-  std::vector<const archive::v1::SourceCoverage*> sources;
+  std::vector<v1::SourceRow> rows;
   for (const auto& source : evidence.coverage.sources()) {
-    sources.push_back(&source);
+    auto& row = rows.emplace_back();
+    row.set_site(source.site());
+    row.set_device(source.device());
+    row.set_product(source.product());
+    row.set_event_count(source.event_count());
+    row.set_hours_with_events(source.hours_with_events());
+    *row.mutable_last_receive_time() = source.last_receive_time();
     coverage.set_flawed_events(coverage.flawed_events() + source.flawed_count());
     coverage.set_clock_errors(coverage.clock_errors() + source.clock_error_count());
   }
-  std::ranges::stable_sort(sources, {}, [](const auto* s) { return s->hours_with_events(); });
-  for (const auto* source : sources) {
+  for (const auto& intake : evidence.intake) {
+    auto row = std::ranges::find_if(rows, [&](const auto& one) {
+      return one.site() == intake.site() && one.device() == intake.device();
+    });
+    if (row == rows.end()) {  // expected to send, and nothing is stored
+      row = rows.emplace(rows.end());
+      row->set_site(intake.site());
+      row->set_device(intake.device().empty() ? intake.source() : intake.device());
+    }
+    const uint64_t lost = intake.lost_count() + intake.kernel_drop_count();
+    row->set_lost_lines(row->lost_lines() + lost);
+    row->set_silent_minutes(row->silent_minutes() + intake.silent_minutes());
+    row->set_unwatched_minutes(row->unwatched_minutes() + intake.unwatched_minutes());
+    coverage.set_lost_lines(coverage.lost_lines() + lost);
+  }
+  std::ranges::stable_sort(rows, {}, [](const auto& row) { return row.hours_with_events(); });
+  for (auto& row : rows) {
     if (coverage.sources_size() == kMaxRows) break;
-    auto& row = *coverage.add_sources();
-    row.set_site(source->site());
-    row.set_device(source->device());
-    row.set_product(source->product());
-    row.set_event_count(source->event_count());
-    row.set_hours_with_events(source->hours_with_events());
-    *row.mutable_last_receive_time() = source->last_receive_time();
+    *coverage.add_sources() = std::move(row);
   }
 }
 

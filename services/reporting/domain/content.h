@@ -5,6 +5,7 @@
 #include "services/reporting/domain/month.h"
 #include "yagura/archive/v1/archive_service.pb.h"
 #include "yagura/config/v1/change.pb.h"
+#include "yagura/coverage/v1/coverage.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
 #include "yagura/directory/v1/tenant.pb.h"
 #include "yagura/reporting/v1/report.pb.h"
@@ -28,7 +29,8 @@ struct Evidence {
   Month month;
   MonthEvidence current;
   MonthEvidence previous;
-  archive::v1::GetCoverageResponse coverage;         // of the month
+  archive::v1::GetCoverageResponse coverage;         // of the month: what is stored
+  std::vector<coverage::v1::Coverage> intake;        // of the month: what ingestion counted
   std::vector<ticketing::v1::Ticket> open_tickets;   // opened before the month, not closed
   std::vector<config::v1::Change> finished_changes;  // finished in the month
 };

@@ -52,6 +52,9 @@ enum class Text {
   kSite,
   kProduct,
   kHours,
+  kLost,
+  kSilent,
+  kUnwatched,
   kLast,
   kNone,
   kCoverageNote,
@@ -91,12 +94,17 @@ constexpr std::array<std::string_view, static_cast<size_t>(Text::kCount)> kEngli
     "Site",
     "Product",
     "Hours with logs",
+    "Lost",
+    "Silent",
+    "Not watched",
     "Last log",
     "None.",
     "Hours of the month so far: {}. A source with fewer hours was silent or was not connected in "
     "the "
     "others: nothing can be said about those.",
-    "{} events could not be read in full, {} came from devices whose clock was wrong."};
+    "{} events could not be read in full, {} came from devices whose clock was wrong, {} lines "
+    "were "
+    "lost on their way to us or here."};
 constexpr std::array<std::string_view, static_cast<size_t>(Text::kCount)> kJapanese = {
     "月次セキュリティ報告書",
     "対象期間",
@@ -128,12 +136,19 @@ constexpr std::array<std::string_view, static_cast<size_t>(Text::kCount)> kJapan
     "拠点",
     "製品",
     "受信時間数",
+    "消失",
+    "無受信",
+    "監視外",
     "最終受信",
     "該当なし。",
     "当月の経過時間は{}"
     "時間です。これより少ないログ源は、その差の時間に受信がありません。その間の事象については判断で"
     "きません。",
-    "解析しきれなかったイベント {} 件、機器の時刻が不正なイベント {} 件。"};
+    "解析しきれなかったイベント {} 件、機器の時刻が不正なイベント {} 件、消失したログ {} 行。"};
+
+std::string HoursAndMinutes(uint32_t minutes) {
+  return fmt::format("{}:{:02}", minutes / 60, minutes % 60);
+}
 
 class Page {
  public:
@@ -294,18 +309,23 @@ class Page {
         fmt::format("<p class=\"note\">{} {}</p>\n",
                     fmt::format(fmt::runtime(T(Text::kCoverageNote)), coverage.hours_in_month()),
                     fmt::format(fmt::runtime(T(Text::kFlawed)), coverage.flawed_events(),
-                                coverage.clock_errors()));
+                                coverage.clock_errors(), coverage.lost_lines()));
     if (!any) return;
     Header({{T(Text::kSite), false},
             {T(Text::kDevice), false},
             {T(Text::kProduct), false},
             {T(Text::kEvents), false},
             {T(Text::kHours), false},
+            {T(Text::kLost), false},
+            {T(Text::kSilent), false},
+            {T(Text::kUnwatched), false},
             {T(Text::kLast), false}});
     for (const auto& row : coverage.sources()) {
       Row({row.site(), row.device(), row.product(), fmt::to_string(row.event_count()),
            fmt::format("{} / {}", row.hours_with_events(), coverage.hours_in_month()),
-           When(row.last_receive_time())});
+           fmt::to_string(row.lost_lines()), HoursAndMinutes(row.silent_minutes()),
+           HoursAndMinutes(row.unwatched_minutes()),
+           row.has_last_receive_time() ? When(row.last_receive_time()) : ""});
     }
     out_ += "</table>\n";
   }

@@ -9,6 +9,7 @@
 #include "common/status/status.h"
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
 #include "yagura/config/v1/config_service.grpc.pb.h"
+#include "yagura/coverage/v1/coverage_service.grpc.pb.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 #include "yagura/ticketing/v1/ticketing_service.grpc.pb.h"
@@ -18,6 +19,7 @@ namespace {
 
 using archive::v1::ArchiveService;
 using config::v1::ConfigService;
+using coverage::v1::CoverageService;
 using detection::v1::DetectionService;
 using directory::v1::DirectoryService;
 using ticketing::v1::TicketingService;
@@ -110,6 +112,23 @@ class Gatherer {
     return Call<ArchiveService>("archive", &ArchiveService::Stub::GetCoverage, request);
   }
 
+  absl::StatusOr<std::vector<coverage::v1::Coverage>> Intake(const Month& month) {
+    coverage::v1::ListCoverageRequest request;
+    request.set_parent(parent_);
+    request.set_page_size(kPageSize);
+    *request.mutable_range()->mutable_start_time() = ToProto(month.start);
+    *request.mutable_range()->mutable_end_time() = ToProto(month.end);
+    std::vector<coverage::v1::Coverage> all;
+    do {
+      YAGURA_ASSIGN_OR_RETURN(
+          const auto page,
+          Call<CoverageService>("archive", &CoverageService::Stub::ListCoverage, request));
+      all.insert(all.end(), page.coverages().begin(), page.coverages().end());
+      request.set_page_token(page.next_page_token());
+    } while (!request.page_token().empty() && all.size() < kMaxItems);
+    return all;
+  }
+
   absl::StatusOr<std::vector<config::v1::Change>> FinishedChanges(const Month& month) {
     return All<ConfigService>("config", &ConfigService::Stub::ListChanges,
                               &config::v1::ListChangesResponse::changes,
@@ -152,6 +171,7 @@ absl::StatusOr<Evidence> Gather(rpc::Channels& channels, const std::string& tena
   YAGURA_ASSIGN_OR_RETURN(evidence.previous, gatherer.OfMonth(before));
   progress(0.8);
   YAGURA_ASSIGN_OR_RETURN(evidence.coverage, gatherer.Coverage(evidence.month));
+  YAGURA_ASSIGN_OR_RETURN(evidence.intake, gatherer.Intake(evidence.month));
   YAGURA_ASSIGN_OR_RETURN(evidence.open_tickets, gatherer.Tickets(fmt::format(
                                                      "create_time < \"{}\" AND NOT state = CLOSED",
                                                      FormatTime(evidence.month.start))));

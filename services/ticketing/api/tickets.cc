@@ -13,6 +13,7 @@
 namespace yagura::ticketing {
 namespace {
 
+constexpr std::string_view kProvider = "provider";
 constexpr char kService[] = "/yagura.ticketing.v1.TicketingService/";
 
 // The links as a person gives them: what only the server says is set here.
@@ -52,23 +53,30 @@ absl::Status ApplyMask(const google::protobuf::FieldMask& mask, const v1::Ticket
   return ValidateText(to);
 }
 
-absl::Status ValidateAssignee(const std::string& assignee) {
-  if (assignee.empty()) return absl::OkStatus();
+// Whoever works on a ticket is the customer's or the provider's.
+absl::Status ValidateAssignee(const std::string& assignee, std::string_view tenant) {
   const bool plain =
       std::all_of(assignee.begin(), assignee.end(), [](char c) { return c > 0x20 && c < 0x7f; });
-  if (plain && assignee.size() <= 200 && store::TenantOf(assignee).has_value()) {
-    return absl::OkStatus();
+  const auto parts = Split(assignee, '/');
+  if (!plain || assignee.size() > 200 || parts.size() != 4 || parts[0] != "tenants" ||
+      parts[2] != "users" || parts[3].empty()) {
+    return InvalidField("assignee", "must be a name such as \"tenants/provider/users/alice\"");
   }
-  return InvalidField("assignee", "must be a name such as \"tenants/provider/users/alice\"");
+  if (parts[1] != tenant && parts[1] != kProvider) {
+    return InvalidField("assignee", "is neither of the ticket's tenant nor of the provider");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
 
 TicketsApi::TicketsApi(Stores stores, const std::shared_ptr<store::FeedFollower>& feed,
-                       std::shared_ptr<const Clock> clock, Deadlines deadlines)
+                       std::shared_ptr<const Clock> clock, Deadlines deadlines,
+                       UserCheck check_user)
     : stores_(std::move(stores)),
       clock_(std::move(clock)),
       deadlines_(deadlines),
+      check_user_(std::move(check_user)),
       all_(stores_.tickets, feed) {}
 
 absl::StatusOr<v1::Ticket> TicketsApi::Create(const rpc::Call& call,
@@ -118,7 +126,14 @@ absl::StatusOr<v1::Ticket> TicketsApi::Update(const rpc::Call& call,
 
 absl::StatusOr<v1::Ticket> TicketsApi::Assign(const rpc::Call& call,
                                               const v1::AssignTicketRequest& request) {
-  YAGURA_RETURN_IF_ERROR(ValidateAssignee(request.assignee()));
+  if (!request.assignee().empty()) {
+    YAGURA_RETURN_IF_ERROR(ValidateAssignee(request.assignee(), call.tenant()));
+    const absl::Status known = check_user_(request.assignee());
+    if (known.code() == absl::StatusCode::kNotFound) {
+      return InvalidField("assignee", "there is no such user");
+    }
+    YAGURA_RETURN_IF_ERROR(known);
+  }
   return stores_.tickets.Mutate(
       call.write_context(), request.name(), [&](v1::Ticket& ticket) -> absl::Status {
         YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), ticket));

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "common/clock/clock.h"
 #include "common/rpc/service_registry.h"
@@ -11,10 +13,14 @@
 
 namespace yagura::ticketing {
 
+// Whether a user such as "tenants/acme/users/alice" is there and may log in. NOT_FOUND, or
+// FAILED_PRECONDITION where disabled; anything else: not known just now.
+using UserCheck = std::function<absl::Status(const std::string& user)>;
+
 class TicketsApi {
  public:
   TicketsApi(Stores stores, const std::shared_ptr<store::FeedFollower>& feed,
-             std::shared_ptr<const Clock> clock, Deadlines deadlines);
+             std::shared_ptr<const Clock> clock, Deadlines deadlines, UserCheck check_user);
   // The object must outlive the registry's use of it.
   void Register(rpc::ServiceRegistry& registry);
 
@@ -43,6 +49,7 @@ class TicketsApi {
   Stores stores_;
   std::shared_ptr<const Clock> clock_;
   const Deadlines deadlines_;
+  const UserCheck check_user_;
   store::Projection<v1::Ticket> all_;
 };
 

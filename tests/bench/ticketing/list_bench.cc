@@ -39,7 +39,8 @@ class Queue {
         if (!writable.tickets.Create({}, std::move(ticket)).ok()) std::abort();
       }
     }
-    tickets_ = std::make_unique<TicketsApi>(stores, feed_, SystemClock(), Deadlines());
+    tickets_ = std::make_unique<TicketsApi>(stores, feed_, SystemClock(), Deadlines(),
+                                            [](const std::string&) { return absl::OkStatus(); });
   }
   ~Queue() { feed_->Stop(); }
 

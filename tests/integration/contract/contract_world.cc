@@ -56,6 +56,11 @@ void ContractTest::SetUpTestSuite() {
   request.set_tenant_id("acme");
   request.mutable_tenant()->set_display_name("acme");
   ASSERT_TRUE(admin_->Call(&directory::v1::DirectoryService::Stub::CreateTenant, request).ok());
+  directory::v1::CreateUserRequest alice;
+  alice.set_parent("tenants/provider");
+  alice.set_user_id("alice");
+  alice.mutable_user()->set_email("alice@example.com");
+  ASSERT_TRUE(admin_->Call(&directory::v1::DirectoryService::Stub::CreateUser, alice).ok());
 }
 
 void ContractTest::TearDownTestSuite() {

@@ -13,9 +13,9 @@
 
 namespace yagura::contract {
 
-// A running suite with the tenant "acme", and its API by the names of its methods: requests and
-// answers are JSON on the way in and messages on the way out, so that a table can speak of all of
-// them.
+// A running suite with the tenant "acme", the provider's user "alice", and its API by the names of
+// its methods: requests and answers are JSON on the way in and messages on the way out, so that a
+// table can speak of all of them.
 class ContractTest : public ::testing::Test {
  protected:
   using Message = google::protobuf::Message;

@@ -101,6 +101,44 @@ TEST(MakeContent, CountsOnlyTheHoursThatAreOver) {
   EXPECT_EQ(content.coverage().hours_in_month(), 2u);
 }
 
+TEST(MakeContent, NamesWhoApprovedAChangeNotAResource) {
+  auto evidence = SomeEvidence();
+  for (const char* who : {"tenants/provider/users/alice", "tenants/acme/apiKeys/robot", "x"}) {
+    evidence.finished_changes.emplace_back().set_approver(who);
+  }
+  const auto content = MakeContent(evidence, evidence.month.end);
+  ASSERT_EQ(content.change_rows_size(), 3);
+  EXPECT_EQ(content.change_rows(0).approver(), "alice");
+  EXPECT_EQ(content.change_rows(1).approver(), "robot (API key)");
+  EXPECT_EQ(content.change_rows(2).approver(), "x");
+}
+
+TEST(MakeContent, TellsOfLossesAndOfSourcesThatSentNothing) {
+  auto evidence = SomeEvidence();
+  auto& sending = evidence.intake.emplace_back();
+  sending.set_source("fw-1-syslog");
+  sending.set_device("fw-1");
+  sending.set_lost_count(3);
+  sending.set_kernel_drop_count(4);
+  sending.set_silent_minutes(61);
+  auto& mute = evidence.intake.emplace_back();
+  mute.set_source("fw-2-syslog");
+  mute.set_silent_minutes(44'640);
+  mute.set_unwatched_minutes(5);
+  const auto content = MakeContent(evidence, evidence.month.end);
+  EXPECT_EQ(content.coverage().lost_lines(), 7u);
+  ASSERT_EQ(content.coverage().sources_size(), 2);
+  EXPECT_EQ(content.coverage().sources(0).device(), "fw-2-syslog");
+  EXPECT_EQ(content.coverage().sources(0).event_count(), 0u);
+  EXPECT_EQ(content.coverage().sources(0).silent_minutes(), 44'640u);
+  EXPECT_EQ(content.coverage().sources(1).event_count(), 160u);
+  EXPECT_EQ(content.coverage().sources(1).lost_lines(), 7u);
+  const std::string html = RenderHtml(content, "en");
+  EXPECT_THAT(html, HasSubstr("744:00"));
+  EXPECT_THAT(html, HasSubstr("1:01"));
+  EXPECT_THAT(html, HasSubstr("7 lines were lost"));
+}
+
 TEST(MakeContent, NamesTenSignaturesAtMost) {
   auto evidence = SomeEvidence();
   for (int i = 0; i < 20; ++i) AddGroup(evidence.current.by_signature, std::to_string(i), 1);

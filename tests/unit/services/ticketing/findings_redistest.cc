@@ -1,9 +1,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-#include "common/metrics/metrics.h"
-#include "common/stream/producer.h"
-#include "services/ticketing/app.h"
 #include "services/ticketing/workers/finding_handler.h"
 #include "tests/unit/services/ticketing/world.h"
 
@@ -116,44 +113,6 @@ TEST_F(FindingsRedisTest, ManyAtOnceAgreeOnOneTicket) {
   ASSERT_EQ(Tickets("acme").size(), 1u);
   EXPECT_EQ(Tickets("acme")[0].finding_count(), 40u);
   EXPECT_EQ(Tickets("acme")[0].evidence_size(), 40);
-}
-
-TEST_F(FindingsRedisTest, TheServiceReadsTheStreamOfFindings) {
-  testing::RedisServer flow_server;
-  rpc::Platform platform{.state = state_,
-                         .flow = flow_server.NewPool(),
-                         .feed = feed_,
-                         .clock = SystemClock(),
-                         .metrics = std::make_shared<MetricsRegistry>(),
-                         .channels = nullptr,
-                         .verifier = nullptr,
-                         .data_dir = {},
-                         .logger = Logger::Null()};
-  const Settings settings;
-  ASSERT_OK_AND_ASSIGN(const auto app, NewApp(settings, platform));
-  ASSERT_THAT(app->Start(), IsOk());
-  stream::Producer producer(platform.flow, settings.findings, {});
-  for (int i = 0; i < 20; ++i) {
-    const auto finding = FindingOf("acme", fmt::format("f{}", i), fmt::format("k{}", i % 5));
-    ASSERT_THAT(producer.Append(i % 4, finding.name(), finding.SerializeAsString()), IsOk());
-  }
-  for (int repeat = 0; repeat < 2; ++repeat) {
-    auto grown = FindingOf("acme", "f0", "k0");
-    grown.set_event_count(100);
-    ASSERT_THAT(producer.Append(0, fmt::format("f0/{}", 100), grown.SerializeAsString()), IsOk());
-  }
-  EXPECT_TRUE(Eventually([&] {
-    uint64_t events = 0;
-    for (const v1::Ticket& ticket : Tickets("acme")) events += ticket.event_count();
-    return events == 19 + 100;
-  }));
-  EXPECT_TRUE(Eventually([&] {
-    uint64_t findings = 0;
-    for (const v1::Ticket& ticket : Tickets("acme")) findings += ticket.finding_count();
-    return findings == 20;
-  }));
-  EXPECT_EQ(Tickets("acme").size(), 5u);
-  app->Stop();
 }
 
 }  // namespace

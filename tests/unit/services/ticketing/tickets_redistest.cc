@@ -1,3 +1,4 @@
+#include <map>
 #include <mutex>
 
 #include "gmock/gmock.h"
@@ -34,7 +35,17 @@ class TicketsRedisTest : public WorldTest {
     return comments_.Add(call, request);
   }
 
-  TicketsApi tickets_{stores_, feed_, SystemClock(), Deadlines()};
+  absl::StatusOr<v1::Ticket> Assign(const v1::Ticket& ticket, const std::string& user) {
+    v1::AssignTicketRequest request;
+    request.set_name(ticket.name());
+    request.set_assignee(user);
+    return tickets_.Assign(CallAs("analyst", "acme"), request);
+  }
+
+  // What the directory says of a user; OK where it is not told otherwise.
+  std::map<std::string, absl::Status> users_;
+  TicketsApi tickets_{stores_, feed_, SystemClock(), Deadlines(),
+                      [this](const std::string& user) { return users_[user]; }};
   CommentsApi comments_{stores_, SystemClock()};
 };
 
@@ -46,6 +57,30 @@ TEST_F(TicketsRedisTest, NumbersGrowWithinATenant) {
   EXPECT_EQ(first.state(), v1::NEW);
   EXPECT_EQ(first.reporter(), "tenants/acme/users/analyst");
   EXPECT_TRUE(first.has_due_time());
+}
+
+TEST_F(TicketsRedisTest, ATicketGoesToWhoeverCanWorkOnIt) {
+  const v1::Ticket ticket = NewTicket("acme", "one");
+  ASSERT_OK_AND_ASSIGN(const v1::Ticket own, Assign(ticket, "tenants/acme/users/sato"));
+  EXPECT_EQ(own.assignee(), "tenants/acme/users/sato");
+  EXPECT_THAT(Assign(ticket, "tenants/provider/users/alice"), IsOk());
+
+  const auto invalid = StatusIs(absl::StatusCode::kInvalidArgument, "INVALID_FIELD");
+  EXPECT_THAT(Assign(ticket, "tenants/globex/users/eve"), invalid);
+  EXPECT_THAT(Assign(ticket, "tenants/acme/apiKeys/robot"), invalid);
+  EXPECT_THAT(Assign(ticket, "tenants/acme/users/"), invalid);
+  users_["tenants/acme/users/nobody"] = absl::NotFoundError("user");
+  EXPECT_THAT(Assign(ticket, "tenants/acme/users/nobody"), invalid);
+  users_["tenants/acme/users/gone"] =
+      MakeError(absl::StatusCode::kFailedPrecondition, "USER_DISABLED", "disabled");
+  EXPECT_THAT(Assign(ticket, "tenants/acme/users/gone"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "USER_DISABLED"));
+  users_["tenants/acme/users/late"] = absl::UnavailableError("directory");
+  EXPECT_THAT(Assign(ticket, "tenants/acme/users/late"), StatusIs(absl::StatusCode::kUnavailable));
+  ASSERT_OK_AND_ASSIGN(const v1::Ticket still, stores_.tickets.Get(ticket.name()));
+  EXPECT_EQ(still.assignee(), "tenants/provider/users/alice");
+  ASSERT_OK_AND_ASSIGN(const v1::Ticket nobodys, Assign(ticket, ""));
+  EXPECT_EQ(nobodys.assignee(), "");
 }
 
 TEST_F(TicketsRedisTest, AStaleEtagIsRefusedWithTheCurrentOne) {
