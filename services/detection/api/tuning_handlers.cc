@@ -24,6 +24,7 @@ constexpr int64_t kLongestTimespan = 31LL * 86400;
 // Of one tenant: all of them go into each rule set.
 constexpr int kMaxPlaceholders = 500;
 constexpr int kMaxTunings = 5000;
+constexpr size_t kMaxSettingsBytes = 1 << 20;
 
 bool IsPlain(std::string_view text) {
   return IsValidUtf8(text) && std::none_of(text.begin(), text.end(), [](char c) {
@@ -151,10 +152,27 @@ absl::StatusOr<v1::ListPlaceholdersResponse> TuningHandlers::ListPlaceholders(
   return response;
 }
 
+// All that a tenant has set is one text of every rule set.
+absl::Status TuningHandlers::CheckRoom(const rpc::Call& call, std::string_view name,
+                                       size_t bytes) const {
+  YAGURA_ASSIGN_OR_RETURN(const auto settings, rule_book_->SettingsOf(std::string(call.tenant())));
+  for (const auto& one : settings.placeholders())
+    bytes += one.name() == name ? 0 : one.ByteSizeLong();
+  for (const auto& one : settings.tunings()) bytes += one.name() == name ? 0 : one.ByteSizeLong();
+  if (bytes <= kMaxSettingsBytes) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kResourceExhausted, "TOO_MANY",
+      fmt::format("the tenant's placeholders and tunings would be longer than {} bytes "
+                  "together",
+                  kMaxSettingsBytes));
+}
+
 absl::StatusOr<v1::Placeholder> TuningHandlers::UpdatePlaceholder(
     const rpc::Call& call, const v1::UpdatePlaceholderRequest& request) {
   const v1::Placeholder& wanted = request.placeholder();
   YAGURA_RETURN_IF_ERROR(CheckPlaceholder(wanted));
+  YAGURA_RETURN_IF_ERROR(rule_book_->CheckPlaceholder(call.tenant(), wanted));
+  YAGURA_RETURN_IF_ERROR(CheckRoom(call, wanted.name(), wanted.ByteSizeLong()));
   auto put = Put(placeholders_, call, wanted, request.allow_missing(), kMaxPlaceholders,
                  [&wanted](v1::Placeholder& kept) {
                    *kept.mutable_values() = wanted.values();
@@ -211,6 +229,7 @@ absl::StatusOr<v1::RuleTuning> TuningHandlers::UpdateTuning(
   } else if (wanted.has_count() || wanted.has_timespan()) {
     return InvalidField("rule_tuning", Message(parsed.status()));
   }
+  YAGURA_RETURN_IF_ERROR(CheckRoom(call, wanted.name(), wanted.ByteSizeLong()));
   auto put =
       Put(tunings_, call, wanted, request.allow_missing(), kMaxTunings, [&](v1::RuleTuning& kept) {
         kept.set_match(wanted.match());

@@ -44,6 +44,7 @@ class TuningHandlers {
       const rpc::Call& call, const v1::DeleteRuleTuningRequest& request);
 
  private:
+  absl::Status CheckRoom(const rpc::Call& call, std::string_view name, size_t bytes) const;
   absl::StatusOr<v1::Rule> RuleOf(const rpc::Call& call, std::string_view rule_id) const;
 
   store::Store<v1::Placeholder> placeholders_;

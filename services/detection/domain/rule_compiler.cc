@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include "fmt/format.h"
 
@@ -21,25 +23,29 @@ using internal::v1::TenantRules;
 // No text of a rule begins like this: YAML has no such characters.
 constexpr char kTenantRulesMark = '\x01';
 
-std::string ShortHash(std::string_view text) {
+std::string Hash(std::string_view text) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 12);
+  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
-// Whether placeholders may matter to it.
-bool MayExpand(std::string_view text) { return text.find("expand") != std::string_view::npos; }
+// Whatever a text names has values, none of which is looked at.
+Placeholders AnyPlaceholders() { return {{"", {std::string(kAnyValue)}}}; }
 
-std::string RuleIdOf(const v1::RuleTuning& tuning) {
-  return tuning.name().substr(tuning.name().rfind('/') + 1);
+std::string LastPart(std::string_view name) {
+  return std::string(name.substr(name.rfind('/') + 1));
 }
+
+std::string RuleIdOf(const v1::RuleTuning& tuning) { return LastPart(tuning.name()); }
 
 }  // namespace
 
+bool MayExpand(std::string_view text) { return text.find("expand") != std::string_view::npos; }
+
 void AddPlaceholders(const TenantRules& tenant, Placeholders& values) {
   for (const auto& placeholder : tenant.placeholders()) {
-    values[placeholder.name().substr(placeholder.name().rfind('/') + 1)] = {
-        placeholder.values().begin(), placeholder.values().end()};
+    values[LastPart(placeholder.name())] = {placeholder.values().begin(),
+                                            placeholder.values().end()};
   }
 }
 
@@ -56,37 +62,61 @@ std::optional<TenantRules> DecodeTenantRules(std::string_view text) {
   return rules;
 }
 
+absl::Status CheckPlaceholder(const v1::Placeholder& placeholder,
+                              const std::vector<std::string>& texts) {
+  const std::string id = LastPart(placeholder.name());
+  const auto refusal = [&id](std::string_view text, std::vector<std::string> values) {
+    Placeholders trial = AnyPlaceholders();
+    trial[id] = std::move(values);
+    return ParseSigma(text, trial).status();
+  };
+  for (const auto& text : texts) {
+    if (!MayExpand(text)) continue;
+    const Status all = refusal(text, {placeholder.values().begin(), placeholder.values().end()});
+    if (all.ok()) continue;
+    const auto rule = ParseSigma(text, AnyPlaceholders());
+    if (!rule.ok()) continue;  // whatever the values
+    const auto told = [&rule](const Status& why) {
+      return fmt::format("does not fit rule \"{}\" ({}): {}", rule->info().title, rule->info().id,
+                         Message(why));
+    };
+    for (int i = 0; i < placeholder.values_size(); ++i) {
+      const Status one = refusal(text, {placeholder.values(i)});
+      if (!one.ok()) return InvalidField(fmt::format("placeholder.values[{}]", i), told(one));
+    }
+    return InvalidField("placeholder.values", told(all));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ApplyTuning(const v1::RuleTuning& tuning, ParsedRule& rule) {
-  ParsedRule tuned = rule;
+  const std::string version = rule.version;
   if (tuning.severity() != event::v1::SEVERITY_UNSPECIFIED) {
     RuleInfo& info =
-        tuned.correlations.empty() ? tuned.rules.front().info : tuned.correlations.front().info;
+        rule.correlations.empty() ? rule.rules.front().info : rule.correlations.front().info;
     info.severity = static_cast<int>(tuning.severity());
   }
-  if (tuning.has_count() || tuning.has_timespan()) {
-    const auto wanted = std::ranges::find_if(tuned.correlations, [&](const Correlation& one) {
-      return tuning.correlation().empty() || one.info.id == tuning.correlation();
-    });
-    if (wanted == tuned.correlations.end()) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "RULE_REFUSED",
-                       tuning.correlation().empty()
-                           ? "count and timespan are of correlations, and the rule is none"
-                           : "the rule has no such correlation");
-    }
-    CorrelationParameters parameters;
-    if (tuning.has_count()) parameters.count = tuning.count();
-    if (tuning.has_timespan()) {
-      parameters.timespan = std::chrono::seconds(tuning.timespan().seconds());
-    }
-    YAGURA_RETURN_IF_ERROR(SetParameters(parameters, *wanted));
-  }
   // Windows of other numbers must not go on from these.
-  tuned.version =
-      ShortHash(fmt::format("{} {} {} {} {}", rule.version, static_cast<int>(tuning.severity()),
-                            tuning.has_count() ? fmt::format("{}", tuning.count()) : "",
-                            tuning.timespan().seconds(), tuning.correlation()));
-  rule = std::move(tuned);
-  return absl::OkStatus();
+  rule.version = Hash(fmt::format("{} {} {} {} {}", version, static_cast<int>(tuning.severity()),
+                                  tuning.has_count() ? fmt::format("{}", tuning.count()) : "",
+                                  tuning.timespan().seconds(), tuning.correlation()))
+                     .substr(0, 12);
+  if (!tuning.has_count() && !tuning.has_timespan()) return absl::OkStatus();
+  const auto wanted = std::ranges::find_if(rule.correlations, [&](const Correlation& one) {
+    return tuning.correlation().empty() || one.info.id == tuning.correlation();
+  });
+  if (wanted == rule.correlations.end()) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "RULE_REFUSED",
+                     tuning.correlation().empty()
+                         ? "count and timespan are of correlations, and the rule is none"
+                         : "the rule has no such correlation");
+  }
+  CorrelationParameters parameters;
+  if (tuning.has_count()) parameters.count = tuning.count();
+  if (tuning.has_timespan()) {
+    parameters.timespan = std::chrono::seconds(tuning.timespan().seconds());
+  }
+  return SetParameters(parameters, *wanted);
 }
 
 const RuleCompiler::Kept& RuleCompiler::Parse(const std::string& key, std::string_view text,
@@ -103,8 +133,11 @@ const RuleCompiler::Kept& RuleCompiler::Parse(const std::string& key, std::strin
 }
 
 void RuleCompiler::Forget() {
-  // Of two holders one is the map itself.
-  std::erase_if(parsed_, [](const auto& one) { return one.second.rule.use_count() <= 1; });
+  // Of two holders one is the map itself. What was made first: it does not hold what it is made of,
+  // but is looked up by it.
+  const auto is_unused = [](const auto& one) { return one.second.rule.use_count() <= 1; };
+  std::erase_if(made_, is_unused);
+  std::erase_if(parsed_, is_unused);
 }
 
 // One rule set. "For" a tenant: as that tenant's events are matched; "" is every tenant that has
@@ -112,134 +145,191 @@ void RuleCompiler::Forget() {
 class RuleCompiler::Job {
  public:
   Job(RuleCompiler& compiler, const std::vector<Item>& items) : compiler_(compiler) {
+    std::map<std::string, TenantRules> settings;
+    std::vector<const Item*> texts;
     for (const Item& item : items) {
-      const auto settings = DecodeTenantRules(item.text);
-      if (settings) settings_[item.tenant] = *settings;
+      if (auto decoded = DecodeTenantRules(item.text)) {
+        settings[item.tenant] = *std::move(decoded);
+      } else {
+        texts.push_back(&item);
+      }
     }
-    AddPlaceholders(settings_[""], placeholders_[""]);
-    for (const auto& [tenant, settings] : settings_) {
+    AddPlaceholders(settings[""], placeholders_[""]);
+    for (auto& [tenant, of_tenant] : settings) {
+      for (auto& tuning : *of_tenant.mutable_tunings()) {
+        const std::string rule = RuleIdOf(tuning);
+        tunings_[rule].try_emplace(tenant, std::move(tuning));
+      }
       if (tenant.empty()) continue;
-      placeholders_[tenant] = placeholders_[""];
-      AddPlaceholders(settings, placeholders_[tenant]);
+      Placeholders own;
+      AddPlaceholders(of_tenant, own);
+      for (const auto& [id, values] : own) setters_[id].insert(tenant);
+      Placeholders& all = placeholders_[tenant] = placeholders_[""];
+      for (auto& [id, values] : own) all[id] = std::move(values);
     }
-    for (const Item& item : items) {
-      if (DecodeTenantRules(item.text)) continue;
-      (IsFilter(item) ? filters_ : rules_).push_back(&item);
+    for (const Item* item : texts) {
+      const Kept& parsed = ParseAnyhow(*item);
+      if (parsed.rule == nullptr) {
+        Refuse(item->tenant, *item, nullptr, parsed.refused);
+      } else if (parsed.rule->filter) {
+        filters_.push_back({item, parsed.rule});
+      } else {
+        rules_.push_back({item, parsed.rule});
+      }
     }
   }
 
   Result Run() {
-    for (const Item* item : rules_) {
-      if (!item->tenant.empty()) {
-        Add(*item, item->tenant, {});
+    for (const Text& rule : rules_) {
+      std::vector<const Text*> narrowing;
+      for (const Text& filter : filters_) {
+        if (filter.any->filter->AppliesTo(*rule.any)) narrowing.push_back(&filter);
+      }
+      if (!rule.item->tenant.empty()) {
+        Add(rule, narrowing, rule.item->tenant, {});
         continue;
       }
-      const std::set<std::string> special = TenantsOfTheirOwn(*item);
-      Add(*item, "", {special.begin(), special.end()});
-      for (const auto& tenant : special) Add(*item, tenant, {});
+      const std::set<std::string> special = TenantsOfTheirOwn(rule, narrowing);
+      Add(rule, narrowing, "", {special.begin(), special.end()});
+      for (const auto& tenant : special) Add(rule, narrowing, tenant, {});
     }
     return std::move(result_);
   }
 
  private:
-  const Kept& Parse(const Item& item, const std::string& tenant) {
+  struct Text {
+    const Item* item;
+    Parsed any;  // whatever the values of placeholders
+  };
+  struct Made {
+    const Kept* kept;
+    std::string key;  // of what it was made of
+  };
+
+  const Kept& ParseAnyhow(const Item& item) {
+    if (!MayExpand(item.text)) return compiler_.Parse(item.digest, item.text, {});
+    return compiler_.Parse(item.digest + "/any", item.text, AnyPlaceholders());
+  }
+
+  // For the tenant. Tenants with the same values of all that the text names share it.
+  Made Parse(const Text& text, const std::string& tenant) {
+    const Item& item = *text.item;
+    if (!MayExpand(item.text)) {
+      return {&compiler_.Parse(item.digest, item.text, {}), item.digest};
+    }
     const auto own = placeholders_.find(tenant);
     const Placeholders& values = own == placeholders_.end() ? placeholders_[""] : own->second;
-    if (!MayExpand(item.text)) return compiler_.Parse(item.digest, item.text, values);
-    std::string key = item.digest;
-    std::vector<std::string> names;
-    for (const auto& [name, list] : values) names.push_back(name);
-    std::ranges::sort(names);
-    for (const auto& name : names) {
-      key += fmt::format("/{}", name);
-      for (const auto& value : values.find(name)->second) key += fmt::format(":{}", value);
+    std::string named;  // each part behind its size: no two lists are one text
+    for (const auto& name : text.any->placeholders) {
+      const auto* found = FindPlaceholder(values, name);
+      named += fmt::format("{}:{}{},", name.size(), name, found == nullptr ? 0 : found->size());
+      if (found == nullptr) continue;
+      for (const auto& value : *found) named += fmt::format("{}:{}", value.size(), value);
     }
-    return compiler_.Parse(item.digest + ShortHash(key), item.text, values);
-  }
-
-  // With anybody's placeholders, if need be.
-  Parsed ParseAnyhow(const Item& item) {
-    if (const Parsed& rule = Parse(item, item.tenant).rule) return rule;
-    for (const auto& [tenant, values] : placeholders_) {
-      if (const Parsed& rule = Parse(item, tenant).rule) return rule;
-    }
-    return nullptr;
-  }
-
-  bool IsFilter(const Item& item) {
-    const Parsed parsed = ParseAnyhow(item);
-    return parsed != nullptr && parsed->filter.has_value();
+    std::string key = fmt::format("{}/{}", item.digest, Hash(named));
+    const Kept& kept = compiler_.Parse(key, item.text, values);
+    return {&kept, std::move(key)};
   }
 
   const v1::RuleTuning* TuningOf(const std::string& tenant, const std::string& rule_id) const {
+    const auto tunings = tunings_.find(rule_id);
+    if (tunings == tunings_.end()) return nullptr;
     for (const std::string& of : {tenant, std::string()}) {
-      const auto settings = settings_.find(of);
-      if (settings == settings_.end()) continue;
-      for (const auto& tuning : settings->second.tunings()) {
-        if (RuleIdOf(tuning) == rule_id) return &tuning;
-      }
+      const auto found = tunings->second.find(of);
+      if (found != tunings->second.end()) return &found->second;
     }
     return nullptr;
   }
 
-  std::set<std::string> TenantsOfTheirOwn(const Item& item) {
-    std::set<std::string> tenants;
-    const Parsed any = ParseAnyhow(item);
-    if (any == nullptr) return tenants;
-    bool expands = MayExpand(item.text);
-    for (const Item* filter : filters_) {
-      const Parsed parsed = ParseAnyhow(*filter);
-      if (parsed == nullptr || !parsed->filter->AppliesTo(*any)) continue;
-      if (!filter->tenant.empty()) tenants.insert(filter->tenant);
-      expands = expands || MayExpand(filter->text);
-    }
-    for (const auto& [tenant, settings] : settings_) {
-      if (tenant.empty()) continue;
-      if (expands && !settings.placeholders().empty()) tenants.insert(tenant);
-      for (const auto& tuning : settings.tunings()) {
-        if (RuleIdOf(tuning) == any->info().id) tenants.insert(tenant);
+  void AddSetters(const ParsedRule& of, std::set<std::string>& tenants) const {
+    for (const auto& name : of.placeholders) {
+      for (const std::string& id : {name, PlaceholderId(name)}) {
+        const auto found = setters_.find(id);
+        if (found != setters_.end()) tenants.insert(found->second.begin(), found->second.end());
       }
+    }
+  }
+
+  std::set<std::string> TenantsOfTheirOwn(const Text& rule,
+                                          const std::vector<const Text*>& narrowing) const {
+    std::set<std::string> tenants;
+    AddSetters(*rule.any, tenants);
+    for (const Text* filter : narrowing) {
+      if (filter->item->tenant.empty()) {
+        AddSetters(*filter->any, tenants);
+      } else {
+        tenants.insert(filter->item->tenant);
+      }
+    }
+    if (const auto tuned = tunings_.find(rule.any->info().id); tuned != tunings_.end()) {
+      for (const auto& [tenant, tuning] : tuned->second) tenants.insert(tenant);
+      tenants.erase("");
     }
     return tenants;
   }
 
-  void Refuse(const std::string& tenant, const Item& item, std::string_view reason) {
-    result_.refusals.push_back({tenant, item.digest, std::string(reason)});
+  void Refuse(const std::string& tenant, const Item& item, const ParsedRule* any,
+              std::string_view reason) {
+    if (!refused_.insert({tenant, item.digest}).second) return;
+    result_.refusals.push_back({tenant, item.digest, any == nullptr ? "" : any->info().id,
+                                any == nullptr ? "" : any->info().title, std::string(reason)});
   }
 
-  void Add(const Item& item, const std::string& tenant, std::vector<std::string> except) {
-    const Kept& parsed = Parse(item, tenant);
-    if (parsed.rule == nullptr) return Refuse(tenant, item, parsed.refused);
-    const auto* tuning = TuningOf(tenant, parsed.rule->info().id);
+  void Add(const Text& rule, const std::vector<const Text*>& narrowing, const std::string& tenant,
+           std::vector<std::string> except) {
+    const Made parsed = Parse(rule, tenant);
+    if (parsed.kept->rule == nullptr) {
+      return Refuse(tenant, *rule.item, rule.any.get(), parsed.kept->refused);
+    }
+    const auto* tuning = TuningOf(tenant, rule.any->info().id);
     if (tuning != nullptr && tuning->match() == v1::RuleTuning::OFF) return;
-    std::optional<ParsedRule> changed;
-    for (const Item* filter : filters_) {
-      if (!filter->tenant.empty() && filter->tenant != tenant) continue;
-      const Kept& how = Parse(*filter, tenant);
-      if (how.rule == nullptr) {
-        Refuse(tenant, *filter, how.refused);
+    std::string key = parsed.key;
+    std::vector<Parsed> filters;
+    for (const Text* filter : narrowing) {
+      if (!filter->item->tenant.empty() && filter->item->tenant != tenant) continue;
+      const Made how = Parse(*filter, tenant);
+      if (how.kept->rule == nullptr) {
+        Refuse(tenant, *filter->item, filter->any.get(), how.kept->refused);
         continue;
       }
-      if (!how.rule->filter->AppliesTo(*parsed.rule)) continue;
-      if (!changed) changed = *parsed.rule;
-      how.rule->filter->ApplyTo(*changed);
+      filters.push_back(how.kept->rule);
+      key += "+" + how.key;
     }
     if (tuning != nullptr) {
-      if (!changed) changed = *parsed.rule;
-      const Status tuned = ApplyTuning(*tuning, *changed);
-      // The rule has become another since. It is in force with its own numbers.
-      if (!tuned.ok()) Refuse(tenant, item, Message(tuned));
+      v1::RuleTuning what = *tuning;
+      what.clear_name();
+      key += "#" + Hash(what.SerializeAsString());
     }
-    result_.entries.push_back(
-        {tenant, changed ? std::make_shared<const ParsedRule>(*std::move(changed)) : parsed.rule,
-         std::move(except)});
+    const Kept& made = Make(key, parsed.kept->rule, filters, tuning);
+    // The rule has become another since. It is in force with its own numbers.
+    if (!made.refused.empty()) Refuse(tenant, *rule.item, rule.any.get(), made.refused);
+    result_.entries.push_back({tenant, made.rule, std::move(except)});
+  }
+
+  const Kept& Make(const std::string& key, const Parsed& rule, const std::vector<Parsed>& filters,
+                   const v1::RuleTuning* tuning) {
+    auto [known, is_new] = compiler_.made_.try_emplace(key);
+    Kept& made = known->second;
+    if (!is_new) return made;
+    made.rule = rule;
+    if (filters.empty() && tuning == nullptr) return made;
+    ParsedRule changed = *rule;
+    for (const auto& filter : filters) filter->filter->ApplyTo(changed);
+    if (tuning != nullptr) {
+      const Status tuned = ApplyTuning(*tuning, changed);
+      if (!tuned.ok()) made.refused = std::string(Message(tuned));
+    }
+    made.rule = std::make_shared<const ParsedRule>(std::move(changed));
+    return made;
   }
 
   RuleCompiler& compiler_;
-  std::map<std::string, TenantRules> settings_;
-  std::map<std::string, Placeholders> placeholders_;
-  std::vector<const Item*> rules_;
-  std::vector<const Item*> filters_;
+  std::map<std::string, std::map<std::string, v1::RuleTuning>> tunings_;  // by rule and tenant
+  std::map<std::string, Placeholders> placeholders_;                      // by tenant
+  std::map<std::string, std::set<std::string>> setters_;  // tenants with values of their own
+  std::vector<Text> rules_;
+  std::vector<Text> filters_;
+  std::set<std::pair<std::string, std::string>> refused_;  // tenant, digest
   Result result_;
 };
 

@@ -1,7 +1,10 @@
 #include "services/detection/workers/rule_book.h"
 
 #include <algorithm>
+#include <deque>
 #include <map>
+
+#include "fmt/format.h"
 
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
@@ -12,6 +15,12 @@ namespace yagura::detection {
 namespace {
 
 constexpr std::chrono::milliseconds kPause{200};  // so that an import of many is one reload
+// Where rules change all the time each set is kept for a while: from the 20th within a minute on
+// they come more slowly.
+constexpr std::chrono::seconds kLongPause{5};
+constexpr std::chrono::minutes kCounted{1};
+constexpr size_t kManySets = 20;
+constexpr size_t kMaxTold = 10'000;
 constexpr std::chrono::seconds kRetry{2};
 constexpr std::chrono::minutes kAnyway{1};
 // The one in force, the next, and those of shards that lag behind.
@@ -27,6 +36,9 @@ RuleBook::RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> st
       state_(std::move(state)),
       sets_(std::move(sets)),
       in_force_(metrics.GetGauge("yagura_detection_rules", "Rules in force")),
+      refused_(metrics.GetGauge(
+          "yagura_detection_rules_refused",
+          "Rules and filters that are not in force for a tenant, or not as agreed")),
       logger_(std::move(logger)) {}
 
 RuleBook::~RuleBook() { Stop(); }
@@ -38,9 +50,10 @@ absl::Status RuleBook::Reload() {
   const std::vector<std::string_view> texts(collected.texts.begin(), collected.texts.end());
   YAGURA_RETURN_IF_ERROR(sets_->Save(version, collected.items, texts));
   // Once it is announced it must be there at once.
-  const auto set = Build(version, collected.items, collected.texts);
+  const auto [set, refused] = Build(version, collected.items, collected.texts);
   YAGURA_RETURN_IF_ERROR(sets_->Announce(version));
   in_force_->Set(static_cast<double>(set->entries().size()));
+  refused_->Set(static_cast<double>(refused));
   const std::lock_guard lock(mutex_);
   if (version == latest_version_) return absl::OkStatus();
   logger_.Info("rule set announced", {{"version", version}, {"rules", set->entries().size()}});
@@ -105,75 +118,121 @@ absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
     }));
     for (const auto& tuning : settings.tunings()) {
       const auto rule = disabled.find(std::string(store::LastId(tuning.name())));
-      if (tenant == kProviderTenant || rule == disabled.end()) continue;
-      if (tuning.match() == v1::RuleTuning::ON) collected.Add(tenant, rule->second);
+      if (rule == disabled.end() || tuning.match() != v1::RuleTuning::ON) continue;
+      collected.Add(tenant, rule->second);
+      if (tenant == kProviderTenant) disabled.erase(rule);  // for all, as if it were enabled
     }
   }
   return collected;
 }
 
 absl::StatusOr<Placeholders> RuleBook::PlaceholdersFor(std::string_view tenant) const {
-  std::vector<std::string> tenants = {std::string(kProviderTenant)};
-  if (tenant == kProviderTenant) {
-    YAGURA_ASSIGN_OR_RETURN(tenants, Tenants());
-    std::ranges::reverse(tenants);  // its own come last, and replace others
-  } else {
-    tenants.emplace_back(tenant);
-  }
   Placeholders values;
-  for (const auto& one : tenants) {
+  if (tenant == kProviderTenant) {
+    YAGURA_ASSIGN_OR_RETURN(const auto tenants, Tenants());
+    for (const auto& one : tenants) {
+      YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(one, [&](const v1::Placeholder& kept) {
+        values[std::string(store::LastId(kept.name()))] = {std::string(kAnyValue)};
+        return absl::OkStatus();
+      }));
+    }
+  }
+  for (const std::string& one : {std::string(kProviderTenant), std::string(tenant)}) {
     YAGURA_ASSIGN_OR_RETURN(const auto settings, SettingsOf(one));
     AddPlaceholders(settings, values);
   }
   return values;
 }
 
-std::shared_ptr<const RuleSet> RuleBook::Build(const std::string& version,
-                                               const std::vector<RuleSetItem>& items,
-                                               const std::vector<std::string>& texts) {
+absl::Status RuleBook::CheckPlaceholder(std::string_view tenant,
+                                        const v1::Placeholder& placeholder) const {
+  std::set<std::string> switched_on;
+  std::set<std::string> tenants = {std::string(kProviderTenant), std::string(tenant)};
+  for (const auto& one : tenants) {
+    YAGURA_RETURN_IF_ERROR(tunings_.ForEach(one, [&](const v1::RuleTuning& tuning) {
+      if (tuning.match() == v1::RuleTuning::ON) switched_on.emplace(store::LastId(tuning.name()));
+      return absl::OkStatus();
+    }));
+  }
+  std::vector<std::string> texts;
+  for (const auto& one : tenants) {
+    YAGURA_RETURN_IF_ERROR(rules_.ForEach(one, [&](const v1::Rule& rule) {
+      const bool is_on =
+          rule.enabled() || switched_on.contains(std::string(store::LastId(rule.name())));
+      if (is_on && MayExpand(rule.text())) texts.push_back(rule.text());
+      return absl::OkStatus();
+    }));
+  }
+  return detection::CheckPlaceholder(placeholder, texts);
+}
+
+RuleBook::Loaded RuleBook::FindLoaded(const std::string& version) {
   const std::lock_guard lock(load_mutex_);
+  const auto found = loaded_.find(version);
+  if (found == loaded_.end()) return {};
   std::erase(loaded_order_, version);
   loaded_order_.push_back(version);
-  auto& set = loaded_[version];
-  if (set != nullptr) return set;
+  return found->second;
+}
+
+// Each once, until there are very many others.
+void RuleBook::Tell(const std::vector<RuleCompiler::Refusal>& refusals) {
+  if (told_.size() > kMaxTold) told_.clear();
+  for (const auto& one : refusals) {
+    if (!told_.insert(fmt::format("{}\n{}\n{}", one.tenant, one.digest, one.reason)).second) {
+      continue;
+    }
+    // It was accepted once: this release knows less, or more, or a placeholder has no value that
+    // fits.
+    logger_.Warning("rule not in force", {{"tenant", one.tenant.empty() ? "all" : one.tenant},
+                                          {"rule", one.rule},
+                                          {"title", one.title},
+                                          {"text", one.digest},
+                                          {"reason", one.reason}});
+  }
+}
+
+// Who wants a set that is there never waits for one that is being compiled.
+RuleBook::Loaded RuleBook::Build(const std::string& version, const std::vector<RuleSetItem>& items,
+                                 const std::vector<std::string>& texts) {
+  if (auto loaded = FindLoaded(version); loaded.set != nullptr) return loaded;
+  const std::lock_guard compile(compile_mutex_);
+  if (auto loaded = FindLoaded(version); loaded.set != nullptr) return loaded;
   std::vector<RuleCompiler::Item> parts;
   parts.reserve(items.size());
   for (size_t i = 0; i < items.size(); ++i) {
     parts.push_back({items[i].tenant, items[i].digest, texts[i]});
   }
   auto [entries, refusals] = compiler_.Compile(parts);
-  for (const auto& refusal : refusals) {
-    // It was accepted once: this release knows less, or more, or a placeholder has no value.
-    logger_.Warning(
-        "rule not in force",
-        {{"tenant", refusal.tenant}, {"text", refusal.digest}, {"reason", refusal.reason}});
+  Tell(refusals);
+  const Loaded built{RuleSet::Build(std::move(entries)), refusals.size()};
+  Loaded oldest;  // goes without the lock
+  {
+    const std::lock_guard lock(load_mutex_);
+    loaded_[version] = built;
+    loaded_order_.push_back(version);
+    if (loaded_order_.size() > kLoadedSets) {
+      oldest = std::move(loaded_[loaded_order_.front()]);
+      loaded_.erase(loaded_order_.front());
+      loaded_order_.erase(loaded_order_.begin());
+    }
   }
-  set = RuleSet::Build(std::move(entries));
-  const std::shared_ptr<const RuleSet> result = set;
-  if (loaded_order_.size() > kLoadedSets) {
-    loaded_.erase(loaded_order_.front());
-    loaded_order_.erase(loaded_order_.begin());
+  if (oldest.set != nullptr) {
+    oldest.set = nullptr;
     compiler_.Forget();
   }
-  return result;
+  return built;
 }
 
 absl::StatusOr<std::shared_ptr<const RuleSet>> RuleBook::Load(const std::string& version) {
-  {
-    const std::lock_guard lock(load_mutex_);
-    if (const auto found = loaded_.find(version); found != loaded_.end()) {
-      std::erase(loaded_order_, version);
-      loaded_order_.push_back(version);
-      return found->second;
-    }
-  }
+  if (auto loaded = FindLoaded(version); loaded.set != nullptr) return loaded.set;
   const auto items = sets_->Items(version);
   std::vector<std::string> digests;
   for (const auto& item : items.ok() ? *items : std::vector<RuleSetItem>()) {
     digests.push_back(item.digest);
   }
   const auto texts = items.ok() ? sets_->Texts(digests) : items.status();
-  if (texts.ok()) return Build(version, *items, *texts);
+  if (texts.ok()) return Build(version, *items, *texts).set;
   if (texts.status().code() != absl::StatusCode::kNotFound) return texts.status();
   const std::string latest = latest_version();
   logger_.Error("a rule set is lost, the latest takes its place",
@@ -208,16 +267,25 @@ void RuleBook::RequestReload() {
 }
 
 void RuleBook::Work() {
+  using std::chrono::steady_clock;
+  std::deque<steady_clock::time_point> announced;  // within the last minute
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait_for(lock, kAnyway, [this] { return wanted_ || stopping_; });
-    wake_.wait_for(lock, kPause, [this] { return stopping_; });
+    while (!announced.empty() && steady_clock::now() - announced.front() > kCounted) {
+      announced.pop_front();
+    }
+    const bool many = announced.size() >= kManySets;
+    wake_.wait_for(lock, many ? std::chrono::milliseconds(kLongPause) : kPause,
+                   [this] { return stopping_; });
     if (stopping_) return;
     wanted_ = false;
+    const std::string before = latest_version_;
     lock.unlock();
     Status status = Reload();
     if (status.ok()) status = sets_->Prune();
     lock.lock();
+    if (latest_version_ != before) announced.push_back(steady_clock::now());
     if (status.ok()) continue;
     logger_.Warning("rules could not be read", {{"reason", Message(status)}});
     wanted_ = true;

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -45,9 +46,14 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   // The set of that version, never null. Where it is not kept any more, which only a loss of data
   // can bring about, the latest.
   absl::StatusOr<std::shared_ptr<const RuleSet>> Load(const std::string& version);
-  // What placeholders stand for in rules of a tenant; in rules of the provider what they stand for
-  // in any.
+  // What placeholders stand for in rules of a tenant. In rules of the provider those that other
+  // tenants alone have set stand for kAnyValue: what these values are is not the provider's matter.
   absl::StatusOr<Placeholders> PlaceholdersFor(std::string_view tenant) const;
+  // Whether the values fit the rules and filters in force in which they stand for the placeholder:
+  // those of the provider, and of the tenant. INVALID_ARGUMENT naming value and rule.
+  absl::Status CheckPlaceholder(std::string_view tenant, const v1::Placeholder& placeholder) const;
+  // A tenant's placeholders and tunings, as far as they matter to a rule set.
+  absl::StatusOr<internal::v1::TenantRules> SettingsOf(const std::string& tenant) const;
   // What the latest Reload read; empty before.
   std::string latest_version() const;
 
@@ -63,11 +69,16 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   };
   void Work();
   absl::StatusOr<std::vector<std::string>> Tenants() const;
-  absl::StatusOr<internal::v1::TenantRules> SettingsOf(const std::string& tenant) const;
   absl::StatusOr<Collected> Collect() const;
-  std::shared_ptr<const RuleSet> Build(const std::string& version,
-                                       const std::vector<RuleSetItem>& items,
-                                       const std::vector<std::string>& texts);
+  // A set and how many texts of it are not in force for somebody, or not as agreed.
+  struct Loaded {
+    std::shared_ptr<const RuleSet> set;  // null: not loaded
+    size_t refused = 0;
+  };
+  Loaded FindLoaded(const std::string& version);
+  Loaded Build(const std::string& version, const std::vector<RuleSetItem>& items,
+               const std::vector<std::string>& texts);
+  void Tell(const std::vector<RuleCompiler::Refusal>& refusals);
 
   store::Store<v1::Rule> rules_;
   store::Store<v1::Placeholder> placeholders_;
@@ -75,12 +86,15 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   const std::shared_ptr<redis::Pool> state_;
   const std::shared_ptr<RuleSetStore> sets_;
   Gauge* const in_force_;
+  Gauge* const refused_;
   const Logger logger_;
 
-  std::mutex reload_mutex_;  // one reload at a time
-  std::mutex load_mutex_;    // guards compiler_ and loaded_
+  std::mutex reload_mutex_;   // one reload at a time
+  std::mutex compile_mutex_;  // guards compiler_ and told_; taken before load_mutex_
   RuleCompiler compiler_;
-  std::map<std::string, std::shared_ptr<const RuleSet>> loaded_;
+  std::set<std::string> told_;  // refusals that are in the log
+  std::mutex load_mutex_;       // guards loaded_; never held while anything is compiled
+  std::map<std::string, Loaded> loaded_;
   std::vector<std::string> loaded_order_;  // the latest used at the end
 
   mutable std::mutex mutex_;

@@ -1,4 +1,6 @@
 // What the methods of DetectionService answer, over real Redis.
+#include <fstream>
+
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -68,6 +70,16 @@ class DetectionHandlersTest : public ::testing::Test {
     request.mutable_rule()->set_text(RuleText(number));
     request.mutable_rule()->set_enabled(true);
     return handlers_.Create(CallIn(tenant), request);
+  }
+
+  // As an earlier release took it.
+  void KeepBadNets(const std::string& tenant) {
+    store::Store<v1::Placeholder> placeholders(pool_, PlaceholderKind(), SystemClock());
+    v1::Placeholder kept;
+    kept.set_name(fmt::format("tenants/{}/placeholders/nets", tenant));
+    (void)placeholders.Delete({.principal = "test", .method = "test"}, kept.name(), "");
+    kept.add_values("10.9.0.0/33");
+    ASSERT_THAT(placeholders.Create({.principal = "test", .method = "test"}, kept), IsOk());
   }
 
   std::vector<RuleSet::Entry> RulesInForce() {
@@ -500,14 +512,146 @@ TEST_F(DetectionHandlersTest, ATuningIsToldNothingOfAnotherTenantsPlaceholders) 
       "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\nlogsource: {product: acme}\n"
       "detection: {s: {src_ip|cidr|expand: '%nets%'}, condition: s}\n");
   ASSERT_THAT(handlers_.Create(CallIn("provider"), rule), IsOk());
-  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
-                  CallIn("beta"), PlaceholderRequest("beta", "nets", {"10.9.0.0/33"})),
-              IsOk());
+  KeepBadNets("beta");
   auto request = TuningRequest("acme", 1);
   request.mutable_rule_tuning()->set_count(3);
   const auto refused = tuning_handlers_.UpdateTuning(CallIn("acme"), request).status();
   EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_EQ(refused.ToString().find("10.9"), std::string::npos) << refused;
+}
+
+constexpr std::string_view kFromNets =
+    "title: From our networks\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\n"
+    "logsource: {product: acme}\n"
+    "detection: {s: {src_ip|cidr|expand: '%nets%'}, condition: s}\n";
+
+TEST_F(DetectionHandlersTest, RefusesAValueThatDoesNotFitARuleInForce) {
+  const auto set = [this](const char* tenant, const std::vector<std::string>& values) {
+    return tuning_handlers_
+        .UpdatePlaceholder(CallIn(tenant), PlaceholderRequest(tenant, "nets", values))
+        .status();
+  };
+  ASSERT_THAT(set("provider", {"10.0.0.0/8"}), IsOk());
+  ASSERT_THAT(set("acme", {"anything"}), IsOk());  // nobody asks for networks yet
+  v1::CreateRuleRequest rule;
+  rule.set_parent("tenants/provider");
+  rule.mutable_rule()->set_enabled(true);
+  rule.mutable_rule()->set_text(std::string(kFromNets));
+  ASSERT_THAT(handlers_.Create(CallIn("provider"), rule), IsOk());
+  const auto refused = set("acme", {"192.0.2.0/24", "10.9.0.0/33"});
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument, "INVALID_FIELD"));
+  EXPECT_THAT(std::string(Message(refused)), HasSubstr("placeholder.values[1]: does not fit rule "
+                                                       "\"From our networks\""));
+  EXPECT_THAT(set("provider", {"many"}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(set("acme", {"192.0.2.0/24", "10.9.0.0/31"}), IsOk());
+}
+
+TEST_F(DetectionHandlersTest, WhatOneTenantSetBlocksNoRuleOfTheProviderAndIsNotTold) {
+  KeepBadNets("globex");
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("acme"), PlaceholderRequest("acme", "nets", {"192.0.2.0/24"})),
+              IsOk());
+  v1::CreateRuleRequest create;
+  create.set_parent("tenants/provider");
+  create.mutable_rule()->set_enabled(true);
+  create.mutable_rule()->set_text(std::string(kFromNets));
+  ASSERT_OK_AND_ASSIGN(const auto rule, handlers_.Create(CallIn("provider"), create));
+  v1::UpdateRuleRequest update;
+  *update.mutable_rule() = rule;
+  update.mutable_update_mask()->add_paths("text");
+  EXPECT_THAT(handlers_.Update(CallIn("provider"), update), IsOk());
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/provider");
+  import.add_rules()->set_text(std::string(kFromNets));
+  ASSERT_OK_AND_ASSIGN(const auto imported, handlers_.Import(CallIn("provider"), import));
+  EXPECT_EQ(imported.refused(), 0);
+  v1::TestRuleRequest test;
+  test.set_parent("tenants/provider");
+  test.set_text(std::string(kFromNets));
+  EXPECT_THAT(handlers_.Test(CallIn("provider"), test), IsOk());
+  // It is in force where the values fit.
+  ASSERT_THAT(book_->Reload(), IsOk());
+  const auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(1));
+  EXPECT_EQ(rules[0].tenant, "acme");
+  // A name that nobody has set is refused as ever, and the provider's own values are looked at.
+  create.mutable_rule()->set_text(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlogsource: {product: acme}\n"
+      "detection: {s: {user|expand: '%unheard%'}, condition: s}\n");
+  EXPECT_THAT(handlers_.Create(CallIn("provider"), create),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  KeepBadNets("provider");
+  const auto refused = handlers_.Update(CallIn("provider"), update).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(refused.ToString().find("10.9"), std::string::npos) << refused;
+}
+
+TEST_F(DetectionHandlersTest, TheProviderMaySwitchADisabledRuleOnForAll) {
+  ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1, "provider"));
+  v1::UpdateRuleRequest disable;
+  disable.mutable_rule()->set_name(rule.name());
+  disable.mutable_update_mask()->add_paths("enabled");
+  ASSERT_THAT(handlers_.Update(CallIn("provider"), disable), IsOk());
+  for (const auto* tenant : {"provider", "acme"}) {
+    auto request = TuningRequest(tenant, 1);
+    request.mutable_rule_tuning()->set_match(v1::RuleTuning::ON);
+    ASSERT_THAT(tuning_handlers_.UpdateTuning(CallIn(tenant), request), IsOk());
+  }
+  auto off = TuningRequest("globex", 1);
+  off.mutable_rule_tuning()->set_match(v1::RuleTuning::OFF);
+  ASSERT_THAT(tuning_handlers_.UpdateTuning(CallIn("globex"), off), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  const auto rules = RulesInForce();
+  ASSERT_THAT(rules, SizeIs(2));
+  EXPECT_EQ(rules[0].tenant, "");
+  EXPECT_THAT(rules[0].except, ElementsAre("acme", "globex"));
+  EXPECT_EQ(rules[1].tenant, "acme");
+}
+
+TEST_F(DetectionHandlersTest, WhatATenantSetsIsBoundedAltogether) {
+  const std::vector<std::string> many(1000, std::string(500, 'x'));
+  const auto set = [&](const std::string& id) {
+    return tuning_handlers_.UpdatePlaceholder(CallIn("acme"), PlaceholderRequest("acme", id, many))
+        .status();
+  };
+  EXPECT_THAT(set("a"), IsOk());
+  EXPECT_THAT(set("b"), IsOk());
+  EXPECT_THAT(set("c"), StatusIs(absl::StatusCode::kResourceExhausted, "TOO_MANY"));
+  EXPECT_THAT(set("b"), IsOk());  // takes its own place
+}
+
+TEST_F(DetectionHandlersTest, WhatIsNotInForceIsLoggedOnceWithItsRuleAndTenant) {
+  const auto file = redis_.folder() / "log";
+  MetricsRegistry metrics;
+  RuleBook book(rules_, pool_,
+                std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
+                metrics, Logger::ToFile(file.string()));
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("provider"), PlaceholderRequest("provider", "nets", {"10.0.0.0/8"})),
+              IsOk());
+  v1::CreateRuleRequest create;
+  create.set_parent("tenants/provider");
+  create.mutable_rule()->set_enabled(true);
+  create.mutable_rule()->set_text(
+      "title: Ours\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00f\nlogsource: {product: acme}\n"
+      "filter: {rules: any, selection: {src_ip|cidr|expand: '%nets%'}, condition: not "
+      "selection}\n");
+  ASSERT_THAT(handlers_.Create(CallIn("provider"), create), IsOk());
+  KeepBadNets("acme");
+  for (int number = 1; number <= 4; ++number) {
+    ASSERT_THAT(Create(number, "provider"), IsOk());
+    ASSERT_THAT(book.Reload(), IsOk());
+  }
+  std::ifstream in(file);
+  std::vector<std::string> told;
+  for (std::string line; std::getline(in, line);) {
+    if (line.find("rule not in force") != std::string::npos) told.push_back(line);
+  }
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_THAT(told[0], HasSubstr("\"tenant\":\"acme\""));
+  EXPECT_THAT(told[0], HasSubstr("\"title\":\"Ours\""));
+  EXPECT_THAT(told[0], HasSubstr("4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00f"));
+  EXPECT_EQ(told[0].find("10.9"), std::string::npos);
 }
 
 TEST_F(DetectionHandlersTest, AFilterIsAResourceLikeARule) {

@@ -195,8 +195,16 @@ absl::StatusOr<std::vector<Pattern>> Encode(const Pattern& pattern, Encoding enc
   return encoded;
 }
 
+const std::vector<std::string>* FindPlaceholder(const Placeholders& values, std::string_view name) {
+  auto found = values.find(name);
+  if (found == values.end()) found = values.find(PlaceholderId(name));
+  if (found == values.end()) found = values.find(std::string_view());
+  return found == values.end() || found->second.empty() ? nullptr : &found->second;
+}
+
 absl::StatusOr<std::vector<std::string>> ExpandPlaceholders(std::string_view text,
-                                                            const Placeholders& values) {
+                                                            const Placeholders& values,
+                                                            StringSet* used) {
   std::vector<std::string> texts(1);
   bool any = false;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -208,17 +216,19 @@ absl::StatusOr<std::vector<std::string>> ExpandPlaceholders(std::string_view tex
       continue;
     }
     any = true;
-    auto found = values.find(name);
-    if (found == values.end()) found = values.find(PlaceholderId(name));
-    if (found == values.end() || found->second.empty()) {
+    if (used != nullptr) used->emplace(name);
+    const auto* found = FindPlaceholder(values, name);
+    if (found == nullptr) {
       return absl::InvalidArgumentError(fmt::format("placeholder %{}% has no value", name));
     }
-    if (texts.size() * found->second.size() > kMaxExpanded) {
+    if (texts.size() * found->size() > kMaxExpanded) {
       return absl::InvalidArgumentError("placeholders give too many values");
     }
     std::vector<std::string> longer;
     for (const auto& begin : texts) {
-      for (const auto& value : found->second) longer.push_back(begin + value);
+      for (const auto& value : *found) {
+        if (value != kAnyValue) longer.push_back(begin + value);
+      }
     }
     texts = std::move(longer);
     i += name.size() + 1;

@@ -18,8 +18,11 @@ inline constexpr uint16_t kOneCharacter = 257;  // `?`
 inline constexpr uint16_t kAnyDash = 258;       // each of the dashes that `windash` takes for one
 
 // The values of placeholders by name, as Sigma texts: wildcards and escapes mean what they mean in
-// a rule. A name is looked for as it is, then by its id.
+// a rule. A name is looked for as it is, then by its id, then as "": what any other stands for.
 using Placeholders = StringMap<std::vector<std::string>>;
+// The value of a placeholder whose values are not to be looked at: nothing passes a test of it, and
+// whatever the modifiers, none is refused for it. No text of a rule has it.
+inline constexpr std::string_view kAnyValue = "\x01";
 
 // A placeholder's name in lower case with hyphens for all else than letters and digits:
 // "Internal_Networks" is "internal-networks".
@@ -43,8 +46,11 @@ absl::StatusOr<std::vector<Pattern>> Encode(const Pattern& pattern, Encoding enc
 
 // Every text that `text` becomes as its placeholders `%name%` take their values; `\%` is a plain
 // percent sign. INVALID_ARGUMENT where there is none, or one that has no value, and for too many
-// texts.
+// texts. Adds the names to `used`.
 absl::StatusOr<std::vector<std::string>> ExpandPlaceholders(std::string_view text,
-                                                            const Placeholders& values);
+                                                            const Placeholders& values,
+                                                            StringSet* used = nullptr);
+// A placeholder's values under its name in a rule; null: it has none.
+const std::vector<std::string>* FindPlaceholder(const Placeholders& values, std::string_view name);
 
 }  // namespace yagura::detection

@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <tuple>
+#include <unordered_map>
 
 #include "fmt/format.h"
 
@@ -133,6 +134,16 @@ class RuleSet::Builder {
     const ParsedRule& parsed = *entry.rule;
     for (size_t i = 0; i < parsed.rules.size(); ++i) {
       const SingleRule& rule = parsed.rules[i];
+      if (!entry.tenant.empty()) NumberTenant(entry.tenant);
+      for (const auto& tenant : entry.except) NumberTenant(tenant);
+      const auto [same, is_new] = targets_.try_emplace(&rule, set_.targets_.size());
+      if (!is_new) {  // the same rule for another tenant
+        Target again = set_.targets_[same->second];
+        again.entry = index;
+        SourceOf(rule).targets.push_back(static_cast<uint32_t>(set_.targets_.size()));
+        set_.targets_.push_back(std::move(again));
+        continue;
+      }
       Target target;
       target.entry = index;
       target.rule = i;
@@ -140,8 +151,6 @@ class RuleSet::Builder {
       target.makes_findings = parsed.MakesFindings(i);
       for (const auto& field : rule.fields) target.matched_fields.push_back(FieldNumber(field));
       target.root = AddNode(rule.condition);
-      if (!entry.tenant.empty()) NumberTenant(entry.tenant);
-      for (const auto& tenant : entry.except) NumberTenant(tenant);
       SourceOf(rule).targets.push_back(static_cast<uint32_t>(set_.targets_.size()));
       set_.targets_.push_back(std::move(target));
     }
@@ -261,6 +270,7 @@ class RuleSet::Builder {
   }
 
   RuleSet& set_;
+  std::unordered_map<const SingleRule*, size_t> targets_;
   std::map<std::string, size_t> source_numbers_;
   StringMap<uint32_t> node_numbers_;
   StringMap<uint32_t> atom_numbers_;

@@ -121,14 +121,27 @@ absl::StatusOr<Expression> ScalarTest(const Modifiers& key, const std::string& t
   return Leaf(key, *std::move(matcher));
 }
 
+// An error about a placeholder's value, told without it: who wrote the rule need not know whose it
+// is.
+absl::Status Hiding(const absl::Status& error, std::string_view value, std::string_view text) {
+  std::string message(Message(error));
+  for (size_t at = 0; !value.empty() && (at = message.find(value, at)) != std::string::npos;
+       at += text.size()) {
+    message.replace(at, value.size(), text);
+  }
+  return absl::InvalidArgumentError(message);
+}
+
 absl::StatusOr<Expression> ExpandedTest(const Modifiers& key, const std::string& text,
                                         SelectionContext& context) {
-  YAGURA_ASSIGN_OR_RETURN(const auto texts, ExpandPlaceholders(text, context.placeholders));
+  YAGURA_ASSIGN_OR_RETURN(const auto texts,
+                          ExpandPlaceholders(text, context.placeholders, &context.used));
   std::vector<Expression> any;
   for (const auto& one : texts) {
     if (--context.budget < 0) return absl::InvalidArgumentError("the rule has too many values");
-    YAGURA_ASSIGN_OR_RETURN(Expression test, ScalarTest(key, one));
-    any.push_back(std::move(test));
+    auto test = ScalarTest(key, one);
+    if (!test.ok()) return Hiding(test.status(), one, text);
+    any.push_back(*std::move(test));
   }
   return Combine(Expression::Type::kOr, std::move(any));
 }

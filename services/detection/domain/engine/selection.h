@@ -2,6 +2,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/text/text.h"
 #include "services/detection/domain/engine/sigma_rule.h"
 
 namespace YAML {
@@ -16,7 +17,8 @@ absl::Status RefuseAt(const YAML::Node& node, std::string_view reason);
 // What the selections of one text share.
 struct SelectionContext {
   const Placeholders& placeholders;
-  int budget;  // how many values there may be yet
+  int budget;           // how many values there may be yet
+  StringSet used = {};  // names of placeholders that were looked for
 };
 
 // One entry of `detection`: a map of fields, a list of such maps, or keywords.

@@ -226,9 +226,8 @@ Status RefuseUnusable(const YAML::Node& document) {
 }
 
 absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documents,
-                                          const Placeholders& placeholders) {
+                                          SelectionContext& context) {
   ParsedRule parsed;
-  SelectionContext context{placeholders, kMaxValues};
   std::vector<YAML::Node> correlations;
   std::vector<RuleInfo> infos;
   for (const auto& document : documents) {
@@ -345,8 +344,11 @@ absl::StatusOr<ParsedRule> ParseSigma(std::string_view text, const Placeholders&
     const std::string whole(text);
     if (HasTooManyDocuments(whole)) return RefuseAt(YAML::Node(), "too many documents");
     const auto documents = YAML::LoadAll(whole);
-    YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents, placeholders));
+    SelectionContext context{placeholders, kMaxValues};
+    YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents, context));
     parsed.version = VersionOf(text);
+    parsed.placeholders.assign(context.used.begin(), context.used.end());
+    std::ranges::sort(parsed.placeholders);
     return parsed;
   } catch (const YAML::Exception& error) {
     const int line = error.mark.is_null() ? 0 : error.mark.line + 1;

@@ -193,11 +193,94 @@ TEST_F(RuleCompilerTest, TuningsOfTheProviderHoldForWhoHasNone) {
 
 TEST_F(RuleCompilerTest, NumbersThatDoNotFitAreToldAndTheRuleStays) {
   Add("", Rule());
-  Tune("acme").set_count(3);
+  auto& tuning = Tune("acme");
+  tuning.set_count(3);
+  tuning.set_severity(event::v1::LOW);
   const auto result = Compile();
-  EXPECT_THAT(result.entries, SizeIs(2));
+  ASSERT_THAT(result.entries, SizeIs(2));
   ASSERT_THAT(result.refusals, SizeIs(1));
   EXPECT_THAT(result.refusals[0].reason, HasSubstr("the rule is none"));
+  // What does fit holds.
+  EXPECT_EQ(result.entries[1].tenant, "acme");
+  EXPECT_EQ(result.entries[1].rule->info().severity, 2);
+}
+
+TEST_F(RuleCompilerTest, ValuesThatReadAlikeWrittenDownAreDifferentRules) {
+  Add("", Rule("user|expand: '%admins%'"));
+  Set("acme", "admins", {"bob", "eve"});
+  Set("globex", "admins", {"bob:eve"});
+  Set("hooli", "admins", {"bob,3:eve"});
+  EXPECT_THAT(RowsFor("acme", events_), ElementsAre(1));
+  EXPECT_THAT(RowsFor("globex", events_), IsEmpty());
+  EXPECT_THAT(RowsFor("hooli", events_), IsEmpty());
+}
+
+TEST_F(RuleCompilerTest, TenantsWithTheSameSettingsShareARule) {
+  Add("", Rule("user|expand: '%admins%'"));
+  Add("", Filter("any"));
+  for (const auto* tenant : {"acme", "globex"}) {
+    Set(tenant, "admins", {"bob"});
+    Set(tenant, "other", {tenant});
+    Tune(tenant).set_severity(event::v1::LOW);
+  }
+  Set("hooli", "admins", {"eve"});
+  const auto entries = Compile().entries;
+  ASSERT_THAT(entries, SizeIs(3));
+  EXPECT_EQ(entries[0].rule, entries[1].rule);
+  EXPECT_NE(entries[0].rule, entries[2].rule);
+  EXPECT_EQ(Compile().entries[0].rule, entries[0].rule);  // made once
+  EXPECT_THAT(RowsFor("acme", events_), ElementsAre(1));
+  EXPECT_THAT(RowsFor("globex", events_), ElementsAre(1));
+  EXPECT_THAT(RowsFor("hooli", events_), IsEmpty());
+}
+
+TEST_F(RuleCompilerTest, WhatIsRefusedIsToldOnceWithRuleAndTenantButWithoutTheValue) {
+  Add("", Rule());
+  Add("", Correlated());
+  Add("", Filter("any", "src_ip|cidr|expand: '%nets%'"));
+  Set("", "nets", {"10.0.0.0/8"});
+  Set("acme", "nets", {"10.0.0.0/8", "10.7.0.0/33"});
+  const auto refusals = Compile().refusals;
+  ASSERT_THAT(refusals, SizeIs(1));
+  EXPECT_EQ(refusals[0].tenant, "acme");
+  EXPECT_EQ(refusals[0].rule, "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3cf00");
+  EXPECT_EQ(refusals[0].title, "Administrators");
+  EXPECT_THAT(refusals[0].reason, HasSubstr("\"%nets%\" is not a CIDR block"));
+  EXPECT_THAT(refusals[0].reason, ::testing::Not(HasSubstr("10.7")));
+}
+
+TEST_F(RuleCompilerTest, AnyValueMakesAWellFormedRuleThatNothingPasses) {
+  const Placeholders any = {{"", {std::string(kAnyValue)}}};
+  for (const char* test : {"user|expand: '%x%'", "src_ip|cidr|expand: '%x%'",
+                           "size|gt|expand: '%x%'", "user|base64offset|contains|expand: 'in %x%'",
+                           "user|contains|all|expand: ['%x%', '%y%']"}) {
+    const auto rule = ParseSigma(Rule(test), any);
+    EXPECT_TRUE(rule.ok()) << test << rule.status();
+  }
+  const auto rule = ParseSigma(Rule("user|expand: ['%x%', '%Y_Z%']"), any);
+  EXPECT_THAT(rule->placeholders, ElementsAre("Y_Z", "x"));
+  BatchMatcher matcher(RuleSet::Build({{"", std::make_shared<const ParsedRule>(*rule), {}}}));
+  auto batch = testing::BatchOf({MakeEvent({{"user", "\x01"}})}, "acme");
+  EXPECT_THAT(*matcher.Run(batch), IsEmpty());
+}
+
+TEST(CheckPlaceholderTest, NamesTheValueAndTheRuleThatItDoesNotFit) {
+  v1::Placeholder placeholder;
+  placeholder.set_name("tenants/acme/placeholders/nets");
+  for (const char* value : {"10.0.0.0/8", "fd00::/8", "10.7.0.0/33"}) placeholder.add_values(value);
+  const std::vector<std::string> texts = {Rule(), Rule("user|expand: '%nets%'"),
+                                          Rule("src_ip|cidr|expand: '%others%'"),
+                                          Rule("src_ip|cidr|expand: ['%others%', '%Nets%']")};
+  const absl::Status refused = CheckPlaceholder(placeholder, texts);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("placeholder.values[2]"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("rule \"Rule\" (4b4aa1e8"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("\"%Nets%\" is not a CIDR block"));
+  placeholder.mutable_values()->RemoveLast();
+  EXPECT_TRUE(CheckPlaceholder(placeholder, texts).ok());
+  // A rule that cannot be read whatever the values says nothing about them.
+  placeholder.add_values("no network");
+  EXPECT_TRUE(CheckPlaceholder(placeholder, {Rule("user|cidr|re|expand: '%nets%'")}).ok());
 }
 
 TEST(SigmaFilterLoad, RefusesWhatItCannotKeep) {
