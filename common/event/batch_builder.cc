@@ -399,6 +399,8 @@ std::string BatchBuilder::Finish(Compression compression) {
   return batch;
 }
 
+void BatchBuilder::SetBatchId(std::string id) { impl_->header.batch_id = std::move(id); }
+
 void BatchBuilder::Reset(BatchHeader header) {
   impl_->Clear();
   impl_->header = std::move(header);

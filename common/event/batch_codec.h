@@ -153,6 +153,8 @@ class BatchBuilder {
   // The codec takes no further event.
   bool full() const;
 
+  // Where the id depends on the events, it is known only when they are all there.
+  void SetBatchId(std::string id);
   // The batch; the builder is then empty with the same header.
   std::string Finish();
   // Which compression to use, for the bench; otherwise the one that docs/adr/0001 chose.

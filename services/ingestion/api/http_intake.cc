@@ -5,6 +5,7 @@
 
 #include "fmt/format.h"
 
+#include "common/event/batch_format.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/http_bodies.h"
@@ -228,13 +229,14 @@ Status HttpIntake::TakeBody(const HttpHead& head, std::string body, size_t* coun
   const Route route = admitted.target.route;
   YAGURA_ASSIGN_OR_RETURN(const std::vector<Record> records,
                           route == Route::kBulk     ? ReadNdjson(body)
-                          : route == Route::kHecRaw ? ReadLines(body)
+                          : route == Route::kHecRaw ? ReadLines(body, options_.multi_line)
                                                     : ReadHecEvents(body));
   RecordSender sender;
   const std::string& name = admitted.principal->name;
   sender.sender = Sender{"http", {}, name, {}};
   sender.origin = name;
   sender.batch_id = head.idempotency_key;
+  sender.content = event::HashBytes(body, static_cast<uint64_t>(route));
   if (admitted.target.tenant != "-") sender.tenant = admitted.target.tenant;
   // HEC names no tenant: a key of one tenant sends for that.
   const auth::TenantSet& tenants = admitted.tenants;

@@ -5,6 +5,7 @@
 #include "common/auth/principal.h"
 #include "services/ingestion/api/api_keys.h"
 #include "services/ingestion/api/http_server.h"
+#include "services/ingestion/domain/multi_line.h"
 #include "services/ingestion/workers/record_intake.h"
 
 namespace yagura::ingestion {
@@ -19,7 +20,8 @@ namespace yagura::ingestion {
 class HttpIntake final : public HttpHandler {
  public:
   struct Options {
-    uint64_t body_bytes = 8ull << 20;  // after inflation, four times that
+    uint64_t body_bytes = 8ull << 20;                           // after inflation, four times that
+    std::shared_ptr<const MultiLineRule> multi_line = nullptr;  // of /services/collector/raw
   };
   HttpIntake(const Options& options, const ListenerParts& parts, std::shared_ptr<ApiKeys> keys);
 

@@ -106,8 +106,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     sender_.parser = request.parser() == "auto" ? std::string() : request.parser();
     sender_.origin =
         request.source().empty() ? principal : fmt::format("{} {}", principal, request.source());
-    // The same for every repeat, so that the streams know it again.
-    intake_.Begin(event::BatchIdOf({"push", principal, request.batch_id()}));
+    // The same for every repeat, so that the streams know it again; the lines become part of it.
+    intake_.Begin(event::BatchIdOf({"push", principal, request.batch_id(), request.parent(),
+                                    request.source(), request.parser()}));
     const TimePoint receive_time = clock_->Now();
     for (const std::string& line : request.lines()) {
       intake_.Add(sender_, sources, line, false, receive_time, {});
@@ -127,10 +128,8 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
       pause_ = kRetryDelay;
       return;
     }
-    if (status.ok()) {
-      for (const ReadyBatch& batch : batches_) metrics_->CountReceived(batch);
-    } else if (status.code() == absl::StatusCode::kUnavailable ||
-               status.code() == absl::StatusCode::kResourceExhausted) {
+    if (status.code() == absl::StatusCode::kUnavailable ||
+        status.code() == absl::StatusCode::kResourceExhausted) {
       status = WithRetryDelay(status, kRetryDelay);
     }
     batches_.clear();

@@ -1,7 +1,11 @@
 #include "services/ingestion/domain/coverage_ledger.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
+#include <utility>
+
+#include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "services/ingestion/domain/intake.h"
@@ -12,12 +16,14 @@ namespace {
 using std::chrono::hours;
 using std::chrono::minutes;
 
-constexpr std::string_view kPush = "push";
 // How often all sources are listed although they are the same, for readers that begin anew.
 constexpr minutes kListSources{5};
 // A thread of ours that slept for longer may have been a machine that slept.
 constexpr minutes kLongestGap{2};
 constexpr int kQuietMinutes = 10;
+constexpr std::string_view kLateMark = "+late";
+// A told hour is kept for so many more: batches of it cannot come any more, but late ones.
+constexpr int64_t kKeptHours = 2;
 
 int64_t HourOf(TimePoint time) {
   return std::chrono::floor<hours>(time).time_since_epoch() / hours(1);
@@ -52,19 +58,25 @@ CoverageLedger::Row& CoverageLedger::RowOf(std::string_view source, int64_t hour
   return found->second;
 }
 
-bool CoverageLedger::IsRepeat(const ReadyBatch& batch) {
-  if (batch.listener != kPush) return false;
-  const uint64_t hash = std::hash<std::string>{}(batch.key);
-  if (pushed_before_.contains(hash) || !pushed_.insert(hash).second) return true;
-  if (pushed_.size() >= kMaxPushed) pushed_before_ = std::exchange(pushed_, {});
-  return false;
+CoverageLedger::Row& CoverageLedger::CountingRow(std::string_view source, int64_t hour) {
+  Key key(hour, source);
+  if (last_hour_ < 0 || hour >= last_hour_ - kKeptHours || rows_.contains(key)) {
+    return RowOf(source, hour);
+  }
+  if (late_.size() >= kMaxRows && !late_.contains(key)) {
+    ++forgotten_;
+    late_.erase(late_.begin());
+  }
+  Row& row = late_[std::move(key)];
+  row.counts.set_source(std::string(source));
+  row.counts.set_hour(hour);
+  return row;
 }
 
 void CoverageLedger::Received(const ReadyBatch& batch) {
   const std::lock_guard lock(mutex_);
-  if (IsRepeat(batch)) return;
   const LineStats& stats = batch.stats;
-  Row& row = RowOf(NameOf(batch), HourOf(stats.first));
+  Row& row = CountingRow(NameOf(batch), HourOf(stats.first));
   v1::SourceHour& counts = row.counts;
   counts.set_lines(counts.lines() + batch.events);
   counts.set_bytes(counts.bytes() + batch.bytes);
@@ -80,14 +92,12 @@ void CoverageLedger::Received(const ReadyBatch& batch) {
     *counts.mutable_last_receive_time() = ToProto(stats.last);
   }
   row.offsets.Add(stats.offsets);
-  if (batch.listener != kPush) {
-    by_[batch.listener][std::string(NameOf(batch))] += batch.events;
-  }
+  by_[batch.listener][std::string(NameOf(batch))] += batch.events;
 }
 
 void CoverageLedger::Lost(const ReadyBatch& batch) {
   const std::lock_guard lock(mutex_);
-  v1::SourceHour& counts = RowOf(NameOf(batch), HourOf(batch.stats.first)).counts;
+  v1::SourceHour& counts = CountingRow(NameOf(batch), HourOf(batch.stats.first)).counts;
   counts.set_lost(counts.lost() + batch.events);
 }
 
@@ -215,8 +225,31 @@ std::vector<v1::CoverageReport> CoverageLedger::Collect(TimePoint now) {
     reports[i].set_parts(static_cast<uint32_t>(reports.size()));
   }
   listened_from_ = listened_to_;
+  CollectLate(&reports);
   Tidy(hour);
   return reports;
+}
+
+void CoverageLedger::CollectLate(std::vector<v1::CoverageReport>* reports) {
+  std::move(late_untold_.begin(), late_untold_.end(), std::back_inserter(*reports));
+  late_untold_.clear();
+  v1::CoverageReport report;
+  const auto finish = [&] {
+    if (report.hours_size() == 0) return;
+    report.set_ingester(ingester_);
+    report.set_instance(fmt::format("{}{}{}", instance_, kLateMark, ++late_instances_));
+    report.set_sequence(1);
+    // It tells nothing of when we listened.
+    *report.mutable_start_time() = ToProto(listened_from_);
+    *report.mutable_end_time() = ToProto(listened_from_);
+    reports->push_back(std::exchange(report, {}));
+  };
+  for (const auto& [key, row] : late_) {
+    *report.add_hours() = Told(row);
+    if (report.hours_size() == kMaxHours) finish();
+  }
+  finish();
+  late_.clear();
 }
 
 v1::CoverageReport CoverageLedger::Untold() const {
@@ -235,9 +268,13 @@ v1::CoverageReport CoverageLedger::Untold() const {
   return report;
 }
 
-void CoverageLedger::PutBack(const std::vector<v1::CoverageReport>& reports) {
+void CoverageLedger::PutBack(std::vector<v1::CoverageReport> reports) {
   const std::lock_guard lock(mutex_);
-  for (const auto& report : reports) {
+  for (auto& report : reports) {
+    if (report.instance() != instance_) {
+      late_untold_.push_back(std::move(report));  // as it is: it may have been told after all
+      continue;
+    }
     for (const auto& counts : report.hours()) {
       const bool is_kept = rows_.contains(Key(counts.hour(), counts.source()));
       Row& row = RowOf(counts.source(), counts.hour());
@@ -263,9 +300,9 @@ uint64_t CoverageLedger::forgotten() const {
   return forgotten_;
 }
 
-// A told hour goes two hours later: batches of it cannot come any more, and PutBack has been.
+// By then PutBack has been, too.
 void CoverageLedger::Tidy(int64_t hour) {
-  while (!rows_.empty() && rows_.begin()->first.first < hour - 2) {
+  while (!rows_.empty() && rows_.begin()->first.first < hour - kKeptHours) {
     const auto oldest = rows_.begin()->first.first;
     size_t kept = 0;
     for (auto at = rows_.begin(); at != rows_.end() && at->first.first == oldest;) {

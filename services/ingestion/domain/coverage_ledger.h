@@ -5,7 +5,6 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_set>
 #include <vector>
 
 #include "common/clock/clock.h"
@@ -24,7 +23,7 @@ class CoverageLedger {
   // `ingester`: the process's name that it has again after a restart; `instance`: unique a start.
   CoverageLedger(std::string ingester, std::string instance);
 
-  // A batch came in. One that was pushed is counted once, also where it is pushed again.
+  // A batch came in, and not before.
   void Received(const ReadyBatch& batch);
   // It was given up.
   void Lost(const ReadyBatch& batch);
@@ -41,7 +40,7 @@ class CoverageLedger {
   // Everything that has not been told, without counting as told; empty where there is nothing.
   v1::CoverageReport Untold() const;
   // What was collected could not be told; it will be collected again.
-  void PutBack(const std::vector<v1::CoverageReport>& reports);
+  void PutBack(std::vector<v1::CoverageReport> reports);
   // How many rows Collect would give.
   size_t untold() const;
   // Hours that were given up before they could be told, as there were too many.
@@ -51,7 +50,6 @@ class CoverageLedger {
 
  private:
   static constexpr size_t kMaxRows = 200'000;
-  static constexpr size_t kMaxPushed = 1 << 15;
 
   struct Row {
     v1::SourceHour counts;
@@ -61,7 +59,9 @@ class CoverageLedger {
   using Key = std::pair<int64_t, std::string>;  // hour, source
 
   Row& RowOf(std::string_view source, int64_t hour);
-  bool IsRepeat(const ReadyBatch& batch);
+  // The row to count in: of an hour that was told and forgotten already, a late one.
+  Row& CountingRow(std::string_view source, int64_t hour);
+  void CollectLate(std::vector<v1::CoverageReport>* reports);
   void ShareDrops(int64_t hour);
   void NoteQuietSources(int64_t hour, int minute);
   void Describe(v1::SourceHour* counts) const;
@@ -74,8 +74,13 @@ class CoverageLedger {
   mutable std::mutex mutex_;  // of all below
   uint64_t sequence_ = 0;
   std::map<Key, Row> rows_;
-  std::map<int64_t, uint64_t> watched_;  // minutes by hour
-  TimePoint listened_from_{};            // what no report has told yet
+  // Lines that come long after they were received first, of a relay that was cut off. What was told
+  // of their hours is not here any more, so that they are told as another instance's: these add up.
+  std::map<Key, Row> late_;
+  uint64_t late_instances_ = 0;
+  std::vector<v1::CoverageReport> late_untold_;  // collected, but could not be told
+  std::map<int64_t, uint64_t> watched_;          // minutes by hour
+  TimePoint listened_from_{};                    // what no report has told yet
   TimePoint listened_to_{};
   StringMap<v1::WatchedSource> sources_;
   bool sources_told_ = false;
@@ -84,8 +89,6 @@ class CoverageLedger {
   int64_t last_hour_ = -1;                         // of the last Collect
   StringMap<uint64_t> drops_;                      // by listener, not shared out yet
   StringMap<std::map<std::string, uint64_t>> by_;  // lines by listener and source since then
-  std::unordered_set<uint64_t> pushed_;            // hashes of batch ids
-  std::unordered_set<uint64_t> pushed_before_;
   uint64_t forgotten_ = 0;
 };
 

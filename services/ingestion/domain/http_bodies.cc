@@ -140,17 +140,22 @@ StatusOr<std::string> Inflate(std::string_view body, size_t limit) {
   }
 }
 
-StatusOr<std::vector<Record>> ReadLines(std::string_view body) {
+StatusOr<std::vector<Record>> ReadLines(std::string_view body,
+                                        const std::shared_ptr<const MultiLineRule>& rule) {
   std::vector<Record> records;
-  while (!body.empty()) {
-    const size_t end = std::min(body.find('\n'), body.size());
-    std::string_view line = body.substr(0, end);
-    body.remove_prefix(std::min(end + 1, body.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    if (line.empty()) continue;
-    if (records.size() >= kMaxRecords) return TooMany();
-    records.emplace_back().line = line;
-  }
+  bool too_many = false;
+  const auto take = [&](std::string_view event, bool truncated) {
+    too_many = records.size() >= kMaxRecords;
+    if (too_many) return;
+    records.emplace_back().line = event;
+    records.back().truncated = truncated;
+  };
+  LineJoiner joiner(rule);
+  ForEachLineOf(body, [&](std::string_view line) {
+    if (!too_many) joiner.Add(line, false, take);
+  });
+  if (!too_many) joiner.Flush(take);
+  if (too_many) return TooMany();
   if (records.empty()) return NoData();
   return records;
 }

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "services/ingestion/domain/multi_line.h"
 #include "services/ingestion/domain/record.h"
 
 // Bodies of requests that bring log records over HTTP. Errors are INVALID_ARGUMENT (NO_DATA,
@@ -20,8 +22,10 @@ inline constexpr size_t kMaxRecords = 50'000;
 // What gzip or zlib made small, at most `limit` bytes of it.
 absl::StatusOr<std::string> Inflate(std::string_view body, size_t limit);
 
-// One record a line; the line is the whole of it. Empty lines are skipped.
-absl::StatusOr<std::vector<Record>> ReadLines(std::string_view body);
+// One record a line, or for the lines that belong together by the rule (null: none do); it is the
+// whole of it. Empty lines are skipped.
+absl::StatusOr<std::vector<Record>> ReadLines(
+    std::string_view body, const std::shared_ptr<const MultiLineRule>& rule = nullptr);
 
 // Like ReadLines, but each line must be a JSON object.
 absl::StatusOr<std::vector<Record>> ReadNdjson(std::string_view body);

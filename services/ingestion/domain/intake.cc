@@ -4,6 +4,7 @@
 
 #include "fmt/format.h"
 
+#include "common/event/batch_format.h"
 #include "services/ingestion/domain/quarantine.h"
 #include "yagura/event/v1/event.pb.h"
 
@@ -22,7 +23,7 @@ struct Intake::Lane {
   std::string tenant;
   uint64_t generation = 0;
   uint64_t sequence = 0;  // of the next batch
-  std::string batch_id;   // of the batch that the builder collects
+  uint64_t digest = 0;    // of the lines that the builder collects
   event::BatchBuilder builder;
   size_t unparsed = 0;
   size_t bytes = 0;
@@ -85,12 +86,12 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   Lane& lane = LaneFor(target, state);
   if (lane.builder.size() == 0) {
     lane.first = now;
-    lane.batch_id = event::BatchIdOf({options_.instance, lane.name, std::to_string(lane.generation),
-                                      std::to_string(lane.sequence++)});
-    lane.builder.Reset({lane.tenant, lane.batch_id, receive_time});
+    lane.digest = 0;
+    lane.builder.Reset({lane.tenant, {}, receive_time});
     lane.listener = state.sender.listener;
   }
   lane.last = now;
+  lane.digest = event::HashBytes(line, lane.digest);
   lane.bytes += parsed->event.raw.size();
   lane.unparsed += parsed->event.flaws >> event::v1::UNPARSED & 1;
   lane.stats.Note(parsed->event);
@@ -153,7 +154,9 @@ void Intake::Flush(Lane& lane) {
   batch.bytes = lane.bytes;
   batch.listener = lane.listener;
   batch.stats = std::exchange(lane.stats, {});
-  batch.key = lane.batch_id;
+  batch.key = event::BatchIdOf({options_.instance, lane.name, std::to_string(lane.generation),
+                                std::to_string(lane.sequence++), std::to_string(lane.digest)});
+  lane.builder.SetBatchId(batch.key);
   batch.payload = lane.builder.Finish();
   lane.unparsed = 0;
   lane.bytes = 0;

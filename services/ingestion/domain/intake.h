@@ -55,8 +55,8 @@ struct SenderState {
 class Intake {
  public:
   struct Options {
-    // Batch ids come from this, the source and a number: unique a process start and thread, or that
-    // of a batch that a sender may send again.
+    // Batch ids come from this, the source, a number and the lines: unique a process start and
+    // thread, or that of a batch that a sender may send again.
     std::string instance;
     size_t batch_bytes = 64 * 1024;
     std::chrono::milliseconds linger{50};
@@ -66,7 +66,9 @@ class Intake {
   Intake(Options options, std::shared_ptr<Quarantine> quarantine);
   ~Intake();
 
-  // Batches from here on have their ids from another instance. Nothing may wait in a batch.
+  // Batches from here on have their ids from another instance. Nothing may wait in a batch. Where
+  // lines of an instance come again and go to other sources than before, their batches are others:
+  // none of them is taken for one that was there, and nothing is lost.
   void Begin(std::string instance);
   // The line becomes an event of a batch; `sources` is the current map. `envelope` may be null.
   void Add(SenderState& state, const std::shared_ptr<const SourceMap>& sources,

@@ -12,6 +12,7 @@ namespace yagura::ingestion {
 // One log record of a request, with what came beside its text.
 struct Record {
   std::string line;
+  bool truncated = false;
   std::optional<TimePoint> event_time;
   std::string host;
   std::string program;

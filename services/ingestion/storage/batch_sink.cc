@@ -11,6 +11,9 @@ namespace {
 
 constexpr auto kRetryPause = std::chrono::milliseconds(100);
 constexpr size_t kItemsARound = 64;
+constexpr size_t kMaxInDoubt = 1 << 16;
+
+uint64_t HashOf(const ReadyBatch& batch) { return std::hash<std::string>{}(batch.key); }
 
 }  // namespace
 
@@ -38,7 +41,18 @@ void BatchSink::Stop() {
   replayer_.join();
 }
 
-Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, size_t* done) {
+bool BatchSink::WasInDoubt(const ReadyBatch& batch) {
+  const std::lock_guard lock(doubt_mutex_);
+  return in_doubt_.erase(HashOf(batch)) > 0;
+}
+
+void BatchSink::Doubt(const ReadyBatch& batch) {
+  const std::lock_guard lock(doubt_mutex_);
+  if (in_doubt_.size() < kMaxInDoubt) in_doubt_.insert(HashOf(batch));
+}
+
+Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat,
+                             size_t* done) {
   *done = 0;
   while (*done < batches.size()) {
     std::vector<stream::Producer::Item> items;
@@ -49,10 +63,18 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, size_t* don
           {stream::ShardOf(batch.partition, producer_->topic().shards), batch.key, batch.payload});
     }
     const auto results = producer_->AppendAll(items);
-    for (const auto& result : results) {
-      // Those after a failure may be in too; offering them again does no harm.
-      if (!result.ok()) return result.status();
-      metrics_->CountDelivered(batches[(*done)++]);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!results[i].ok()) {
+        // Those after a failure may be in too; offering them again does no harm.
+        const size_t end = *done + results.size() - i;
+        for (size_t at = *done; may_repeat && at < end; ++at) Doubt(batches[at]);
+        return results[i].status();
+      }
+      const ReadyBatch& batch = batches[(*done)++];
+      const bool doubted = may_repeat && WasInDoubt(batch);
+      if (may_repeat && !doubted && *results[i] == stream::EntryId()) continue;  // it was there
+      metrics_->CountDelivered(batch);
+      if (may_repeat) metrics_->CountReceived(batch);
     }
     if (results.empty()) return Internal("the producer gave no answer");
   }
@@ -61,7 +83,7 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, size_t* don
 
 Status BatchSink::Append(const std::vector<ReadyBatch>& batches) {
   size_t done = 0;
-  return AppendSome(batches, &done);
+  return AppendSome(batches, /*may_repeat=*/true, &done);
 }
 
 void BatchSink::Deliver(std::vector<ReadyBatch>& batches) {
@@ -69,7 +91,7 @@ void BatchSink::Deliver(std::vector<ReadyBatch>& batches) {
   size_t done = 0;
   Status refusal;
   if (flowing()) {
-    refusal = AppendSome(batches, &done);
+    refusal = AppendSome(batches, /*may_repeat=*/false, &done);
     if (refusal.ok()) {
       batches.clear();
       return;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +37,7 @@ class BatchSink {
   // there was refused by both: offer it again, or give it up with Lose.
   void Deliver(std::vector<ReadyBatch>& batches);
   // Straight to the streams, without the spool; for senders that resend what was not acknowledged.
+  // Counts as received what the streams did not have yet.
   absl::Status Append(const std::vector<ReadyBatch>& batches);
   // Counts what is given up.
   void Lose(const std::vector<ReadyBatch>& batches);
@@ -49,7 +51,10 @@ class BatchSink {
 
  private:
   // How many of the first batches are in the streams; an error about the next one.
-  absl::Status AppendSome(const std::vector<ReadyBatch>& batches, size_t* done);
+  absl::Status AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done);
+  // Whether it was not known whether the streams have the batch.
+  bool WasInDoubt(const ReadyBatch& batch);
+  void Doubt(const ReadyBatch& batch);
   void NoteRefusal(const absl::Status& status);  // under the mutex
   void Replay(const std::stop_token& stop);
   void TellDamages();  // under the mutex
@@ -64,6 +69,9 @@ class BatchSink {
   std::condition_variable changed_;
   std::unique_ptr<Spool> spool_;
   absl::Status last_error_;
+  std::mutex doubt_mutex_;
+  // Hashes of the keys of batches whose appending failed: they may be in the streams uncounted.
+  std::unordered_set<uint64_t> in_doubt_;
   std::jthread replayer_;
 };
 

@@ -2,7 +2,6 @@
 
 #include "common/event/batch_codec.h"
 #include "common/status/status.h"
-#include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/current_sources.h"
 
@@ -45,8 +44,9 @@ Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& r
     intake->Begin(
         event::BatchIdOf({parts_.instance, from.sender.listener, std::to_string(requests_++)}));
   } else {
-    // The same for every repeat, so that the streams know it again.
-    intake->Begin(event::BatchIdOf({from.sender.listener, from.sender.credential, from.batch_id}));
+    // The same for every repeat, so that the streams know it again; the lines become part of it.
+    intake->Begin(event::BatchIdOf({from.sender.listener, from.sender.credential, from.tenant,
+                                    from.batch_id, std::to_string(from.content)}));
   }
   const TimePoint receive_time = parts_.clock->Now();
   LineEnvelope envelope;
@@ -57,13 +57,11 @@ Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& r
     envelope.severity = record.severity;
     envelope.fields.clear();
     for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
-    intake->Add(state, sources, record.line, false, receive_time, {}, &envelope);
+    intake->Add(state, sources, record.line, record.truncated, receive_time, {}, &envelope);
   }
   const std::vector<ReadyBatch> batches = intake->TakeAll();
   Return(std::move(intake));
-  YAGURA_RETURN_IF_ERROR(parts_.sink->Append(batches));
-  for (const ReadyBatch& batch : batches) parts_.metrics->CountReceived(batch);
-  return absl::OkStatus();
+  return parts_.sink->Append(batches);
 }
 
 }  // namespace yagura::ingestion

@@ -19,8 +19,9 @@ struct RecordSender {
   std::string origin;  // of the events
   std::string tenant;  // whose the records are; empty: sources say, else quarantine
   std::function<bool(std::string_view tenant)> may_write;
-  // The same for each repeat of one request; empty: it is none.
+  // Chosen by the sender, the same for each repeat of one request; empty: it is none.
   std::string batch_id;
+  uint64_t content = 0;  // hash of the request: only the same again is a repeat
 };
 
 // Takes the records of one request on the way that pushed lines go: through an intake, straight to

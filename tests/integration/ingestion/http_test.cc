@@ -11,6 +11,7 @@
 #include "common/testing/fortigate_lines.h"
 #include "common/text/text.h"
 #include "services/ingestion/api/http_intake.h"
+#include "services/ingestion/domain/multi_line.h"
 #include "tests/integration/ingestion/intake_world.h"
 
 namespace yagura::ingestion {
@@ -79,7 +80,8 @@ class HttpTest : public IntakeWorld {
           return issuer_.Issue(found->second, std::chrono::minutes(15));
         },
         verifier_, SystemClock());
-    intake_ = std::make_unique<HttpIntake>(HttpIntake::Options{options_.body_bytes}, parts_, keys);
+    intake_ =
+        std::make_unique<HttpIntake>(HttpIntake::Options{options_.body_bytes, rule_}, parts_, keys);
     server_ = HttpServer::Make(options_, *intake_, parts_.metrics, Logger::Null()).value();
     ASSERT_THAT(server_->Start(), IsOk());
   }
@@ -120,6 +122,7 @@ class HttpTest : public IntakeWorld {
   std::map<std::string, auth::Principal> principals_;  // by secret
   std::atomic<int> exchanges_ = 0;
   HttpServerOptions options_;
+  std::shared_ptr<const MultiLineRule> rule_;
   std::unique_ptr<HttpIntake> intake_;
   std::unique_ptr<HttpServer> server_;
 };
@@ -274,6 +277,29 @@ TEST_F(HttpTest, WhileRedisTakesNothingSendersAreToldToComeBack) {
   EXPECT_TRUE(
       Eventually([&] { return Send("/services/collector", R"({"event":"x"})").status == 200; }));
   EXPECT_EQ(Stored().size(), 1u);
+}
+
+TEST_F(HttpTest, LinesOfARequestThatBelongTogetherAreOneEvent) {
+  MultiLineOptions rule;
+  rule.continuation = "^\\s";
+  rule_ = MultiLineRule::Make(rule).value();
+  Serve();
+  EXPECT_EQ(Send("/services/collector/raw", "<11>app: one\n\tat a\n\tat b\n<13>app: two\n").status,
+            200);
+  EXPECT_EQ(RawOf(Stored()),
+            (std::multiset<std::string>{"<11>app: one\n\tat a\n\tat b", "<13>app: two"}));
+  // NDJSON has a record a line in any case.
+  EXPECT_EQ(Send("/v1/tenants/acme/logs:bulk", "{\"a\":1}\n {\"a\":2}\n").status, 200);
+  EXPECT_EQ(Stored().size(), 4u);
+}
+
+TEST_F(HttpTest, AnotherBodyUnderAKeyIsNoRepeat) {
+  const Options again{.headers = {"Idempotency-Key: batch-1"}};
+  const std::string path = "/services/collector";
+  EXPECT_EQ(Send(path, R"({"event":"x","fields":{"a":"1"}})", again).status, 200);
+  EXPECT_EQ(Send(path, R"({"event":"x","fields":{"a":"2"}})", again).status, 200);
+  EXPECT_EQ(Send(path, R"({"event":"x","fields":{"a":"2"}})", again).status, 200);
+  EXPECT_EQ(Stored().size(), 2u);
 }
 
 TEST_F(HttpTest, ARepeatUnderItsKeyIsNotDoubled) {

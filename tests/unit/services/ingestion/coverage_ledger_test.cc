@@ -83,14 +83,6 @@ TEST(CoverageLedgerTest, CountsAnHourOfASourceAndTellsItWhole) {
   EXPECT_EQ(Find(reports, kFw, At(1, 0))->lines(), 16u);
 }
 
-TEST(CoverageLedgerTest, APushedBatchCountsOnce) {
-  CoverageLedger ledger("host", "one");
-  ledger.Received(Batch(At(1, 5), 10, "push", "a"));
-  ledger.Received(Batch(At(1, 6), 10, "push", "a"));
-  ledger.Received(Batch(At(1, 6), 3, "push", "b"));
-  EXPECT_EQ(Find(ledger.Collect(At(1, 7)), kFw, At(1, 0))->lines(), 13u);
-}
-
 TEST(CoverageLedgerTest, WhatCouldNotBeToldIsToldLater) {
   CoverageLedger ledger("host", "one");
   ledger.Received(Batch(At(1, 5), 10));

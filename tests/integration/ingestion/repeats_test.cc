@@ -1,0 +1,157 @@
+// The same again: what is known to the streams counts once, what is not the same is never taken for
+// it.
+#include <fstream>
+
+#include "services/ingestion/domain/coverage_ledger.h"
+#include "services/ingestion/workers/record_intake.h"
+#include "tests/integration/ingestion/intake_world.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
+
+namespace yagura::ingestion {
+namespace {
+
+constexpr char kA[] = "tenants/acme/sources/a";
+constexpr char kB[] = "tenants/acme/sources/b";
+
+std::string LineOf(const std::string& serial) {
+  return "<189>date=2026-11-21 time=09:15:42 devid=\"" + serial + "\" logid=\"1\" vd=\"root\"";
+}
+
+// The lines of serial "one" are a's; those of "two" are `second`'s.
+std::shared_ptr<const SourceMap> MapOf(const char* second) {
+  std::vector<directory::v1::Source> sources(2);
+  sources[0].set_name(kA);
+  sources[0].mutable_match()->set_listener("http");
+  sources[1].set_name(second);
+  sources[1].mutable_match()->set_listener("http");
+  sources[1].mutable_match()->set_device_serial("two");
+  if (second == std::string_view(kA)) sources.pop_back();
+  return SourceMap::Build(sources, {}, nullptr);
+}
+
+class RepeatsTest : public IntakeWorld {
+ protected:
+  RepeatsTest() {
+    ledger_ = std::make_shared<CoverageLedger>("test", "one");
+    parts_.metrics = std::make_shared<IngestionMetrics>(registry_, ledger_);
+    NewSink();
+    parts_.sources->Set(MapOf(kA));
+  }
+
+  static std::vector<Record> Records(const std::vector<std::string>& lines) {
+    std::vector<Record> records;
+    for (const std::string& line : lines) records.emplace_back().line = line;
+    return records;
+  }
+  static RecordSender From(const std::string& id, uint64_t content = 0) {
+    RecordSender sender;
+    sender.sender = Sender{"http", {}, "tenants/acme/apiKeys/k", {}};
+    sender.tenant = "acme";
+    sender.batch_id = id;
+    sender.content = content;
+    return sender;
+  }
+  uint64_t Counted() {
+    uint64_t lines = 0;
+    for (const auto& report : ledger_->Collect(parts_.clock->Now())) {
+      for (const auto& hour : report.hours()) lines = std::max(lines, hour.lines());
+    }
+    return lines;
+  }
+  std::shared_ptr<CoverageLedger> ledger_;
+};
+
+TEST_F(RepeatsTest, ARepeatCountsOnceWhoeverTakesIt) {
+  RecordIntake intake(parts_);
+  ASSERT_THAT(intake.Take(From("b1"), Records({"one", "two"})), IsOk());
+  ASSERT_THAT(intake.Take(From("b1"), Records({"one", "two"})), IsOk());
+  EXPECT_EQ(Counted(), 2u);
+  // Another process, which has never seen it.
+  ledger_ = std::make_shared<CoverageLedger>("test", "two");
+  parts_.metrics = std::make_shared<IngestionMetrics>(registry_, ledger_);
+  NewSink();
+  RecordIntake other(parts_);
+  ASSERT_THAT(other.Take(From("b1"), Records({"one", "two"})), IsOk());
+  EXPECT_EQ(Counted(), 0u);
+  EXPECT_EQ(Stored().size(), 2u);
+}
+
+TEST_F(RepeatsTest, WhatFailedAndWasSentAgainCountsOnce) {
+  RecordIntake intake(parts_);
+  redis_.KillHard();
+  ASSERT_FALSE(intake.Take(From("b1"), Records({"one"})).ok());
+  EXPECT_EQ(Counted(), 0u);
+  redis_.Restart();
+  ASSERT_TRUE(Eventually([&] { return intake.Take(From("b1"), Records({"one"})).ok(); }));
+  ASSERT_THAT(intake.Take(From("b1"), Records({"one"})), IsOk());
+  EXPECT_EQ(Counted(), 1u);
+}
+
+TEST_F(RepeatsTest, AnotherBodyUnderTheSameIdIsNotLost) {
+  RecordIntake intake(parts_);
+  ASSERT_THAT(intake.Take(From("b1"), Records({"one"})), IsOk());
+  ASSERT_THAT(intake.Take(From("b1"), Records({"two"})), IsOk());
+  ASSERT_THAT(intake.Take(From("b1", 7), Records({"two"})), IsOk());  // other than its lines
+  EXPECT_EQ(Stored().size(), 3u);
+}
+
+TEST_F(RepeatsTest, LinesThatGoToAnotherSourceThanBeforeAreNotLost) {
+  // Sent while both were a's; only a part of what was sent arrived, as it were: a batch of two.
+  Intake intake(parts_.intake, parts_.quarantine);
+  const auto batches = [&](const char* second, const std::vector<std::string>& lines) {
+    SenderState state(Sender{"http", {}, {}, {}});
+    state.tenant = "acme";
+    intake.Begin("the same");
+    for (const std::string& line : lines) {
+      intake.Add(state, MapOf(second), line, false, parts_.clock->Now(), {});
+    }
+    return intake.TakeAll();
+  };
+  const auto together = batches(kA, {LineOf("one"), LineOf("two")});
+  const auto apart = batches(kB, {LineOf("one"), LineOf("two")});
+  ASSERT_EQ(together.size(), 1u);
+  ASSERT_EQ(apart.size(), 2u);
+  EXPECT_NE(together[0].key, apart[0].key);
+  EXPECT_NE(together[0].key, apart[1].key);
+  EXPECT_EQ(together[0].key, batches(kA, {LineOf("one"), LineOf("two")})[0].key);
+  const auto reader = event::BatchReader::Open(together[0].payload);
+  ASSERT_THAT(reader, IsOk());
+  EXPECT_EQ(reader->batch_id(), together[0].key);
+}
+
+TEST_F(RepeatsTest, AnHourOfLateLinesAddsToWhatWasToldOfIt) {
+  ReadyBatch batch;
+  batch.partition = kA;
+  batch.events = 10;
+  const TimePoint then = parts_.clock->Now() - std::chrono::hours(30);
+  batch.stats.first = batch.stats.last = then;
+  const auto told = [&](TimePoint at) {
+    std::map<std::pair<std::string, uint64_t>, uint64_t> lines;  // by instance and sequence
+    for (const auto& report : ledger_->Collect(at)) {
+      for (const auto& hour : report.hours()) {
+        if (hour.lines() > 0) lines[{report.instance(), report.sequence()}] += hour.lines();
+      }
+    }
+    return lines;
+  };
+  ledger_->Received(batch);
+  const auto first = told(then);
+  told(parts_.clock->Now());  // that hour is over
+  ledger_->Received(batch);
+  ledger_->Received(batch);
+  auto reports = ledger_->Collect(parts_.clock->Now());
+  ledger_->PutBack(reports);
+  const auto second = told(parts_.clock->Now());
+  ledger_->Received(batch);
+  const auto third = told(parts_.clock->Now());
+  ASSERT_EQ(first.size(), 1u);
+  ASSERT_EQ(second.size(), 1u);
+  ASSERT_EQ(third.size(), 1u);
+  EXPECT_EQ(first.begin()->second + second.begin()->second + third.begin()->second, 40u);
+  std::set<std::string> instances{first.begin()->first.first, second.begin()->first.first,
+                                  third.begin()->first.first};
+  EXPECT_EQ(instances.size(), 3u);  // of one instance, a later word would replace the earlier
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
