@@ -74,6 +74,15 @@ StatusOr<std::string> ExchangeApiKey(rpc::Channels& channels, const std::string&
   return response.token();
 }
 
+// Null where no pattern is set.
+StatusOr<std::shared_ptr<const MultiLineRule>> RuleOf(const MultiLineOptions& options,
+                                                      const char* where) {
+  if (options.start.empty() && options.continuation.empty()) return nullptr;
+  auto rule = MultiLineRule::Make(options);
+  if (!rule.ok()) return Annotate(rule.status(), where);
+  return rule;
+}
+
 class IngestionApp final : public rpc::App {
  public:
   IngestionApp(const Settings& settings, const rpc::Platform& platform,
@@ -138,12 +147,16 @@ class IngestionApp final : public rpc::App {
     if (!settings.syslog_tcp.empty()) {
       options.name = "syslog_tcp";
       options.address = settings.syslog_tcp;
+      YAGURA_ASSIGN_OR_RETURN(options.multi_line,
+                              RuleOf(settings.syslog_tcp_multi_line, "syslog_tcp_multiline"));
       options.threads = settings.tcp_threads;
       YAGURA_ASSIGN_OR_RETURN(listeners_[options.name], MakeTcpListener(options, parts_));
     }
     if (!settings.syslog_tls.empty()) {
       options.name = "syslog_tls";
       options.address = settings.syslog_tls;
+      YAGURA_ASSIGN_OR_RETURN(options.multi_line,
+                              RuleOf(settings.syslog_tls_multi_line, "syslog_tls_multiline"));
       options.threads = settings.tls_threads;
       options.handshake_timeout = settings.tls_handshake_timeout;
       options.max_handshakes = static_cast<size_t>(settings.tls_handshakes);
@@ -242,13 +255,18 @@ class IngestionApp final : public rpc::App {
     options.interval = settings.files_interval;
     options.sources_wait = settings.sources_wait;
     options.max_files = static_cast<size_t>(settings.files_limit);
+    options.rotated_wait = settings.files_rotated_wait;
+    options.remember = settings.files_remember;
+    options.max_remembered = static_cast<size_t>(settings.files_remembered);
+    YAGURA_ASSIGN_OR_RETURN(options.multi_line, RuleOf(files.multi_line, "files"));
     YAGURA_ASSIGN_OR_RETURN(files_[name], FileFollower::Make(options, parts_));
     return absl::OkStatus();
   }
 
   Status BindHttp(const Settings& settings) {
-    http_intake_ =
-        std::make_unique<HttpIntake>(HttpIntake::Options{settings.http_body_bytes}, parts_, keys_);
+    YAGURA_ASSIGN_OR_RETURN(auto multi_line, RuleOf(settings.http_multi_line, "http_multiline"));
+    http_intake_ = std::make_unique<HttpIntake>(
+        HttpIntake::Options{settings.http_body_bytes, std::move(multi_line)}, parts_, keys_);
     HttpServerOptions options;
     options.address = settings.http;
     options.threads = settings.http_threads;

@@ -1,8 +1,37 @@
 #include "services/ingestion/settings.h"
 
+#include "fmt/format.h"
+
 #include "common/config/settings_reader.h"
 
 namespace yagura::ingestion {
+
+namespace {
+
+MultiLineOptions ReadMultiLine(config::SettingsReader& parent, std::string_view key,
+                               std::string_view of) {
+  using std::chrono::milliseconds;
+  MultiLineOptions options;
+  auto reader = parent.Section(key, fmt::format("Which lines of {} belong together.", of));
+  options.start = reader.String(
+      "start", "",
+      "Expression (RE2): a line in which it is found begins an event; empty: see next.");
+  options.continuation = reader.String(
+      "continuation", "",
+      "Expression (RE2): a line in which it is found belongs to the event before it; both empty: "
+      "each line is an event.");
+  options.max_lines = static_cast<size_t>(
+      reader.Integer("max_lines", static_cast<int64_t>(options.max_lines), 2, 100'000,
+                     "An event of more lines is cut, with the mark; the rest is another."));
+  options.max_bytes =
+      reader.Bytes("max_bytes", options.max_bytes, 256, kMaxLineBytes, "The same by its bytes.");
+  options.timeout =
+      reader.Duration("timeout", options.timeout, milliseconds(10), std::chrono::minutes(10),
+                      "An event to which no line was added for so long is whole.");
+  return options;
+}
+
+}  // namespace
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   using std::chrono::milliseconds;
@@ -24,6 +53,8 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       reader.String("syslog_udp", settings.syslog_udp, "Address of syslog over UDP; empty: none.");
   settings.syslog_tcp =
       reader.String("syslog_tcp", settings.syslog_tcp, "Address of syslog over TCP; empty: none.");
+  settings.syslog_tcp_multi_line =
+      ReadMultiLine(reader, "syslog_tcp_multiline", "a connection of syslog over TCP");
   settings.syslog_tls = reader.String("syslog_tls", settings.syslog_tls,
                                       "Address of syslog over TLS (1.2 and later); empty: none.");
   settings.syslog_tls_certificate =
@@ -48,9 +79,13 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       "tls_handshakes", settings.tls_handshakes, 1, 100'000,
       "Connections of one TLS thread that may be in their handshake; of more, the oldest is "
       "closed."));
+  settings.syslog_tls_multi_line =
+      ReadMultiLine(reader, "syslog_tls_multiline", "a connection of syslog over TLS");
   settings.http = reader.String(
       "http", settings.http,
       "Address of NDJSON and HEC over HTTP (no TLS: put a proxy before it); empty: none.");
+  settings.http_multi_line =
+      ReadMultiLine(reader, "http_multiline", "a request to /services/collector/raw");
   settings.http_threads = static_cast<int>(reader.Integer(
       "http_threads", settings.http_threads, 1, 64,
       "Threads that take requests over HTTP; 32 requests wait for each, more are refused."));
@@ -92,12 +127,24 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
     files.paths = section.Strings("paths", {},
                                   "Patterns of paths, as of glob(3). They must match the files "
                                   "that are written, and not the copies that copytruncate makes.");
+    files.multi_line = ReadMultiLine(section, "multiline", "a file");
   }
   settings.files_interval =
       reader.Duration("files_interval", settings.files_interval, milliseconds(10), minutes(1),
                       "How often files are looked at.");
   settings.files_limit = static_cast<int>(reader.Integer("files_limit", settings.files_limit, 1,
                                                          100'000, "Files followed in one group."));
+  settings.files_rotated_wait =
+      reader.Duration("files_rotated_wait", settings.files_rotated_wait, milliseconds(0),
+                      std::chrono::hours(24 * 7),
+                      "A file that was renamed to a name that is not followed is read until it has "
+                      "not grown for so long.");
+  settings.files_remember = std::chrono::duration_cast<seconds>(reader.Duration(
+      "files_remember", settings.files_remember, minutes(1), std::chrono::hours(24 * 400),
+      "How far files were read that are not met any more is remembered for so long."));
+  settings.files_remembered = static_cast<int>(
+      reader.Integer("files_remembered", settings.files_remembered, 0, 100'000,
+                     "The same of so many files a group; of more, the oldest go."));
   settings.udp_threads = static_cast<int>(
       reader.Integer("udp_threads", settings.udp_threads, 1, 64, "Threads that read UDP."));
   settings.tcp_threads = static_cast<int>(

@@ -10,6 +10,7 @@
 
 #include "common/stream/topic.h"
 #include "common/stream/topics.h"
+#include "services/ingestion/domain/multi_line.h"
 
 namespace yagura::config {
 class SettingsReader;
@@ -21,6 +22,7 @@ namespace yagura::ingestion {
 struct FileSettings {
   std::string name;  // what sources match by, as the listener
   std::vector<std::string> paths;
+  MultiLineOptions multi_line;  // without a pattern: each line is an event
 };
 
 struct Settings {
@@ -29,7 +31,9 @@ struct Settings {
   std::chrono::milliseconds coverage_interval{10'000};
   std::string syslog_udp = "127.0.0.1:5514";  // empty: no listener
   std::string syslog_tcp = "127.0.0.1:5514";  // empty: no listener
+  MultiLineOptions syslog_tcp_multi_line;     // without a pattern: none, as with the others
   std::string syslog_tls;                     // empty: no listener
+  MultiLineOptions syslog_tls_multi_line;
   std::filesystem::path syslog_tls_certificate;
   std::filesystem::path syslog_tls_key;
   std::filesystem::path syslog_tls_client_ca;
@@ -38,6 +42,7 @@ struct Settings {
   std::chrono::milliseconds tls_handshake_timeout{10'000};
   int tls_handshakes = 256;
   std::string http;  // empty: no listener
+  MultiLineOptions http_multi_line;
   int http_threads = 4;
   int http_connections = 1'000;
   int http_connections_per_address = 100;
@@ -53,6 +58,9 @@ struct Settings {
   std::vector<FileSettings> files;
   std::chrono::milliseconds files_interval{500};
   int files_limit = 1'000;
+  std::chrono::milliseconds files_rotated_wait{300'000};
+  std::chrono::seconds files_remember{14 * 24 * 3600};
+  int files_remembered = 2'000;
   int udp_threads = 1;
   int tcp_threads = 1;
   int tcp_connections = 10'000;

@@ -53,6 +53,7 @@ void Framer::Finish(const Sink& sink) {
   const bool counted = digits > 0 && digits < rest.size() && rest[digits] == ' ' &&
                        (seen_counted_ || rest.substr(digits + 1).starts_with('<'));
   if (counted) rest.remove_prefix(digits + 1);
+  counted_ = counted;
   Emit(rest, counted, sink);
   *this = Framer();
 }
@@ -96,6 +97,7 @@ bool Framer::NextCounted(std::string_view& bytes, size_t digits, const Sink& sin
   const size_t kept = std::min(count, kMaxLineBytes);
   if (body.size() < kept) return false;
   seen_counted_ = true;
+  counted_ = true;
   Emit(body.substr(0, kept), kept < count, sink);
   bytes = body.substr(kept);
   skip_bytes_ = count - kept;
@@ -103,6 +105,7 @@ bool Framer::NextCounted(std::string_view& bytes, size_t digits, const Sink& sin
 }
 
 bool Framer::NextEnded(std::string_view& bytes, const Sink& sink) {
+  counted_ = false;
   // One byte more than the longest line, for a CR before the LF.
   const size_t end = bytes.substr(0, kMaxLineBytes + 2).find('\n');
   if (end != bytes.npos) {

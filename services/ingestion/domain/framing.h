@@ -23,6 +23,9 @@ class Framer {
   void Feed(std::string_view bytes, const Sink& sink);
   // The connection has ended: what is left is a line.
   void Finish(const Sink& sink);
+  // Of the line that the sink is given: its length was stated, so that it is whole whatever it
+  // holds.
+  bool counted() const { return counted_; }
   // Bytes held until their line is complete.
   size_t pending_bytes() const { return pending_.size(); }
   // Memory that they take: at most about twice the longest line, nothing while no line has begun.
@@ -38,8 +41,9 @@ class Framer {
   bool Skip(std::string_view& bytes);
 
   std::string pending_;
-  size_t skip_bytes_ = 0;      // rest of an oversized counted line
-  bool skip_to_end_ = false;   // rest of an oversized LF line
+  size_t skip_bytes_ = 0;     // rest of an oversized counted line
+  bool skip_to_end_ = false;  // rest of an oversized LF line
+  bool counted_ = false;
   bool seen_counted_ = false;  // then a count needs no "<" after it
 };
 

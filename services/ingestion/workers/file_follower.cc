@@ -10,9 +10,11 @@
 #include <condition_variable>
 #include <fstream>
 #include <sstream>
+#include <unordered_map>
 
 #include "fmt/format.h"
 
+#include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
 #include "common/status/status.h"
 #include "services/ingestion/ingestion_metrics.h"
@@ -23,8 +25,11 @@ namespace yagura::ingestion {
 namespace {
 
 constexpr auto kRetryPause = std::chrono::milliseconds(250);
-// A writer that keeps its file open goes on with it for a moment after it was renamed.
-constexpr auto kLinger = std::chrono::seconds(10);
+// What has no line end in a file that was renamed is a line when nothing was added for so long.
+constexpr auto kLineWait = std::chrono::seconds(5);
+// A file without a name is held no longer than its writer may need for its last lines: it takes
+// space until then.
+constexpr auto kRemovedWait = std::chrono::seconds(10);
 constexpr size_t kMaxPositions = 64u << 20;  // bytes of the file of positions
 
 bool IsCompressed(const std::filesystem::path& path) {
@@ -90,7 +95,11 @@ FileFollower::FileFollower(const FileFollowerOptions& options, const ListenerPar
     : options_(options),
       parts_(parts),
       intake_(parts.intake, parts.quarantine),
-      known_(std::move(known)) {}
+      known_(std::move(known)) {
+  for (auto& position : *known_.mutable_files()) {
+    if (!position.has_gone_time()) *position.mutable_gone_time() = ToProto(parts_.clock->Now());
+  }
+}
 
 FileFollower::~FileFollower() { Stop(); }
 
@@ -136,11 +145,11 @@ void FileFollower::Look() {
 
 void FileFollower::TellUnread() const {
   uint64_t lag = 0;
-  for (const auto& [id, file] : files_) lag += file.Size() - std::min(file.offset(), file.Size());
+  for (const auto& [id, file] : files_) lag += file.size() - std::min(file.offset(), file.size());
   parts_.metrics->SetFiles(options_.name, files_.size(), lag);
 }
 
-void FileFollower::Meet(const std::filesystem::path& path) {
+void FileFollower::Meet(const std::filesystem::path& path, bool only_known) {
   const auto id = IdOf(path);
   if (!id) return;
   if (const auto found = files_.find(*id); found != files_.end()) {
@@ -164,35 +173,57 @@ void FileFollower::Meet(const std::filesystem::path& path) {
     }
     return;
   }
+  const bool is_known = Recall(*file) || Replaces(*file);
+  // What could not be read now says nothing about which file it is.
+  if (!file->readable() || (only_known && !is_known)) return;
+  files_.try_emplace(file->id(), std::move(*file));
+}
+
+bool FileFollower::Recall(FollowedFile& file) {
   auto& known = *known_.mutable_files();
   for (int i = 0; i < known.size(); ++i) {
-    if (!file->Resume(known[i])) continue;
+    if (!file.Resume(known[i])) continue;
     known.DeleteSubrange(i, 1);
-    break;
+    return true;
   }
-  files_.try_emplace(file->id(), std::move(*file));
+  return false;
+}
+
+// As rsync and editors do it.
+bool FileFollower::Replaces(FollowedFile& file) {
+  for (auto at = files_.begin(); at != files_.end(); ++at) {
+    FollowedFile& old = at->second;
+    if (old.path() != file.path() || !old.Look(parts_.clock->SteadyNow()) || !old.removed()) {
+      continue;
+    }
+    if (!file.Resume(old.Position())) continue;
+    files_.erase(at);
+    return true;
+  }
+  return false;
 }
 
 // Files that were renamed while nobody looked, to names that the patterns do not match: what had
 // not been read of them is read there.
 void FileFollower::FindRenamed() {
   Look();
-  const internal::v1::FilePositions missing = known_;
-  for (const auto& position : missing.files()) {
+  std::map<std::filesystem::path, std::unordered_map<uint64_t, int>> missing;  // by inode
+  for (const auto& position : known_.files()) {
+    if (position.closed()) continue;
+    ++missing[std::filesystem::path(position.path()).parent_path()][position.inode()];
+  }
+  for (const auto& [folder, inodes] : missing) {
     std::error_code error;
-    const auto folder = std::filesystem::path(position.path()).parent_path();
     for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
       const auto id = IdOf(entry.path());
-      if (id && id->inode == position.inode() && id->device == position.device()) {
-        Meet(entry.path());
-      }
+      if (id && inodes.contains(id->inode)) Meet(entry.path(), /*only_known=*/true);
     }
   }
   for (const auto& position : known_.files()) {
-    parts_.logger.Warning("a file is gone that was followed; what had not been read of it is lost",
+    if (position.closed()) continue;
+    parts_.logger.Warning("a file that was followed is not there; it is remembered for a while",
                           {{"path", position.path()}, {"read_to", position.offset()}});
   }
-  known_.Clear();
 }
 
 // Its name is another file's by now, or nobody's.
@@ -203,13 +234,19 @@ bool FileFollower::IsGone(const FollowedFile& file) const {
 
 void FileFollower::Forget() {
   const SteadyTime now = parts_.clock->SteadyNow();
-  bool changed = false;
+  bool changed = Tidy();
   for (auto at = files_.begin(); at != files_.end();) {
     FollowedFile& file = at->second;
     const bool gone = IsGone(file);
     if (!gone) file.gone_since = {};
     if (gone && file.gone_since == SteadyTime{}) file.gone_since = now;
-    if (gone && now - file.gone_since > kLinger && file.offset() >= file.Size()) {
+    bool over = !file.Look(now);
+    if (gone && !over && file.offset() >= file.size()) {
+      const auto wait = file.removed() ? kRemovedWait : options_.rotated_wait;
+      over = now - std::max(file.gone_since, file.changed_at()) > wait;
+    }
+    if (over) {
+      Remember(file);
       at = files_.erase(at);
       changed = true;
     } else {
@@ -219,16 +256,39 @@ void FileFollower::Forget() {
   if (changed) Save();
 }
 
+void FileFollower::Remember(const FollowedFile& file) {
+  auto& position = *known_.add_files() = file.Position();
+  *position.mutable_gone_time() = ToProto(parts_.clock->Now());
+  position.set_closed(file.readable());
+}
+
+bool FileFollower::Tidy() {
+  auto& known = *known_.mutable_files();
+  const TimePoint oldest = parts_.clock->Now() - options_.remember;
+  const int before = known.size();
+  const auto is_old = [&](const auto& position) {
+    return FromProto(position.gone_time()) < oldest;
+  };
+  known.erase(std::remove_if(known.begin(), known.end(), is_old), known.end());
+  // The oldest go first, those that were read to their end before the others.
+  while (static_cast<size_t>(known.size()) > options_.max_remembered) {
+    const auto closed = std::find_if(known.begin(), known.end(),
+                                     [](const auto& position) { return position.closed(); });
+    known.erase(closed == known.end() ? known.begin() : closed);
+  }
+  return known.size() != before;
+}
+
 bool FileFollower::Round(const std::stop_token& stop) {
   std::vector<std::pair<FollowedFile*, std::string>> ready;
   size_t bytes = 0;
+  const SteadyTime now = parts_.clock->SteadyNow();
   for (auto& [id, file] : files_) {
-    if (file.Size() == file.offset() && file.planned_end() == file.offset()) continue;
-    if (file.CheckHead()) parts_.metrics->CountFileRestart(options_.name);
-    const bool ended = file.gone_since != SteadyTime{} &&
-                       parts_.clock->SteadyNow() - file.gone_since > kLinger / 2;
-    std::string part = file.Read(options_.part_bytes, ended);
-    if (part.empty()) continue;
+    if (!file.Look(now)) continue;
+    if (file.size() == file.offset() && file.planned_end() == file.offset()) continue;
+    if (file.CheckContent()) parts_.metrics->CountFileRestart(options_.name);
+    std::string part = file.Read(options_.part_bytes, UpTo(file, now), options_.multi_line);
+    if (part.empty() || !file.readable()) continue;
     file.Plan(part.size());
     bytes += part.size();
     ready.emplace_back(&file, std::move(part));
@@ -247,19 +307,29 @@ bool FileFollower::Round(const std::stop_token& stop) {
   return true;
 }
 
+FollowedFile::UpTo FileFollower::UpTo(const FollowedFile& file, SteadyTime now) const {
+  const auto still = now - std::max(file.gone_since, file.changed_at());
+  if (file.gone_since != SteadyTime{} && still > kLineWait) return FollowedFile::UpTo::kEnd;
+  const auto& rule = options_.multi_line;
+  const bool waits = rule != nullptr && now - file.changed_at() < rule->options().timeout;
+  return waits ? FollowedFile::UpTo::kEvents : FollowedFile::UpTo::kLines;
+}
+
 bool FileFollower::Send(FollowedFile& file, const std::string& part, const std::stop_token& stop) {
   intake_.Begin(file.PartId());
   const TimePoint receive_time = parts_.clock->Now();
-  ForEachLine(part, [&](std::string_view line) {
-    intake_.Add(file.state(), sources_, line, false, receive_time, {});
-  });
-  const std::vector<ReadyBatch> batches = intake_.TakeAll();
+  LineJoiner joiner(options_.multi_line);
+  const auto take = [&](std::string_view event, bool truncated) {
+    intake_.Add(file.state(), sources_, event, truncated, receive_time, {});
+  };
+  ForEachLineOf(part, [&](std::string_view line) { joiner.Add(line, false, take); });
+  joiner.Flush(take);
+  std::vector<ReadyBatch> batches = intake_.TakeAll();
   while (!parts_.sink->Append(batches).ok()) {
     if (stop.stop_requested()) return false;
     TellUnread();
     std::this_thread::sleep_for(kRetryPause);
   }
-  for (const ReadyBatch& batch : batches) parts_.metrics->CountReceived(batch);
   return true;
 }
 

@@ -25,12 +25,20 @@ struct FileFollowerOptions {
   std::chrono::milliseconds sources_wait{10'000};
   size_t max_files = 1'000;
   size_t part_bytes = 1 << 20;  // of one file, at once
+  // A renamed file is followed until it has not grown for so long: its writer may hold it.
+  std::chrono::milliseconds rotated_wait{300'000};
+  // How far files were read that are not met is remembered for so long, and of so many.
+  std::chrono::seconds remember{14 * 24 * 3600};
+  size_t max_remembered = 2'000;
+  std::shared_ptr<const MultiLineRule> multi_line;  // null: each line is an event
 };
 
 // Reads files as they grow, on a thread of its own: renamed and made anew, or copied and emptied
 // (compressed ones are left alone). A part of a file counts as read once the streams have its
 // lines; killed between, it sends the same part again under the same batch ids, which the streams
-// know. While they take nothing it waits: the files keep what is to come.
+// know. While they take nothing it waits: the files keep what is to come. Files that are not met
+// (a file system that is not mounted, more files than may be followed) are remembered: what they
+// held is not read a second time when they come back.
 class FileFollower {
  public:
   // INVALID_ARGUMENT or UNAVAILABLE where the positions cannot be read: what was read is then not
@@ -47,11 +55,20 @@ class FileFollower {
   void Run(const std::stop_token& stop);
   void Look();
   void TellUnread() const;
-  void Meet(const std::filesystem::path& path);
+  // `only_known`: where it is a file that was read before.
+  void Meet(const std::filesystem::path& path, bool only_known = false);
+  // Goes on where an earlier life of the file was left. False: there is none.
+  bool Recall(FollowedFile& file);
+  // A file was put into the place of one that is no more, with what that held.
+  bool Replaces(FollowedFile& file);
   void FindRenamed();
   void Forget();
+  void Remember(const FollowedFile& file);
+  // True: something was given up.
+  bool Tidy();
   // False: nothing was there to read.
   bool Round(const std::stop_token& stop);
+  FollowedFile::UpTo UpTo(const FollowedFile& file, SteadyTime now) const;
   bool Send(FollowedFile& file, const std::string& part, const std::stop_token& stop);
   bool Save();
   bool IsGone(const FollowedFile& file) const;
@@ -60,7 +77,7 @@ class FileFollower {
   const ListenerParts parts_;
   Intake intake_;
   std::shared_ptr<const SourceMap> sources_;
-  internal::v1::FilePositions known_;  // of an earlier process, not met yet
+  internal::v1::FilePositions known_;  // not met now
   std::map<FileId, FollowedFile> files_;
   bool told_of_limit_ = false;
   StringSet told_unreadable_;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +17,8 @@ namespace yagura::ingestion {
 class BatchSink;
 class CurrentSources;
 class IngestionMetrics;
+class LineOutlet;
+class MultiLineRule;
 class Quarantine;
 class TlsServer;
 
@@ -28,7 +32,14 @@ struct ListenerParts {
   std::shared_ptr<IngestionMetrics> metrics;
   std::shared_ptr<const Clock> clock;
   Logger logger;
+  // Where the lines of a thread go; nothing: to the event streams. The name is unique a process
+  // start and thread.
+  std::function<std::unique_ptr<LineOutlet>(const std::string& name)> new_outlet = nullptr;
 };
+
+// The outlet of a listener's thread.
+std::unique_ptr<LineOutlet> NewOutlet(const ListenerParts& parts, const std::string& listener,
+                                      int thread);
 
 struct ListenerOptions {
   std::string name;     // "syslog_udp", "syslog_tls": what sources match by
@@ -43,6 +54,9 @@ struct ListenerOptions {
   // TCP, all threads: bytes of begun lines that connections may hold together. Each thread has an
   // equal part; above it, its connection that holds most is closed.
   uint64_t max_pending_bytes = 256 << 20;
+  // TCP: which lines of a connection belong together; null: each is a message. What is counted in
+  // octets is whole anyway.
+  std::shared_ptr<const MultiLineRule> multi_line;
   std::shared_ptr<TlsServer> tls;  // TCP: set, every connection speaks TLS
   // TLS: a connection whose handshake takes longer is closed.
   std::chrono::milliseconds handshake_timeout{10'000};

@@ -10,11 +10,8 @@
 #include <array>
 #include <utility>
 
-#include "fmt/format.h"
-
+#include "services/ingestion/domain/multi_line.h"
 #include "services/ingestion/ingestion_metrics.h"
-#include "services/ingestion/storage/batch_sink.h"
-#include "services/ingestion/workers/current_sources.h"
 #include "services/ingestion/workers/tls.h"
 
 namespace yagura::ingestion {
@@ -26,24 +23,25 @@ constexpr auto kPause = std::chrono::milliseconds(50);  // while nothing flows
 constexpr auto kFinalReads = std::chrono::milliseconds(200);
 constexpr auto kTellInterval = std::chrono::seconds(1);
 
-Intake::Options IntakeOptions(const ListenerOptions& options, const ListenerParts& parts,
-                              int number) {
-  Intake::Options intake = parts.intake;
-  intake.instance = fmt::format("{}/{}/{}", parts.instance, options.name, number);
-  return intake;
-}
-
 }  // namespace
 
 struct TcpThread::Connection {
-  Connection(Socket socket_in, std::unique_ptr<Channel> channel_in, Sender sender)
-      : socket(std::move(socket_in)), channel(std::move(channel_in)), state(std::move(sender)) {}
+  Connection(Socket socket_in, std::unique_ptr<Channel> channel_in,
+             std::shared_ptr<const MultiLineRule> rule, Sender sender)
+      : socket(std::move(socket_in)),
+        channel(std::move(channel_in)),
+        joiner(std::move(rule)),
+        state(std::move(sender)) {}
   Socket socket;
   std::unique_ptr<Channel> channel;  // ends before the socket
   bool open = false;
   bool watches_writing = false;
   std::list<int>::iterator opening;  // its place while not open
   Framer framer;
+  LineJoiner joiner;
+  TimePoint event_time{};   // when the event began that the joiner has
+  SteadyTime event_line{};  // when its last line came
+  std::list<int>::iterator in_event;
   SenderState state;
   SteadyTime last_read{};  // or when it was accepted
   size_t held = 0;         // of the framer, as it is counted in the sum
@@ -54,7 +52,7 @@ TcpThread::TcpThread(const ListenerOptions& options, const ListenerParts& parts,
     : options_(options),
       parts_(parts),
       max_held_(options.max_pending_bytes / static_cast<uint64_t>(std::max(options.threads, 1))),
-      intake_(IntakeOptions(options, parts, number), parts.quarantine),
+      outlet_(NewOutlet(parts, options.name, number)),
       listening_(std::move(listening)),
       epoll_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
@@ -76,17 +74,15 @@ void TcpThread::Run(const std::stop_token& stop) {
   sigemptyset(&pipe);
   sigaddset(&pipe, SIGPIPE);
   pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
-  sources_ = parts_.sources->WaitFor(std::chrono::milliseconds(0));
   const SteadyTime begin = parts_.clock->SteadyNow();
-  while (!stop.stop_requested() && sources_ == nullptr) {
-    sources_ = parts_.sources->WaitFor(kPause);
+  while (!stop.stop_requested() && !outlet_->WaitReady(kPause)) {
     if (parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
   }
-  if (sources_ == nullptr) sources_ = SourceMap::Empty();
   while (!stop.stop_requested()) {
-    if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
-    if (!HandOn(false)) {
-      parts_.sink->WaitFlowing(kPause);
+    outlet_->Refresh();
+    EndStillEvents();
+    if (!outlet_->HandOn(false)) {
+      outlet_->WaitFlowing(kPause);
       reading_since_ = parts_.clock->SteadyNow();  // who could not send was not idle
       continue;
     }
@@ -116,20 +112,10 @@ void TcpThread::WatchFor(Connection& connection, Channel::State state) {
 }
 
 int TcpThread::Timeout() const {
-  const auto due = intake_.NextDue();
+  const auto due = outlet_->NextDue();
   if (!due) return 100;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - parts_.clock->SteadyNow());
   return static_cast<int>(std::clamp<int64_t>(left.count(), 0, 100));
-}
-
-bool TcpThread::HandOn(bool all) {
-  auto ready = all ? intake_.TakeAll() : intake_.TakeReady(parts_.clock->SteadyNow());
-  for (ReadyBatch& batch : ready) {
-    parts_.metrics->CountReceived(batch);
-    waiting_.push_back(std::move(batch));
-  }
-  parts_.sink->Deliver(waiting_);
-  return waiting_.empty() && parts_.sink->flowing();
 }
 
 void TcpThread::Poll(int timeout) {
@@ -145,7 +131,7 @@ void TcpThread::Poll(int timeout) {
       CloseHoarders();
     }
     // A round may bring many full batches: no more than the sink takes.
-    if (intake_.has_ready() && !HandOn(false)) return;
+    if (outlet_->has_ready() && !outlet_->HandOn(false)) return;
   }
 }
 
@@ -168,8 +154,9 @@ void TcpThread::Accept() {
   const int on = 1;
   ::setsockopt(socket.fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   auto& connection = connections_[fd];
-  connection = std::make_unique<Connection>(std::move(socket), std::move(channel),
-                                            Sender{options_.name, AddressOf(peer), {}, {}});
+  connection =
+      std::make_unique<Connection>(std::move(socket), std::move(channel), options_.multi_line,
+                                   Sender{options_.name, AddressOf(peer), {}, {}});
   connection->last_read = parts_.clock->SteadyNow();
   connection->opening = opening_.insert(opening_.end(), fd);
   parts_.metrics->CountConnections(options_.name, +1);
@@ -203,7 +190,7 @@ bool TcpThread::Read(Connection& connection) {
   if (got > 0) {
     connection.last_read = parts_.clock->SteadyNow();
     connection.framer.Feed({buffer_.data(), got}, Sink(connection));
-    CountHeld(connection, connection.framer.held_bytes());
+    CountHeld(connection, connection.framer.held_bytes() + connection.joiner.held_bytes());
   }
   if (state == Channel::State::kEnded) return false;
   WatchFor(connection, state);
@@ -273,8 +260,45 @@ void TcpThread::Tell(const std::string& peer, const char* reason, const std::str
 Framer::Sink TcpThread::Sink(Connection& connection) {
   return [this, &connection, receive_time = parts_.clock->Now(), now = parts_.clock->SteadyNow()](
              std::string_view line, bool truncated) {
-    intake_.Add(connection.state, sources_, line, truncated, receive_time, now);
+    TakeLine(connection, line, truncated, receive_time, now);
   };
+}
+
+void TcpThread::TakeLine(Connection& connection, std::string_view line, bool truncated,
+                         TimePoint receive_time, SteadyTime now) {
+  if (options_.multi_line == nullptr || connection.framer.counted()) {
+    EndEvent(connection);
+    outlet_->Add(connection.state, line, truncated, receive_time, now);
+    return;
+  }
+  const bool had_event = !connection.joiner.empty();
+  const bool begins = connection.joiner.Add(line, truncated, [&](std::string_view event, bool cut) {
+    outlet_->Add(connection.state, event, cut, connection.event_time, now);
+  });
+  if (begins) connection.event_time = receive_time;
+  connection.event_line = now;
+  const int fd = connection.socket.fd();
+  if (had_event) in_event_.erase(connection.in_event);
+  if (!connection.joiner.empty()) connection.in_event = in_event_.insert(in_event_.end(), fd);
+}
+
+void TcpThread::EndEvent(Connection& connection) {
+  if (connection.joiner.empty()) return;
+  const SteadyTime now = parts_.clock->SteadyNow();
+  connection.joiner.Flush([&](std::string_view event, bool cut) {
+    outlet_->Add(connection.state, event, cut, connection.event_time, now);
+  });
+  in_event_.erase(connection.in_event);
+}
+
+void TcpThread::EndStillEvents() {
+  const SteadyTime now = parts_.clock->SteadyNow();
+  while (!in_event_.empty()) {
+    Connection& connection = *connections_.at(in_event_.front());
+    if (now - connection.event_line < options_.multi_line->options().timeout) return;
+    EndEvent(connection);
+    CountHeld(connection, connection.framer.held_bytes() + connection.joiner.held_bytes());
+  }
 }
 
 void TcpThread::Close(int fd) {
@@ -282,6 +306,7 @@ void TcpThread::Close(int fd) {
   Connection& connection = *found->second;
   if (!connection.open) opening_.erase(connection.opening);
   connection.framer.Finish(Sink(connection));
+  EndEvent(connection);
   CountHeld(connection, 0);
   connections_.erase(found);
   parts_.metrics->CountConnections(options_.name, -1);
@@ -291,7 +316,7 @@ void TcpThread::Close(int fd) {
 // little as plain syslog over TCP allows.
 void TcpThread::Finish() {
   const SteadyTime until = parts_.clock->SteadyNow() + kFinalReads;
-  bool more = parts_.sink->flowing();
+  bool more = outlet_->flowing();
   while (more && parts_.clock->SteadyNow() < until) {
     more = false;
     for (auto& [fd, connection] : connections_) {
@@ -302,11 +327,11 @@ void TcpThread::Finish() {
       connection->framer.Feed({buffer_.data(), got}, Sink(*connection));
       more = true;
     }
-    HandOn(false);
+    outlet_->HandOn(false);
   }
   while (!connections_.empty()) Close(connections_.begin()->first);
-  HandOn(true);
-  parts_.sink->Lose(waiting_);
+  outlet_->HandOn(true);
+  outlet_->GiveUp();
 }
 
 }  // namespace yagura::ingestion

@@ -6,10 +6,10 @@
 #include <stop_token>
 #include <string>
 #include <unordered_map>
-#include <vector>
 
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/workers/channel.h"
+#include "services/ingestion/workers/line_outlet.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/socket.h"
 
@@ -34,8 +34,6 @@ class TcpThread {
   void Watch(int fd);
   void WatchFor(Connection& connection, Channel::State state);
   int Timeout() const;
-  // Hands batches to the sink. False: wait, nothing more may be read now.
-  bool HandOn(bool all);
   void Poll(int timeout);
   void Accept();
   // False: the connection has ended.
@@ -50,6 +48,11 @@ class TcpThread {
   void Cut(int fd, const char* reason, const std::string& detail = {});
   void Tell(const std::string& peer, const char* reason, const std::string& detail);
   Framer::Sink Sink(Connection& connection);
+  void TakeLine(Connection& connection, std::string_view line, bool truncated,
+                TimePoint receive_time, SteadyTime now);
+  // What the connection has of an event is whole.
+  void EndEvent(Connection& connection);
+  void EndStillEvents();
   void Close(int fd);
   void Finish();
 
@@ -57,18 +60,17 @@ class TcpThread {
   const ListenerParts& parts_;
   const uint64_t max_held_;
   uint64_t held_ = 0;  // bytes of begun lines of all connections
-  Intake intake_;
+  const std::unique_ptr<LineOutlet> outlet_;
   Socket listening_;
   Socket epoll_;
   Socket wake_;
-  std::shared_ptr<const SourceMap> sources_;
   Connections connections_;
+  std::list<int> in_event_;     // those with an event that may go on, the stillest first
   std::list<int> opening_;      // those that still shake hands, the oldest first
   SteadyTime reading_since_{};  // without a pause of ours
   SteadyTime next_idle_check_{};
   SteadyTime next_telling_{};
   uint64_t untold_ = 0;
-  std::vector<ReadyBatch> waiting_;  // refused by streams and spool
   std::string buffer_;
 };
 

@@ -10,14 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "fmt/format.h"
-
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/ingestion_metrics.h"
-#include "services/ingestion/storage/batch_sink.h"
-#include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/line_outlet.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/socket.h"
 
@@ -38,13 +35,7 @@ class UdpThread {
   UdpThread(const ListenerOptions& options, const ListenerParts& parts, Socket socket, int number)
       : options_(options),
         parts_(parts),
-        intake_(
-            [&] {
-              Intake::Options intake = parts.intake;
-              intake.instance = fmt::format("{}/{}/{}", parts.instance, options.name, number);
-              return intake;
-            }(),
-            parts.quarantine),
+        outlet_(NewOutlet(parts, options.name, number)),
         socket_(std::move(socket)),
         memory_(kDatagrams * kDatagramBytes, '\0') {
     for (size_t i = 0; i < kDatagrams; ++i) {
@@ -55,17 +46,16 @@ class UdpThread {
   void Run(const std::stop_token& stop) {
     const SteadyTime begin = parts_.clock->SteadyNow();
     while (!stop.stop_requested()) {  // the kernel's buffer holds what comes meanwhile
-      sources_ = parts_.sources->WaitFor(kPause);
-      if (sources_ != nullptr || parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
+      if (outlet_->WaitReady(kPause)) break;
+      if (parts_.clock->SteadyNow() - begin > options_.sources_wait) break;
     }
-    if (sources_ == nullptr) sources_ = SourceMap::Empty();
     while (!stop.stop_requested()) {
-      if (auto fresh = parts_.sources->Get()) sources_ = std::move(fresh);
-      HandOn(intake_.TakeReady(parts_.clock->SteadyNow()));
+      outlet_->Refresh();
+      HandOn(false);
       LookForDrops();
       pollfd poll{socket_.fd(), POLLIN, 0};
       if (::poll(&poll, 1, Timeout()) > 0) {
-        while (Receive() == static_cast<int>(kDatagrams) && !intake_.has_ready()) {
+        while (Receive() == static_cast<int>(kDatagrams) && !outlet_->has_ready()) {
         }
       }
     }
@@ -73,12 +63,12 @@ class UdpThread {
     }
     next_look_ = {};
     LookForDrops();
-    HandOn(intake_.TakeAll());
+    HandOn(true);
   }
 
  private:
   int Timeout() const {
-    const auto due = intake_.NextDue();
+    const auto due = outlet_->NextDue();
     if (!due) return static_cast<int>(kPause.count());
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(*due - parts_.clock->SteadyNow());
@@ -106,7 +96,7 @@ class UdpThread {
         line.remove_suffix(1);
       }
       if (line.empty()) continue;
-      intake_.Add(StateOf(peers_[at]), sources_, line, false, receive_time, now);
+      outlet_->Add(StateOf(peers_[at]), line, false, receive_time, now);
     }
     return count;
   }
@@ -154,17 +144,16 @@ class UdpThread {
         .first->second;
   }
 
-  void HandOn(std::vector<ReadyBatch> ready) {
-    for (const ReadyBatch& batch : ready) parts_.metrics->CountReceived(batch);
-    parts_.sink->Deliver(ready);
-    if (!ready.empty()) parts_.sink->Lose(ready);
+  // There is nobody who could wait.
+  void HandOn(bool all) {
+    outlet_->HandOn(all);
+    outlet_->GiveUp();
   }
 
   const ListenerOptions& options_;
   const ListenerParts& parts_;
-  Intake intake_;
+  const std::unique_ptr<LineOutlet> outlet_;
   Socket socket_;
-  std::shared_ptr<const SourceMap> sources_;
   StringMap<SenderState> senders_;  // by the bytes of the address
   uint32_t dropped_ = 0;
   SteadyTime next_look_{};

@@ -124,6 +124,7 @@ TEST_F(FilesTest, KilledBetweenTheStreamsAndItsMemoryItDoublesAndLosesNothing) {
   }));
   follower_.reset();
   positions.mutable_files(0)->set_offset(0);
+  positions.mutable_files(0)->set_tail_bytes(0);
   std::ofstream(options_.positions, std::ios::binary) << positions.SerializeAsString();
   Write("app.log", "three\n");  // must not become part of what is sent again
   Follow();
@@ -166,6 +167,163 @@ TEST_F(FilesTest, ALineWithoutAnEndIsKeptWholeUpToTheLongest) {
   Follow();
   ASSERT_TRUE(EventuallyStored(2));
   for (const auto& event : Stored()) EXPECT_EQ(event.raw(), std::string(64 * 1024, 'x'));
+}
+
+TEST_F(FilesTest, AFolderThatIsAwayForAWhileIsNotReadAgain) {
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  // At a start, as before its file system is mounted.
+  follower_.reset();
+  const fs::path away = folder_ / "away";
+  fs::rename(logs_, away);
+  Follow();
+  ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 0\n"); }));
+  fs::rename(away, logs_);
+  Write("app.log", "two\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two"}));
+  // While it is followed, for longer than a renamed file is.
+  options_.rotated_wait = std::chrono::milliseconds(0);
+  Follow();
+  ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 1\n"); }));
+  fs::rename(logs_, away);
+  ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 0\n"); }));
+  fs::rename(away, logs_);
+  Write("app.log", "three\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+}
+
+TEST_F(FilesTest, AFileSystemThatIsMountedAnewIsNotReadAgain) {
+  const std::string much(2000, 'x');
+  Write("app.log", "one\n");
+  Write("moved.log", much + "\ntwo\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", much, "two"}));
+  follower_.reset();
+  internal::v1::FilePositions positions;
+  std::ifstream in(options_.positions, std::ios::binary);
+  ASSERT_TRUE(positions.ParseFromIstream(&in));
+  for (auto& position : *positions.mutable_files()) position.set_device(position.device() + 1);
+  std::ofstream(options_.positions, std::ios::binary) << positions.SerializeAsString();
+  // Copied to another place: the inode is another, too.
+  fs::copy(logs_ / "moved.log", logs_ / "copy.log");
+  fs::remove(logs_ / "moved.log");
+  Write("app.log", "three\n");
+  Write("copy.log", "four\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", much, "two", "three", "four"}));
+}
+
+TEST_F(FilesTest, FilesThatBeginAlikeAreTold) {
+  const std::string head(2000, '#');  // as Zeek's and IIS's
+  Write("app.log", head + "\none\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({head, "one"}));
+  follower_.reset();
+  fs::remove(logs_ / "app.log");
+  Write("app.log", head + "\ntwo\nthree\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({head, "one", head, "two", "three"}));
+}
+
+TEST_F(FilesTest, FilesThatTheLimitLeavesOutAreNotReadAgain) {
+  Write("a.log", "one\n");
+  Write("b.log", "two\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one", "two"}));
+  options_.max_files = 1;
+  Follow();
+  ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 1\n"); }));
+  options_.max_files = 2;
+  Follow();
+  Write("a.log", "three\n");
+  Write("b.log", "four\n");
+  ASSERT_TRUE(EventuallyHas({"one", "two", "three", "four"}));
+}
+
+TEST_F(FilesTest, ARenamedFileIsFollowedAsLongAsItGrows) {
+  options_.rotated_wait = std::chrono::milliseconds(300);
+  Write("app.log", "line\n");
+  Follow();
+  ASSERT_TRUE(EventuallyStored(1));
+  std::ofstream writer(logs_ / "app.log", std::ios::binary | std::ios::app);
+  fs::rename(logs_ / "app.log", logs_ / "app.log.1");
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1'200);
+  size_t lines = 1;
+  while (std::chrono::steady_clock::now() < until) {
+    writer << "line\n" << std::flush;
+    ++lines;
+    ASSERT_TRUE(EventuallyStored(lines)) << lines;
+  }
+  EXPECT_EQ(Stored().size(), lines);
+  // Then it is let go, and known if it comes back.
+  ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 0\n"); }));
+  writer << "after\n" << std::flush;
+  fs::rename(logs_ / "app.log.1", logs_ / "app.old.log");
+  ASSERT_TRUE(EventuallyStored(lines + 1));
+  EXPECT_EQ(Stored().size(), lines + 1);
+}
+
+TEST_F(FilesTest, AFileThatIsReplacedByALongerCopyIsGoneOnWith) {
+  std::string text;
+  std::multiset<std::string> lines;
+  for (int i = 0; i < 100; ++i) {
+    text += "line " + std::to_string(i) + "\n";
+    lines.insert("line " + std::to_string(i));
+  }
+  Write("app.log", text);
+  Follow();
+  ASSERT_TRUE(EventuallyHas(lines));
+  Write("app.log.new", text + "more\n");  // as rsync does it
+  fs::rename(logs_ / "app.log.new", logs_ / "app.log");
+  lines.insert("more");
+  ASSERT_TRUE(EventuallyHas(lines));
+}
+
+TEST_F(FilesTest, WhatIsRememberedIsBounded) {
+  options_.rotated_wait = std::chrono::milliseconds(0);
+  options_.max_remembered = 2;
+  Follow();
+  for (int i = 0; i < 5; ++i) {
+    Write("app.log", "line " + std::to_string(i) + "\n");
+    ASSERT_TRUE(EventuallyStored(static_cast<size_t>(i) + 1));
+    fs::rename(logs_ / "app.log", logs_ / ("app.log." + std::to_string(i)));
+    ASSERT_TRUE(Eventually([&] { return HasMetric("_files{listener=\"file_web\"} 0\n"); }));
+  }
+  follower_.reset();
+  internal::v1::FilePositions positions;
+  std::ifstream in(options_.positions, std::ios::binary);
+  ASSERT_TRUE(positions.ParseFromIstream(&in));
+  EXPECT_LE(positions.files_size(), 3);  // what is given up is so at the next look
+  Follow();
+  fs::rename(logs_ / "app.log.4", logs_ / "app.log");
+  Write("app.log", "more\n");
+  ASSERT_TRUE(EventuallyStored(6));
+  EXPECT_EQ(Stored().size(), 6u);
+}
+
+TEST_F(FilesTest, LinesOfAStackTraceAreOneEvent) {
+  MultiLineOptions rule;
+  rule.start = "^\\d{4}-\\d\\d-\\d\\d ";
+  rule.timeout = std::chrono::milliseconds(200);
+  options_.multi_line = MultiLineRule::Make(rule).value();
+  options_.part_bytes = 256;  // events lie across parts
+  const std::string trace =
+      "2026-11-22 10:00:01,123 ERROR [main] c.e.Shop - order failed\n"
+      "java.lang.IllegalStateException: no stock\n"
+      "\tat com.example.Stock.take(Stock.java:42)\n"
+      "\tat com.example.Shop.order(Shop.java:17)";
+  const std::string next = "2026-11-22 10:00:02,000 INFO  [main] c.e.Shop - next";
+  Write("app.log", trace.substr(0, 100));
+  Follow();
+  Write("app.log", trace.substr(100) + "\n" + next + "\n");
+  ASSERT_TRUE(EventuallyHas({trace, next}));  // the last one after its time
+  Write("app.log", next + " two\n\tat late");
+  fs::rename(logs_ / "app.log", logs_ / "app.log.1");
+  Write("app.log", next + " three\n");
+  ASSERT_TRUE(EventuallyStored(4));
+  EXPECT_EQ(Lines().count(next + " two"), 1u);
+  EXPECT_EQ(Lines().count(next + " three"), 1u);
 }
 
 TEST_F(FilesTest, PositionsThatCannotBeReadAreNotIgnored) {

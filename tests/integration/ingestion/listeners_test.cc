@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "common/testing/fortigate_lines.h"
+#include "services/ingestion/domain/multi_line.h"
 #include "tests/integration/ingestion/intake_world.h"
 
 namespace yagura::ingestion {
@@ -139,6 +140,31 @@ TEST_F(ListenersTest, ThoseWhoHoardBegunLinesAreClosedAndNobodyElse) {
     });
   }));
   EXPECT_EQ(std::count_if(modest.begin(), modest.end(), has_ended), 0);
+}
+
+TEST_F(ListenersTest, LinesOfAStackTraceOverTcpAreOneEvent) {
+  MultiLineOptions rule;
+  rule.start = "^<\\d+>";
+  rule.timeout = std::chrono::milliseconds(200);
+  ListenerOptions options;
+  options.multi_line = MultiLineRule::Make(rule).value();
+  const std::string address = Listen(true, options);
+  const std::string trace = "<11>shop: java.lang.Error: no\n\tat a.B.c(B.java:1)\n\t... 2 more";
+  const Client client(SOCK_STREAM, address);
+  const Client other(SOCK_STREAM, address);
+  client.Send(trace.substr(0, 20));
+  other.Send("<13>other: in between\n");
+  client.Send(trace.substr(20) + "\n");
+  // The last one of each is whole after its time.
+  ASSERT_TRUE(EventuallyStored(2));
+  EXPECT_EQ(RawOf(Stored()), (std::multiset<std::string>{trace, "<13>other: in between"}));
+  // What is counted in octets is whole at once, and ends what was begun.
+  client.Send("<13>shop: begun\n15 <13>shop: whole<13>shop: last\n\tmore");
+  ASSERT_TRUE(EventuallyStored(4));
+  EXPECT_EQ(RawOf(Stored()).count("<13>shop: begun"), 1u);
+  EXPECT_EQ(RawOf(Stored()).count("<13>shop: whole"), 1u);
+  listener_->Stop();  // as a close does
+  EXPECT_EQ(RawOf(Stored()).count("<13>shop: last\n\tmore"), 1u);
 }
 
 TEST_F(ListenersTest, UdpLinesReachTheStreams) {
