@@ -10,6 +10,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/filter/values.h"
+#include "common/text/text.h"
 
 namespace yagura::filter {
 namespace {
@@ -201,7 +202,9 @@ bool TestSearch(const SearchTerm& search, const Message& message) {
   const bool found = std::any_of(search.paths.begin(), search.paths.end(), [&](const auto& path) {
     const Message* at = &message;
     for (size_t i = 0; i + 1 < path.size(); ++i) at = &Value(*at, path[i], -1).Sub();
-    return search.pattern.Matches(Value(*at, path.back(), -1).Text());
+    const std::string& text = Value(*at, path.back(), -1).Text();
+    return search.pattern.Matches(text) ||
+           (search.folds_to_ascii && search.folded.Matches(ToLower(text)));
   });
   if (found || !search.folded_text) return found;
   const std::string folded = search.folded_text(message);

@@ -24,7 +24,7 @@ void CollectEqualityTerms(const Node& node, std::vector<EqualityTerm>& terms) {
   }
   switch (predicate.kind) {
     case ValueKind::kString:
-      if (predicate.pattern.has_wildcards()) return;
+      if (predicate.pattern.has_wildcards() || predicate.pattern.ignore_case()) return;
       terms.push_back({predicate.path, predicate.pattern.literal()});
       return;
     case ValueKind::kSigned:

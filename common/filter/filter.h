@@ -22,13 +22,13 @@ class Message;
 //   a b, a AND b      both; a OR b binds tighter than AND, as AIP-160 has it: "a b OR c" is
 //                     "a AND (b OR c)". NOT x and -x negate one term. AND, OR, NOT in capitals.
 //   path = value      paths name fields by their proto names, "src.ip"; unknown ones are refused.
-//                     = != < <= > >= and : ("has"). path = (a OR b) distributes over the values.
+//                     = =~ != < <= > >= and : ("has"). path = (a OR b) distributes over the values.
 //   a field not set   has the default of its type: "", 0, false, the enum's zero. A Timestamp not
 //                     set (or the Unix epoch) and an address not set (or "::") are missing: every
 //                     comparison is false. x != y is always exactly NOT x = y.
 //   string, bytes     = is case-sensitive over bytes, `*` stands for any text; < and > compare
 //                     bytes (no wildcards); `:` finds the text anywhere, ASCII case ignored. The
-//                     values need not be UTF-8; the filter must be.
+//                     values need not be UTF-8; the filter must be. =~ is =, ASCII case ignored.
 //   numbers           integers only for integer fields; what does not fit the type is refused.
 //   enums             by value name, ASCII case ignored, ordered by number. bool: true, false.
 //   Timestamp         RFC 3339, a date (midnight UTC), or now, now-1h, now+30m where Parse knows
@@ -42,8 +42,8 @@ class Message;
 //                     repeated one is not empty. fields:NAME is fields.NAME:*
 //   repeated          only `:` reaches into repeated fields: some element equals the value.
 //   bare words        some search field of the schema has the text, ASCII case ignored; `*` within
-//                     stands for any text. In lines that are not ASCII, half and full width and
-//                     the case of any script are the same.
+//                     stands for any text. Half and full width and the case of any script are
+//                     the same, and what a line escapes as in JSON (\u6771) is what it means.
 //   values            bare up to white space or parenthesis, or in "double" or 'single' quotes.
 //                     Backslash escapes * \ " and '; before anything else it is itself.
 namespace yagura::filter {

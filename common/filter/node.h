@@ -57,6 +57,8 @@ struct Predicate {
 struct SearchTerm {
   Pattern pattern;
   Pattern folded;
+  // The word is not ASCII, but folded it is ("ＡＢ"): it is looked for in the search fields, too.
+  bool folds_to_ascii = false;
   std::function<std::string(const google::protobuf::Message&)> folded_text;  // may be null
   std::vector<std::vector<const google::protobuf::FieldDescriptor*>> paths;
 };

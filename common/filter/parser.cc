@@ -217,6 +217,8 @@ class Parser {
     Node node{Node::Type::kSearch, {}, {}, {}};
     node.search.pattern = Pattern::Parse(word, false, true);
     node.search.folded = node.search.pattern.Folded();
+    node.search.folds_to_ascii =
+        schema_.folded_text() && node.search.folded.IsAscii() && !node.search.pattern.IsAscii();
     node.search.folded_text = schema_.folded_text();
     for (const auto& path : schema_.search()) {
       auto resolved = ResolvePath({path, "", false}, schema_);
@@ -258,7 +260,11 @@ class Parser {
     SkipSpace();
     if (!ComparatorHere()) return std::nullopt;
     const char c = text_[at_++];
-    if (c == '=') return Comparator::kEqual;
+    if (c == '=') {
+      if (Peek() != '~') return Comparator::kEqual;
+      ++at_;
+      return Comparator::kEqualIgnoringCase;
+    }
     if (c == ':') return Comparator::kHas;
     const bool equal = Peek() == '=';
     if (equal) ++at_;

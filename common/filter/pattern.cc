@@ -1,5 +1,6 @@
 #include "common/filter/pattern.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "common/text/fold.h"
@@ -55,6 +56,11 @@ Pattern Pattern::Folded() const {
   for (auto& part : folded.parts_) part = Fold(part);
   folded.ignore_case_ = false;
   return folded;
+}
+
+bool Pattern::IsAscii() const {
+  return std::all_of(parts_.begin(), parts_.end(),
+                     [](const std::string& part) { return yagura::IsAscii(part); });
 }
 
 bool Pattern::Matches(std::string_view value) const {

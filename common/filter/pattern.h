@@ -17,6 +17,7 @@ class Pattern {
   // The same over folded text (common/text/fold.h).
   Pattern Folded() const;
 
+  bool IsAscii() const;  // all of its text
   bool Matches(std::string_view value) const;
   bool has_wildcards() const { return parts_.size() > 1; }
   bool anchored() const { return anchored_; }

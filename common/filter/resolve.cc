@@ -65,6 +65,7 @@ Operator OperatorOf(Comparator comparator) {
     case Comparator::kEqual:
     case Comparator::kNotEqual:
     case Comparator::kHas:
+    case Comparator::kEqualIgnoringCase:
       break;
   }
   return Operator::kEqual;
@@ -92,7 +93,8 @@ Status SetText(Predicate& predicate, Comparator comparator, std::string_view val
   }
   const bool contains = comparator == Comparator::kHas && !predicate.repeated;
   if (contains) predicate.op = Operator::kContains;
-  predicate.pattern = Pattern::Parse(value, !contains, contains);
+  predicate.pattern =
+      Pattern::Parse(value, !contains, contains || comparator == Comparator::kEqualIgnoringCase);
   return absl::OkStatus();
 }
 
@@ -138,6 +140,7 @@ Status SetOptional(int64_t& target, std::optional<int64_t> number, std::string_v
 Status SetValue(Predicate& predicate, Comparator comparator, std::string_view raw_value,
                 std::optional<TimePoint> now) {
   if (predicate.kind == ValueKind::kString) return SetText(predicate, comparator, raw_value);
+  if (comparator == Comparator::kEqualIgnoringCase) return Bad("=~ is possible on text only");
   YAGURA_ASSIGN_OR_RETURN(const std::string value, PlainText(raw_value));
   switch (predicate.kind) {
     case ValueKind::kSigned:

@@ -13,7 +13,16 @@
 // From the words of a restriction to a typed predicate. Private to common/filter.
 namespace yagura::filter {
 
-enum class Comparator { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kHas };
+enum class Comparator {
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kHas,
+  kEqualIgnoringCase
+};
 
 // A field path as written. What stood in quotes is one component whatever it contains.
 struct WrittenPath {

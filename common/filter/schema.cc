@@ -41,9 +41,14 @@ Schema& Schema::Folded(FoldedText text) {
 
 bool EventFolder::Begin(std::string_view raw) {
   text_.clear();
-  if (IsAscii(raw)) return false;
-  if (!IsValidUtf8(raw)) return true;
-  text_ = Fold(raw);
+  const bool ascii = IsAscii(raw);
+  if (!ascii && !IsValidUtf8(raw)) return true;
+  if (raw.find("\\u") != std::string_view::npos) {
+    const std::string decoded = DecodeUnicodeEscapes(raw);
+    if (!IsAscii(decoded)) text_ = Fold(decoded);
+  } else if (!ascii) {
+    text_ = Fold(raw);
+  }
   return false;
 }
 

@@ -49,8 +49,9 @@ class Schema {
 Schema EventSchema();
 
 // What a bare word is looked for in beside the raw line of an event, "" for most: the line folded
-// where it is UTF-8 and not ASCII; where it is not UTF-8, message and fields, which ingestion reads
-// in the character set of the source, each that is not ASCII folded and with a line end behind it.
+// where it is UTF-8 and not ASCII, with escapes such as \u6771 as the characters that they mean
+// (they count as such); where it is not UTF-8, message and fields, which ingestion reads in the
+// character set of the source, each that is not ASCII folded and with a line end behind it.
 class EventFolder {
  public:
   // False where nothing but the raw line counts.

@@ -112,6 +112,10 @@ class Compiler {
     std::vector<std::string> parts;
     for (const auto& expression : columns_.search)
       parts.push_back(Anywhere(search.pattern, expression));
+    if (search.folds_to_ascii) {
+      for (const auto& expression : columns_.search)
+        parts.push_back(Anywhere(search.folded, expression));
+    }
     for (const auto& expression : columns_.search_folded) {
       parts.push_back(
           fmt::format("({} != '' AND {})", expression, Anywhere(search.folded, expression)));
@@ -195,7 +199,8 @@ class Compiler {
       case Operator::kContains:
         return Anywhere(predicate.pattern, fmt::format("lower({})", column));
       case Operator::kEqual:
-        return Whole(predicate.pattern, column);
+        return Whole(predicate.pattern,
+                     predicate.pattern.ignore_case() ? fmt::format("lower({})", column) : column);
       default:
         return fmt::format("({} {} {})", column, Symbol(predicate.op),
                            Bind(predicate.text, "String"));

@@ -33,13 +33,44 @@ const TimePoint kStart{std::chrono::seconds(1'790'000'000)};
 
 // Texts that are alike in all the ways that matter to comparisons and LIKE patterns.
 const std::vector<std::string>& Words() {
-  static const std::vector<std::string> words = {
-      "",          "alpha",       "Alpha",      "ALPHABET", "alp",    "a*b",
-      "axb",       "100%",        "100",        "x_y",      "xzy",    "back\\slash",
-      "\\",        "\\%",         "quote\"d",   "it's",     "東京",   "tab\tbed",
-      "line\nend", "10.0.0.1",    "-5",         "42",       "042",    "9999999999999999999",
-      "4.2",       "{p0:String}", "ＡＬＰＨＡ", "ｶﾞｰﾄﾞ",    "ガード", "Ärger",
-      "ärger"};
+  static const std::vector<std::string> words = {"",
+                                                 "alpha",
+                                                 "Alpha",
+                                                 "ALPHABET",
+                                                 "alp",
+                                                 "a*b",
+                                                 "axb",
+                                                 "100%",
+                                                 "100",
+                                                 "x_y",
+                                                 "xzy",
+                                                 "back\\slash",
+                                                 "\\",
+                                                 "\\%",
+                                                 "quote\"d",
+                                                 "it's",
+                                                 "東京",
+                                                 "tab\tbed",
+                                                 "line\nend",
+                                                 "10.0.0.1",
+                                                 "-5",
+                                                 "42",
+                                                 "042",
+                                                 "9999999999999999999",
+                                                 "4.2",
+                                                 "{p0:String}",
+                                                 "ＡＬＰＨＡ",
+                                                 "ｶﾞｰﾄﾞ",
+                                                 "ガード",
+                                                 "Ärger",
+                                                 "ärger",
+                                                 "ａｌｐ",
+                                                 "\\u6771\\u4EAC",
+                                                 "\\\\u6771",
+                                                 "\\ud83d\\ude00",
+                                                 "\\ud83d",
+                                                 "\\u0041",
+                                                 "😀"};
   return words;
 }
 
@@ -210,7 +241,9 @@ class FilterWriter {
 
   std::string TextTest(bool bytes) {
     const std::string word = bytes ? g_.Bytes() : g_.Word();
-    switch (g_.Below(5)) {
+    switch (g_.Below(6)) {
+      case 5:
+        return " =~ " + Quoted(word, g_.Chance(30));
       case 0:
         return " = " + Quoted(word, true);
       case 1:

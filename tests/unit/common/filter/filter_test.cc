@@ -177,6 +177,39 @@ TEST(Filter, BareWordsSearchTheRawLine) {
   EXPECT_TRUE(Matches("Failed user = Admin"));
 }
 
+TEST(Filter, BareWordsFindWhatJsonEscapesAndWhatIsWide) {
+  event::v1::Event event;
+  event.set_raw(R"({"msg":"\u6771\u4eac \ud83d\ude00 Server","path":"C:\\users\\udon"})");
+  const auto finds = [&event](std::string_view text) {
+    const auto filter = Filter::Parse(text, EventSchema());
+    EXPECT_TRUE(filter.ok()) << filter.status();
+    return filter.ok() && filter->Matches(event);
+  };
+  EXPECT_TRUE(finds("東京"));
+  EXPECT_TRUE(finds("京*server"));
+  EXPECT_TRUE(finds("😀"));
+  EXPECT_TRUE(finds("udon"));
+  EXPECT_FALSE(finds("大阪"));
+  event.set_raw(R"({"log":"{\"msg\":\"\\u6771\\u4eac\"}"})");
+  EXPECT_TRUE(finds("東京")) << "JSON within JSON";
+  event.set_raw("plain Server line");
+  EXPECT_TRUE(finds("ｓｅｒｖｅｒ"));
+  EXPECT_TRUE(finds("ＰＬＡＩＮ*ｌｉｎｅ"));
+  EXPECT_FALSE(finds("ｃｌｉｅｎｔ"));
+}
+
+TEST(Filter, ComparesIgnoringCaseWhereAsked) {
+  EXPECT_TRUE(Matches("user =~ ADMIN"));
+  EXPECT_TRUE(Matches("user =~ aDM*"));
+  EXPECT_FALSE(Matches("user =~ admi"));
+  EXPECT_FALSE(Matches("user = ADMIN"));
+  EXPECT_TRUE(Matches("user =~ (root OR ADMIN)"));
+  EXPECT_THAT(ErrorOf("src.port =~ 1"), HasSubstr("=~ is possible on text only"));
+  const auto filter = Filter::Parse("user =~ admin", EventSchema());
+  ASSERT_TRUE(filter.ok());
+  EXPECT_TRUE(filter->EqualityTerms().empty()) << "an index knows one spelling";
+}
+
 TEST(Filter, HasReachesIntoRepeatedMessages) {
   detection::v1::Finding finding;
   finding.add_evidence()->set_event_id("a-1");
