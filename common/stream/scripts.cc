@@ -104,6 +104,15 @@ local function drop(stream, sizes, letter)
   if left < 0 or redis.call('XLEN', stream) == 0 then redis.call('HSET', sizes, 'bytes', 0) end
   return bytes
 end
+local function bound(stream, sizes, most, most_bytes)
+  local kept = redis.call('XLEN', stream)
+  local bytes = tonumber(redis.call('HGET', sizes, 'bytes') or '0')
+  while kept > 1 and (kept > most or bytes > most_bytes) do
+    bytes = bytes - drop(stream, sizes, redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1])
+    kept = kept - 1
+    redis.call('HINCRBY', sizes, 'dropped', 1)
+  end
+end
 )lua";
 
 template <typename... Parts>
@@ -229,15 +238,20 @@ if ARGV[10] == 'whole' then
 else
   for i = 11, #ARGV, 3 do bury(ARGV[i + 2], {'k', ARGV[i], 'p', ARGV[i + 1]}) end
 end
-local kept = redis.call('XLEN', KEYS[3])
-local bytes = tonumber(redis.call('HGET', KEYS[4], 'bytes') or '0')
-while kept > 1 and (kept > tonumber(ARGV[8]) or bytes > tonumber(ARGV[9])) do
-  bytes = bytes - drop(KEYS[3], KEYS[4], redis.call('XRANGE', KEYS[3], '-', '+', 'COUNT', 1)[1])
-  kept = kept - 1
-  redis.call('HINCRBY', KEYS[4], 'dropped', 1)
-end
+bound(KEYS[3], KEYS[4], tonumber(ARGV[8]), tonumber(ARGV[9]))
 advance(KEYS[2], group, ARGV[4], ARGV[6], tonumber(ARGV[7]))
 return ARGV[6]
+)lua");
+}
+
+redis::Script WriteDeadLetterScript() {
+  return Assemble(kAllowOom, kDeadSize, R"lua(
+if not redis.call('SET', KEYS[3], '1', 'NX', 'EX', ARGV[1]) then return 0 end
+local letter = {'id', ARGV[4], 'reader', ARGV[5], 'error', ARGV[6], 'k', ARGV[7], 'p', ARGV[8]}
+redis.call('XADD', KEYS[1], '*', unpack(letter))
+redis.call('HINCRBY', KEYS[2], 'bytes', size(letter))
+bound(KEYS[1], KEYS[2], tonumber(ARGV[2]), tonumber(ARGV[3]))
+return 1
 )lua");
 }
 

@@ -49,6 +49,10 @@ redis::Script CommitScript();
 // to keep, "whole" and the error text, or "pieces" and (key, payload, error)...: puts the entry of
 // the new id, or the pieces, to the dead letters, then commits it.
 redis::Script DeadLetterScript();
+// KEYS dead-letter stream, its size, mark; ARGV seconds for which the mark stays, most entries and
+// bytes to keep, id, reader, error, key, payload: puts one letter there without moving any cursor
+// -> 1, or 0 where the mark says that it has been there.
+redis::Script WriteDeadLetterScript();
 // KEYS dead-letter stream, its size; ARGV id -> 1, or 0 where there is none.
 redis::Script RemoveDeadLetterScript();
 // KEYS stream; ARGV reader... : makes the groups that do not exist.

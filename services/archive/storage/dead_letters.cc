@@ -6,20 +6,12 @@
 
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/stream/scripts.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr size_t kMaxErrorText = 1000;
-
-// KEYS dead letters, mark; ARGV seconds, id, reader, error, key, payload.
-constexpr std::string_view kWrite = R"lua(#!lua flags=allow-oom
-if redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[1]) then
-  redis.call('XADD', KEYS[1], '*', 'id', ARGV[2], 'reader', ARGV[3], 'error', ARGV[4],
-             'k', ARGV[5], 'p', ARGV[6])
-end
-return 1
-)lua";
 
 constexpr std::string_view kRemembered = "604800";  // a week, in seconds
 
@@ -29,7 +21,7 @@ DeadLetters::DeadLetters(std::shared_ptr<redis::Pool> flow, stream::Topic topic,
     : flow_(std::move(flow)),
       topic_(std::move(topic)),
       reader_(std::move(reader)),
-      write_(kWrite) {}
+      write_(stream::WriteDeadLetterScript()) {}
 
 Status DeadLetters::Write(int shard, const stream::Entry& entry, const Status& error) const {
   const std::string letters = stream::DeadLetterKey(topic_.name, shard);
@@ -39,7 +31,10 @@ Status DeadLetters::Write(int shard, const stream::Entry& entry, const Status& e
   const std::string text = error.ToString().substr(0, kMaxErrorText);
   YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
   return write_
-      .Run(*connection, {letters, mark}, {kRemembered, id, reader_, text, entry.key, entry.payload})
+      .Run(*connection, {letters, stream::DeadLetterSizeKey(topic_.name, shard), mark},
+           {kRemembered, std::to_string(stream::kMaxDeadLetters),
+            std::to_string(stream::kMaxDeadLetterBytes), id, reader_, text, entry.key,
+            entry.payload})
       .status();
 }
 

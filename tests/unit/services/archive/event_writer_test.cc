@@ -15,6 +15,7 @@
 #include "common/testing/eventually.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
+#include "common/text/text.h"
 #include "services/archive/storage/dead_letters.h"
 #include "services/archive/storage/migrations.h"
 #include "services/archive/workers/range_storer.h"
@@ -263,6 +264,29 @@ TEST(EventWriter, ABrokenBatchStopsNobody) {
   const auto dead = archive.flow->Command({"XLEN", stream::DeadLetterKey("events", 0)});
   ASSERT_THAT(dead, IsOk());
   EXPECT_EQ(dead->integer, 1);
+}
+
+TEST(EventWriter, DeadLettersAreBoundInBytesByWhoeverWritesThem) {
+  Archive archive;
+  const DeadLetters letters(archive.flow, archive.topic, "archive");
+  const auto command = [&archive](const std::vector<std::string>& words) {
+    const auto reply = archive.flow->Command({words.begin(), words.end()});
+    EXPECT_THAT(reply, IsOk());
+    return reply.ok() ? *reply : redis::Reply();
+  };
+  const std::string payload(5 << 20, 'x');
+  for (uint64_t i = 1; i <= 5; ++i) {
+    const stream::Entry entry{{i, 0}, fmt::format("k{}", i), payload};
+    ASSERT_THAT(letters.Write(0, entry, absl::InternalError("refused")), IsOk());
+    ASSERT_THAT(letters.Write(0, entry, absl::InternalError("refused")), IsOk());
+  }
+  EXPECT_EQ(command({"XLEN", stream::DeadLetterKey("events", 0)}).integer, 3);
+  const std::string sizes = stream::DeadLetterSizeKey("events", 0);
+  EXPECT_EQ(command({"HGET", sizes, "dropped"}).text, "2");
+  const auto bytes = ParseNumber<uint64_t>(command({"HGET", sizes, "bytes"}).text);
+  ASSERT_TRUE(bytes.has_value());
+  EXPECT_GT(*bytes, 3 * payload.size());
+  EXPECT_LE(*bytes, static_cast<uint64_t>(stream::kMaxDeadLetterBytes));
 }
 
 // The event store refuses whatever holds the word, as it would refuse values that it cannot take.
