@@ -79,6 +79,7 @@ void AddSearch(Program& program, CLI::App& group) {
   auto options = std::make_shared<Options>();
   CLI::App& command = *group.add_subcommand("search", "Events that match, the newest first");
   AddRangeOptions(command, options->range);
+  AddHappenedOption(command, options->range);
   command.add_flag("--oldest-first", options->oldest_first, "In order of receipt");
   command.add_option("--limit", options->limit, "Most events to print")
       ->capture_default_str()
@@ -90,6 +91,7 @@ void AddSearch(Program& program, CLI::App& group) {
     Renderer renderer(program.format(), kEventColumns);
     SearchProgressLine progress;
     int left = options->limit;
+    std::string notes;
     absl::Status status;
     do {
       constexpr int kMostAtOnce = 10'000;
@@ -102,11 +104,14 @@ void AddSearch(Program& program, CLI::App& group) {
                                    left -= response.events_size();
                                    Write(renderer.Flush());
                                    next = response.next_page_token();
+                                   if (response.has_coverage())
+                                     notes = CoverageNotes(response.coverage());
                                    return true;
                                  });
       request.set_page_token(next);
     } while (status.ok() && left > 0 && !request.page_token().empty());
     if (status.ok() || renderer.rows() > 0) Write(renderer.Finish());
+    std::cerr << notes;
     return status;
   });
 }
@@ -122,6 +127,7 @@ void AddCount(Program& program, CLI::App& group) {
   CLI::App& command =
       *group.add_subcommand("count", "How many events match, by groups with --by (top values)");
   AddRangeOptions(command, options->range);
+  AddHappenedOption(command, options->range);
   command.add_option("--by", options->by, "Up to 4 names to group by: src.ip, fields.attack, ...")
       ->delimiter(',')
       ->allow_extra_args(false);
@@ -147,6 +153,7 @@ void AddCount(Program& program, CLI::App& group) {
     }
     Write(fmt::format("{} events{}\n", response.total(),
                       response.truncated() ? ", more groups than shown" : ""));
+    std::cerr << CoverageNotes(response.coverage());
     return absl::OkStatus();
   });
 }
@@ -163,6 +170,7 @@ void AddTop(Program& program, CLI::App& group) {
       .add_option("paths", options->by, "Up to 4 names, with commas: src.ip,dst.port,fields.attack")
       ->required();
   AddRangeOptions(command, options->range);
+  AddHappenedOption(command, options->range);
   command.add_option("--limit", options->limit, "How many")->capture_default_str();
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     archive::v1::CountEventsRequest request;
@@ -190,6 +198,7 @@ void AddHistogram(Program& program, CLI::App& group) {
   auto options = std::make_shared<Options>();
   CLI::App& command = *group.add_subcommand("histogram", "How many events match, over time");
   AddRangeOptions(command, options->range);
+  AddHappenedOption(command, options->range);
   command
       .add_option("--interval", options->interval_seconds, "Seconds a bucket; 0: a fitting width")
       ->check(CLI::Range(int64_t{0}, kMostBucketSeconds));

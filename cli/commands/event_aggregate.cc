@@ -150,6 +150,7 @@ void AddAggregate(Program& program, CLI::App& group) {
   CLI::App& command = *group.add_subcommand(
       "aggregate", "Distinct and top values, percentiles, sums, first and last times, by groups");
   AddRangeOptions(command, options->range);
+  AddHappenedOption(command, options->range);
   command.add_option("--by", options->by, "Up to 4 names to group by: src.ip, fields.attack, ...")
       ->delimiter(',')
       ->allow_extra_args(false);
@@ -178,6 +179,20 @@ void AddAggregate(Program& program, CLI::App& group) {
     }
     return absl::OkStatus();
   });
+}
+
+void AddHappenedOption(CLI::App& command, RangeOptions& options) {
+  command.add_flag("--happened", options.happened,
+                   "The range is of when it happened by the events' own time, not of receipt: also "
+                   "what came up to 7 days late");
+}
+
+std::string CoverageNotes(const archive::v1::CoverageSummary& summary) {
+  std::string notes;
+  for (const std::string& gap : summary.gaps()) {
+    notes += fmt::format("note: {}\n", EscapeForTerminal(gap));
+  }
+  return notes;
 }
 
 void AddRangeOptions(CLI::App& command, RangeOptions& options, const char* filter_help) {

@@ -8,6 +8,8 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "yagura/archive/v1/time_range.pb.h"
+#include "yagura/archive/v1/coverage.pb.h"
 
 // What the commands share that look at stored events.
 namespace yagura::cli {
@@ -21,11 +23,17 @@ struct RangeOptions {
   std::string filter;
   std::string since = "24h";
   std::string until = "now";
+  bool happened = false;
 };
 
 // FILTER or --filter, --tenant, --since, --until.
 void AddRangeOptions(CLI::App& command, RangeOptions& options,
                      const char* filter_help = kFilterHelp);
+
+// --happened: the range is one of the events' own times.
+void AddHappenedOption(CLI::App& command, RangeOptions& options);
+// What an answer about events is to be taken with: "note: ..." for each gap of its coverage.
+std::string CoverageNotes(const archive::v1::CoverageSummary& summary);
 
 template <typename Request>
 absl::Status FillRange(const RangeOptions& options, Request& request) {
@@ -38,6 +46,7 @@ absl::Status FillRange(const RangeOptions& options, Request& request) {
     YAGURA_ASSIGN_OR_RETURN(const auto until, ParseWhen(options.until, now));
     *request.mutable_range()->mutable_end_time() = ToProto(until);
   }
+  if (options.happened) request.mutable_range()->set_basis(archive::v1::HAPPENED);
   return absl::OkStatus();
 }
 

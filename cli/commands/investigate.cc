@@ -43,6 +43,17 @@ const std::vector<TableColumn> kSources = {{"TENANT", "tenant"},
                                            {"EVENTS", "event_count"},
                                            {"HOURS", "hours_with_events"},
                                            {"CLOCK ERRORS", "clock_error_count"}};
+const std::vector<TableColumn> kCovered = {{"TENANT", "tenant"},
+                                           {"SOURCE", "source"},
+                                           {"DEVICE", "device"},
+                                           {"LINES", "line_count"},
+                                           {"LOST", "lost_count"},
+                                           {"DROPPED", "kernel_drop_count"},
+                                           {"HOURS", "hours_with_lines"},
+                                           {"SILENT HOURS", "silent_hours"},
+                                           {"UNWATCHED MIN", "unwatched_minutes"},
+                                           {"CLOCK ERRORS", "clock_error_count"},
+                                           {"CLOCK OFF BY", "clock_offset"}};
 const std::vector<TableColumn> kTerminals = {
     {"MAC", "mac"},        {"HOST", "host"},          {"FIRST", "first_time"},
     {"LAST", "last_time"}, {"EVENTS", "event_count"}, {"LEASES", "lease_count"}};
@@ -64,6 +75,14 @@ void WriteRemarks(const google::protobuf::RepeatedPtrField<std::string>& remarks
   for (const std::string& remark : remarks) Write("! " + EscapeForTerminal(remark) + "\n");
 }
 
+// On what the answer stands.
+template <typename Response>
+void WriteCoverage(const Response& response) {
+  WriteSection("What was received in these hours", response.sources(), kCovered);
+  WriteSection("Sources that sent anything in that time", response.coverage(), kSources);
+  WriteRemarks(response.remarks());
+}
+
 // As a value of a filter, whatever stands in it.
 std::string Quoted(std::string_view text) {
   std::string out = "\"";
@@ -77,16 +96,21 @@ std::string Quoted(std::string_view text) {
 // The findings that name the entity and whose events lie in the range: at most 100, of the newest
 // few pages.
 absl::StatusOr<std::vector<detection::v1::Finding>> FindingsOf(
-    Client& client, const std::string& parent, const std::string& entity,
-    const archive::v1::TimeRange& range) {
+    Client& client, const archive::v1::InvestigateEntityRequest& asked,
+    const archive::v1::InvestigateEntityResponse& answer) {
   constexpr size_t kMostFindings = 100;
+  constexpr size_t kMostNames = 20;
   constexpr int kMostPages = 20;
   detection::v1::ListFindingsRequest request;
-  request.set_parent(parent);
+  request.set_parent(asked.parent());
+  std::vector<std::string> names = {Quoted(asked.entity())};
+  for (const std::string& name : answer.names()) {
+    if (names.size() < kMostNames) names.push_back(Quoted(name));
+  }
   request.set_filter(
-      fmt::format("entities.value:{} AND last_event_time >= \"{}\" AND first_event_time < \"{}\"",
-                  Quoted(entity), FormatTime(FromProto(range.start_time())),
-                  FormatTime(FromProto(range.end_time()))));
+      fmt::format("entities.value:({}) AND last_event_time >= \"{}\" AND first_event_time < \"{}\"",
+                  Join(names, " OR "), FormatTime(FromProto(answer.range().start_time())),
+                  FormatTime(FromProto(answer.range().end_time()))));
   std::vector<detection::v1::Finding> findings;
   for (int page = 0; page < kMostPages && findings.size() < kMostFindings; ++page) {
     YAGURA_ASSIGN_OR_RETURN(const auto response,
@@ -140,8 +164,7 @@ void WriteInvestigation(const archive::v1::InvestigateEntityResponse& response,
   WriteSection(response.peers_truncated() ? "Peers (the first 100)" : "Peers", response.peers(),
                kPeers);
   WriteSection("Seen with", response.first_seen(), kFacts);
-  WriteSection("Sources that sent anything in that time", response.coverage(), kSources);
-  WriteRemarks(response.remarks());
+  WriteCoverage(response);
 }
 
 void AddInvestigate(Program& program) {
@@ -165,7 +188,7 @@ void AddInvestigate(Program& program) {
     YAGURA_ASSIGN_OR_RETURN(const auto response,
                             client.Call(&ArchiveService::Stub::InvestigateEntity, request));
     // What the archive knows is shown though detection does not answer.
-    const auto findings = FindingsOf(client, request.parent(), request.entity(), response.range());
+    const auto findings = FindingsOf(client, request, response);
     const absl::Status status = findings.ok()
                                     ? absl::OkStatus()
                                     : Annotate(findings.status(), "the findings are not known");
@@ -228,8 +251,7 @@ void AddTrace(Program& program) {
       WriteSection(fmt::format("Machines that had {}", Cell(candidate, "inside_ip")),
                    candidate.terminals(), kTerminals);
     }
-    WriteSection("Sources that sent anything around that time", response.coverage(), kSources);
-    WriteRemarks(response.remarks());
+    WriteCoverage(response);
     return absl::OkStatus();
   });
 }

@@ -38,6 +38,9 @@ std::vector<std::string> Arguments(const StoreProcess::Options& options) {
     arguments.insert(arguments.end(),
                      {"--memory-limit", std::to_string(options.memory_limit_bytes)});
   }
+  if (!options.config_file.empty()) {
+    arguments.insert(arguments.end(), {"--config-file", options.config_file.string()});
+  }
   if (!options.libchdb.empty()) {
     arguments.insert(arguments.end(), {"--libchdb", options.libchdb.string()});
   }

@@ -20,12 +20,13 @@ namespace yagura::eventstore {
 class StoreProcess {
  public:
   struct Options {
-    std::filesystem::path program;    // build/.../bin/yagura-store
-    std::filesystem::path data_dir;   // made where it does not exist
-    std::filesystem::path socket;     // at most 107 bytes long
-    uint64_t memory_limit_bytes = 0;  // 0: the child's default
-    std::filesystem::path libchdb;    // empty: where the child looks by itself
-    std::filesystem::path log_file;   // what the child says; empty: our standard error
+    std::filesystem::path program;      // build/.../bin/yagura-store
+    std::filesystem::path data_dir;     // made where it does not exist
+    std::filesystem::path socket;       // at most 107 bytes long
+    uint64_t memory_limit_bytes = 0;    // 0: the child's default
+    std::filesystem::path config_file;  // of ClickHouse: disks and storage policies; empty: none
+    std::filesystem::path libchdb;      // empty: where the child looks by itself
+    std::filesystem::path log_file;     // what the child says; empty: our standard error
     std::chrono::milliseconds start_timeout{30'000};
     std::chrono::milliseconds stop_timeout{15'000};  // then SIGKILL
   };

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <thread>
 
 #include "common/status/status.h"
@@ -17,6 +18,15 @@ namespace {
 [[noreturn]] void Abort(std::string_view why) {
   std::fprintf(stderr, "event store fixture: %.*s\n", static_cast<int>(why.size()), why.data());
   std::abort();
+}
+
+std::string WithFolder(std::string text, const std::string& folder) {
+  constexpr std::string_view kPlace = "{folder}";
+  for (size_t at = text.find(kPlace); at != std::string::npos;
+       at = text.find(kPlace, at + folder.size())) {
+    text.replace(at, kPlace.size(), folder);
+  }
+  return text;
 }
 
 }  // namespace
@@ -49,6 +59,10 @@ void EventStore::Start() {
   options.socket = folder_ / "store.sock";
   options.log_file = folder_ / "store.log";
   options.memory_limit_bytes = options_.memory_limit_bytes;
+  if (!options_.config.empty()) {
+    options.config_file = folder_ / "store.xml";
+    std::ofstream(options.config_file) << WithFolder(options_.config, folder_.string());
+  }
   auto process = eventstore::StoreProcess::Start(options, Logger::Null());
   if (!process.ok()) Abort(Message(process.status()));
   process_ = *std::move(process);

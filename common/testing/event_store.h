@@ -16,6 +16,8 @@ class EventStore {
  public:
   struct Options {
     uint64_t memory_limit_bytes = 1ull << 30;
+    // A ClickHouse configuration, in which "{folder}" stands for the fixture's folder; empty: none.
+    std::string config;
   };
   EventStore();
   explicit EventStore(const Options& options);

@@ -29,6 +29,7 @@
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
+#include "services/archive/workers/tier_mover.h"
 
 namespace yagura::archive {
 namespace {
@@ -87,6 +88,7 @@ class ArchiveApp final : public rpc::App {
         flows_(runner_),
         investigations_(runner_, table_),
         flow_keeper_(client_, retention_),
+        mover_(client_, platform.clock, settings.tiering, {}, logger_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -164,6 +166,7 @@ class ArchiveApp final : public rpc::App {
     tail_.Stop();
     trimmer_.Stop();
     refresher_.Stop();
+    mover_.Stop();
     sealer_.Stop();
     coverage_worker_.Stop();
     writer_.Stop();
@@ -196,6 +199,7 @@ class ArchiveApp final : public rpc::App {
     writer_.Start();
     coverage_worker_.Start();
     sealer_.Start();
+    mover_.Start();
   }
 
   StatusOr<std::shared_ptr<void>> Tail(const rpc::Call& call, const v1::TailEventsRequest& request,
@@ -298,6 +302,7 @@ class ArchiveApp final : public rpc::App {
   const FlowHandlers flows_;
   const InvestigationHandlers investigations_;
   const FlowKeeper flow_keeper_;
+  TierMover mover_;
   const SealStore seals_;
   const AuditStore audit_store_;
   const auth::SigningKey audit_key_;

@@ -113,10 +113,14 @@ StatusOr<std::unique_ptr<Engine>> Engine::Open(const Chdb& chdb, const Options& 
                                                    options.data_dir.string()));
   }
   chdb.set_signal_handlers_enabled(0);
-  engine->connection_ =
-      Connect(chdb, {fmt::format("--path={}", options.data_dir.string()),
-                     fmt::format("--max_server_memory_usage={}", options.memory_limit_bytes),
-                     fmt::format("--mark_cache_size={}", options.mark_cache_bytes)});
+  std::vector<std::string> arguments = {
+      fmt::format("--path={}", options.data_dir.string()),
+      fmt::format("--max_server_memory_usage={}", options.memory_limit_bytes),
+      fmt::format("--mark_cache_size={}", options.mark_cache_bytes)};
+  if (!options.config_file.empty()) {
+    arguments.push_back(fmt::format("--config-file={}", options.config_file));
+  }
+  engine->connection_ = Connect(chdb, std::move(arguments));
   if (engine->connection_ == nullptr) {
     return Unavailable("STORE_FOLDER",
                        fmt::format("libchdb cannot open {}", options.data_dir.string()));

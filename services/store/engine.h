@@ -37,6 +37,7 @@ class Engine {
     std::filesystem::path data_dir;
     uint64_t memory_limit_bytes;  // of the whole engine; a query gets four fifths
     uint64_t mark_cache_bytes;
+    std::string config_file;  // of ClickHouse; empty: none
   };
   // UNAVAILABLE where another process has the folder open.
   static absl::StatusOr<std::unique_ptr<Engine>> Open(const Chdb& chdb, const Options& options);

@@ -41,8 +41,8 @@ int main(int argc, char** argv) {
 
   const auto chdb = LoadChdb(LibraryPlaces(settings->libchdb));
   if (!chdb.ok()) return Fail(logger, chdb.status());
-  auto engine = Engine::Open(
-      *chdb, {settings->data_dir, settings->memory_limit_bytes, settings->mark_cache_bytes});
+  auto engine = Engine::Open(*chdb, {settings->data_dir, settings->memory_limit_bytes,
+                                     settings->mark_cache_bytes, settings->config_file});
   if (!engine.ok()) return Fail(logger, engine.status());
   const QueryHandler handler(**engine, logger);
   auto server = HttpServer::Listen(

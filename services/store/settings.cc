@@ -25,6 +25,9 @@ std::optional<Settings> ParseSettings(int argc, char** argv, int* exit_code) {
   app.add_option(
       "--libchdb", settings.libchdb,
       "libchdb.so; by default $YAGURA_LIBCHDB, the user's cache, or beside this program");
+  app.add_option("--config-file", settings.config_file,
+                 "A ClickHouse configuration file (XML or YAML), for disks and storage policies")
+      ->check(CLI::ExistingFile);
   app.add_option("--memory-limit", settings.memory_limit_bytes,
                  "Bytes that queries, inserts, merges and caches may use together")
       ->check(CLI::Range(uint64_t{256} << 20, uint64_t{1} << 44))

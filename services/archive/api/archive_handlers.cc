@@ -11,6 +11,7 @@
 #include "common/eventstore/client.h"
 #include "common/filter/filter.h"
 #include "common/status/status.h"
+#include "services/archive/api/coverage_reader.h"
 #include "services/archive/domain/aggregates.h"
 #include "services/archive/domain/page_token.h"
 
@@ -70,8 +71,10 @@ class SearchSender {
     out_.PushWhenRoom(std::move(response));
   }
 
-  Status Finish() {
+  // The last message.
+  Status Finish(const StatusOr<v1::CoverageSummary>& coverage) {
     const std::lock_guard lock(mutex_);
+    if (coverage.ok()) *response_.mutable_coverage() = *coverage;
     return Send(more_);
   }
 
@@ -145,7 +148,7 @@ Status ArchiveHandlers::SearchEvents(const rpc::Call& call, const v1::SearchEven
         return sender.Add(std::move(event));
       },
       [&sender](const eventstore::QueryProgress& progress) { sender.Tell(progress); }));
-  return sender.Finish();
+  return sender.Finish(SummarizeCoverage(runner_, call, selection.window));
 }
 
 StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
@@ -164,6 +167,9 @@ StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
   YAGURA_ASSIGN_OR_RETURN(const Selection selection,
                           Select(call, request.filter(), request.range()));
   v1::CountEventsResponse response;
+  if (auto coverage = SummarizeCoverage(runner_, call, selection.window); coverage.ok()) {
+    *response.mutable_coverage() = *std::move(coverage);
+  }
   if (keys.empty()) {
     YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
     response.set_total(total);
@@ -246,7 +252,9 @@ StatusOr<v1::GetHistogramResponse> ArchiveHandlers::GetHistogram(
 
 StatusOr<v1::GetCoverageResponse> ArchiveHandlers::GetCoverage(
     const rpc::Call& call, const v1::GetCoverageRequest& request) const {
-  YAGURA_ASSIGN_OR_RETURN(const Selection selection, Select(call, "", request.range()));
+  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window,
+                          ResolveReceiveWindow(request.range(), runner_.clock().Now()));
+  const Selection selection{call.scope(), window, {}};
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Coverage(selection, kMostSources));
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   v1::GetCoverageResponse response;

@@ -69,7 +69,8 @@ StatusOr<coverage::v1::ListCoverageResponse> CoverageHandlers::ListCoverage(
       question.filter,
       filter::Filter::Parse(request.filter(), filter::Schema(coverage::v1::Coverage::descriptor()),
                             question.now));
-  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window, ResolveWindow(request.range(), question.now));
+  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window,
+                          ResolveReceiveWindow(request.range(), question.now));
   question.window = WholeHours(window);
   const uint64_t digest = DigestOf(request);
   std::optional<CoveragePosition> after;

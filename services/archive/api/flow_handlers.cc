@@ -28,7 +28,7 @@ StatusOr<v1::ListFlowsResponse> FlowHandlers::ListFlows(const rpc::Call& call,
   const std::vector<std::string> group_by(request.group_by().begin(), request.group_by().end());
   YAGURA_ASSIGN_OR_RETURN(const FlowQuery flows, FlowQuery::Parse(request.order_by(), group_by));
   const TimePoint now = runner_.clock().Now();
-  YAGURA_ASSIGN_OR_RETURN(TimeWindow window, ResolveWindow(request.range(), now));
+  YAGURA_ASSIGN_OR_RETURN(TimeWindow window, ResolveReceiveWindow(request.range(), now));
   YAGURA_ASSIGN_OR_RETURN(filter::Filter filter,
                           filter::Filter::Parse(request.filter(), FlowSchema(), now));
   const std::string order = request.order_by() + "|" + Join(group_by, ",");

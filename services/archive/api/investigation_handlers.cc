@@ -9,6 +9,7 @@
 #include "common/filter/filter.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/archive/api/coverage_reader.h"
 #include "services/archive/domain/trace.h"
 
 namespace yagura::archive {
@@ -46,7 +47,7 @@ StatusOr<TimeWindow> WindowOf(const v1::InvestigateEntityRequest& request, TimeP
                           Around("after", request.has_after(), request.after(), kUsualAfter));
   const TimePoint at = request.has_time() ? FromProto(request.time()) : now;
   if (before + after == nanoseconds(0)) return InvalidField("before", "the range is empty");
-  return TimeWindow{at - before, at + after};
+  return TimeWindow{at - before, at + after, TimeBasis::kEither};
 }
 
 }  // namespace
@@ -54,11 +55,27 @@ StatusOr<TimeWindow> WindowOf(const v1::InvestigateEntityRequest& request, TimeP
 InvestigationHandlers::InvestigationHandlers(const QueryRunner& runner, const EventTable& table)
     : runner_(runner), table_(table), events_(table), queries_(table) {}
 
-StatusOr<eventstore::Table> InvestigationHandlers::Coverage(const rpc::Call& call,
-                                                            const TimeWindow& window) const {
+template <typename Response>
+Status InvestigationHandlers::AddCoverage(const rpc::Call& call, TimeWindow window,
+                                          Response* response) const {
+  window.basis = TimeBasis::kReceived;
+  YAGURA_ASSIGN_OR_RETURN(auto sources, CoverageOfSources(runner_, call, window, kMostSources));
+  if (!sources.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(*response->mutable_coverage_summary(),
+                            SummarizeCoverage(runner_, call, window));
+    for (auto& source : sources) *response->add_sources() = std::move(source);
+    for (const std::string& gap : response->coverage_summary().gaps()) response->add_remarks(gap);
+    return absl::OkStatus();
+  }
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           events_.Coverage({call.scope(), window, {}}, kMostSources));
-  return runner_.Select(call, std::move(query));
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table senders, runner_.Select(call, std::move(query)));
+  for (const eventstore::Row& row : senders.rows) *response->add_coverage() = SourceOf(row);
+  response->add_remarks(senders.rows.empty()
+                            ? "no source sent anything around that time, as far as is known"
+                            : "how complete the logs of that time are is not known: they were "
+                              "received by a release that did not count");
+  return absl::OkStatus();
 }
 
 Status InvestigationHandlers::AddTimeline(const rpc::Call& call, const Selection& selection,
@@ -84,25 +101,64 @@ Status InvestigationHandlers::AddTimeline(const rpc::Call& call, const Selection
   return absl::OkStatus();
 }
 
+StatusOr<std::vector<v1::Peer>> InvestigationHandlers::PeersOf(const rpc::Call& call,
+                                                               eventstore::Query query) const {
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
+  std::vector<v1::Peer> peers;
+  for (const eventstore::Row& row : rows.rows) peers.push_back(InvestigationQueries::PeerOf(row));
+  return peers;
+}
+
+// What is new can be said only as far as flows are known.
+Status InvestigationHandlers::AddFlowsKnown(const rpc::Call& call, const Selection& selection,
+                                            std::vector<v1::Peer>* peers,
+                                            v1::InvestigateEntityResponse* response) const {
+  YAGURA_ASSIGN_OR_RETURN(
+      const eventstore::Table rows,
+      runner_.Select(call, InvestigationQueries::FlowsKnownSince(selection.tenants)));
+  if (rows.rows.empty() || rows.rows[0].at(1).AsUnsigned() == 0) return absl::OkStatus();
+  const TimePoint since = rows.rows[0].at(0).AsTime();
+  *response->mutable_flows_known_since() = ToProto(since);
+  if (since + kLookBack <= selection.window.start) return absl::OkStatus();
+  if (since < selection.window.start) {
+    response->add_remarks(fmt::format("flows are known since {} only: a new peer is one since then",
+                                      FormatTime(since)));
+    return absl::OkStatus();
+  }
+  for (v1::Peer& peer : *peers) peer.set_is_new(false);
+  response->add_remarks(fmt::format(
+      "flows are known since {} only: which peers are new cannot be said", FormatTime(since)));
+  return absl::OkStatus();
+}
+
 Status InvestigationHandlers::AddPeers(const rpc::Call& call, const Selection& selection,
                                        const Subject& subject,
                                        v1::InvestigateEntityResponse* response) const {
-  eventstore::Query query;
+  std::vector<v1::Peer> peers;
   if (subject.type == v1::INVESTIGATED_ADDRESS) {
-    query = InvestigationQueries::PeersOfAddress(selection.tenants, selection.window,
-                                                 subject.address, kMostPeers + 1);
+    YAGURA_ASSIGN_OR_RETURN(peers, PeersOf(call, InvestigationQueries::PeersOfAddress(
+                                                     selection.tenants, selection.window,
+                                                     subject.address, kMostPeers + 1)));
+    YAGURA_RETURN_IF_ERROR(AddFlowsKnown(call, selection, &peers, response));
+    YAGURA_ASSIGN_OR_RETURN(
+        eventstore::Query query,
+        queries_.OtherPeersOfAddress(selection, subject.address, kMostPeers + 1));
+    YAGURA_ASSIGN_OR_RETURN(auto others, PeersOf(call, std::move(query)));
+    MergePeers(std::move(others), &peers);
   } else {
-    YAGURA_ASSIGN_OR_RETURN(query, queries_.PeersOfEvents(selection, kMostPeers + 1));
+    YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
+                            queries_.PeersOfEvents(selection, kMostPeers + 1));
+    YAGURA_ASSIGN_OR_RETURN(peers, PeersOf(call, std::move(query)));
   }
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
-  for (size_t i = 0; i < std::min(kMostPeers, rows.rows.size()); ++i) {
-    *response->add_peers() = InvestigationQueries::PeerOf(rows.rows[i]);
+  for (size_t i = 0; i < std::min(kMostPeers, peers.size()); ++i) {
+    *response->add_peers() = std::move(peers[i]);
   }
-  response->set_peers_truncated(rows.rows.size() > kMostPeers);
+  response->set_peers_truncated(peers.size() > kMostPeers);
   return absl::OkStatus();
 }
 
 Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection selection,
+                                           const Subject& subject,
                                            v1::InvestigateEntityResponse* response) const {
   const TimePoint since = selection.window.start;
   selection.window.start = since - kLookBack;
@@ -117,6 +173,13 @@ Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection sele
     *fact.mutable_last_time() = ToProto(row.at(3).AsTime());
     fact.set_event_count(row.at(4).AsUnsigned());
     fact.set_is_new(row.at(5).AsUnsigned() != 0);
+    if (subject.Names(fact.value()) && (fact.kind() == "user" || fact.kind() == "host")) {
+      response->add_names(fact.value());
+    }
+  }
+  if (response->names_size() > 1) {
+    response->add_remarks(fmt::format(
+        "taken for one: {}", Join(response->names(), ", ")));
   }
   return absl::OkStatus();
 }
@@ -140,19 +203,10 @@ StatusOr<v1::InvestigateEntityResponse> InvestigationHandlers::InvestigateEntity
   *response.mutable_range()->mutable_end_time() = ToProto(window.end);
   YAGURA_RETURN_IF_ERROR(AddTimeline(call, selection, static_cast<size_t>(timeline), &response));
   YAGURA_RETURN_IF_ERROR(AddPeers(call, selection, subject, &response));
-  YAGURA_RETURN_IF_ERROR(AddFirstSeen(call, selection, &response));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table sources, Coverage(call, window));
+  YAGURA_RETURN_IF_ERROR(AddFirstSeen(call, selection, subject, &response));
   // Of an hour that is still to come nobody can have sent.
-  const uint32_t hours = HoursIn({window.start, std::max(window.start, std::min(window.end, now))});
-  int gaps = 0;
-  for (const eventstore::Row& row : sources.rows) {
-    *response.add_coverage() = SourceOf(row);
-    if (response.coverage().rbegin()->hours_with_events() < hours) ++gaps;
-  }
-  if (gaps > 0) {
-    response.add_remarks(fmt::format("{} of {} sources sent nothing in some of the {} hours", gaps,
-                                     response.coverage_size(), hours));
-  }
+  YAGURA_RETURN_IF_ERROR(AddCoverage(
+      call, {window.start, std::max(window.start, std::min(window.end, now))}, &response));
   return response;
 }
 
@@ -180,10 +234,9 @@ StatusOr<v1::TraceEndpointResponse> InvestigationHandlers::TraceEndpoint(
       *candidate.add_terminals() = Trace::TerminalOf(row);
     }
   }
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table sources, Coverage(call, trace.Around()));
-  for (const eventstore::Row& row : sources.rows) *response.add_coverage() = SourceOf(row);
   response.set_hours_in_range(HoursIn(trace.Around()));
   trace.Remark(&response);
+  YAGURA_RETURN_IF_ERROR(AddCoverage(call, trace.Around(), &response));
   return response;
 }
 

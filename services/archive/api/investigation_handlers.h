@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -29,9 +30,16 @@ class InvestigationHandlers {
                            v1::InvestigateEntityResponse* response) const;
   absl::Status AddPeers(const rpc::Call& call, const Selection& selection, const Subject& subject,
                         v1::InvestigateEntityResponse* response) const;
-  absl::Status AddFirstSeen(const rpc::Call& call, Selection selection,
+  absl::StatusOr<std::vector<v1::Peer>> PeersOf(const rpc::Call& call,
+                                                eventstore::Query query) const;
+  absl::Status AddFlowsKnown(const rpc::Call& call, const Selection& selection,
+                             std::vector<v1::Peer>* peers,
+                             v1::InvestigateEntityResponse* response) const;
+  absl::Status AddFirstSeen(const rpc::Call& call, Selection selection, const Subject& subject,
                             v1::InvestigateEntityResponse* response) const;
-  absl::StatusOr<eventstore::Table> Coverage(const rpc::Call& call, const TimeWindow& window) const;
+  // Of InvestigateEntity and TraceEndpoint.
+  template <typename Response>
+  absl::Status AddCoverage(const rpc::Call& call, TimeWindow window, Response* response) const;
 
   const QueryRunner& runner_;
   const EventTable& table_;

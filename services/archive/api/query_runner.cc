@@ -35,6 +35,9 @@ void QueryRunner::Bound(const rpc::Call& call, eventstore::Query* query) const {
   Limit("max_rows_to_read", limits_.rows, query);
   Limit("max_bytes_to_read", limits_.bytes, query);
   Limit("max_memory_usage", limits_.memory, query);
+  // What groups or sorts more than fits goes on from disk.
+  Limit("max_bytes_before_external_group_by", limits_.memory / 2, query);
+  Limit("max_bytes_before_external_sort", limits_.memory / 2, query);
 }
 
 Status QueryRunner::Explain(const Status& status) const {

@@ -241,7 +241,7 @@ std::vector<std::string> AggregatePlan::KeyNames() const {
 }
 
 std::string AggregatePlan::Inputs(Query* query) const {
-  std::vector<std::string> inputs = {"receive_time"};
+  std::vector<std::string> inputs = {"receive_time", "event_time"};
   for (size_t i = 0; i < keys_.size(); ++i) {
     const std::string sql = GroupKeySql(keys_[i], *table_, fmt::format("field{}", i), query);
     inputs.push_back(fmt::format("{} AS g{}", sql, i));
@@ -320,11 +320,10 @@ StatusOr<Query> AggregatePlan::Buckets(const Selection& selection,
           : fmt::format("tuple({}) IN (SELECT tuple({}) FROM ({}))", Join(KeyNames(), ", "),
                         Join(KeyNames(), ", "), GroupsSql(where, limit_, false, &query));
   query.sql = fmt::format(
-      "SELECT intDiv(toUnixTimestamp64Nano(receive_time), {{width:Int64}}) AS bucket{0}, count() "
-      "AS "
+      "SELECT intDiv(toUnixTimestamp64Nano({5}), {{width:Int64}}) AS bucket{0}, count() AS "
       "events{1} FROM (SELECT {2} FROM yagura.events WHERE {3}) WHERE {4} GROUP BY bucket{0} ORDER "
       "BY bucket",
-      keys, Results(), Inputs(&query), where, only);
+      keys, Results(), Inputs(&query), where, only, TimeColumn(selection.window));
   return query;
 }
 

@@ -57,7 +57,7 @@ const filter::ColumnMap& CoverageColumnMap() {
     for (const char* number :
          {"line_count", "byte_count", "lost_count", "kernel_drop_count", "unparsed_count",
           "partly_parsed_count", "clock_error_count", "untimed_count", "hours_with_lines",
-          "silent_minutes", "unwatched_minutes"}) {
+          "silent_minutes", "unwatched_minutes", "silent_hours"}) {
       map.columns[number] = {number, ColumnType::kInteger};
     }
     map.columns["start_time"] = {"toDateTime64(toDateTime(start, 'UTC'), 9, 'UTC')",
@@ -196,7 +196,7 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
       "SELECT tenant, source, site, device, start, end, line_count, byte_count, lost_count, "
       "kernel_drop_count, unparsed_count, partly_parsed_count, clock_error_count, untimed_count, "
       "hours_with_lines, silent_minutes, unwatched_minutes, first_receive_time, last_receive_time, "
-      "offset_sums FROM ("
+      "offset_sums, silent_hours FROM ("
       "SELECT t AS tenant, s AS source, argMax(h_site, at) AS site, "
       "argMax(h_device, at) AS device, {} AS start, least({}, {{now:Int64}}) AS end, "
       "sum(h_lines) AS line_count, sum(h_bytes) AS byte_count, sum(h_lost) AS lost_count, "
@@ -204,6 +204,7 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
       "sum(h_partly) AS partly_parsed_count, sum(h_clock_errors) AS clock_error_count, "
       "sum(h_untimed) AS untimed_count, countIf(h_lines > 0) AS hours_with_lines, "
       "toUInt64(sum(bitCount(bitAnd(listened, bitNot(heard))))) AS silent_minutes, "
+      "countIf(h_lines = 0 AND listened != 0 AND at + 3600 <= {{now:Int64}}) AS silent_hours, "
       "toUInt64(greatest(0, intDiv(end - min(at), 60) - toInt64(sum(bitCount(listened))))) "
       "AS unwatched_minutes, "
       "minIf(h_first, h_lines > 0) AS first_receive_time, max(h_last) AS last_receive_time, "
@@ -237,11 +238,72 @@ coverage::v1::Coverage DecodeCoverage(const Row& row) {
     *coverage.mutable_first_receive_time() = ToProto(row.at(17).AsTime());
     *coverage.mutable_last_receive_time() = ToProto(row.at(18).AsTime());
   }
+  coverage.set_silent_hours(static_cast<uint32_t>(row.at(20).AsUnsigned()));
   const eventstore::Value& offsets = row.at(19);
   if (offsets.items.size() == 2 && !offsets.items[0].items.empty()) {
     *coverage.mutable_clock_offset() = ToProtoDuration(seconds(WeightedMedian(offsets)));
   }
   return coverage;
+}
+
+v1::CoveredSource CoveredSourceOf(const coverage::v1::Coverage& coverage) {
+  v1::CoveredSource source;
+  source.set_tenant(coverage.tenant());
+  source.set_source(coverage.source());
+  source.set_site(coverage.site());
+  source.set_device(coverage.device());
+  source.set_line_count(coverage.line_count());
+  source.set_lost_count(coverage.lost_count());
+  source.set_kernel_drop_count(coverage.kernel_drop_count());
+  source.set_clock_error_count(coverage.clock_error_count());
+  source.set_hours_with_lines(coverage.hours_with_lines());
+  source.set_silent_hours(coverage.silent_hours());
+  source.set_unwatched_minutes(coverage.unwatched_minutes());
+  if (coverage.has_clock_offset()) *source.mutable_clock_offset() = coverage.clock_offset();
+  return source;
+}
+
+StatusOr<Query> CoverageSummaryQuery(CoverageQuestion question) {
+  constexpr size_t kMostSources = 1'000'000;
+  question.period = coverage::v1::RANGE;
+  question.limit = kMostSources;
+  YAGURA_ASSIGN_OR_RETURN(Query query, CoverageQuery(question));
+  query.sql = fmt::format(
+      "SELECT count(), sum(line_count), sum(lost_count), sum(kernel_drop_count), "
+      "sum(clock_error_count), sum(unparsed_count), countIf(silent_hours > 0), "
+      "countIf(unwatched_minutes > 0), max(unwatched_minutes) FROM ({})",
+      query.sql);
+  return query;
+}
+
+v1::CoverageSummary DecodeCoverageSummary(const Row& row) {
+  v1::CoverageSummary summary;
+  size_t i = 0;
+  summary.set_source_count(static_cast<uint32_t>(row.at(i++).AsUnsigned()));
+  summary.set_line_count(row.at(i++).AsUnsigned());
+  summary.set_lost_count(row.at(i++).AsUnsigned());
+  summary.set_kernel_drop_count(row.at(i++).AsUnsigned());
+  summary.set_clock_error_count(row.at(i++).AsUnsigned());
+  summary.set_unparsed_count(row.at(i++).AsUnsigned());
+  summary.set_silent_source_count(static_cast<uint32_t>(row.at(i++).AsUnsigned()));
+  summary.set_unwatched_source_count(static_cast<uint32_t>(row.at(i++).AsUnsigned()));
+  summary.set_most_unwatched_minutes(static_cast<uint32_t>(row.at(i).AsUnsigned()));
+  const auto gap = [&summary](uint64_t count, std::string text) {
+    if (count > 0) summary.add_gaps(std::move(text));
+  };
+  gap(summary.lost_count(), fmt::format("{} lines were lost after receipt", summary.lost_count()));
+  gap(summary.kernel_drop_count(),
+      fmt::format("the kernel dropped about {} datagrams", summary.kernel_drop_count()));
+  gap(summary.unwatched_source_count(),
+      fmt::format("nobody listened to {} of {} sources for up to {} minutes",
+                  summary.unwatched_source_count(), summary.source_count(),
+                  summary.most_unwatched_minutes()));
+  gap(summary.silent_source_count(),
+      fmt::format("{} of {} sources sent nothing for a whole hour or more",
+                  summary.silent_source_count(), summary.source_count()));
+  gap(summary.clock_error_count(),
+      fmt::format("{} lines have a wrong clock", summary.clock_error_count()));
+  return summary;
 }
 
 }  // namespace yagura::archive

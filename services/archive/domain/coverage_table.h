@@ -10,6 +10,7 @@
 #include "common/eventstore/row_binary.h"
 #include "common/filter/filter.h"
 #include "services/archive/domain/time_window.h"
+#include "yagura/archive/v1/coverage.pb.h"
 #include "yagura/coverage/v1/coverage_service.pb.h"
 #include "yagura/ingestion/v1/coverage_report.pb.h"
 
@@ -48,6 +49,13 @@ struct CoverageQuestion {
 // Rows for DecodeCoverage by tenant, source and start. Errors are those of Filter::ToSql.
 absl::StatusOr<eventstore::Query> CoverageQuery(const CoverageQuestion& question);
 coverage::v1::Coverage DecodeCoverage(const eventstore::Row& row);
+// The same in short.
+v1::CoveredSource CoveredSourceOf(const coverage::v1::Coverage& coverage);
+// One row for DecodeCoverageSummary: all sources of the question together; its period, place and
+// limit do not count.
+absl::StatusOr<eventstore::Query> CoverageSummaryQuery(CoverageQuestion question);
+// With its gaps in words.
+v1::CoverageSummary DecodeCoverageSummary(const eventstore::Row& row);
 
 // The hours that a window touches.
 TimeWindow WholeHours(const TimeWindow& window);

@@ -60,6 +60,26 @@ std::string DaySql(std::string_view parameter, TimePoint time, Query* query) {
   return fmt::format("toDate({{{}:UInt16}})", parameter);
 }
 
+std::string BytesSql(std::string_view column, std::string_view delta) {
+  return fmt::format(
+      "multiIf(action = {0}, 0, product = 'fortinet.fortigate' AND fields['{2}'] != '', "
+      "toUInt64OrZero(toString(fields['{2}'])), product = 'fortinet.fortigate' AND category = "
+      "'traffic' AND endsWith(vendor_event_id, '000020'), 0, {1})",
+      static_cast<int>(event::v1::STARTED), column, delta);
+}
+
+// Renamed within: an aggregate must not have the name of what it is made of.
+std::string ViewSelect() {
+  return fmt::format(
+      "SELECT tenant, day, site, src_ip, dst_ip, protocol, dst_port, verdict, count() AS "
+      "event_count, sum(o) AS bytes_out, sum(i) AS bytes_in, min(receive_time) AS first_time, "
+      "max(receive_time) AS last_time FROM (SELECT tenant, toDate(receive_time, 'UTC') AS day, "
+      "site, src_ip, dst_ip, protocol, dst_port, {} AS verdict, {} AS o, {} AS i, receive_time "
+      "FROM yagura.events WHERE src_ip != toIPv6('::') AND dst_ip != toIPv6('::')) GROUP BY day, "
+      "{}",
+      FlowVerdict(), FlowBytesOut(), FlowBytesIn(), KeyList());
+}
+
 }  // namespace
 
 std::string CreateFlows(std::string_view settings) {
@@ -84,16 +104,21 @@ std::string CreateFlows(std::string_view settings) {
       settings);
 }
 
+std::string FlowBytesOut() { return BytesSql("bytes_out", "sentdelta"); }
+std::string FlowBytesIn() { return BytesSql("bytes_in", "rcvddelta"); }
+
+std::string FlowVerdict() {
+  return fmt::format("if(action IN ({}, {}), {}, action)", static_cast<int>(event::v1::STARTED),
+                     static_cast<int>(event::v1::ENDED), static_cast<int>(event::v1::ALLOWED));
+}
+
 std::string CreateFlowsView() {
-  return fmt::format(
-      "CREATE MATERIALIZED VIEW IF NOT EXISTS yagura.flows_of_events TO yagura.flows AS SELECT "
-      "tenant, toDate(receive_time, 'UTC') AS day, site, src_ip, dst_ip, protocol, dst_port, "
-      "if(action IN ({}, {}), {}, action) AS verdict, count() AS event_count, sum(bytes_out) AS "
-      "bytes_out, sum(bytes_in) AS bytes_in, min(receive_time) AS first_time, max(receive_time) AS "
-      "last_time FROM yagura.events WHERE src_ip != toIPv6('::') AND dst_ip != toIPv6('::') GROUP "
-      "BY day, {}",
-      static_cast<int>(event::v1::STARTED), static_cast<int>(event::v1::ENDED),
-      static_cast<int>(event::v1::ALLOWED), KeyList());
+  return "CREATE MATERIALIZED VIEW IF NOT EXISTS yagura.flows_of_events TO yagura.flows AS " +
+         ViewSelect();
+}
+
+std::string AlterFlowsView() {
+  return "ALTER TABLE yagura.flows_of_events MODIFY QUERY " + ViewSelect();
 }
 
 filter::Schema FlowSchema() {

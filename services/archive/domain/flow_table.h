@@ -21,6 +21,17 @@ namespace yagura::archive {
 // dropped here by a token that the store makes of theirs.
 std::string CreateFlows(std::string_view settings);
 std::string CreateFlowsView();
+// The view of a store that has it already, as it is now.
+std::string AlterFlowsView();
+
+// What an event says of its flow, as SQL over the table of events. A FortiGate tells every two
+// minutes of a session that lasts, with the bytes since the session began and mostly with those
+// since it told last ("sentdelta"): these count; where there are none, only the end of the session
+// does. What tells that a session began has no bytes that its end does not tell again.
+std::string FlowBytesOut();
+std::string FlowBytesIn();
+// A session's begin and end count as allowed.
+std::string FlowVerdict();
 
 // Flow, with addresses: what filters speak about.
 filter::Schema FlowSchema();

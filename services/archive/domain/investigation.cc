@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <tuple>
+#include <utility>
 
 #include "fmt/format.h"
 
@@ -12,6 +15,8 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/archive/domain/event_table.h"
+#include "services/archive/domain/flow_table.h"
+#include "yagura/event/v1/event.pb.h"
 
 namespace yagura::archive {
 namespace {
@@ -21,14 +26,37 @@ using eventstore::Row;
 
 constexpr size_t kMostEntity = 256;
 
-// As a value of a filter: in quotes, with nothing left that means something there.
-std::string Quoted(std::string_view text) {
-  std::string out = "\"";
+// As part of a value of a filter in quotes, with nothing left that means something there.
+std::string Escaped(std::string_view text) {
+  std::string out;
   for (const char c : text) {
     if (c == '"' || c == '\\' || c == '*') out += '\\';
     out += c;
   }
-  return out + '"';
+  return out;
+}
+
+std::string Quoted(std::string_view text) { return '"' + Escaped(text) + '"'; }
+
+// "CORP\alice" and "alice@corp.example" are alice.
+std::string_view AccountOf(std::string_view user) {
+  if (const size_t domain = user.rfind('\\'); domain != std::string_view::npos) {
+    user.remove_prefix(domain + 1);
+  }
+  const size_t at = user.find('@');
+  return at == std::string_view::npos || at == 0 ? user : user.substr(0, at);
+}
+
+// Without the dot of the root.
+std::string_view FullName(std::string_view host) {
+  return host.size() > 1 && host.ends_with('.') ? host.substr(0, host.size() - 1) : host;
+}
+
+std::string_view ShortName(std::string_view host) { return host.substr(0, host.find('.')); }
+
+// What could be no host: an account with its domain.
+bool IsHostName(std::string_view text) {
+  return text.find_first_of("\\@") == std::string_view::npos && !ShortName(text).empty();
 }
 
 bool IsAddress(const std::string& text) {
@@ -47,9 +75,36 @@ std::string AddressFilter(const std::string& address) {
       address);
 }
 
-std::string UserFilter(const std::string& quoted) { return fmt::format("user = {}", quoted); }
-std::string HostFilter(const std::string& quoted) {
-  return fmt::format("src.host = {0} OR dst.host = {0} OR host = {0}", quoted);
+std::string UserFilter(std::string_view user) {
+  const std::string account = Escaped(AccountOf(user));
+  return fmt::format(R"((user =~ "{0}" OR user =~ "*\\{0}" OR user =~ "{0}@*"))", account);
+}
+
+std::string HostFilter(std::string_view host) {
+  const std::string name = Escaped(FullName(host));
+  const std::string other =
+      ShortName(host) == FullName(host) ? name + ".*" : Escaped(ShortName(host));
+  std::vector<std::string> parts;
+  for (const char* path : {"src.host", "dst.host", "host"}) {
+    parts.push_back(fmt::format(R"({0} =~ "{1}" OR {0} =~ "{2}")", path, name, other));
+  }
+  return fmt::format("({})", Join(parts, " OR "));
+}
+
+bool SameUser(std::string_view a, std::string_view b) {
+  return EqualsIgnoreCase(AccountOf(a), AccountOf(b));
+}
+
+bool SameHost(std::string_view a, std::string_view b) {
+  if (EqualsIgnoreCase(FullName(a), FullName(b))) return true;
+  const bool one_is_short = ShortName(a) == FullName(a) || ShortName(b) == FullName(b);
+  return one_is_short && EqualsIgnoreCase(ShortName(a), ShortName(b));
+}
+
+// When it happened, as far as its clock can be believed.
+std::string HappenedSql() {
+  return fmt::format("if(has(flaws, {}), receive_time, event_time)",
+                     static_cast<int>(event::v1::CLOCK_ERROR));
 }
 
 // The first bits of a network that is not public.
@@ -86,6 +141,20 @@ constexpr Network kGlobal6 = {{0x20}, 3};
 
 }  // namespace
 
+bool Subject::Names(std::string_view value) const {
+  if (name.empty() || value.empty()) return false;
+  switch (type) {
+    case v1::INVESTIGATED_USER:
+      return SameUser(name, value);
+    case v1::INVESTIGATED_HOST:
+      return SameHost(name, value);
+    case v1::INVESTIGATED_NAME:
+      return SameUser(name, value) || (IsHostName(name) && SameHost(name, value));
+    default:
+      return false;
+  }
+}
+
 bool IsPublic(std::string_view address) {
   if (address.size() == 16) return Within(address, kGlobal6);
   return address.size() == 4 &&
@@ -103,21 +172,26 @@ StatusOr<Subject> ParseSubject(const std::string& entity, v1::InvestigatedType t
            : IsHash(entity)  ? v1::INVESTIGATED_HASH
                              : v1::INVESTIGATED_NAME;
   }
-  const std::string quoted = Quoted(entity);
   switch (type) {
     case v1::INVESTIGATED_ADDRESS:
       if (!IsAddress(entity)) return InvalidField("entity", "is no IP address");
-      return Subject{type, entity, AddressFilter(entity)};
+      return Subject{type, entity, AddressFilter(entity), ""};
     case v1::INVESTIGATED_USER:
-      return Subject{type, "", UserFilter(quoted)};
+      if (AccountOf(entity).empty()) return InvalidField("entity", "names no account");
+      return Subject{type, "", UserFilter(entity), entity};
     case v1::INVESTIGATED_HOST:
-      return Subject{type, "", fmt::format("({})", HostFilter(quoted))};
+      if (!IsHostName(entity)) return InvalidField("entity", "is no host name");
+      return Subject{type, "", HostFilter(entity), entity};
     case v1::INVESTIGATED_HASH:
       if (!IsHash(entity)) return InvalidField("entity", "is no MD5, SHA-1 or SHA-256 in hex");
-      return Subject{type, "", quoted};
+      return Subject{type, "", Quoted(entity), ""};
     default:
-      return Subject{type, "", fmt::format("({} OR {})", UserFilter(quoted), HostFilter(quoted))};
+      break;
   }
+  if (AccountOf(entity).empty()) return InvalidField("entity", "is no name");
+  if (!IsHostName(entity)) return Subject{type, "", UserFilter(entity), entity};
+  return Subject{type, "", fmt::format("({} OR {})", UserFilter(entity), HostFilter(entity)),
+                 entity};
 }
 
 StatusOr<Query> InvestigationQueries::Timeline(const Selection& selection, size_t limit) const {
@@ -184,18 +258,47 @@ Query InvestigationQueries::PeersOfAddress(const auth::TenantSet& tenants, const
   return query;
 }
 
+StatusOr<Query> InvestigationQueries::OtherPeersOfAddress(const Selection& selection,
+                                                          const std::string& address,
+                                                          size_t limit) const {
+  Query query;
+  YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
+  query.parameters["address"] = address;
+  const std::string late =
+      TimeSql("late", std::chrono::ceil<std::chrono::days>(selection.window.end), &query);
+  const std::string early =
+      TimeSql("early", std::chrono::floor<std::chrono::days>(selection.window.start), &query);
+  query.sql = fmt::format(
+      "SELECT toString(tenant) AS t, toString(site) AS si, src_ip, dst_ip, toString(protocol) AS "
+      "p, dst_port, {} AS verdict, count() AS events, sum({}) AS o, sum({}) AS i, "
+      "min(receive_time), max(receive_time), 0, src_ip = toIPv6({{address:String}}) OR "
+      "src_translated_ip = toIPv6({{address:String}}) AS outgoing FROM yagura.events WHERE {} AND "
+      "src_ip != toIPv6('::') AND dst_ip != toIPv6('::') AND ((src_ip != "
+      "toIPv6({{address:String}}) AND dst_ip != toIPv6({{address:String}})) OR receive_time >= {} "
+      "OR receive_time < {}) GROUP BY t, si, src_ip, dst_ip, p, dst_port, verdict, outgoing ORDER "
+      "BY o + i DESC, events DESC, src_ip, dst_ip, dst_port LIMIT {}",
+      FlowVerdict(), FlowBytesOut(), FlowBytesIn(), where, late, early, limit);
+  return query;
+}
+
 StatusOr<Query> InvestigationQueries::PeersOfEvents(const Selection& selection,
                                                     size_t limit) const {
   Query query;
   YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   query.sql = fmt::format(
       "SELECT toString(tenant) AS t, toString(site) AS si, src_ip, dst_ip, toString(protocol) AS "
-      "p, "
-      "dst_port, action, count() AS events, sum(bytes_out) AS o, sum(bytes_in) AS i, "
+      "p, dst_port, {} AS verdict, count() AS events, sum({}) AS o, sum({}) AS i, "
       "min(receive_time), max(receive_time), 0, 1 FROM yagura.events WHERE {} AND src_ip != "
-      "toIPv6('::') AND dst_ip != toIPv6('::') GROUP BY t, si, src_ip, dst_ip, p, dst_port, action "
-      "ORDER BY o + i DESC, events DESC, src_ip, dst_ip, dst_port LIMIT {}",
-      where, limit);
+      "toIPv6('::') AND dst_ip != toIPv6('::') GROUP BY t, si, src_ip, dst_ip, p, dst_port, "
+      "verdict ORDER BY o + i DESC, events DESC, src_ip, dst_ip, dst_port LIMIT {}",
+      FlowVerdict(), FlowBytesOut(), FlowBytesIn(), where, limit);
+  return query;
+}
+
+Query InvestigationQueries::FlowsKnownSince(const auth::TenantSet& tenants) {
+  Query query;
+  query.sql = fmt::format("SELECT min(first_time), count() FROM yagura.flows WHERE {}",
+                          TenantSql(tenants, &query));
   return query;
 }
 
@@ -227,14 +330,48 @@ StatusOr<Query> InvestigationQueries::FirstSeen(const Selection& selection, Time
   YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   const std::string new_since = TimeSql("new_since", since, &query);
   query.sql = fmt::format(
-      "SELECT fact.1 AS kind, fact.2 AS value, min(receive_time) AS first, max(receive_time), "
-      "count(), first >= {} AS is_new FROM (SELECT receive_time, arrayJoin([('user', "
-      "toString(user)), ('host', toString(src_host)), ('mac', toString(src_mac)), ('signature', "
-      "toString(signature)), ('product', toString(product)), ('app', toString(app))]) AS fact FROM "
-      "yagura.events WHERE {}) WHERE value != '' GROUP BY kind, value ORDER BY is_new DESC, first, "
-      "kind, value LIMIT {}",
-      new_since, where, limit);
+      "SELECT fact.1 AS kind, fact.2 AS value, min(moment) AS first, max(moment), count(), first "
+      ">= {} AS is_new FROM (SELECT {} AS moment, arrayJoin([('user', toString(user)), ('host', "
+      "toString(src_host)), ('mac', toString(src_mac)), ('signature', toString(signature)), "
+      "('product', toString(product)), ('app', toString(app))]) AS fact FROM yagura.events WHERE "
+      "{}) WHERE value != '' GROUP BY kind, value ORDER BY is_new DESC, first, kind, value LIMIT "
+      "{}",
+      new_since, HappenedSql(), where, limit);
   return query;
+}
+
+void MergePeers(std::vector<v1::Peer> others, std::vector<v1::Peer>* peers) {
+  const auto key = [](const v1::Peer& peer) {
+    const v1::Flow& flow = peer.flow();
+    return std::tuple(flow.tenant(), flow.site(), flow.src_ip(), flow.dst_ip(), flow.protocol(),
+                      flow.dst_port(), static_cast<int>(flow.verdict()));
+  };
+  std::map<decltype(key(v1::Peer())), size_t> places;
+  for (size_t i = 0; i < peers->size(); ++i) places.emplace(key((*peers)[i]), i);
+  for (v1::Peer& other : others) {
+    const auto [place, is_other] = places.try_emplace(key(other), peers->size());
+    if (is_other) {
+      peers->push_back(std::move(other));
+      continue;
+    }
+    v1::Flow& flow = *(*peers)[place->second].mutable_flow();
+    flow.set_event_count(flow.event_count() + other.flow().event_count());
+    flow.set_bytes_out(flow.bytes_out() + other.flow().bytes_out());
+    flow.set_bytes_in(flow.bytes_in() + other.flow().bytes_in());
+    if (FromProto(other.flow().first_time()) < FromProto(flow.first_time())) {
+      *flow.mutable_first_time() = other.flow().first_time();
+    }
+    if (FromProto(other.flow().last_time()) > FromProto(flow.last_time())) {
+      *flow.mutable_last_time() = other.flow().last_time();
+    }
+  }
+  std::stable_sort(peers->begin(), peers->end(), [](const v1::Peer& a, const v1::Peer& b) {
+    const auto order = [](const v1::Peer& peer) {
+      return std::tuple(peer.is_new(), peer.flow().bytes_out() + peer.flow().bytes_in(),
+                        peer.flow().event_count());
+    };
+    return order(a) > order(b);
+  });
 }
 
 }  // namespace yagura::archive

@@ -48,6 +48,7 @@ std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& id
   position.set_event_id(token.position.event_id);
   position.set_range_start(token.window.start.time_since_epoch().count());
   position.set_range_end(token.window.end.time_since_epoch().count());
+  position.set_happened(token.window.basis == TimeBasis::kHappened);
   position.set_request_digest(DigestOf(identity));
   return Base64UrlEncode(position.SerializeAsString());
 }
@@ -57,7 +58,8 @@ StatusOr<SearchToken> DecodeSearchToken(std::string_view text, const SearchIdent
                           Decode<internal::v1::SearchPosition>(text, identity));
   return SearchToken{
       {FromNanoseconds(position.receive_time()), position.event_id()},
-      {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end())}};
+      {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end()),
+       position.happened() ? TimeBasis::kHappened : TimeBasis::kReceived}};
 }
 
 std::string EncodeFlowToken(const FlowToken& token, const SearchIdentity& identity) {

@@ -177,9 +177,9 @@ StatusOr<Query> EventQueries::Histogram(const Selection& selection,
   YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table_, &query));
   query.parameters["width"] = std::to_string(std::chrono::nanoseconds(interval).count());
   query.sql = fmt::format(
-      "SELECT intDiv(toUnixTimestamp64Nano(receive_time), {{width:Int64}}) AS bucket, "
-      "count() FROM yagura.events WHERE {} GROUP BY bucket ORDER BY bucket",
-      where);
+      "SELECT intDiv(toUnixTimestamp64Nano({}), {{width:Int64}}) AS bucket, count() FROM "
+      "yagura.events WHERE {} GROUP BY bucket ORDER BY bucket",
+      TimeColumn(selection.window), where);
   return query;
 }
 

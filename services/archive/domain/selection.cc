@@ -30,13 +30,28 @@ std::string TenantSql(const auth::TenantSet& tenants, eventstore::Query* query) 
   return "has({tenants:Array(String)}, tenant)";
 }
 
+std::string WindowSql(const TimeWindow& window, eventstore::Query* query) {
+  const TimeWindow receipt = ReceiptOf(window);
+  const std::string first = TimeSql("start", receipt.start, query);
+  const std::string last = TimeSql("end", receipt.end, query);
+  std::string sql = fmt::format("receive_time >= {} AND receive_time < {}", first, last);
+  if (window.basis == TimeBasis::kReceived) return sql;
+  const std::string start = TimeSql("window_start", window.start, query);
+  const std::string end = TimeSql("window_end", window.end, query);
+  const std::string happened = fmt::format("event_time >= {} AND event_time < {}", start, end);
+  if (window.basis == TimeBasis::kHappened) return sql + " AND " + happened;
+  return sql + fmt::format(" AND ((receive_time >= {} AND receive_time < {}) OR ({}))", start, end,
+                           happened);
+}
+
+std::string_view TimeColumn(const TimeWindow& window) {
+  return window.basis == TimeBasis::kHappened ? "event_time" : "receive_time";
+}
+
 StatusOr<std::string> WhereSql(const Selection& selection, const EventTable& table,
                                eventstore::Query* query) {
   const std::string tenants = TenantSql(selection.tenants, query);
-  const std::string start = TimeSql("start", selection.window.start, query);
-  const std::string end = TimeSql("end", selection.window.end, query);
-  std::string where =
-      fmt::format("{} AND receive_time >= {} AND receive_time < {}", tenants, start, end);
+  std::string where = fmt::format("{} AND {}", tenants, WindowSql(selection.window, query));
   if (!selection.filter.empty()) {
     YAGURA_ASSIGN_OR_RETURN(filter::Sql sql, selection.filter.ToSql(table.column_map()));
     where += " AND " + sql.where;

@@ -26,6 +26,10 @@ struct Selection {
 // The condition under which an event is in the selection. Errors are those of Filter::ToSql.
 absl::StatusOr<std::string> WhereSql(const Selection& selection, const EventTable& table,
                                      eventstore::Query* query);
+// The condition on an event's times alone.
+std::string WindowSql(const TimeWindow& window, eventstore::Query* query);
+// The column that the window is about.
+std::string_view TimeColumn(const TimeWindow& window);
 // "1" where it may be any tenant.
 std::string TenantSql(const auth::TenantSet& tenants, eventstore::Query* query);
 // A time as a constant that the store can compare with its index.

@@ -38,7 +38,23 @@ StatusOr<TimeWindow> ResolveWindow(const v1::TimeRange& range, TimePoint now) {
   if (window.end - window.start > kLongest) {
     return InvalidField("range", "must be at most 400 days long");
   }
+  if (!v1::TimeBasis_IsValid(range.basis()))
+    return InvalidField("range.basis", "is no value of it");
+  if (range.basis() == v1::HAPPENED) window.basis = TimeBasis::kHappened;
   return window;
+}
+
+StatusOr<TimeWindow> ResolveReceiveWindow(const v1::TimeRange& range, TimePoint now) {
+  YAGURA_ASSIGN_OR_RETURN(const TimeWindow window, ResolveWindow(range, now));
+  if (window.basis != TimeBasis::kReceived) {
+    return InvalidField("range.basis", "this list knows only when something was received");
+  }
+  return window;
+}
+
+TimeWindow ReceiptOf(const TimeWindow& window) {
+  if (window.basis == TimeBasis::kReceived) return window;
+  return {window.start - kEarliestDelivery, window.end + kLatestDelivery};
 }
 
 int64_t BucketOf(TimePoint time, seconds interval) {

@@ -16,15 +16,32 @@ class Duration;
 
 namespace yagura::archive {
 
-// Receive times from `start` to before `end`.
+// By which time an event belongs to a window.
+enum class TimeBasis {
+  kReceived,
+  kHappened,  // by its own time, see v1::HAPPENED
+  kEither,    // received or happened within: nothing that may belong to it is missed
+};
+
+// Times from `start` to before `end`.
 struct TimeWindow {
   TimePoint start{};
   TimePoint end{};
+  TimeBasis basis = TimeBasis::kReceived;
 };
+
+// What happened may have been received so long after, or, by a clock that is ahead, before.
+inline constexpr std::chrono::hours kLatestDelivery{7 * 24};
+inline constexpr std::chrono::hours kEarliestDelivery{1};
+
+// When the events of a window may have been received.
+TimeWindow ReceiptOf(const TimeWindow& window);
 
 // With the defaults of TimeRange. INVALID_ARGUMENT where the end is not after the start, or the
 // range is longer than 400 days.
 absl::StatusOr<TimeWindow> ResolveWindow(const v1::TimeRange& range, TimePoint now);
+// INVALID_ARGUMENT also where the range is not one of receive time.
+absl::StatusOr<TimeWindow> ResolveReceiveWindow(const v1::TimeRange& range, TimePoint now);
 
 inline constexpr int64_t kMaxBuckets = 2'000;
 

@@ -12,6 +12,7 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/archive/domain/event_table.h"
+#include "yagura/event/v1/event.pb.h"
 
 namespace yagura::archive {
 namespace {
@@ -73,8 +74,8 @@ StatusOr<Trace> Trace::Parse(const v1::TraceEndpointRequest& request) {
   return trace;
 }
 
-TimeWindow Trace::Received() const {
-  return {time_ - tolerance_ - hours(1), time_ + tolerance_ + kLongestSession};
+TimeWindow Trace::Told() const {
+  return {time_ - tolerance_, time_ + tolerance_ + kLongestSession, TimeBasis::kHappened};
 }
 
 TimeWindow Trace::Around() const {
@@ -103,7 +104,7 @@ StatusOr<Query> Trace::Candidates(const auth::TenantSet& tenants, const EventTab
                           filter::Filter::Parse(Filter(), filter::EventSchema(), now));
   Query query;
   YAGURA_ASSIGN_OR_RETURN(const std::string where,
-                          WhereSql({tenants, Received(), std::move(parsed)}, table, &query));
+                          WhereSql({tenants, Told(), std::move(parsed)}, table, &query));
   query.parameters["address"] = address_;
   query.parameters["reported"] = Nanoseconds(time_);
   query.parameters["earliest"] = Nanoseconds(time_ - tolerance_);
@@ -156,19 +157,23 @@ Query Trace::Terminals(const v1::TraceCandidate& candidate, size_t limit) const 
   query.parameters["tenant"] = candidate.tenant();
   query.parameters["site"] = candidate.site();
   query.parameters["inside"] = TextOf(candidate.inside_ip());
-  const std::string start = TimeSql("start", time_ - kLeaseLookBack, &query);
-  const std::string end = TimeSql("end", time_ + tolerance_, &query);
+  const std::string window =
+      WindowSql({time_ - kLeaseLookBack, time_ + tolerance_, TimeBasis::kEither}, &query);
+  // Whose clock is wrong counts by its receipt; all others by when they happened, however late they
+  // came.
   query.sql = fmt::format(
-      "SELECT toString(src_mac) AS m, argMaxIf(toString(src_host), receive_time, src_host != ''), "
-      "min(receive_time), max(receive_time) AS last, count(), countIf(category = 'dhcp') AS leases "
-      "FROM yagura.events WHERE tenant = {{tenant:String}} AND receive_time >= {} AND receive_time "
-      "< {} "
-      "AND site = {{site:String}} AND src_ip = toIPv6({{inside:String}}) AND src_mac != '' AND "
-      "(category != 'dhcp' OR lower(vendor_event_id) = 'dhcpack') GROUP BY m "
+      "SELECT m, argMaxIf(h, moment, h != ''), min(moment), max(moment) AS last, count(), "
+      "countIf(category = 'dhcp') AS leases FROM (SELECT toString(src_mac) AS m, "
+      "toString(src_host) AS h, category, if(has(flaws, {}), receive_time, event_time) AS moment "
+      "FROM yagura.events WHERE tenant = {{tenant:String}} AND {} AND site = {{site:String}} AND "
+      "src_ip = toIPv6({{inside:String}}) AND src_mac != '' AND (category != 'dhcp' OR "
+      "lower(vendor_event_id) = 'dhcpack')) WHERE moment >= fromUnixTimestamp64Nano("
+      "{{window_start:Int64}}, 'UTC') AND moment < fromUnixTimestamp64Nano({{window_end:Int64}}, "
+      "'UTC') GROUP BY m "
       // Behind a router all traffic has the router's own address.
       "ORDER BY leases > 0 DESC, last DESC, m "
       "LIMIT {}",
-      start, end, limit);
+      static_cast<int>(event::v1::CLOCK_ERROR), window, limit);
   return query;
 }
 
@@ -220,19 +225,6 @@ void Trace::Remark(v1::TraceEndpointResponse* response) const {
                          address));
     }
   }
-  int gaps = 0;
-  uint64_t clocks = 0;
-  for (const auto& source : response->coverage()) {
-    if (source.hours_with_events() < response->hours_in_range()) ++gaps;
-    clocks += source.clock_error_count();
-  }
-  if (response->coverage().empty()) {
-    remark("no source sent anything around that time");
-  } else if (gaps > 0) {
-    remark(fmt::format("{} of {} sources sent nothing in some of the {} hours around the time",
-                       gaps, response->coverage_size(), response->hours_in_range()));
-  }
-  if (clocks > 0) remark(fmt::format("{} events around the time have a wrong clock", clocks));
 }
 
 }  // namespace yagura::archive

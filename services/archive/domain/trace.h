@@ -21,9 +21,8 @@ class Trace {
   TimePoint time() const { return time_; }
   std::chrono::nanoseconds tolerance() const { return tolerance_; }
   bool has_port() const { return port_ != 0; }
-  // When the events that tell of the sessions may have been received: devices tell of a session at
-  // its end.
-  TimeWindow Received() const;
+  // When the events that tell of the sessions happened: devices tell of a session at its end.
+  TimeWindow Told() const;
   // The hours around the reported time.
   TimeWindow Around() const;
 
@@ -36,7 +35,7 @@ class Trace {
   eventstore::Query Terminals(const v1::TraceCandidate& candidate, size_t limit) const;
   static v1::Terminal TerminalOf(const eventstore::Row& row);
 
-  // What makes the answer uncertain.
+  // What makes the answer uncertain, beside the coverage.
   void Remark(v1::TraceEndpointResponse* response) const;
 
  private:

@@ -27,6 +27,9 @@ constexpr uint64_t kWidePartBytes = 128ull << 20;
 
 struct Migration {
   unsigned version;
+  // The oldest version whose release can still read, and write to, what this one leaves: it ignores
+  // what is new, and misses nothing that it knew.
+  unsigned oldest_reader;
   std::string_view description;
   // Each may run again after a crash in between.
   std::vector<std::string> statements;
@@ -77,30 +80,44 @@ std::string AddColumn(const EventTable& table, std::string_view name) {
 }
 
 std::vector<Migration> Migrations(const EventTable& table) {
-  return {{1, "the table of events", {EventsTable(table)}},
-          {2,
-           "the tables of sealed audit records",
-           {CreateAuditRecords(kDurable), CreateAuditHeads(kDurable)}},
-          {3,
-           "inserts as one file a part, and a table to try inserts on",
-           {fmt::format("ALTER TABLE yagura.events MODIFY SETTING min_bytes_for_wide_part = {}",
-                        kWidePartBytes),
-            fmt::format("CREATE TABLE IF NOT EXISTS yagura.probes (at DateTime64(9, 'UTC')) "
-                        "ENGINE = MergeTree ORDER BY at TTL toDateTime(at) + toIntervalDay(1) "
-                        "SETTINGS {}",
-                        kDurable)}},
-          {4, "the table of coverage", {CreateCoverage(kDurable)}},
-          {5, "original fields that are core columns lie there alone, all others in dictionaries",
-           FieldsAndLayout(table)},
-          {6, "folded text for bare words", {AddColumn(table, "folded")}},
-          {7, "who talked to whom, by day", {CreateFlows(kDurable), CreateFlowsView()}}};
+  return {
+      {1, 1, "the table of events", {EventsTable(table)}},
+      {2,
+       1,
+       "the tables of sealed audit records",
+       {CreateAuditRecords(kDurable), CreateAuditHeads(kDurable)}},
+      {3,
+       1,
+       "inserts as one file a part, and a table to try inserts on",
+       {fmt::format("ALTER TABLE yagura.events MODIFY SETTING min_bytes_for_wide_part = {}",
+                    kWidePartBytes),
+        fmt::format("CREATE TABLE IF NOT EXISTS yagura.probes (at DateTime64(9, 'UTC')) "
+                    "ENGINE = MergeTree ORDER BY at TTL toDateTime(at) + toIntervalDay(1) "
+                    "SETTINGS {}",
+                    kDurable)}},
+      {4, 1, "the table of coverage", {CreateCoverage(kDurable)}},
+      // What lies in a core column alone a reader of 4 would not give back.
+      {5, 5, "original fields that are core columns lie there alone, all others in dictionaries",
+       FieldsAndLayout(table)},
+      {6, 5, "folded text for bare words", {AddColumn(table, "folded")}},
+      {7, 5, "who talked to whom, by day", {CreateFlows(kDurable), CreateFlowsView()}},
+      {8, 5, "bytes of sessions that last count once in flows", {AlterFlowsView()}}};
 }
 
-StatusOr<unsigned> CurrentVersion(eventstore::Client& client) {
+struct Found {
+  unsigned version = 0;
+  unsigned oldest_reader = 0;  // 0: not told
+};
+
+StatusOr<Found> FindVersion(eventstore::Client& client) {
   YAGURA_ASSIGN_OR_RETURN(
       const auto result,
-      client.Select({.sql = "SELECT toUInt64(max(version)) FROM yagura.schema_version"}));
-  return static_cast<unsigned>(result.rows.at(0).at(0).AsUnsigned());
+      client.Select(
+          {.sql = "SELECT toUInt64(max(version)), toUInt64(argMax(oldest_reader, version)) FROM "
+                  "yagura.schema_version"}));
+  const auto& row = result.rows.at(0);
+  return Found{static_cast<unsigned>(row.at(0).AsUnsigned()),
+               static_cast<unsigned>(row.at(1).AsUnsigned())};
 }
 
 Status Apply(eventstore::Client& client, const Migration& migration) {
@@ -109,9 +126,10 @@ Status Apply(eventstore::Client& client, const Migration& migration) {
   }
   eventstore::Query record;
   record.sql =
-      "INSERT INTO yagura.schema_version (version, description) "
-      "SELECT {version:UInt32}, {description:String}";
+      "INSERT INTO yagura.schema_version (version, description, oldest_reader) "
+      "SELECT {version:UInt32}, {description:String}, {oldest:UInt32}";
   record.parameters = {{"version", std::to_string(migration.version)},
+                       {"oldest", std::to_string(migration.oldest_reader)},
                        {"description", std::string(migration.description)}};
   return client.Execute(record);
 }
@@ -125,11 +143,18 @@ Status Migrate(eventstore::Client& client, const EventTable& table, const Logger
                           "description String, applied DateTime64(3, 'UTC') DEFAULT now64(3)) "
                           "ENGINE = MergeTree ORDER BY version SETTINGS {}",
                           kDurable)}));
-  YAGURA_ASSIGN_OR_RETURN(const unsigned current, CurrentVersion(client));
-  if (current > kSchemaVersion + 1) {
+  // Releases before schema 8 did not write it.
+  YAGURA_RETURN_IF_ERROR(client.Execute(
+      {.sql = "ALTER TABLE yagura.schema_version ADD COLUMN IF NOT EXISTS oldest_reader UInt32"}));
+  YAGURA_ASSIGN_OR_RETURN(const Found found, FindVersion(client));
+  const unsigned current = found.version;
+  // Where it is not told, the release before can read it.
+  const unsigned oldest = found.oldest_reader > 0 ? found.oldest_reader : std::max(current, 1U) - 1;
+  if (current > kSchemaVersion && oldest > kSchemaVersion) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
-                     fmt::format("the event store has schema {}, this release knows {}", current,
-                                 kSchemaVersion));
+                     fmt::format("the event store has schema {}, which releases from schema {} on "
+                                 "can read; this one knows {}",
+                                 current, oldest, kSchemaVersion));
   }
   for (const Migration& migration : Migrations(table)) {
     if (migration.version <= current) continue;

@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 #include "common/eventstore/client.h"
@@ -13,6 +14,7 @@ namespace yagura::archive {
 namespace {
 
 constexpr size_t kMaxName = 64;
+constexpr std::chrono::hours kMoveTimeout{1};
 
 bool IsName(std::string_view text) {
   return !text.empty() && text.size() <= kMaxName &&
@@ -53,7 +55,7 @@ Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Lo
     if (statement.empty()) continue;
     eventstore::Query query;
     query.sql = "ALTER TABLE yagura.events " + statement;
-    // Parts move as they are; what expires does so as before.
+    // Rewriting all parts at once would be too much: MoveOneDay brings them there as they are.
     query.settings["materialize_ttl_after_modify"] = "0";
     const Status status = client.Execute(query);
     if (status.code() == absl::StatusCode::kUnavailable) return status;
@@ -65,6 +67,49 @@ Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Lo
     logger.Info("events lie elsewhere as they get older", {{"how", statement}});
   }
   return absl::OkStatus();
+}
+
+StatusOr<std::string> MoveOneDay(eventstore::Client& client, const Tiering& tiering,
+                                 TimePoint now) {
+  if (tiering.storage_policy.empty()) return std::string();
+  // A day is cold once all of it is.
+  const auto first_warm =
+      std::chrono::floor<std::chrono::days>(now) - std::chrono::days(tiering.cold_after_days);
+  eventstore::Query find;
+  find.sql =
+      "WITH (SELECT groupArrayArray(disks) FROM system.storage_policies WHERE policy_name = "
+      "{policy:String} AND volume_name = {cold:String}) AS cold, (SELECT "
+      "argMin(volume_name, volume_priority) FROM system.storage_policies WHERE policy_name = "
+      "{policy:String} AND volume_name != {cold:String}) AS hot SELECT partition_id, partition_id "
+      "< {first_warm:String} AS is_cold, if(is_cold, {cold:String}, hot) AS volume FROM "
+      "system.parts WHERE database = 'yagura' AND table = 'events' AND active AND volume != '' AND "
+      "has(cold, disk_name) != is_cold AND "
+      // The store itself brings parts to the cold volume where the other one gets full.
+      "(is_cold OR (SELECT sum(unreserved_space) * 4 > sum(total_space) FROM system.disks WHERE "
+      "NOT has(cold, name))) ORDER BY partition_id LIMIT 1";
+  find.parameters = {
+      {"policy", tiering.storage_policy},
+      {"cold", tiering.cold_volume},
+      {"first_warm",
+       fmt::format(
+           "{:%Y%m%d}",
+           fmt::gmtime(std::chrono::system_clock::to_time_t(
+               std::chrono::time_point_cast<std::chrono::system_clock::duration>(first_warm))))}};
+  YAGURA_ASSIGN_OR_RETURN(const auto found, client.Select(find));
+  if (found.rows.empty()) return std::string();
+  const std::string& day = found.rows[0].at(0).text;
+  const std::string& volume = found.rows[0].at(2).text;
+  constexpr size_t kDayDigits = 8;
+  if (day.size() != kDayDigits || day.find_first_not_of("0123456789") != std::string::npos ||
+      !IsName(volume)) {
+    return Internal("the event store names a partition or volume otherwise than we do");
+  }
+  eventstore::Query move;
+  move.sql =
+      fmt::format("ALTER TABLE yagura.events MOVE PARTITION ID '{}' TO VOLUME '{}'", day, volume);
+  move.timeout = kMoveTimeout;
+  YAGURA_RETURN_IF_ERROR(client.Execute(move));
+  return day;
 }
 
 }  // namespace yagura::archive

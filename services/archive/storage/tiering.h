@@ -3,7 +3,9 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
+#include "common/clock/clock.h"
 #include "common/log/log.h"
 
 namespace yagura::eventstore {
@@ -27,5 +29,11 @@ absl::Status ValidateTiering(const Tiering& tiering);
 // background. A policy can follow another one only if it has all its disks, so says ClickHouse.
 // FAILED_PRECONDITION (TIERING_REFUSED) where the servers know no such policy or volume.
 absl::Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Logger& logger);
+
+// Brings the parts of one day (partition) that were made under other settings to the volume where
+// they belong by now, the oldest first: to the cold one, or back. The day that was moved; empty
+// where everything lies right. Called again and again, a day at a time: that is the pace.
+absl::StatusOr<std::string> MoveOneDay(eventstore::Client& client, const Tiering& tiering,
+                                       TimePoint now);
 
 }  // namespace yagura::archive

@@ -12,14 +12,19 @@
 
 #include "archive_fixture.h"
 #include "common/clock/proto_time.h"
+#include "common/eventstore/row_binary.h"
 #include "common/testing/eventually.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/status_matchers.h"
+#include "services/archive/domain/coverage_table.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
 
 namespace yagura::archive {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using testing::StatusIs;
@@ -125,6 +130,74 @@ TEST_F(HandlersTest, PagesGiveEveryEventOnceInBothOrders) {
     EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
     EXPECT_EQ(ids.front(), order == "receive_time" ? "a-0" : "a-2999");
   }
+}
+
+TEST_F(HandlersTest, ARangeOfTheEventsOwnTimeFindsWhatWasReceivedLater) {
+  v1::SearchEventsRequest request;
+  request.set_parent("tenants/acme");
+  request.set_page_size(500);
+  v1::TimeRange& range = *request.mutable_range();
+  *range.mutable_start_time() = ToProto(BaseTime() - std::chrono::minutes(1));
+  *range.mutable_end_time() = ToProto(BaseTime());
+  EXPECT_THAT(Search(request, acme_).events, IsEmpty()) << "nothing was received so early";
+  range.set_basis(v1::HAPPENED);
+  std::set<std::string> expected;
+  for (int i = 0; i < kAcme; ++i) {
+    const TimePoint happened = FromProto(MakeEvent("acme", i).event_time());
+    if (happened >= FromProto(range.start_time()) && happened < FromProto(range.end_time())) {
+      expected.insert(fmt::format("a-{}", i));
+    }
+  }
+  ASSERT_GT(expected.size(), 1000u);
+  std::set<std::string> found;
+  do {
+    const Found page = Search(request, acme_);
+    ASSERT_THAT(page.status, IsOk());
+    for (const auto& event : page.events) found.insert(event.id());
+    request.set_page_token(page.token);
+  } while (!request.page_token().empty());
+  EXPECT_EQ(found, expected);
+  v1::GetHistogramRequest over_time;
+  over_time.set_parent("tenants/acme");
+  *over_time.mutable_range() = range;
+  ASSERT_OK_AND_ASSIGN(const auto histogram, handlers_.GetHistogram(acme_, over_time));
+  EXPECT_EQ(histogram.total(), expected.size());
+  v1::GetCoverageRequest coverage;
+  coverage.set_parent("tenants/acme");
+  *coverage.mutable_range() = range;
+  EXPECT_THAT(handlers_.GetCoverage(acme_, coverage), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(HandlersTest, AnAnswerSaysWhatItsCoverageLacks) {
+  ingestion::v1::CoverageReport report;
+  report.set_instance("fixture");
+  report.set_sequence(1);
+  auto* hour = report.add_hours();
+  hour->set_source("tenants/gaps/sources/fw1");
+  hour->set_hour(std::chrono::floor<std::chrono::hours>(BaseTime()).time_since_epoch() /
+                 std::chrono::hours(1));
+  hour->set_lines(10);
+  hour->set_lost(5);
+  eventstore::RowBinaryWriter rows;
+  ASSERT_EQ(EncodeCoverage(report, &rows), 1u);
+  ASSERT_THAT(
+      archive_->client->Insert({.sql = std::string(kInsertCoverage)}, std::string(rows.bytes())),
+      IsOk());
+  const rpc::Call call = MakeCall("gaps", {"gaps"});
+  v1::CountEventsRequest count;
+  count.set_parent("tenants/gaps");
+  SetRange(count.mutable_range());
+  ASSERT_OK_AND_ASSIGN(const auto counted, handlers_.CountEvents(call, count));
+  EXPECT_EQ(counted.coverage().lost_count(), 5u);
+  EXPECT_THAT(counted.coverage().gaps(), Contains(HasSubstr("5 lines were lost")));
+  v1::SearchEventsRequest request;
+  request.set_parent("tenants/gaps");
+  SetRange(request.mutable_range());
+  const auto outbox = std::make_shared<CollectingOutbox>();
+  ASSERT_THAT(handlers_.SearchEvents(call, request, rpc::Outbox<v1::SearchEventsResponse>(outbox)),
+              IsOk());
+  const auto& last = static_cast<const v1::SearchEventsResponse&>(*outbox->messages.back());
+  EXPECT_EQ(last.coverage().lost_count(), 5u);
 }
 
 TEST_F(HandlersTest, AStreamThatBrokeGoesOnAfterItsLastMessage) {

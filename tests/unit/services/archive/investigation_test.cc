@@ -6,9 +6,12 @@
 #include "archive_fixture.h"
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
+#include "common/eventstore/row_binary.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/api/investigation_handlers.h"
+#include "services/archive/domain/coverage_table.h"
 #include "services/archive/workers/range_inserter.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
 
 namespace yagura::archive {
 namespace {
@@ -21,6 +24,8 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using testing::StatusIs;
+using ::testing::Truly;
+using ::testing::UnorderedElementsAre;
 
 std::string Ip(const std::string& text) {
   const auto address = event::IpAddress::Parse(text);
@@ -103,11 +108,35 @@ class InvestigationTest : public ::testing::Test {
     published.mutable_dst()->set_translated_ip(Ip("10.0.0.80"));
     published.mutable_dst()->set_translated_port(8443);
     builder.Add(published);
+    AddSpellings(&builder);
+    AddLateEvents(&builder);
     const RangeInserter inserter(archive_->client, archive_->table, archive_->retention);
     RangeData range;
     range.plan.set_token("fixture");
     range.entries.push_back({{1, 0}, "a", builder.Finish()});
     ASSERT_THAT(inserter.Insert(range), IsOk());
+  }
+  // One user and one host as sources spell them, and others that are alike.
+  static void AddSpellings(event::BatchBuilder* builder) {
+    for (const char* user : {"CORP\\Alice", "alice@corp.example", "ALICE", "malice", "alice2"}) {
+      event::v1::Event event = At(hours(6));
+      event.set_user(user);
+      event.set_raw("log on");
+      builder->Add(event);
+    }
+    for (const char* host : {"SRV1", "srv1.corp.example", "srv1.other.example", "srv10"}) {
+      event::v1::Event event = At(hours(6));
+      event.mutable_src()->set_host(host);
+      event.set_raw("hello");
+      builder->Add(event);
+    }
+  }
+  // Of 06:05, delivered two days later: the relay had no way out.
+  static void AddLateEvents(event::BatchBuilder* builder) {
+    event::v1::Event late = Session("10.9.6.6", 46'000, hours(6) + minutes(5), seconds(60));
+    late.mutable_src()->set_mac("cc:cc:cc:cc:cc:06");
+    *late.mutable_receive_time() = ToProto(BaseTime() + hours(54));
+    builder->Add(late);
   }
   static void TearDownTestSuite() {
     delete archive_;
@@ -157,7 +186,8 @@ TEST_F(InvestigationTest, AReportFromOutsideLeadsThroughTranslationAndLeaseToThe
   EXPECT_EQ(candidate.terminals(0).lease_count(), 1u);
   EXPECT_FALSE(candidate.event_id().empty());
   EXPECT_GT(response.hours_in_range(), 1u);
-  EXPECT_THAT(response.remarks(), Contains(HasSubstr("sources sent nothing in some")));
+  EXPECT_GT(response.coverage_size(), 0) << "ingestion counted nothing: the events tell who sent";
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("did not count")));
 }
 
 TEST_F(InvestigationTest, ALeaseSaysMoreThanTheAddressOfARouter) {
@@ -258,6 +288,114 @@ TEST_F(InvestigationTest, UsersHashesAndNamesAreKnownByTheirForm) {
   wrong.mutable_before()->set_seconds(40LL * 24 * 3600);
   EXPECT_THAT(handlers_.InvestigateEntity(acme_, wrong),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(InvestigationTest, AUserIsOneHoweverSourcesSpellTheAccount) {
+  for (const char* spelling : {"alice", "CORP\\Alice", "Alice@Corp.Example", "other\\ALICE"}) {
+    auto request = About(spelling);
+    request.set_type(v1::INVESTIGATED_USER);
+    ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(acme_, request));
+    EXPECT_EQ(response.event_count(), 3u) << spelling;
+    EXPECT_THAT(response.names(),
+                UnorderedElementsAre("CORP\\Alice", "alice@corp.example", "ALICE"));
+    EXPECT_THAT(response.remarks(), Contains(HasSubstr("taken for one")));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto name, handlers_.InvestigateEntity(acme_, About("CORP\\alice")));
+  EXPECT_EQ(name.event_count(), 3u);
+}
+
+TEST_F(InvestigationTest, AHostIsOneInAnyCaseByItsShortAndItsFullName) {
+  const auto events = [&](const std::string& host) {
+    auto request = About(host);
+    request.set_type(v1::INVESTIGATED_HOST);
+    const auto response = handlers_.InvestigateEntity(acme_, request);
+    EXPECT_THAT(response, IsOk());
+    return response.ok() ? response->event_count() : 0;
+  };
+  EXPECT_EQ(events("srv1"), 3u);
+  EXPECT_EQ(events("SRV1.Corp.Example"), 2u) << "not that of another domain";
+  EXPECT_EQ(events("srv1.corp.example."), 2u);
+  EXPECT_EQ(events("srv"), 0u);
+}
+
+TEST_F(InvestigationTest, WhatWasDeliveredLateIsFoundByWhenItHappened) {
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(acme_, About("10.9.6.6")));
+  EXPECT_EQ(response.event_count(), 1u);
+  ASSERT_EQ(response.peers_size(), 1);
+  EXPECT_EQ(response.peers(0).flow().dst_ip(), Ip("198.51.100.7"));
+  ASSERT_OK_AND_ASSIGN(const auto trace,
+                       handlers_.TraceEndpoint(acme_, Report(46'000, hours(6) + minutes(5))));
+  ASSERT_EQ(trace.candidates_size(), 1);
+  EXPECT_EQ(trace.candidates(0).inside_ip(), Ip("10.9.6.6"));
+  ASSERT_EQ(trace.candidates(0).terminals_size(), 1);
+  EXPECT_EQ(trace.candidates(0).terminals(0).mac(), "cc:cc:cc:cc:cc:06");
+}
+
+TEST_F(InvestigationTest, ATranslatedAddressHasPeers) {
+  auto request = About("203.0.113.5");
+  request.mutable_before()->set_seconds(4 * 3600);
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(acme_, request));
+  EXPECT_THAT(response.peers(), Contains(Truly([](const v1::Peer& peer) {
+                return peer.flow().src_ip() == Ip("10.9.9.9") &&
+                       peer.flow().dst_ip() == Ip("198.51.100.7") && peer.outgoing() &&
+                       peer.outside() && !peer.is_new();
+              })));
+  request = About("10.0.0.80");
+  request.mutable_after()->set_seconds(2 * 3600);
+  ASSERT_OK_AND_ASSIGN(const auto published, handlers_.InvestigateEntity(acme_, request));
+  ASSERT_EQ(published.peers_size(), 1);
+  EXPECT_EQ(published.peers(0).flow().src_ip(), Ip("198.51.100.50"));
+  EXPECT_FALSE(published.peers(0).outgoing());
+  EXPECT_TRUE(published.peers(0).outside());
+}
+
+TEST_F(InvestigationTest, SinceWhenFlowsAreKnownIsSaid) {
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(acme_, About("10.9.9.9")));
+  EXPECT_EQ(FromProto(response.flows_known_since()), BaseTime() + hours(3));
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("flows are known since")));
+  auto request = About("10.9.9.9");
+  request.mutable_before()->set_seconds(6 * 3600);
+  ASSERT_OK_AND_ASSIGN(const auto all, handlers_.InvestigateEntity(acme_, request));
+  EXPECT_THAT(all.remarks(), Contains(HasSubstr("which peers are new cannot be said")));
+  for (const auto& peer : all.peers()) EXPECT_FALSE(peer.is_new());
+}
+
+TEST_F(InvestigationTest, TheAnswerSaysOnWhatCoverageItStands) {
+  ingestion::v1::CoverageReport report;
+  report.set_instance("fixture");
+  report.set_sequence(1);
+  const int64_t at = std::chrono::floor<hours>(BaseTime() + hours(6)).time_since_epoch() / hours(1);
+  for (int64_t hour = at - 1; hour <= at + 2; ++hour) {
+    auto* source = report.add_hours();
+    source->set_source("tenants/covered/sources/fw1");
+    source->set_hour(hour);
+    source->set_watched_minutes(hour == at ? 0xff : ~uint64_t{0} >> 4);
+    if (hour != at + 1) source->set_lines(100);
+    if (hour != at + 1) source->set_minutes(source->watched_minutes());
+    if (hour == at) source->set_lost(7);
+    if (hour == at) source->set_clock_errors(3);
+  }
+  eventstore::RowBinaryWriter rows;
+  ASSERT_EQ(EncodeCoverage(report, &rows), 4u);
+  ASSERT_THAT(
+      archive_->client->Insert({.sql = std::string(kInsertCoverage)}, std::string(rows.bytes())),
+      IsOk());
+  const rpc::Call call = MakeCall("covered", {"covered"});
+  auto request = About("192.0.2.1");
+  request.set_parent("tenants/covered");
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(call, request));
+  ASSERT_EQ(response.sources_size(), 1);
+  EXPECT_EQ(response.sources(0).lost_count(), 7u);
+  EXPECT_EQ(response.sources(0).silent_hours(), 0u) << "up to 07:00 alone";
+  EXPECT_EQ(response.coverage_summary().lost_count(), 7u);
+  EXPECT_EQ(response.coverage_size(), 0);
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("7 lines were lost")));
+  EXPECT_THAT(response.remarks(),
+              Contains(HasSubstr("nobody listened to 1 of 1 sources for up to")));
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("3 lines have a wrong clock")));
+  ASSERT_OK_AND_ASSIGN(const auto trace, handlers_.TraceEndpoint(call, Report(1, hours(7))));
+  EXPECT_EQ(trace.sources_size(), 1);
+  EXPECT_THAT(trace.remarks(), Contains(HasSubstr("sent nothing for a whole hour")));
 }
 
 TEST_F(InvestigationTest, WhatDoesNotFitIsCounted) {

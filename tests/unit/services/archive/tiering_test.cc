@@ -4,6 +4,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/clock/clock.h"
+#include "common/clock/proto_time.h"
 #include "common/eventstore/client.h"
 #include "common/testing/event_store.h"
 #include "common/testing/status_matchers.h"
@@ -39,6 +41,88 @@ TEST(Tiering, MovesOlderEventsToTheVolumeOfTheSettings) {
   ASSERT_THAT(ApplyTiering(store.client(), {"default", "default", 9}, Logger::Null()), IsOk());
   ASSERT_THAT(ApplyTiering(store.client(), {"default", "default", 3}, Logger::Null()), IsOk());
   EXPECT_THAT(Engine(store), HasSubstr("toIntervalDay(3) TO VOLUME 'default'"));
+}
+
+// A policy can follow another one only if it has all its volumes.
+constexpr std::string_view kTwoVolumes = R"(<clickhouse><storage_configuration>
+<disks><cold_disk><type>local</type><path>{folder}/cold/</path></cold_disk></disks>
+<policies><tiered><volumes><default><disk>default</disk></default>
+<cold><disk>cold_disk</disk></cold></volumes></tiered></policies>
+</storage_configuration></clickhouse>)";
+
+// The days whose events lie on the cold volume.
+std::string ColdDays(testing::EventStore& store) {
+  const auto found = store.client().Select(
+      {.sql = "SELECT arrayStringConcat(arraySort(groupUniqArray(partition_id)), ' ') FROM "
+              "system.parts WHERE database = 'yagura' AND table = 'events' AND active AND "
+              "disk_name = 'cold_disk'"});
+  return found.ok() ? found->rows.at(0).at(0).AsText() : found.status().ToString();
+}
+
+std::string Moved(eventstore::Client& client, const Tiering& tiering, TimePoint now) {
+  const auto moved = MoveOneDay(client, tiering, now);
+  return moved.ok() ? *moved : moved.status().ToString();
+}
+
+TEST(Tiering, BringsWhatWasStoredBeforeToItsVolumeADayAtATime) {
+  testing::EventStore store({.config = std::string(kTwoVolumes)});
+  const EventTable table;
+  ASSERT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
+  ASSERT_THAT(store.client().Execute(
+                  {.sql = "INSERT INTO yagura.events (tenant, id, receive_time, expires) SELECT "
+                          "'acme', toString(number), toDateTime64('2026-03-01 12:00:00', 9, 'UTC') "
+                          "+ toIntervalDay(number), '2100-01-01' FROM numbers(5)",
+                   .settings = {{"throw_on_max_partitions_per_insert_block", "0"}}}),
+              IsOk());
+  const TimePoint now = *ParseTime("2026-03-06T01:00:00Z");
+  Tiering tiering{"tiered", "cold", 2};
+  EXPECT_EQ(Moved(store.client(), {}, now), "");
+  ASSERT_THAT(ApplyTiering(store.client(), tiering, Logger::Null()), IsOk());
+  EXPECT_EQ(Moved(store.client(), tiering, now), "20260301");
+  EXPECT_EQ(ColdDays(store), "20260301");
+  EXPECT_EQ(Moved(store.client(), tiering, now), "20260302");
+  EXPECT_EQ(Moved(store.client(), tiering, now), "20260303");
+  EXPECT_EQ(Moved(store.client(), tiering, now), "");
+  EXPECT_EQ(ColdDays(store), "20260301 20260302 20260303") << "the 4th is not two days old";
+
+  // Another setting: back.
+  tiering.cold_after_days = 4;
+  ASSERT_THAT(ApplyTiering(store.client(), tiering, Logger::Null()), IsOk());
+  EXPECT_EQ(Moved(store.client(), tiering, now), "20260302");
+  EXPECT_EQ(Moved(store.client(), tiering, now), "20260303");
+  EXPECT_EQ(Moved(store.client(), tiering, now), "");
+  EXPECT_EQ(ColdDays(store), "20260301");
+  const auto count = store.client().Select({.sql = "SELECT count() FROM yagura.events"});
+  ASSERT_THAT(count, IsOk());
+  EXPECT_EQ(count->rows[0][0].AsUnsigned(), 5u);
+}
+
+// What this release knows, and what a later one that it can still read leaves.
+TEST(Migrations, AReleaseGoesBackAsFarAsTheSchemaSaysThatItCanRead) {
+  testing::EventStore store;
+  const EventTable table;
+  ASSERT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
+  const auto later = [&store](unsigned version, unsigned oldest) {
+    return store.client().Execute(
+        {.sql = "INSERT INTO yagura.schema_version (version, description, oldest_reader) SELECT "
+                "{version:UInt32}, 'later', {oldest:UInt32}",
+         .parameters = {{"version", std::to_string(version)}, {"oldest", std::to_string(oldest)}}});
+  };
+  ASSERT_THAT(later(kSchemaVersion + 4, kSchemaVersion), IsOk());
+  EXPECT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
+  ASSERT_THAT(later(kSchemaVersion + 5, kSchemaVersion + 1), IsOk());
+  EXPECT_THAT(Migrate(store.client(), table, Logger::Null()),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW"));
+}
+
+TEST(Migrations, AStoreOfAReleaseThatDidNotSayWhoCanReadItIsBroughtUp) {
+  testing::EventStore store;
+  const EventTable table;
+  ASSERT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
+  ASSERT_THAT(store.client().Execute(
+                  {.sql = "ALTER TABLE yagura.schema_version DROP COLUMN oldest_reader"}),
+              IsOk());
+  EXPECT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
 }
 
 TEST(Tiering, RefusesWhatTheStoreDoesNotKnow) {
