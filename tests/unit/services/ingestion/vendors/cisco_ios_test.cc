@@ -15,6 +15,17 @@ TEST(CiscoIosTest, AFailedLogOnHasItsSource) {
       "2026-11-21T00:15:42.123Z");
 }
 
+// With the tag taken for a program the text begins as Yamaha's "Login failed for ..." does.
+TEST(CiscoIosTest, AFailedLogOnBehindAHeaderWithTheYearIsNotYamahas) {
+  const auto event = ParseLine(
+      "<189>45: r-1: Nov 23 2026 01:00:00: %SEC_LOGIN-4-LOGIN_FAILED: Login failed [user: admin] "
+      "[Source: 192.0.2.9] [localport: 22] [Reason: Login Authentication Failed] at 01:00:00 UTC "
+      "Mon Nov 23 2026");
+  EXPECT_EQ(event.product(), "cisco.ios");
+  EXPECT_EQ(event.action(), event::v1::LOGON_FAILED);
+  EXPECT_EQ(event.user(), "admin");
+}
+
 TEST(CiscoIosTest, AnAccessListDenies) {
   EXPECT_EQ(CoreOf("<189>45: Nov 21 09:15:42: %SEC-6-IPACCESSLOGP: list 101 denied tcp "
                    "203.0.113.9(40000) -> 10.1.0.8(22), 1 packet"),

@@ -84,5 +84,26 @@ TEST(PaloAltoTest, ASystemMessageHasItsText) {
   EXPECT_EQ(event.vendor_event_id(), "auth-fail");
 }
 
+TEST(PaloAltoTest, ALogOnNamesWhoAndFromWhere) {
+  const auto line = [](const std::string& id, const std::string& text) {
+    return "<14>Nov 21 09:15:42 pa1 1,2026/11/21 09:15:42,0072,SYSTEM,auth,2560,2026/11/21 "
+           "09:15:42,," +
+           id + ",local,0,0,general,medium,\"" + text + "\",1,0x0";
+  };
+  const auto failed = ParseLine(
+      line("auth-fail",
+           "failed authentication for user 'eve'.  Reason: Invalid username/password.  auth "
+           "profile 'local', vsys 'shared', From: 192.0.2.66."));
+  EXPECT_EQ(failed.action(), event::v1::LOGON_FAILED);
+  EXPECT_EQ(failed.user(), "eve");
+  EXPECT_EQ(FieldOf(failed, "auth_from"), "192.0.2.66");
+  EXPECT_EQ(failed.src().ip(), std::string("\xc0\x00\x02\x42", 4));
+  const auto good = ParseLine(line(
+      "auth-success", "authenticated for user 'eve'.  auth profile 'local', From: 192.0.2.66."));
+  EXPECT_EQ(good.action(), event::v1::LOGON);
+  EXPECT_EQ(good.user(), "eve");
+  EXPECT_EQ(good.src().ip(), std::string("\xc0\x00\x02\x42", 4));
+}
+
 }  // namespace
 }  // namespace yagura::ingestion
