@@ -190,8 +190,16 @@ constexpr std::array kRows = {
     Row{"nginx", "@product", "nginx.*"},
     Row{"proxy", "@category", "webfilter"},
     Row{"proxy", "@category", "utm", "subtype", "webfilter"},
+    Row{"proxy", "@category", "threat", "subtype", "url"},      // Palo Alto
+    Row{"proxy", "@category", "content filtering"},             // Sophos
+    Row{"proxy", "@category", "url filtering"},                 // Check Point
+    Row{"proxy", "@product", "sonicwall.firewall", "m", "97"},  // a page was asked for
     Row{"firewall", "@category", "traffic"},
     Row{"firewall", "@product", "linux.netfilter"},
+    Row{"firewall", "@product", "yamaha.*"},
+    Row{"firewall", "@product", "furukawa.*"},
+    Row{"firewall", "@product", "watchguard.*"},
+    Row{"dns", "@category", "utm", "subtype", "dns"},
     Row{"antivirus", "@category", "virus"},
     Row{"antivirus", "@category", "malware"},
     Row{"antivirus", "@category", "utm", "subtype", "virus"},

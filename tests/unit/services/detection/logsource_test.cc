@@ -69,6 +69,17 @@ const std::string kSquid =
 const std::string kAsa =
     "<164>Nov 23 2026 01:00:00 asa1 : %ASA-4-106023: Deny tcp src outside:192.0.2.66/44444 dst "
     "inside:10.0.0.5/22 by access-group \"outside_in\" [0x0, 0x0]";
+const std::string kYamaha =
+    "<190>Nov 23 01:00:00 rtx1 PP[01] Rejected at IN(5000) filter: TCP 192.0.2.66:40000 > "
+    "203.0.113.5:23";
+const std::string kPanUrl =
+    "<14>Nov 23 01:00:00 pa1 1,2026/11/23 01:00:00,0072,THREAT,url,2560,2026/11/23 "
+    "01:00:00,10.0.0.5,"
+    "198.51.100.7,0.0.0.0,0.0.0.0,out,,,web-browsing,vsys1,trust,untrust,a,b,fwd,2026/11/23 "
+    "01:00:00,77,1,50000,80,0,0,0x0,tcp,alert,\"files.example/a.exe\",(9999),computers,"
+    "informational,client-to-server,1";
+const std::string kFortigateDns =
+    R"line(date=2026-11-23 time=01:00:00 devname="fw" devid="FGT60FTK00000001" logid="1501054802" type="utm" subtype="dns" eventtype="dns-response" level="notice" vd="root" srcip=10.0.0.5 dstip=192.0.2.53 qname="a.duckdns.org" qtype="A" action="pass")line";
 const std::string kExecve =
     R"line(type=EXECVE msg=audit(1795395600.123:456): argc=2 a0="cat" a1="/etc/shadow")line";
 const std::string kBind =
@@ -96,6 +107,12 @@ INSTANTIATE_TEST_SUITE_P(
                       kSquid},
         LogsourceCase{"Firewall", "category: firewall",
                       "  s:\n    src_ip: 192.0.2.66\n    dst_port: 22\n    action: blocked", kAsa},
+        LogsourceCase{"FirewallOfYamaha", "category: firewall",
+                      "  s:\n    src_ip: 192.0.2.66\n    dst_port: 23", kYamaha},
+        LogsourceCase{"ProxyOfPaloAlto", "category: proxy", "  s:\n    c-uri|endswith: .exe",
+                      kPanUrl},
+        LogsourceCase{"DnsOfFortigate", "category: dns", "  s:\n    query|endswith: .duckdns.org",
+                      kFortigateDns},
         LogsourceCase{"Auditd", "product: linux, service: auditd",
                       "  s:\n    type: EXECVE\n    a0: cat\n    a1|contains: shadow", kExecve},
         LogsourceCase{"Dns", "category: dns", "  s:\n    query|endswith: .duckdns.org", kBind},
