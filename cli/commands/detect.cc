@@ -9,7 +9,9 @@
 #include "fmt/format.h"
 
 #include "common/json/message_json.h"
+#include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/engine/pattern.h"
 
 namespace yagura::cli {
 namespace {
@@ -17,6 +19,7 @@ namespace {
 struct DetectOptions {
   std::vector<std::string> rules;
   std::vector<std::string> files;
+  std::vector<std::string> placeholders;  // "name=value"
   OfflineOptions lines;
 };
 
@@ -36,10 +39,27 @@ std::string MatchTable(const Detector& detector) {
   return text;
 }
 
+absl::StatusOr<detection::Placeholders> PlaceholdersOf(const std::vector<std::string>& texts) {
+  detection::Placeholders placeholders;
+  for (const auto& text : texts) {
+    const size_t equals = text.find('=');
+    std::string_view name = Trim(std::string_view(text).substr(0, equals));
+    if (name.size() > 2 && name.front() == '%' && name.back() == '%') {
+      name = name.substr(1, name.size() - 2);
+    }
+    if (equals == std::string::npos || name.empty() || equals + 1 == text.size()) {
+      return InvalidField("placeholder", fmt::format("\"{}\" is not NAME=VALUE", text));
+    }
+    placeholders[detection::PlaceholderId(name)].push_back(text.substr(equals + 1));
+  }
+  return placeholders;
+}
+
 absl::Status Detect(const DetectOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
   YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
-  YAGURA_ASSIGN_OR_RETURN(const LoadedRules rules, LoadRules(options.rules));
+  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, PlaceholdersOf(options.placeholders));
+  YAGURA_ASSIGN_OR_RETURN(const LoadedRules rules, LoadRules(options.rules, placeholders));
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
 
   Detector detector(rules.set, reader->receive_time());
@@ -74,6 +94,11 @@ void AddDetectCommand(Program& program) {
       "are JSON lines on standard output, the summary is on standard error");
   command.add_option("--rules", options->rules, "Folder of rules, or one rule; may be repeated")
       ->required()
+      ->allow_extra_args(false);
+  command
+      .add_option("--placeholder", options->placeholders,
+                  "NAME=VALUE: what %NAME% stands for in the rules; may be repeated, also for one "
+                  "name")
       ->allow_extra_args(false);
   command
       .add_option(

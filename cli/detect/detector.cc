@@ -54,6 +54,17 @@ std::string ReadRule(const std::filesystem::path& path) {
   return text;
 }
 
+// As the placeholders of all tenants.
+std::string SettingsOf(const detection::Placeholders& placeholders) {
+  detection::internal::v1::TenantRules settings;
+  for (const auto& [id, values] : placeholders) {
+    auto& placeholder = *settings.add_placeholders();
+    placeholder.set_name("tenants/provider/placeholders/" + id);
+    for (const auto& value : values) placeholder.add_values(value);
+  }
+  return detection::EncodeTenantRules(settings);
+}
+
 bool IsEarlier(const Finding& a, const Finding& b) {
   const auto key = [](const Finding& finding) {
     return std::tuple(finding.first_event_time().seconds(), finding.first_event_time().nanos(),
@@ -64,7 +75,8 @@ bool IsEarlier(const Finding& a, const Finding& b) {
 
 }  // namespace
 
-absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths) {
+absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths,
+                                      const detection::Placeholders& placeholders) {
   LoadedRules loaded;
   std::map<std::string, std::string> path_by_id;
   std::vector<std::string> texts;
@@ -73,7 +85,7 @@ absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths) {
     YAGURA_ASSIGN_OR_RETURN(const auto files, RuleFiles(path));
     for (const auto& file : files) {
       std::string text = ReadRule(file);
-      const auto rule = detection::ParseSigma(text);
+      const auto rule = detection::ParseSigma(text, placeholders);
       if (!rule.ok()) {
         loaded.refused.push_back(fmt::format("{}: {}", file.string(), Message(rule.status())));
         continue;
@@ -89,7 +101,8 @@ absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths) {
     }
   }
   detection::RuleCompiler compiler;
-  std::vector<detection::RuleCompiler::Item> items;
+  const std::string settings = SettingsOf(placeholders);
+  std::vector<detection::RuleCompiler::Item> items = {{"", "", settings}};
   for (size_t i = 0; i < texts.size(); ++i) items.push_back({"", kept[i], texts[i]});
   loaded.set = detection::RuleSet::Build(compiler.Compile(items).entries);
   return loaded;

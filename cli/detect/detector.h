@@ -21,8 +21,9 @@ struct LoadedRules {
   std::vector<std::string> refused;  // "path: line 3: reason"
 };
 // Reads every .yml and .yaml of the folders, in order of their paths. NOT_FOUND for a path that is
-// not there or where no rule is to be found.
-absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths);
+// not there or where no rule is to be found. `placeholders` are for `expand`, by their ids.
+absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths,
+                                      const detection::Placeholders& placeholders = {});
 
 // What the service detection does, in one thread and in memory: batches, matches, windows,
 // findings.

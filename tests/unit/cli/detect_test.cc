@@ -134,6 +134,22 @@ TEST_F(DetectTest, ListsWhatWasRefusedAndGoesOn) {
   EXPECT_THAT(outcome.err, HasSubstr("1 rules loaded, 2 refused"));
 }
 
+TEST_F(DetectTest, TakesWhatPlaceholdersStandFor) {
+  const std::string rule =
+      File("expand.yml",
+           "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\nlogsource:\n  product: windows\n"
+           "detection:\n  s:\n    User|expand: 'ACME\\%Admin_Names%'\n  condition: s\n");
+  const auto events = File("events.jsonl", std::string(kFlat) + "\n" + std::string(kNested) + "\n");
+  EXPECT_THAT(Detect({"--rules", rule, events}).err,
+              HasSubstr("placeholder %Admin_Names% has no value"));
+  const auto outcome = Detect({"--rules", rule, "--placeholder", "admin-names=carol",
+                               "--placeholder", "%Admin_Names%=ann", events});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("1 rules loaded, 0 refused; 1 of them matched; 1 findings"));
+  EXPECT_EQ(ErrorReason(Detect({"--rules", rule, "--placeholder", "x", events}).status),
+            "INVALID_FIELD");
+}
+
 TEST_F(DetectTest, ADamagedFileIsAnErrorAfterTheFindingsBeforeTheDamage) {
   std::string text = std::string(kFlat) + "\n";
   // What compresses badly, so that the cut comes after the first line.
