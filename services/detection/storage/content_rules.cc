@@ -38,7 +38,9 @@ Status LoadOne(const std::filesystem::path& file, store::Store<v1::Rule>& rules)
   rule.set_text(text.str());
   rule.set_source(file.filename().string());
   rule.set_enabled(true);
-  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule));
+  // What no tenant has given values yet is kept, too, and in force for whoever has.
+  const Placeholders any_values = {{"", {std::string(kAnyValue)}}};
+  YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, any_values));
   rule.set_name(RuleName(kProviderTenant, parsed));
   const auto replace = [&rule](v1::Rule& kept) {
     if (kept.version() == rule.version()) return absl::OkStatus();

@@ -236,7 +236,7 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
   const char* source = std::getenv("YAGURA_SOURCE_DIR");
   const auto folder = std::filesystem::path(source != nullptr ? source : ".") / "content/sigma";
   ASSERT_OK_AND_ASSIGN(const int loaded, LoadContentRules(folder, rules_, Logger::Null()));
-  EXPECT_GE(loaded, 8);
+  EXPECT_GE(loaded, 24);
   const std::string name = "tenants/provider/rules/61f323ab-8266-49a4-955b-9a67730e78cf";
   ASSERT_THAT(rules_.Mutate({.principal = "test", .method = "test"}, name,
                             [](v1::Rule& rule) {
@@ -247,6 +247,17 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
   EXPECT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, rules_.Get(name));
   EXPECT_FALSE(rule.enabled());
+}
+
+TEST_F(DetectionHandlersTest, KeepsRulesOfTheContentFolderWhosePlaceholdersHaveNoValueYet) {
+  const char* source = std::getenv("YAGURA_SOURCE_DIR");
+  const auto folder = std::filesystem::path(source != nullptr ? source : ".") / "content/sigma";
+  ASSERT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
+  // "A server is denied to the outside again and again", of %Servers%.
+  const auto rule = rules_.Get("tenants/provider/rules/a43addae-65e1-4080-bef7-60efc50bbed8");
+  ASSERT_THAT(rule, IsOk());
+  EXPECT_TRUE(rule->enabled());
+  EXPECT_EQ(rule->kind(), v1::EVENT_COUNT);
 }
 
 class DeadLetterHandlersTest : public ::testing::Test {
