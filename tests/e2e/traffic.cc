@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::nanoseconds;
 
-// content/sigma/fortinet, as far as the generator's lines concern it.
+// content/sigma, as far as the generator's lines concern it; `subject` by FortiGate's name.
 struct Rule {
   std::string_view id;
   std::string_view severity;

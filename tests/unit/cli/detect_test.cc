@@ -138,7 +138,7 @@ TEST_F(DetectTest, TakesWhatPlaceholdersStandFor) {
   const std::string rule =
       File("expand.yml",
            "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\nlogsource:\n  product: windows\n"
-           "detection:\n  s:\n    User|expand: 'ACME\\%Admin_Names%'\n  condition: s\n");
+           "detection:\n  s:\n    User|endswith|expand: '%Admin_Names%'\n  condition: s\n");
   const auto events = File("events.jsonl", std::string(kFlat) + "\n" + std::string(kNested) + "\n");
   EXPECT_THAT(Detect({"--rules", rule, events}).err,
               HasSubstr("placeholder %Admin_Names% has no value"));
