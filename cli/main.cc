@@ -2,13 +2,17 @@
 #include <sodium.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <iostream>
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
+#include "cli/usage.h"
 #include "fmt/format.h"
 #include "google/protobuf/stubs/logging.h"
 
+#include "common/status/retry_delay.h"
+#include "common/status/status.h"
 #include "common/text/text.h"
 
 namespace {
@@ -30,6 +34,31 @@ int ExitCode(const absl::Status& status) {
 void Quiet() {
   setenv("GRPC_VERBOSITY", "NONE", /*replace=*/0);
   google::protobuf::SetLogHandler(nullptr);
+}
+
+int WrongUsage(const std::string& what) {
+  std::cerr << fmt::format("yagura: {}\nRun with --help for more information.\n", what);
+  return 2;
+}
+
+// 0 where all arguments are UTF-8 or name a file; otherwise which is not, from 1.
+int NotText(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    std::error_code ignored;
+    if (!yagura::IsValidUtf8(argv[i]) && !std::filesystem::exists(argv[i], ignored)) return i;
+  }
+  return 0;
+}
+
+// A deadline that passes says nothing by itself.
+absl::Status Explained(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kDeadlineExceeded ||
+      !yagura::ErrorReason(status).empty()) {
+    return status;
+  }
+  return yagura::MakeError(status.code(), "NO_ANSWER_IN_TIME",
+                           "the suite takes the connection but gave no answer in time; its log and "
+                           "health port say whether the event store or a Redis hangs");
 }
 
 }  // namespace
@@ -64,16 +93,22 @@ int main(int argc, char** argv) {
   yagura::cli::AddDirectoryCommands(program);
   yagura::cli::AddAuditCommands(program);
   yagura::cli::AddCoverageCommands(program);
+  if (const int bad = NotText(argc, argv); bad != 0) {
+    return WrongUsage(fmt::format("argument {} is not UTF-8", bad));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const auto unknown = yagura::cli::UnknownWord(app, error)) return WrongUsage(*unknown);
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const auto& status = program.status();
+  const absl::Status status = Explained(program.status());
   if (!status.ok()) {
     const std::string reason = yagura::ErrorReason(status);
-    std::cerr << fmt::format("yagura: {}{}\n", yagura::EscapeForTerminal(yagura::Message(status)),
-                             reason.empty() ? "" : " [" + reason + "]");
+    const auto wait = yagura::RetryDelayOf(status);
+    std::cerr << fmt::format("yagura: {}{}{}\n", yagura::EscapeForTerminal(yagura::Message(status)),
+                             reason.empty() ? "" : " [" + reason + "]",
+                             wait ? fmt::format(" (try again in {} s)", wait->count()) : "");
   }
   return ExitCode(status);
 }

@@ -206,12 +206,18 @@ std::shared_ptr<NamedOptions> AddNamedOptions(CLI::App& command, std::string_vie
   return options;
 }
 
-void FillNamed(Message& request, const NamedOptions& options, std::string_view collection,
-               const std::vector<TextOption>& texts) {
+absl::Status FillNamed(Message& request, const NamedOptions& options, std::string_view collection,
+                       const std::vector<TextOption>& texts) {
+  if (options.tenant.empty() && options.resource.find('/') == std::string::npos) {
+    return InvalidField("name", fmt::format("give the whole name (tenants/TENANT/{0}/ID), or the "
+                                            "id with --tenant",
+                                            collection));
+  }
   SetField(request, "name", ResourceName(options.tenant, collection, options.resource));
   SetField(request, "etag", options.etag);
   for (size_t i = 0; i < texts.size(); ++i) SetField(request, texts[i].field, options.texts[i]);
   SetRequestId(request);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max_bytes) {
@@ -234,6 +240,20 @@ absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max_bytes)
     }
   }
   return text;
+}
+
+absl::StatusOr<std::string> ReadText(const std::string& path, size_t max_bytes) {
+  YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(path, max_bytes));
+  if (IsValidUtf8(text)) return text;
+  size_t line = 1;
+  for (const auto part : Split(text, '\n')) {
+    if (!IsValidUtf8(part)) break;
+    ++line;
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, "FILE_NOT_UTF8",
+                   fmt::format("{} is not UTF-8 in line {}: convert it first, for example with "
+                               "\"iconv -f CP932 -t UTF-8\"",
+                               path, line));
 }
 
 }  // namespace yagura::cli

@@ -140,8 +140,9 @@ struct NamedOptions {
 };
 std::shared_ptr<NamedOptions> AddNamedOptions(CLI::App& command, std::string_view collection,
                                               const std::vector<TextOption>& texts, bool changes);
-void FillNamed(google::protobuf::Message& request, const NamedOptions& options,
-               std::string_view collection, const std::vector<TextOption>& texts);
+// INVALID_ARGUMENT where neither a full name nor a tenant is given.
+absl::Status FillNamed(google::protobuf::Message& request, const NamedOptions& options,
+                       std::string_view collection, const std::vector<TextOption>& texts);
 
 // `group verb NAME [--comment ...]` for Get and for the verbs that move a resource from state to
 // state.
@@ -153,7 +154,7 @@ void AddNamed(Program& program, CLI::App& group, const std::string& verb, const 
   auto options = AddNamedOptions(command, collection, texts, verb != "get");
   program.DoConnected(command, [=, &program](Client& client) -> absl::Status {
     Request request;
-    FillNamed(request, *options, collection, texts);
+    YAGURA_RETURN_IF_ERROR(FillNamed(request, *options, collection, texts));
     YAGURA_ASSIGN_OR_RETURN(const auto response, client.Call(method, request));
     program.Print(response);
     return absl::OkStatus();
@@ -162,6 +163,8 @@ void AddNamed(Program& program, CLI::App& group, const std::string& verb, const 
 
 // The whole of a file, "-" is standard input; at most `max_bytes`.
 absl::StatusOr<std::string> ReadInput(const std::string& path, size_t max_bytes);
+// The same of a file that goes into a text field: INVALID_ARGUMENT (FILE_NOT_UTF8) names the line.
+absl::StatusOr<std::string> ReadText(const std::string& path, size_t max_bytes);
 
 // Each area's commands, in the file of its name.
 void AddEventCommands(Program& program);

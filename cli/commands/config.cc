@@ -211,10 +211,10 @@ absl::StatusOr<config::v1::CreateChangeRequest> MakeChangeRequest(const ChangeOp
   FillChange(options, *request.mutable_change());
   if (!options.configuration_file.empty()) {
     YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_configuration(),
-                            ReadInput(options.configuration_file, kMaxConfigurationBytes));
+                            ReadText(options.configuration_file, kMaxConfigurationBytes));
   } else if (!options.patch_file.empty()) {
     YAGURA_ASSIGN_OR_RETURN(*request.mutable_candidate()->mutable_patch(),
-                            ReadInput(options.patch_file, kMaxConfigurationBytes));
+                            ReadText(options.patch_file, kMaxConfigurationBytes));
   } else {
     return InvalidField("candidate", "--config-file or --patch-file is needed");
   }
@@ -261,7 +261,7 @@ void AddApply(Program& program, CLI::App& group) {
   command.add_flag("--no-wait", *no_wait, "Do not wait");
   program.DoConnected(command, [&program, named, no_wait](Client& client) -> absl::Status {
     config::v1::ApplyChangeRequest request;
-    FillNamed(request, *named, "changes", {});
+    YAGURA_RETURN_IF_ERROR(FillNamed(request, *named, "changes", {}));
     YAGURA_ASSIGN_OR_RETURN(auto change, client.Call(&Stub::ApplyChange, request));
     config::v1::GetChangeRequest get;
     get.set_name(change.name());
@@ -297,7 +297,7 @@ void AddApprove(Program& program, CLI::App& group) {
   command.add_option("--comment", options->comment, "Why");
   program.DoConnected(command, [&program, named, options](Client& client) -> absl::Status {
     config::v1::ApproveChangeRequest request;
-    FillNamed(request, *named, "changes", {});
+    YAGURA_RETURN_IF_ERROR(FillNamed(request, *named, "changes", {}));
     request.set_digest(options->digest);
     request.set_comment(options->comment);
     if (options->digest.empty()) {

@@ -73,7 +73,7 @@ class RuleImport {
                            bytes < kMaxBytesPerCall;
          ++next_) {
       const std::string source = files_[next_].string();
-      auto text = ReadInput(source, kMaxRuleBytes);
+      auto text = ReadText(source, kMaxRuleBytes);
       if (!text.ok()) {  // the others shall not wait for it
         detection::v1::ImportResult result;
         result.set_source(source);
@@ -154,8 +154,8 @@ void AddTest(Program& program, CLI::App& group) {
     constexpr size_t kMaxEventBytes = 12 << 20;
     detection::v1::TestRuleRequest request;
     request.set_parent(TenantParent(options->tenant));
-    YAGURA_ASSIGN_OR_RETURN(*request.mutable_text(), ReadInput(options->rule, kMaxRuleBytes));
-    YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadInput(options->events, kMaxEventBytes));
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_text(), ReadText(options->rule, kMaxRuleBytes));
+    YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadText(options->events, kMaxEventBytes));
     int number = 0;
     for (const auto line : Split(lines, '\n')) {
       ++number;

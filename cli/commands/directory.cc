@@ -68,7 +68,7 @@ void AddImport(Program& program, CLI::App& group, const std::string& example,
   command.add_option("file", options->file, "JSON lines; - is standard input")->required();
   command.add_option("--tenant", options->tenant, "Tenant id");
   program.DoConnected(command, [options, method](Client& client) -> absl::Status {
-    YAGURA_ASSIGN_OR_RETURN(const auto text, ReadInput(options->file, kMaxImportBytes));
+    YAGURA_ASSIGN_OR_RETURN(const auto text, ReadText(options->file, kMaxImportBytes));
     int number = 0;
     int created = 0;
     int refused = 0;
@@ -243,11 +243,15 @@ void AddUserCommands(Program& program) {
 // cannot be kept; its name appears once the secret is on the disk.
 class SecretFile {
  public:
-  // FAILED_PRECONDITION (FILE_UNWRITABLE). An empty name: no file.
-  static absl::StatusOr<SecretFile> Open(const std::string& name) {
+  // FAILED_PRECONDITION (FILE_UNWRITABLE), ALREADY_EXISTS (FILE_EXISTS). An empty name: no file.
+  static absl::StatusOr<SecretFile> Open(const std::string& name, bool may_replace) {
     SecretFile file;
     if (name.empty()) return file;
     std::error_code ignored;
+    if (!may_replace && std::filesystem::exists(name, ignored)) {
+      return MakeError(absl::StatusCode::kAlreadyExists, "FILE_EXISTS",
+                       fmt::format("{} is there already, and may hold another key's secret", name));
+    }
     if (std::filesystem::exists(name, ignored) &&
         !std::filesystem::is_regular_file(name, ignored)) {
       return Unwritable(fmt::format("{} is no regular file", name));
@@ -335,7 +339,8 @@ void AddKeyCreate(Program& program, CLI::App& group) {
       *request.mutable_api_key()->add_roles() = ParseGrant(role);
     }
     SetRequestId(request);
-    YAGURA_ASSIGN_OR_RETURN(auto file, SecretFile::Open(options->secret_file));
+    YAGURA_ASSIGN_OR_RETURN(auto file,
+                            SecretFile::Open(options->secret_file, /*may_replace=*/false));
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::CreateApiKey, request));
     return ShowSecret(program, file, response);
   });
@@ -361,7 +366,8 @@ void AddKeyRotate(Program& program, CLI::App& group) {
     request.set_name(options->name);
     request.mutable_grace_period()->set_seconds(3600LL * options->grace_hours);
     SetRequestId(request);
-    YAGURA_ASSIGN_OR_RETURN(auto file, SecretFile::Open(options->secret_file));
+    YAGURA_ASSIGN_OR_RETURN(auto file,
+                            SecretFile::Open(options->secret_file, /*may_replace=*/true));
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::RotateApiKey, request));
     return ShowSecret(program, file, response);
   });
@@ -469,7 +475,7 @@ void AddAssetImport(Program& program, CLI::App& group) {
     directory::v1::ImportAssetsRequest request;
     request.set_parent(TenantParent(options->tenant));
     request.set_dry_run(options->dry_run);
-    YAGURA_ASSIGN_OR_RETURN(*request.mutable_csv(), ReadInput(options->file, 8 << 20));
+    YAGURA_ASSIGN_OR_RETURN(*request.mutable_csv(), ReadText(options->file, 8 << 20));
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto response, client.Call(&Stub::ImportAssets, request));
     return PrintImport(program, response, options->dry_run);

@@ -234,6 +234,12 @@ void AddSendCommand(Program& program) {
     std::string outcome;
     if (client != nullptr) outcome = status.ok() ? ", all acknowledged" : ", acknowledged so far";
     if (status.ok() || progress.lines() > 0) Write(progress.Summary() + outcome + "\n");
+    if (lines.long_lines() > 0) {
+      std::cerr << fmt::format(
+          "({} lines are longer than {} bytes: the rest of each is cut off and "
+          "the event marked TRUNCATED)\n",
+          lines.long_lines(), LineSource::kKeptBytes);
+    }
     return status;
   };
   program.DoEither(

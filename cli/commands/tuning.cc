@@ -57,7 +57,7 @@ void AddPlaceholderSet(Program& program, CLI::App& group) {
     placeholder.set_description(options->description);
     for (const auto& value : options->values) placeholder.add_values(value);
     if (!options->file.empty()) {
-      YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadInput(options->file, kMaxValuesBytes));
+      YAGURA_ASSIGN_OR_RETURN(const auto lines, ReadText(options->file, kMaxValuesBytes));
       for (const auto line : Split(lines, '\n')) {
         if (!Trim(line).empty()) placeholder.add_values(std::string(Trim(line)));
       }

@@ -63,6 +63,7 @@ bool LineSource::Next(std::string& line) {
     if (std::getline(*in_, line)) {
       if (!line.empty() && line.back() == '\r') line.pop_back();
       if (line.empty()) continue;
+      if (line.size() > kKeptBytes) ++long_lines_;
       if (line.size() > kMaxLine) line.resize(kMaxLine);
       return true;
     }

@@ -18,6 +18,11 @@ class LineSource {
   static absl::StatusOr<LineSource> Open(std::vector<std::string> files, int repeat);
   // The next line without its line end; false at the end. Lines of more than 1 MiB are cut.
   bool Next(std::string& line);
+  // Lines given so far that are longer than the suite keeps (it cuts them and marks them
+  // TRUNCATED).
+  uint64_t long_lines() const { return long_lines_; }
+  // What the suite keeps of a line.
+  static constexpr size_t kKeptBytes = 64 * 1024;
   // After the end: DATA_LOSS where a packed file is damaged; what came before it has been given.
   const absl::Status& status() const { return status_; }
   // Bytes that there are to read (of packed files: once unpacked), 0 where not known (standard
@@ -32,6 +37,7 @@ class LineSource {
   std::vector<std::string> files_;
   int repeat_;
   uint64_t total_bytes_ = 0;
+  uint64_t long_lines_ = 0;
   size_t file_ = 0;
   int round_ = 0;
   std::unique_ptr<std::istream> stream_;

@@ -38,7 +38,12 @@ std::unique_ptr<MetricsServer> MetricsServer::Start(const std::string& address,
   try {
     return std::make_unique<ExposerServer>(address, std::move(registry));
   } catch (const std::exception& e) {
-    if (error != nullptr) *error = "cannot serve metrics on " + address + ": " + e.what();
+    if (error != nullptr) {
+      // What CivetWeb throws does not say it, and a port in use is the common reason.
+      *error = "cannot serve metrics on " + address +
+               ": the address is in use (by another suite?) or is none of this machine's (" +
+               e.what() + ")";
+    }
     return nullptr;
   }
 }

@@ -4,6 +4,8 @@
 #include "fmt/format.h"
 #include "google/rpc/error_details.pb.h"
 
+#include "common/status/retry_delay.h"
+
 namespace yagura {
 namespace {
 
@@ -60,6 +62,14 @@ Status WithRetryDelay(Status status, std::chrono::milliseconds delay) {
   info.mutable_retry_delay()->set_nanos(static_cast<int32_t>(delay.count() % 1000) * 1'000'000);
   Attach(status, info);
   return status;
+}
+
+std::optional<std::chrono::seconds> RetryDelayOf(const Status& status) {
+  const auto payload = status.GetPayload(TypeUrl<google::rpc::RetryInfo>());
+  google::rpc::RetryInfo info;
+  if (!payload || !info.ParseFromString(std::string(*payload))) return std::nullopt;
+  return std::chrono::seconds(info.retry_delay().seconds() +
+                              (info.retry_delay().nanos() > 0 ? 1 : 0));
 }
 
 Status InvalidField(std::string_view field, std::string_view description) {

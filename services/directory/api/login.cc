@@ -46,16 +46,23 @@ class LoginApi {
                                                    const v1::ExchangeApiKeyRequest& request) {
     const TimePoint begun = parts_.clock->Now();
     const std::string address = rpc::PeerNetwork(call.peer());
-    YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
     const auto secret = request.secret().size() <= kMaxSecretBytes
                             ? ParseKeySecret(request.secret())
                             : absl::StatusOr<KeySecret>(LoginFailed());
-    if (!secret.ok()) return Refuse(call, std::string(kProvider), "apiKeys/?");
+    // A wrong secret counts; a right one is never refused for others' sake: nobody guesses 256
+    // bits, but behind one address of a network there may be one collector whose key has been
+    // replaced.
+    if (!secret.ok()) {
+      YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
+      return Refuse(call, std::string(kProvider), "apiKeys/?");
+    }
     const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
     YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, request.secret()));
     YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(secret->tenant));
-    if (!key || !active) return Refuse(call, secret->tenant, name);
-    YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded("", address));
+    if (!key || !active) {
+      YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
+      return Refuse(call, secret->tenant, name);
+    }
     std::optional<TimePoint> end;
     if (key->has_expire_time()) end = FromProto(key->expire_time());
     return Accept(call, {secret->tenant, name, begun}, key->roles(), end);

@@ -82,6 +82,23 @@ TEST_F(DirectoryTest, GuessingIsThrottledAndANewPasswordLiftsIt) {
   EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
 }
 
+TEST_F(DirectoryTest, WrongKeysOfOthersBehindTheSameAddressKeepNoRightOneOut) {
+  AddTenant("acme");
+  const auto exchange = [this](const std::string& secret) {
+    v1::ExchangeApiKeyRequest request;
+    request.set_secret(secret);
+    return CallAs("", &Stub::ExchangeApiKey, request).status();
+  };
+  absl::Status refused;
+  for (int i = 0; i < 1000 && ErrorReason(refused) != "LOGIN_THROTTLED"; ++i) {
+    refused = exchange(i % 2 == 0 ? "nonsense" : "ygr_acme_relay_" + std::string(64, 'a'));
+    EXPECT_FALSE(refused.ok());
+  }
+  EXPECT_THAT(refused, Throttled());
+  EXPECT_THAT(exchange(AdminSecret()), IsOk());
+  EXPECT_THAT(exchange("nonsense"), Throttled()) << "who is right forgives nobody else";
+}
+
 TEST_F(DirectoryTest, ASuspendedTenantsUsersAndKeysStayOut) {
   AddTenant("acme");
   AddUser("acme", "sato", "customer-viewer");

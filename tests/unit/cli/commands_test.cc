@@ -206,6 +206,49 @@ TEST_F(CommandsTest, SendFailsWhereAFileIsDamaged) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("all acknowledged")));
 }
 
+TEST_F(CommandsTest, WordsThatNothingTakesAreNotRepeated) {
+  const std::vector<std::vector<std::string>> lines = {{"--api-key", "ygr_secret", "key", "list"},
+                                                       {"--api-key=ygr_secret", "key", "list"},
+                                                       {"key", "list", "ygr_secret"},
+                                                       {"ygr_secret"},
+                                                       {"key", "list", "--secret", "ygr_secret"}};
+  for (const auto& line : lines) {
+    const auto outcome = Run(line);
+    EXPECT_THAT(outcome.usage, Not(IsEmpty())) << Join(line, " ");
+    EXPECT_THAT(outcome.usage, Not(HasSubstr("ygr_secret"))) << Join(line, " ");
+  }
+  EXPECT_THAT(Run(lines[0]).usage, HasSubstr("--api-key-file"));
+  EXPECT_THAT(Run(lines[4]).usage, HasSubstr("there is no option --secret here"));
+  EXPECT_EQ(Run({"nonsense"}).usage, "there is no command \"nonsense\" here");
+  EXPECT_EQ(Run({"key", "nonsense"}).usage, "there is no command \"nonsense\" here");
+}
+
+TEST_F(CommandsTest, AFileThatIsNotUtf8IsNamedAndKeepsNothingElseOut) {
+  std::filesystem::create_directories(folder_ / "rules");
+  File("rules/a.yml", "a");
+  File("rules/b.yml", "title: ok\ntitle: \x83\x65\n");
+  const auto rules = Run({"rule", "import", folder_ / "rules"});
+  EXPECT_THAT(suite_.imported, ElementsAre(folder_ / "rules/a.yml"));
+  EXPECT_THAT(rules.out, HasSubstr("b.yml is not UTF-8 in line 2"));
+  const auto assets =
+      Run({"asset", "import", File("a.csv", "asset_id\n\x83\x65\n"), "--tenant", "acme"});
+  EXPECT_EQ(ErrorReason(assets.status), "FILE_NOT_UTF8");
+}
+
+TEST_F(CommandsTest, ANewKeyOverwritesNoFile) {
+  const std::string file = File("key", "another key's\n");
+  EXPECT_EQ(ErrorReason(Run({"key", "create", "k", "--tenant", "acme", "--role", "viewer",
+                             "--secret-file", file})
+                            .status),
+            "FILE_EXISTS");
+  EXPECT_EQ(Content(file), "another key's\n");
+}
+
+TEST_F(CommandsTest, AnIdNeedsItsTenant) {
+  const auto outcome = Run({"rule", "get", "0b1c"});
+  EXPECT_THAT(Message(outcome.status), HasSubstr("tenants/TENANT/rules/ID"));
+}
+
 TEST_F(CommandsTest, NumbersOutOfRangeAreRefusedInAShortText) {
   const std::string file = File("lines", "a\n");
   for (const auto& line :

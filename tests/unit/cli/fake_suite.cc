@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/usage.h"
 #include "fmt/format.h"
 #include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
@@ -144,7 +145,7 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   try {
     app.parse(std::vector<std::string>(line.rbegin(), line.rend()));  // CLI11 takes them so
   } catch (const CLI::ParseError& error) {
-    outcome.usage = error.what();
+    outcome.usage = UnknownWord(app, error).value_or(error.what());
   }
   outcome.out = ::testing::internal::GetCapturedStdout();
   outcome.status = program.status();

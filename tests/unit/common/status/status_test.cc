@@ -4,6 +4,8 @@
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
 
+#include "common/status/retry_delay.h"
+
 namespace yagura {
 namespace {
 
@@ -35,6 +37,15 @@ TEST(FieldErrors, NamesEveryFieldInOneAnswer) {
       std::string(*status.GetPayload("type.googleapis.com/google.rpc.BadRequest"))));
   ASSERT_EQ(bad_request.field_violations_size(), 2);
   EXPECT_EQ(bad_request.field_violations(1).field(), "page_size");
+}
+
+TEST(RetryDelay, IsWhatWasSaidInWholeSeconds) {
+  const Status refused(absl::StatusCode::kResourceExhausted, "later");
+  EXPECT_EQ(RetryDelayOf(refused), std::nullopt);
+  EXPECT_EQ(RetryDelayOf(WithRetryDelay(refused, std::chrono::milliseconds(1'500))),
+            std::chrono::seconds(2));
+  EXPECT_EQ(RetryDelayOf(WithRetryDelay(refused, std::chrono::seconds(3))),
+            std::chrono::seconds(3));
 }
 
 Status Twice(StatusOr<int> value, int& out) {

@@ -1,0 +1,41 @@
+#include "cli/usage.h"
+
+#include "fmt/format.h"
+
+#include "common/text/text.h"
+
+namespace yagura::cli {
+namespace {
+
+constexpr size_t kLongestCommand = 20;
+
+std::string UnknownOption(const CLI::App& app) {
+  for (const auto& word : app.remaining(/*recurse=*/true)) {
+    if (!word.starts_with("--")) continue;
+    const std::string name = word.substr(0, word.find('='));
+    return name == "--api-key"
+               ? "there is no option --api-key, as command lines can be seen by others: use "
+                 "--api-key-file or YAGURA_API_KEY"
+               : fmt::format("there is no option {} here", EscapeForTerminal(name));
+  }
+  return "there are more words than the command takes";
+}
+
+}  // namespace
+
+std::optional<std::string> UnknownWord(const CLI::App& app, const CLI::ParseError& error) {
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) return UnknownOption(app);
+  if (dynamic_cast<const CLI::RequiredError*>(&error) == nullptr) return std::nullopt;
+  // Within the group of commands that was named last.
+  const CLI::App* group = &app;
+  while (!group->get_subcommands().empty()) group = group->get_subcommands().front();
+  const auto words = app.remaining(/*recurse=*/true);
+  if (group->get_require_subcommand_min() == 0 || words.empty()) return std::nullopt;
+  const std::string& word = words.front();
+  const bool plain = word.size() <= kLongestCommand &&
+                     word.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == std::string::npos;
+  if (!plain || word.starts_with('-')) return UnknownOption(app);
+  return fmt::format("there is no command \"{}\" here", word);
+}
+
+}  // namespace yagura::cli
