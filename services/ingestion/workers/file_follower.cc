@@ -260,6 +260,7 @@ void FileFollower::Remember(const FollowedFile& file) {
   auto& position = *known_.add_files() = file.Position();
   *position.mutable_gone_time() = ToProto(parts_.clock->Now());
   position.set_closed(file.readable());
+  if (file.removed()) position.set_inode(0);  // it will be another's
 }
 
 bool FileFollower::Tidy() {

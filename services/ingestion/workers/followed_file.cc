@@ -100,7 +100,10 @@ bool FollowedFile::Resume(const internal::v1::FilePosition& position) {
     const bool same_name = position.path() == path_.native();
     if (head_bytes < (same_name ? kConvincingBytes : kHeadBytes)) return false;
   }
-  if (head_bytes > 0 && DigestAt(0, head_bytes) != position.head_digest()) return false;
+  // There may be thousands of positions to compare with.
+  if (first_head_.empty()) first_head_ = DigestAt(0, kHeadBytes);
+  const std::string head = head_bytes == kHeadBytes ? first_head_ : DigestAt(0, head_bytes);
+  if (head_bytes > 0 && head != position.head_digest()) return false;
   if (tail_bytes > 0 &&
       DigestAt(position.offset() - tail_bytes, tail_bytes) != position.tail_digest()) {
     return false;

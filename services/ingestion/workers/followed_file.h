@@ -89,6 +89,7 @@ class FollowedFile {
   uint64_t offset_ = 0;
   uint64_t planned_end_ = 0;
   std::string life_;
+  std::string first_head_;  // digest of the head when it was met; empty: it is shorter
   uint32_t head_bytes_ = 0;
   std::string head_digest_;
   uint32_t tail_bytes_ = 0;  // before offset_
