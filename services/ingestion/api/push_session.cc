@@ -6,6 +6,7 @@
 #include "fmt/format.h"
 #include "grpcpp/support/status.h"
 
+#include "common/clock/proto_time.h"
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
 #include "services/ingestion/domain/framing.h"
@@ -22,7 +23,12 @@ constexpr int kMaxLines = 8192;
 constexpr size_t kMaxBytes = 4 << 20;
 constexpr size_t kMaxBatchId = 128;
 constexpr size_t kMaxSource = 128;
+constexpr char kRelay[] = "relay";
 constexpr auto kRetryDelay = std::chrono::milliseconds(250);
+constexpr size_t kMaxRelaySenders = 4096;  // remembered a stream
+// How far a relay's clock, and its buffer, may take a line from our own time.
+constexpr auto kOldestRelayed = std::chrono::hours(8 * 24);
+constexpr auto kNewestRelayed = std::chrono::minutes(10);
 
 bool IsBatchIdChar(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -35,6 +41,37 @@ std::string_view TenantOf(std::string_view parent) {
   if (!parent.starts_with(kPrefix)) return {};
   const std::string_view tenant = parent.substr(kPrefix.size());
   return tenant.find('/') == tenant.npos ? tenant : std::string_view{};
+}
+
+void ValidateRelay(const v1::PushRequest& request, FieldErrors& errors) {
+  const v1::RelayedBatch& relay = request.relay();
+  if (TenantOf(request.parent()) == "-") errors.Add("parent", "a relay's lines are one tenant's");
+  if (relay.site().empty() || relay.site().size() > kMaxSource) {
+    errors.Add("relay.site", "must be the id of a site");
+  }
+  if (relay.senders_size() > kMaxLines) errors.Add("relay.senders", "more than 8,192");
+  for (const auto& sender : relay.senders()) {
+    const size_t bytes = sender.address().size();
+    if (bytes != 0 && bytes != 4 && bytes != 16) {
+      errors.Add("relay.senders.address", "must be 4 or 16 bytes, or empty");
+      break;
+    }
+  }
+  const auto is_sender = [&](uint32_t place) {
+    return place < static_cast<uint32_t>(relay.senders_size());
+  };
+  if (relay.line_senders_size() != request.lines_size() ||
+      !std::all_of(relay.line_senders().begin(), relay.line_senders().end(), is_sender)) {
+    errors.Add("relay.line_senders", "must be a place in senders for each line");
+  }
+  if (relay.line_receive_times_size() != request.lines_size()) {
+    errors.Add("relay.line_receive_times", "must be a time for each line");
+  }
+  if (relay.losses_size() > kMaxLines ||
+      !std::all_of(relay.losses().begin(), relay.losses().end(),
+                   [&](const auto& loss) { return is_sender(loss.sender()); })) {
+    errors.Add("relay.losses", "must be at most 8,192, each with a place in senders");
+  }
 }
 
 Status Validate(const v1::PushRequest& request, const ParserCatalogue* parsers) {
@@ -53,6 +90,7 @@ Status Validate(const v1::PushRequest& request, const ParserCatalogue* parsers) 
   if (!ParserRegistry::IsKnownSetting(request.parser(), parsers)) {
     errors.Add("parser", "there is no such parser");
   }
+  if (request.has_relay()) ValidateRelay(request, errors);
   return errors.ToStatus();
 }
 
@@ -109,6 +147,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     // The same for every repeat, so that the streams know it again; the lines become part of it.
     intake_.Begin(event::BatchIdOf({"push", principal, request.batch_id(), request.parent(),
                                     request.source(), request.parser()}));
+    fresh_ = 0;
+    losses_.clear();
+    if (request.has_relay()) return ReadRelayed(request, sources);
     const TimePoint receive_time = clock_->Now();
     for (const std::string& line : request.lines()) {
       intake_.Add(sender_, sources, line, false, receive_time, {});
@@ -117,9 +158,71 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     return absl::OkStatus();
   }
 
+  // Lines that a relay took, each as its sender's.
+  Status ReadRelayed(const v1::PushRequest& request,
+                     const std::shared_ptr<const SourceMap>& sources) {
+    const v1::RelayedBatch& relay = request.relay();
+    const std::string site = fmt::format("{}/sites/{}", request.parent(), relay.site());
+    if (!sources->HasSite(site)) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_UNKNOWN",
+                       fmt::format("the directory has no site {}", site));
+    }
+    const TimePoint now = clock_->Now();
+    const auto bounded = [&](const google::protobuf::Timestamp& time) {
+      return std::clamp(FromProto(time), TimePoint(now - kOldestRelayed),
+                        TimePoint(now + kNewestRelayed));
+    };
+    std::vector<SenderState*> senders;
+    // At once, so that what is remembered does not change under them.
+    if (relayed_.size() + static_cast<size_t>(relay.senders_size()) > kMaxRelaySenders) {
+      relayed_.clear();
+    }
+    for (const auto& sender : relay.senders()) senders.push_back(&StateOf(relay.site(), sender));
+    auto cut = relay.cut_lines().begin();
+    for (int i = 0; i < request.lines_size(); ++i) {
+      const bool is_cut = cut != relay.cut_lines().end() && *cut == static_cast<uint32_t>(i);
+      if (is_cut) ++cut;
+      SenderState& state = *senders[relay.line_senders(i)];
+      intake_.Add(state, sources, request.lines(i), is_cut, bounded(relay.line_receive_times(i)),
+                  {});
+    }
+    batches_ = intake_.TakeAll();
+    for (const v1::RelayLoss& loss : relay.losses()) {
+      SenderState& state = *senders[loss.sender()];
+      const SourceTarget* target = sources->ForSender(state.sender).BeforeReading(sender_.tenant);
+      ReadyBatch& lost = losses_.emplace_back();
+      lost.tenant = sender_.tenant;
+      lost.source = target == nullptr ? std::string() : target->name;
+      lost.partition = target == nullptr ? request.parent() : target->name;
+      lost.listener = kRelay;
+      lost.events = loss.line_count();
+      lost.stats.first = bounded(loss.receive_time());
+    }
+    return absl::OkStatus();
+  }
+
+  SenderState& StateOf(const std::string& site, const v1::RelayedSender& sender) {
+    std::string key = fmt::format("{}\n{}\n", site, sender.listener()) + sender.address();
+    for (const std::string& certificate : sender.certificates()) key += "\n" + certificate;
+    auto& state = relayed_[std::move(key)];
+    if (state == nullptr) {
+      Sender who{kRelay,
+                 event::IpAddress::FromBytes(sender.address()),
+                 sender_.sender.credential,
+                 {},
+                 site};
+      who.certificates.assign(sender.certificates().begin(), sender.certificates().end());
+      state = std::make_unique<SenderState>(std::move(who));
+    }
+    state->tenant = sender_.tenant;
+    state->parser = sender_.parser;
+    state->may_write = sender_.may_write;
+    return *state;
+  }
+
   // Appends what was read and answers, or lets the sender wait where waiting may help.
   void Settle(const v1::PushRequest& request, Status status) {
-    if (status.ok()) status = sink_->Append(batches_);
+    if (status.ok()) status = sink_->Append(batches_, &fresh_);
     pause_ = std::chrono::milliseconds(0);
     const std::string reason = status.ok() ? "" : ErrorReason(status);
     if ((reason == "FLOW_FULL" || reason == "SOURCES_UNKNOWN") && clock_->SteadyNow() < give_up_) {
@@ -131,6 +234,10 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     if (status.code() == absl::StatusCode::kUnavailable ||
         status.code() == absl::StatusCode::kResourceExhausted) {
       status = WithRetryDelay(status, kRetryDelay);
+    }
+    // Of a batch that the streams had, it was counted then.
+    if (status.ok() && fresh_ > 0) {
+      for (const ReadyBatch& lost : losses_) metrics_->CountLost(lost);
     }
     batches_.clear();
     Answer(status);
@@ -171,6 +278,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   std::chrono::milliseconds pause_{0};
   v1::PushRequest unread_;  // set while the sources are waited for
   std::vector<ReadyBatch> batches_;
+  size_t fresh_ = 0;                // of these, the streams did not have them before
+  std::vector<ReadyBatch> losses_;  // that a relay told of with them
+  StringMap<std::unique_ptr<SenderState>> relayed_;  // who sent lines to a relay
 };
 
 }  // namespace

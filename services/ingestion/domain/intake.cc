@@ -98,6 +98,8 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
   if (target != nullptr) {
     parsed->event.site = target->site;
     parsed->event.device = target->device;
+  } else {
+    parsed->event.site = state.sender.site;
   }
   if (enricher_ != nullptr && lane.tenant != kQuarantineTenant) {
     enricher_->Enrich(lane.tenant, &parsed->event);

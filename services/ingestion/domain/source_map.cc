@@ -166,6 +166,7 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
     }
     map->rules_.push_back(std::move(rule));
   }
+  for (const auto& [site, zone] : zones.by_site) map->sites_.insert(site);
   for (const auto& [tenant, name] : zones.by_tenant) {
     if (auto zone = SourceZone::Find(name); zone.ok()) map->zones_.emplace(tenant, *zone);
   }
@@ -193,6 +194,7 @@ SenderSources SourceMap::ForSender(const Sender& sender) const {
   sources.owner_ = shared_from_this();
   for (const auto& rule : rules_) {
     if (!rule->listener.empty() && rule->listener != sender.listener) continue;
+    if (!sender.site.empty() && rule->target.site != sender.site) continue;
     if (!rule->credential.empty() && rule->credential != sender.credential) continue;
     if (!rule->certificate.empty() &&
         std::find(sender.certificates.begin(), sender.certificates.end(), rule->certificate) ==

@@ -36,11 +36,13 @@ struct SourceTarget {
 
 // Who sent a line, as far as the transport tells.
 struct Sender {
-  std::string listener;  // "syslog_udp", "syslog_tcp", "syslog_tls", "push"
+  std::string listener;  // "syslog_udp", "syslog_tcp", "syslog_tls", "push", "relay"
   event::IpAddress address;
   std::string credential;  // principal that pushed the line
   // What its client certificate is told by, the digest first; empty where it has shown none.
   std::vector<std::string> certificates;
+  // Set: sources of this site alone are asked; a relay took the lines there.
+  std::string site = {};
 
   // "192.0.2.1", or the credential.
   std::string origin() const { return address.empty() ? credential : address.ToString(); }
@@ -89,6 +91,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   SenderSources ForSender(const Sender& sender) const;
   // For lines of a tenant without a source.
   SourceZone ZoneOf(std::string_view tenant) const;
+  // "tenants/{tenant}/sites/{site}"
+  bool HasSite(std::string_view name) const { return sites_.contains(name); }
   size_t size() const { return rules_.size(); }
   // All sources that lines are mapped by.
   std::vector<const SourceTarget*> targets() const;
@@ -97,6 +101,7 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   SourceMap();
   std::vector<std::unique_ptr<SenderSources::Rule>> rules_;  // the most specific first
   StringMap<SourceZone> zones_;                              // by tenant
+  StringSet sites_;                                          // names
 };
 
 }  // namespace yagura::ingestion

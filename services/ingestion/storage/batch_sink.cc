@@ -51,8 +51,8 @@ void BatchSink::Doubt(const ReadyBatch& batch) {
   if (in_doubt_.size() < kMaxInDoubt) in_doubt_.insert(HashOf(batch));
 }
 
-Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat,
-                             size_t* done) {
+Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
+                             size_t* fresh) {
   *done = 0;
   while (*done < batches.size()) {
     std::vector<stream::Producer::Item> items;
@@ -74,6 +74,7 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_re
       const bool doubted = may_repeat && WasInDoubt(batch);
       if (may_repeat && !doubted && *results[i] == stream::EntryId()) continue;  // it was there
       metrics_->CountDelivered(batch);
+      ++*fresh;
       if (may_repeat) metrics_->CountReceived(batch);
     }
     if (results.empty()) return Internal("the producer gave no answer");
@@ -81,17 +82,19 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_re
   return absl::OkStatus();
 }
 
-Status BatchSink::Append(const std::vector<ReadyBatch>& batches) {
+Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh) {
   size_t done = 0;
-  return AppendSome(batches, /*may_repeat=*/true, &done);
+  size_t unused = 0;
+  return AppendSome(batches, /*may_repeat=*/true, &done, fresh == nullptr ? &unused : fresh);
 }
 
 void BatchSink::Deliver(std::vector<ReadyBatch>& batches) {
   if (batches.empty()) return;
   size_t done = 0;
+  size_t fresh = 0;
   Status refusal;
   if (flowing()) {
-    refusal = AppendSome(batches, /*may_repeat=*/false, &done);
+    refusal = AppendSome(batches, /*may_repeat=*/false, &done, &fresh);
     if (refusal.ok()) {
       batches.clear();
       return;

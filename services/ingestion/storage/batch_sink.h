@@ -37,8 +37,9 @@ class BatchSink {
   // there was refused by both: offer it again, or give it up with Lose.
   void Deliver(std::vector<ReadyBatch>& batches);
   // Straight to the streams, without the spool; for senders that resend what was not acknowledged.
-  // Counts as received what the streams did not have yet.
-  absl::Status Append(const std::vector<ReadyBatch>& batches);
+  // Counts as received what the streams did not have yet, and adds how many batches that were to
+  // `fresh` (may be null), also where it fails.
+  absl::Status Append(const std::vector<ReadyBatch>& batches, size_t* fresh = nullptr);
   // Counts what is given up.
   void Lose(const std::vector<ReadyBatch>& batches);
 
@@ -51,7 +52,8 @@ class BatchSink {
 
  private:
   // How many of the first batches are in the streams; an error about the next one.
-  absl::Status AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done);
+  absl::Status AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
+                          size_t* fresh);
   // Whether it was not known whether the streams have the batch.
   bool WasInDoubt(const ReadyBatch& batch);
   void Doubt(const ReadyBatch& batch);

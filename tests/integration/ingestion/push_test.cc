@@ -12,6 +12,7 @@
 #include "grpcpp/create_channel.h"
 
 #include "common/auth/token.h"
+#include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
 #include "common/metrics/metrics.h"
 #include "common/redis/pool.h"
@@ -48,6 +49,16 @@ class PushTest : public ::testing::Test {
     source->set_name("tenants/globex/sources/box");
     source->set_charset("shift_jis");
     source->mutable_match()->set_device_serial("FGT60FTK00000009");
+    cached.add_sources()->set_name("tenants/acme/sites/hq");
+    cached.add_sources()->set_name("tenants/acme/sites/branch");
+    for (const char* site : {"hq", "branch"}) {
+      source = cached.add_sources();
+      source->set_name(std::string("tenants/acme/sources/fw-") + site);
+      source->set_site(site);
+      source->set_device(std::string("fw-") + site);
+      source->mutable_match()->set_listener("relay");
+      source->mutable_match()->set_cidr("10.0.0.5/32");
+    }
     std::filesystem::create_directories(folder_ / "ingestion");
     std::ofstream(folder_ / "ingestion" / "sources.pb", std::ios::binary)
         << cached.SerializeAsString();
@@ -165,6 +176,21 @@ class PushTest : public ::testing::Test {
     request.set_parent(parent);
     request.set_batch_id(id);
     for (const std::string& line : lines) request.add_lines(line);
+    return request;
+  }
+
+  // Lines of 10.0.0.5 and 10.0.0.6, received by a relay a minute ago.
+  static v1::PushRequest Relayed(const std::string& id, const std::string& site) {
+    v1::PushRequest request = Request(id, {"<13>app: of five", "<13>app: of six"});
+    v1::RelayedBatch& relay = *request.mutable_relay();
+    relay.set_site(site);
+    relay.add_senders()->set_address(std::string("\x0a\x00\x00\x05", 4));
+    relay.add_senders()->set_address(std::string("\x0a\x00\x00\x06", 4));
+    for (const uint32_t sender : {0, 1}) {
+      relay.add_line_senders(sender);
+      *relay.add_line_receive_times() = ToProto(SystemClock()->Now() - std::chrono::minutes(1));
+    }
+    relay.add_cut_lines(1);
     return request;
   }
 
@@ -492,6 +518,72 @@ TEST_F(PushTest, ALineIsReadInTheCharacterSetOfItsSourceAndKeptAsItCame) {
       std::ranges::find(events[0].fields(), "user", [](const auto& field) { return field.name(); });
   ASSERT_NE(user, events[0].fields().end());
   EXPECT_EQ(user->value(), "表示");
+}
+
+TEST_F(PushTest, ARelaysLinesAreThoseOfItsSiteAlone) {
+  // The key's own source is of hq and more specific: relays have keys of their own.
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
+  for (const char* site : {"hq", "branch"}) {
+    const auto answer = session->Push(Relayed(std::string("of-") + site, site));
+    EXPECT_FALSE(answer.has_status()) << answer.ShortDebugString();
+    EXPECT_EQ(answer.event_count(), 2u);
+  }
+  std::map<std::string, event::v1::Event> events;
+  for (const auto& event : Stored()) events[event.site() + " " + event.origin()] = event;
+  ASSERT_EQ(events.size(), 4u);
+  for (const std::string site : {"hq", "branch"}) {
+    const auto& five = events[site + " 10.0.0.5"];
+    EXPECT_EQ(five.device(), "fw-" + site);
+    EXPECT_EQ(five.tenant(), "acme");
+    const auto age = SystemClock()->Now() - FromProto(five.receive_time());
+    EXPECT_GE(age, std::chrono::minutes(1));
+    EXPECT_LT(age, std::chrono::minutes(5));
+    // Of no source, but of the site all the same; and cut there.
+    const auto& six = events[site + " 10.0.0.6"];
+    EXPECT_EQ(six.device(), "");
+    EXPECT_EQ(six.raw(), "<13>app: of six");
+    EXPECT_TRUE(std::ranges::count(six.flaws(), event::v1::TRUNCATED));
+    EXPECT_FALSE(std::ranges::count(five.flaws(), event::v1::TRUNCATED));
+  }
+}
+
+TEST_F(PushTest, ARelayOfAnUnknownSiteWaitsAndIsToldWhy) {
+  const auto session = Open();
+  const Status status = StatusOf(session->Push(Relayed("b", "nowhere")));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(ErrorReason(status), "SITE_UNKNOWN");
+  EXPECT_TRUE(Stored().empty());
+}
+
+TEST_F(PushTest, WhatARelayTellsIsChecked) {
+  const auto session = Open();
+  const auto refused = [&](const std::function<void(v1::PushRequest&)>& change) {
+    v1::PushRequest request = Relayed("b", "hq");
+    change(request);
+    return StatusOf(session->Push(request)).code() == absl::StatusCode::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](auto& request) { request.set_parent("tenants/-"); }));
+  EXPECT_TRUE(refused([](auto& request) { request.mutable_relay()->clear_site(); }));
+  EXPECT_TRUE(refused([](auto& request) { request.mutable_relay()->set_line_senders(1, 2); }));
+  EXPECT_TRUE(refused([](auto& request) { request.mutable_relay()->add_line_senders(0); }));
+  EXPECT_TRUE(refused([](auto& request) { request.mutable_relay()->clear_line_receive_times(); }));
+  EXPECT_TRUE(refused(
+      [](auto& request) { request.mutable_relay()->mutable_senders(0)->set_address("abc"); }));
+  EXPECT_TRUE(refused([](auto& request) { request.mutable_relay()->add_losses()->set_sender(9); }));
+  EXPECT_TRUE(Stored().empty());
+}
+
+TEST_F(PushTest, WhatARelayLostCountsOnceForItsSource) {
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
+  v1::PushRequest request = Relayed("b", "branch");
+  v1::RelayLoss& loss = *request.mutable_relay()->add_losses();
+  loss.set_line_count(7);
+  *loss.mutable_receive_time() = ToProto(SystemClock()->Now());
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(session->Push(request).has_status());
+  EXPECT_NE(metrics_->Render().find(
+                "yagura_ingestion_lost_lines_total{source=\"fw-branch\",tenant=\"acme\"} 7\n"),
+            std::string::npos)
+      << metrics_->Render();
 }
 
 }  // namespace
