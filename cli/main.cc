@@ -78,6 +78,7 @@ int main(int argc, char** argv) {
   yagura::cli::Program program(app, globals);
   yagura::cli::AddUpCommand(program);
   yagura::cli::AddDemoCommand(program);
+  yagura::cli::AddRelayCommand(program);
   yagura::cli::AddSendCommand(program);
   yagura::cli::AddParseCommand(program);
   yagura::cli::AddDetectCommand(program);

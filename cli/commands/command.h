@@ -182,6 +182,7 @@ void AddCoverageCommands(Program& program);
 void AddSendCommand(Program& program);
 void AddParseCommand(Program& program);
 void AddDetectCommand(Program& program);
+void AddRelayCommand(Program& program);
 void AddUpCommand(Program& program);  // up, down
 void AddDemoCommand(Program& program);
 

@@ -516,7 +516,9 @@ void AddSourceCreate(Program& program, CLI::App& group) {
       *group.add_subcommand("create", "Assign a sender to a tenant; all given criteria must hold");
   create.add_option("id", options->id, "Source id")->required();
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
-  create.add_option("--listener", options->listener, "syslog_udp, syslog_tcp, syslog_tls or push");
+  create.add_option(
+      "--listener", options->listener,
+      "syslog_udp, syslog_tcp, syslog_tls, push, http, otlp, relay or a group of files");
   create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
   create.add_option("--credential", options->credential, "Principal that pushes the lines");
   create.add_option(

@@ -28,12 +28,12 @@ constexpr std::chrono::seconds kStartTimeout{60};
   std::abort();
 }
 
-std::string Program() {
+}  // namespace
+
+std::string SuiteProcess::Program() {
   const char* folder = std::getenv("YAGURA_BIN_DIR");
   return folder != nullptr ? std::string(folder) + "/yagura" : "yagura";
 }
-
-}  // namespace
 
 std::string ReadAll(const std::filesystem::path& path) {
   std::stringstream text;

@@ -23,6 +23,8 @@ class SuiteProcess {
   explicit SuiteProcess(std::vector<std::string> arguments = {});
   ~SuiteProcess();
 
+  // The program `yagura`.
+  static std::string Program();
   // The newest endpoints.json; children that were restarted meanwhile have other process ids.
   std::string Endpoint(const std::string& name) const;
   const std::filesystem::path& data_dir() const { return folder_; }

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+#include "common/log/log.h"
+
+namespace yagura::ingestion {
+
+struct RelayOptions {
+  std::filesystem::path data_dir;
+  std::string tenant;
+  std::string site;
+  std::string endpoint;
+  std::filesystem::path api_key_file;
+  std::filesystem::path ca_file;  // empty: no TLS
+  std::string syslog_udp;         // empty: no listener
+  std::string syslog_tcp;
+  std::string syslog_tls;
+  std::filesystem::path tls_certificate;
+  std::filesystem::path tls_key;
+  std::filesystem::path tls_client_ca;
+  std::string metrics;  // empty: none
+  std::chrono::seconds keep{72 * 3600};
+  uint64_t spool_bytes = 10ull << 30;
+};
+
+// Ingestion at a customer's site: takes syslog there, keeps it on disk until the suite has
+// acknowledged it, and needs nothing but a way out to the suite's gRPC port.
+class Relay {
+ public:
+  virtual ~Relay() = default;  // stops
+  // Reads no more, and keeps what was read.
+  virtual void Stop() = 0;
+  // "syslog_udp" -> "127.0.0.1:514", "metrics".
+  virtual std::map<std::string, std::string> Addresses() const = 0;
+
+  // Takes the data folder for itself, binds, starts. INVALID_ARGUMENT, UNAVAILABLE,
+  // FAILED_PRECONDITION (RUNS_ALREADY).
+  static absl::StatusOr<std::unique_ptr<Relay>> Start(const RelayOptions& options, Logger logger);
+  // What the relay of that folder said of itself last, as JSON; it says so every second.
+  static absl::StatusOr<std::string> ReadStatus(const std::filesystem::path& data_dir);
+};
+
+}  // namespace yagura::ingestion

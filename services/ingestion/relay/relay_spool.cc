@@ -1,0 +1,463 @@
+#include "services/ingestion/relay/relay_spool.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <random>
+#include <sstream>
+#include <utility>
+
+#include "fmt/format.h"
+
+#include "common/blob/file_io.h"
+#include "common/clock/proto_time.h"
+#include "common/event/batch_format.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+
+namespace yagura::ingestion {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr size_t kHeadBytes = 12;
+constexpr uint32_t kMaxRecordBytes = 64u << 20;
+constexpr auto kSaveInterval = std::chrono::seconds(1);
+constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
+constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
+
+void PutLittle(std::string& out, uint64_t value, int bytes) {
+  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
+}
+
+uint64_t Little(const char* bytes, int count) {
+  uint64_t value = 0;
+  for (int i = 0; i < count; ++i) {
+    value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
+  }
+  return value;
+}
+
+bool IsSound(std::string_view bytes, uint64_t seed) {
+  if (bytes.size() < kHeadBytes) return false;
+  const uint64_t size = Little(bytes.data(), 4);
+  if (size > kMaxRecordBytes || size > bytes.size() - kHeadBytes) return false;
+  const uint64_t hash =
+      event::HashBytes(bytes.substr(kHeadBytes, size), event::HashBytes(bytes.substr(0, 4), seed));
+  return hash == Little(bytes.data() + 4, 8);
+}
+
+Status DiskError(std::string_view what, const std::filesystem::path& path) {
+  return Unavailable("SPOOL_DISK",
+                     fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno)));
+}
+
+// As many as there are; false where the disk refuses.
+bool ReadSome(int fd, uint64_t offset, size_t size, std::string* out) {
+  out->resize(size);
+  size_t got = 0;
+  while (got < size) {
+    const ssize_t more =
+        ::pread(fd, out->data() + got, size - got, static_cast<off_t>(offset + got));
+    if (more < 0 && errno == EINTR) continue;
+    if (more < 0) return false;
+    if (more == 0) break;
+    got += static_cast<size_t>(more);
+  }
+  out->resize(got);
+  return true;
+}
+
+bool WriteAll(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+uint64_t RandomNumber() {
+  std::random_device random;
+  return uint64_t{random()} << 32 | random();
+}
+
+std::optional<uint64_t> ParseHex(std::string_view text) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<RelaySpool>> RelaySpool::Open(const Options& options,
+                                                       std::shared_ptr<const Clock> clock,
+                                                       Logger logger) {
+  std::unique_ptr<RelaySpool> spool(new RelaySpool(options, std::move(clock), std::move(logger)));
+  YAGURA_RETURN_IF_ERROR(spool->Load());
+  return spool;
+}
+
+RelaySpool::RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logger logger)
+    : options_(std::move(options)),
+      clock_(std::move(clock)),
+      logger_(std::move(logger)),
+      run_(fmt::format("{:016x}{:016x}", RandomNumber(), RandomNumber())) {}
+
+RelaySpool::~RelaySpool() {
+  SaveAcknowledged(/*now=*/true);
+  if (write_fd_ >= 0) ::close(write_fd_);
+  if (read_fd_ >= 0) ::close(read_fd_);
+}
+
+std::filesystem::path RelaySpool::PathOf(const Segment& segment) const {
+  const auto first = std::chrono::floor<milliseconds>(segment.first.time_since_epoch()).count();
+  return options_.folder /
+         fmt::format("{:016}-{}-{:016x}.relay", segment.number, first, segment.seed);
+}
+
+Status RelaySpool::Load() {
+  std::error_code error;
+  std::filesystem::create_directories(options_.folder, error);
+  if (error) {
+    return Unavailable(
+        "SPOOL_DISK", fmt::format("cannot make {}: {}", options_.folder.string(), error.message()));
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(options_.folder, error)) {
+    if (entry.path().extension() != ".relay") continue;
+    const std::string stem = entry.path().stem().string();
+    const auto parts = Split(stem, '-');
+    if (parts.size() != 3) continue;
+    const auto number = ParseNumber<uint64_t>(parts[0]);
+    const auto first = ParseNumber<int64_t>(parts[1]);
+    const auto seed = ParseHex(parts[2]);
+    if (!number || !first || !seed) continue;
+    segments_.push_back({*number, TimePoint(milliseconds(*first)), *seed, entry.file_size(error)});
+    next_number_ = std::max(next_number_, *number + 1);
+  }
+  if (error) {
+    return Unavailable(
+        "SPOOL_DISK", fmt::format("cannot read {}: {}", options_.folder.string(), error.message()));
+  }
+  std::sort(segments_.begin(), segments_.end(),
+            [](const Segment& a, const Segment& b) { return a.number < b.number; });
+  std::ifstream in(options_.folder / "acknowledged");
+  if (in && !(in >> acknowledged_.segment >> acknowledged_.end)) {
+    return Unavailable("SPOOL_DISK",
+                       fmt::format("{} cannot be read; remove it to send all of the spool again",
+                                   (options_.folder / "acknowledged").string()));
+  }
+  // Numbers of segments that are no more must not come again below the mark.
+  next_number_ = std::max(next_number_, acknowledged_.segment + 1);
+  saved_ = given_ = acknowledged_;
+  while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
+  return absl::OkStatus();
+}
+
+Status RelaySpool::StartSegment(TimePoint now) {
+  if (write_fd_ >= 0) ::close(write_fd_);
+  const Segment segment{next_number_, now, RandomNumber(), 0};
+  const auto path = PathOf(segment);
+  write_fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+  if (write_fd_ < 0) return DiskError("create", path);
+  segments_.push_back(segment);
+  ++next_number_;
+  const int folder = ::open(options_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    ::fsync(folder);  // so that the new name survives, too
+    ::close(folder);
+  }
+  return absl::OkStatus();
+}
+
+Status RelaySpool::Write(const v1::PushRequest& batch, TimePoint now) {
+  if (write_fd_ < 0 || segments_.back().size >= options_.segment_bytes ||
+      now - segments_.back().first > options_.segment_age) {
+    YAGURA_RETURN_IF_ERROR(StartSegment(now));
+  }
+  Segment& segment = segments_.back();
+  const std::string body = batch.SerializeAsString();
+  std::string record;
+  record.reserve(kHeadBytes + body.size());
+  PutLittle(record, body.size(), 4);
+  PutLittle(record, event::HashBytes(body, event::HashBytes(record, segment.seed)), 8);
+  record += body;
+  if (!WriteAll(write_fd_, record) || ::fdatasync(write_fd_) != 0) {
+    const Status error = DiskError("write", PathOf(segment));
+    if (::ftruncate(write_fd_, static_cast<off_t>(segment.size)) != 0) {
+      ::close(write_fd_);
+      write_fd_ = -1;  // the next record begins a new segment
+    }
+    return error;
+  }
+  segment.size += record.size();
+  return absl::OkStatus();
+}
+
+Status RelaySpool::Append(v1::PushRequest batch) {
+  const std::lock_guard lock(mutex_);
+  const TimePoint now = clock_->Now();
+  batch.set_parent(options_.parent);
+  batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
+  batch.mutable_relay()->set_site(options_.site);
+  *batch.mutable_send_time() = ToProto(now);
+  return Write(batch, now);
+}
+
+void RelaySpool::Count(const v1::PushRequest& batch) {
+  const v1::RelayedBatch& relay = batch.relay();
+  const auto add = [&](uint32_t sender, TimePoint time, uint64_t lines) {
+    if (sender >= static_cast<uint32_t>(relay.senders_size()) || lines == 0) return;
+    v1::RelayedSender who = relay.senders(static_cast<int>(sender));
+    const auto hour = std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
+    std::string key = fmt::format("{}\n", hour) + who.SerializeAsString();
+    if (losses_.size() >= kMaxLosses && !losses_.contains(key)) {
+      who.Clear();
+      key = fmt::format("{}\n", hour);
+    }
+    Loss& loss = losses_[key];
+    loss.sender = std::move(who);
+    if (loss.lines == 0 || time < loss.first) loss.first = time;
+    loss.lines += lines;
+    lost_lines_ += lines;
+  };
+  for (int i = 0; i < relay.line_senders_size() && i < relay.line_receive_times_size(); ++i) {
+    add(relay.line_senders(i), FromProto(relay.line_receive_times(i)), 1);
+  }
+  // What it would have told was counted as lost before.
+  const uint64_t before = lost_lines_;
+  for (const v1::RelayLoss& loss : relay.losses()) {
+    add(loss.sender(), FromProto(loss.receive_time()), loss.line_count());
+  }
+  lost_lines_ = before;
+}
+
+void RelaySpool::NoteLost(const v1::PushRequest& batch) {
+  const std::lock_guard lock(mutex_);
+  Count(batch);
+}
+
+StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::ReadAt(const Segment& segment,
+                                                              uint64_t offset) {
+  std::optional<Entry> none;
+  const auto path = PathOf(segment);
+  if (read_segment_ != segment.number || read_fd_ < 0) {
+    if (read_fd_ >= 0) ::close(read_fd_);
+    read_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    read_segment_ = segment.number;
+    if (read_fd_ < 0) return DiskError("read", path);
+  }
+  while (offset < segment.size) {
+    std::string bytes;
+    if (!ReadSome(read_fd_, offset, kHeadBytes, &bytes)) return DiskError("read", path);
+    const uint64_t size = bytes.size() < kHeadBytes ? 0 : Little(bytes.data(), 4);
+    if (bytes.size() == kHeadBytes && size <= kMaxRecordBytes) {
+      std::string body;
+      if (!ReadSome(read_fd_, offset + kHeadBytes, size, &body)) return DiskError("read", path);
+      bytes += body;
+    }
+    Entry entry;
+    if (IsSound(bytes, segment.seed) &&
+        entry.batch.ParseFromArray(bytes.data() + kHeadBytes, static_cast<int>(size))) {
+      entry.place = {segment.number, offset + kHeadBytes + size};
+      return std::optional<Entry>(std::move(entry));
+    }
+    // Torn by a crash, or damaged: on with the next sound record.
+    std::string rest;
+    if (!ReadSome(read_fd_, offset, segment.size - offset, &rest)) return DiskError("read", path);
+    size_t next = 1;
+    while (next < rest.size() && !IsSound(std::string_view(rest).substr(next), segment.seed)) {
+      ++next;
+    }
+    damaged_bytes_ += next;
+    logger_.Error("bytes of the relay's spool are no sound record and were left out",
+                  {{"segment", path.string()}, {"offset", offset}, {"bytes", next}});
+    offset += std::max<size_t>(next, 1);
+    if (rest.empty()) break;
+  }
+  return none;
+}
+
+StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::Next() {
+  const std::lock_guard lock(mutex_);
+  for (const Segment& segment : segments_) {
+    if (segment.number < given_.segment) continue;
+    const uint64_t offset = segment.number == given_.segment ? given_.end : 0;
+    if (offset >= segment.size) continue;
+    YAGURA_ASSIGN_OR_RETURN(auto entry, ReadAt(segment, offset));
+    given_ = entry ? entry->place : Place{segment.number, segment.size};
+    if (entry) return entry;
+  }
+  return std::optional<Entry>();
+}
+
+void RelaySpool::Rewind() {
+  const std::lock_guard lock(mutex_);
+  given_ = acknowledged_;
+}
+
+void RelaySpool::Acknowledge(const Place& place) {
+  const std::lock_guard lock(mutex_);
+  if (place <= acknowledged_) return;
+  acknowledged_ = place;
+  SaveAcknowledged(/*now=*/false);
+}
+
+void RelaySpool::GiveUp(const Entry& entry) {
+  const std::lock_guard lock(mutex_);
+  if (entry.place <= acknowledged_) return;
+  Count(entry.batch);
+  TellLosses();
+  acknowledged_ = entry.place;
+  SaveAcknowledged(/*now=*/true);
+}
+
+void RelaySpool::SaveAcknowledged(bool now) {
+  const SteadyTime time = clock_->SteadyNow();
+  const bool passed = !segments_.empty() && segments_.front().number < acknowledged_.segment;
+  if (saved_ == acknowledged_ || (!now && !passed && time - saved_at_ < kSaveInterval)) return;
+  const Status written =
+      blob::WriteFileDurably(options_.folder / "acknowledged",
+                             fmt::format("{} {}\n", acknowledged_.segment, acknowledged_.end), 0600,
+                             blob::IfExists::kReplace);
+  if (!written.ok()) {
+    logger_.Error("how far the suite has acknowledged cannot be saved",
+                  {{"error", Message(written)}});
+    return;
+  }
+  saved_ = acknowledged_;
+  saved_at_ = time;
+  while (!segments_.empty() && segments_.front().number < saved_.segment) DropOldest();
+}
+
+void RelaySpool::DropOldest() {
+  const Segment& segment = segments_.front();
+  std::error_code ignored;
+  std::filesystem::remove(PathOf(segment), ignored);
+  if (segments_.size() == 1 && write_fd_ >= 0) {
+    ::close(write_fd_);
+    write_fd_ = -1;
+  }
+  if (read_segment_ == segment.number && read_fd_ >= 0) {
+    ::close(read_fd_);
+    read_fd_ = -1;
+  }
+  segments_.pop_front();
+}
+
+// What of it has not been acknowledged.
+void RelaySpool::CountSegment(const Segment& segment) {
+  if (segment.number < acknowledged_.segment) return;
+  uint64_t offset = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
+  for (;;) {
+    const auto entry = ReadAt(segment, offset);
+    if (!entry.ok() || !*entry) return;
+    Count((*entry)->batch);
+    offset = (*entry)->place.end;
+  }
+}
+
+void RelaySpool::Trim() {
+  const std::lock_guard lock(mutex_);
+  SaveAcknowledged(/*now=*/false);
+  const size_t over = CountOver();
+  if (over > 0) {
+    const uint64_t before = lost_lines_;
+    for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
+    // What tells of them must be there before they go, and not go with them.
+    if (over == segments_.size() && !StartSegment(clock_->Now()).ok()) return;
+    TellLosses();
+    const Segment& last = segments_[over - 1];
+    acknowledged_ = std::max(acknowledged_, Place{last.number, last.size});
+    given_ = std::max(given_, acknowledged_);
+    for (size_t i = 0; i < over; ++i) DropOldest();
+    SaveAcknowledged(/*now=*/true);
+    if (lost_lines_ > before) {
+      logger_.Warning("the relay gives up its oldest lines: it has no room or they are too old",
+                      {{"lines", lost_lines_ - before}});
+    }
+  }
+  TellLosses();
+}
+
+size_t RelaySpool::CountOver() const {
+  const TimePoint now = clock_->Now();
+  uint64_t waiting = WaitingBytes();
+  size_t over = 0;
+  while (over < std::min(segments_.size(), kMaxDropped)) {
+    const Segment& segment = segments_[over];
+    // What was written last to it is no younger.
+    const bool is_old = now - (segment.first + options_.segment_age) > options_.max_age;
+    if (!is_old && waiting <= options_.max_bytes) break;
+    const uint64_t done = segment.number < acknowledged_.segment    ? segment.size
+                          : segment.number == acknowledged_.segment ? acknowledged_.end
+                                                                    : 0;
+    waiting -= std::min(waiting, segment.size - done);
+    ++over;
+  }
+  return over;
+}
+
+// As a batch with a line of the relay's own: it is a record, and counts once.
+void RelaySpool::TellLosses() {
+  if (losses_.empty()) return;
+  const TimePoint now = clock_->Now();
+  v1::PushRequest batch;
+  v1::RelayedBatch& relay = *batch.mutable_relay();
+  relay.add_senders();  // the relay itself
+  uint64_t lines = 0;
+  TimePoint first = now;
+  for (const auto& [key, loss] : losses_) {
+    v1::RelayLoss& told = *relay.add_losses();
+    told.set_sender(static_cast<uint32_t>(relay.senders_size()));
+    *relay.add_senders() = loss.sender;
+    *told.mutable_receive_time() = ToProto(loss.first);
+    told.set_line_count(loss.lines);
+    lines += loss.lines;
+    first = std::min(first, loss.first);
+  }
+  batch.add_lines(fmt::format(
+      "<132>1 {} - yagura-relay - - - gave up {} lines of {} senders and hours, received from {} "
+      "on: they could not be delivered in time",
+      FormatTime(now), lines, losses_.size(), FormatTime(first)));
+  relay.add_line_senders(0);
+  *relay.add_line_receive_times() = ToProto(now);
+  relay.set_site(options_.site);
+  batch.set_parent(options_.parent);
+  batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
+  *batch.mutable_send_time() = ToProto(now);
+  if (Write(batch, now).ok()) losses_.clear();
+}
+
+uint64_t RelaySpool::WaitingBytes() const {
+  uint64_t bytes = 0;
+  for (const Segment& segment : segments_) {
+    if (segment.number > acknowledged_.segment) bytes += segment.size;
+    if (segment.number == acknowledged_.segment) bytes += segment.size - acknowledged_.end;
+  }
+  return bytes;
+}
+
+RelaySpool::Stats RelaySpool::stats() const {
+  const std::lock_guard lock(mutex_);
+  Stats stats;
+  stats.bytes = WaitingBytes();
+  stats.lost_lines = lost_lines_;
+  stats.damaged_bytes = damaged_bytes_;
+  for (const Segment& segment : segments_) {
+    const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
+    if (segment.number < acknowledged_.segment || done >= segment.size) continue;
+    stats.oldest = segment.first;
+    break;
+  }
+  return stats;
+}
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "yagura/ingestion/v1/ingestion_service.pb.h"
+
+namespace yagura::ingestion {
+
+// Batches of a relay on disk until the suite has acknowledged them, first in, first out, each under
+// the id that it keeps. Bounded by age and bytes: beyond that the oldest go, and a batch is added
+// that tells what they were. Thread-safe.
+//
+// Files "<number>-<first time, ms>-<seed>.relay" in one folder, each a sequence of records: size
+// (u32 little-endian), hash (u64, seeded so that no sender can write what would be taken for a
+// record), the batch. "acknowledged" says up to which place all is done; what was acknowledged
+// after it was written last is sent once more after a kill, and known again by its id.
+class RelaySpool {
+ public:
+  struct Options {
+    std::filesystem::path folder;
+    uint64_t max_bytes = 10ull << 30;
+    std::chrono::seconds max_age{72 * 3600};
+    uint64_t segment_bytes = 8 << 20;
+    std::chrono::seconds segment_age{3600};
+    std::string site;
+    std::string parent;  // "tenants/{tenant}"
+  };
+  struct Place {
+    uint64_t segment = 0;
+    uint64_t end = 0;  // offset behind the record
+    auto operator<=>(const Place&) const = default;
+  };
+  struct Entry {
+    Place place;
+    v1::PushRequest batch;
+  };
+  struct Stats {
+    uint64_t bytes = 0;       // not acknowledged yet
+    TimePoint oldest{};       // about when the oldest of them came; zero: there is none
+    uint64_t lost_lines = 0;  // since the start
+    uint64_t damaged_bytes = 0;
+  };
+
+  // UNAVAILABLE where the folder cannot be used.
+  static absl::StatusOr<std::unique_ptr<RelaySpool>> Open(const Options& options,
+                                                          std::shared_ptr<const Clock> clock,
+                                                          Logger logger);
+  ~RelaySpool();
+
+  // Gives the batch its id; on disk (fdatasync) when it returns OK. UNAVAILABLE where the disk
+  // refuses; the batch is then not in the spool.
+  absl::Status Append(v1::PushRequest batch);
+  // Lines that could not be appended: told with the next batch.
+  void NoteLost(const v1::PushRequest& batch);
+
+  // The next batch that was not given since the start or the last Rewind; nothing where there is
+  // none. UNAVAILABLE where the disk refuses to read.
+  absl::StatusOr<std::optional<Entry>> Next();
+  // From the oldest again that is not acknowledged.
+  void Rewind();
+  // All up to there is done.
+  void Acknowledge(const Place& place);
+  // The batch at that place, the oldest, will never be taken.
+  void GiveUp(const Entry& entry);
+  // Drops what is too old or too much, and tells of it.
+  void Trim();
+  Stats stats() const;
+
+ private:
+  struct Segment {
+    uint64_t number;
+    TimePoint first;
+    uint64_t seed;
+    uint64_t size;
+  };
+  struct Loss {
+    v1::RelayedSender sender;
+    TimePoint first{};
+    uint64_t lines = 0;
+  };
+
+  RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logger logger);
+  std::filesystem::path PathOf(const Segment& segment) const;
+  absl::Status Load();
+  // All below under the mutex.
+  absl::Status StartSegment(TimePoint now);
+  absl::Status Write(const v1::PushRequest& batch, TimePoint now);
+  absl::StatusOr<std::optional<Entry>> ReadAt(const Segment& segment, uint64_t offset);
+  void Count(const v1::PushRequest& batch);
+  void CountSegment(const Segment& segment);
+  // How many of the oldest segments are too old or too much.
+  size_t CountOver() const;
+  void DropOldest();
+  void TellLosses();
+  void SaveAcknowledged(bool now);
+  uint64_t WaitingBytes() const;
+
+  const Options options_;
+  const std::shared_ptr<const Clock> clock_;
+  const Logger logger_;
+  const std::string run_;  // of ids: unique a start
+  mutable std::mutex mutex_;
+  std::deque<Segment> segments_;  // the oldest first
+  int write_fd_ = -1;             // of the last one
+  uint64_t next_number_ = 1;
+  uint64_t sequence_ = 0;
+  Place acknowledged_;
+  Place saved_;
+  SteadyTime saved_at_{};
+  Place given_;
+  int read_fd_ = -1;
+  uint64_t read_segment_ = 0;
+  std::map<std::string, Loss> losses_;  // not told yet; by sender and hour
+  uint64_t lost_lines_ = 0;
+  uint64_t damaged_bytes_ = 0;
+};
+
+}  // namespace yagura::ingestion

@@ -1,0 +1,187 @@
+// What a relay keeps on disk until the suite has it.
+#include "services/ingestion/relay/relay_spool.h"
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "common/testing/fake_clock.h"
+#include "common/testing/process.h"
+#include "common/testing/status_matchers.h"
+
+namespace yagura::ingestion {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::IsOk;
+
+class RelaySpoolTest : public ::testing::Test {
+ protected:
+  RelaySpoolTest() {
+    options_.folder = folder_ / "spool";
+    options_.site = "hq";
+    options_.parent = "tenants/acme";
+    Open();
+  }
+  ~RelaySpoolTest() override {
+    spool_.reset();
+    fs::remove_all(folder_);
+  }
+  void Open() {
+    spool_.reset();
+    spool_ = RelaySpool::Open(options_, clock_, Logger::Null()).value();
+  }
+  v1::PushRequest Batch(const std::string& line, int lines = 1) const {
+    v1::PushRequest batch;
+    auto& relay = *batch.mutable_relay();
+    relay.add_senders()->set_address(std::string("\x0a\x00\x00\x05", 4));
+    for (int i = 0; i < lines; ++i) {
+      batch.add_lines(line);
+      relay.add_line_senders(0);
+      *relay.add_line_receive_times() = ToProto(clock_->Now());
+    }
+    return batch;
+  }
+  // All that is given, in order.
+  std::vector<RelaySpool::Entry> Drain() {
+    std::vector<RelaySpool::Entry> entries;
+    for (;;) {
+      auto entry = spool_->Next();
+      EXPECT_THAT(entry.status(), IsOk());
+      if (!entry.ok() || !*entry) return entries;
+      entries.push_back(**entry);
+    }
+  }
+  static std::vector<std::string> FirstLines(const std::vector<RelaySpool::Entry>& entries) {
+    std::vector<std::string> lines;
+    for (const auto& entry : entries) lines.push_back(entry.batch.lines(0));
+    return lines;
+  }
+
+  const fs::path folder_ = testing::MakeTemporaryFolder();
+  const std::shared_ptr<testing::FakeClock> clock_ = std::make_shared<testing::FakeClock>();
+  RelaySpool::Options options_;
+  std::unique_ptr<RelaySpool> spool_;
+};
+
+TEST_F(RelaySpoolTest, WhatWasNotAcknowledgedComesAgainUnderItsId) {
+  options_.segment_bytes = 200;
+  Open();
+  for (int i = 0; i < 10; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i))), IsOk());
+  const auto given = Drain();
+  ASSERT_EQ(given.size(), 10u);
+  EXPECT_EQ(given[3].batch.parent(), "tenants/acme");
+  EXPECT_EQ(given[3].batch.relay().site(), "hq");
+  spool_->Acknowledge(given[3].place);
+  spool_->Rewind();
+  auto again = Drain();
+  ASSERT_EQ(again.size(), 6u);
+  EXPECT_EQ(again[0].batch.batch_id(), given[4].batch.batch_id());
+  // After a stop, and what comes then has other ids.
+  Open();
+  ASSERT_THAT(spool_->Append(Batch("new")), IsOk());
+  again = Drain();
+  ASSERT_EQ(again.size(), 7u);
+  std::set<std::string> ids;
+  for (const auto& entry : again) ids.insert(entry.batch.batch_id());
+  EXPECT_EQ(ids.size(), 7u);
+  EXPECT_EQ(again[0].batch.batch_id(), given[4].batch.batch_id());
+  spool_->Acknowledge(again.back().place);
+  Open();
+  EXPECT_TRUE(Drain().empty());
+  EXPECT_EQ(spool_->stats().bytes, 0u);
+}
+
+TEST_F(RelaySpoolTest, KilledItGivesAgainAtMostWhatWasAcknowledgedLast) {
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i))), IsOk());
+  const auto given = Drain();
+  clock_->Advance(std::chrono::seconds(2));
+  spool_->Acknowledge(given[0].place);          // written: the last time is long ago
+  spool_->Acknowledge(given[1].place);          // not yet
+  fs::copy(options_.folder, folder_ / "copy");  // as a kill leaves it
+  options_.folder = folder_ / "copy";
+  Open();
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"1", "2"}));
+}
+
+TEST_F(RelaySpoolTest, TheOldestGoesWhereThereIsNoRoomAndIsTold) {
+  options_.segment_bytes = 500;
+  options_.max_bytes = 2'000;
+  Open();
+  for (int i = 0; i < 40; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 2)), IsOk());
+  spool_->Trim();
+  const auto left = Drain();
+  uint64_t lines = 0;
+  uint64_t lost = 0;
+  for (const auto& entry : left) {
+    for (const auto& loss : entry.batch.relay().losses()) {
+      lost += loss.line_count();
+      EXPECT_EQ(entry.batch.relay().senders(static_cast<int>(loss.sender())).address(),
+                std::string("\x0a\x00\x00\x05", 4));
+    }
+    if (entry.batch.relay().losses().empty()) lines += 2;
+  }
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(lines + lost, 80u);
+  EXPECT_EQ(spool_->stats().lost_lines, lost);
+  EXPECT_LE(spool_->stats().bytes, 2'500u);
+  EXPECT_EQ(FirstLines(left)[0].find("<132>"), std::string::npos);  // the newest are left
+}
+
+TEST_F(RelaySpoolTest, WhatIsTooOldGoesAndIsTold) {
+  options_.max_age = std::chrono::hours(72);
+  Open();
+  ASSERT_THAT(spool_->Append(Batch("old", 5)), IsOk());
+  clock_->Advance(std::chrono::hours(71));
+  spool_->Trim();
+  ASSERT_THAT(spool_->Append(Batch("young")), IsOk());
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"old", "young"}));
+  clock_->Advance(std::chrono::hours(74));
+  spool_->Rewind();
+  spool_->Trim();
+  uint64_t told = 0;
+  for (const auto& entry : Drain()) {
+    ASSERT_GT(entry.batch.relay().losses_size(), 0);
+    for (const auto& loss : entry.batch.relay().losses()) told += loss.line_count();
+  }
+  EXPECT_EQ(told, 6u);
+  EXPECT_EQ(spool_->stats().lost_lines, 6u);
+}
+
+TEST_F(RelaySpoolTest, WhatIsDamagedCostsItselfAlone) {
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i))), IsOk());
+  const auto given = Drain();
+  for (const auto& entry : fs::directory_iterator(options_.folder)) {
+    if (entry.path().extension() != ".relay") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
+    file << "XXXX";
+    file.seekp(0, std::ios::end);
+    file << "torn";
+  }
+  Open();
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0", "2"}));
+  EXPECT_GT(spool_->stats().damaged_bytes, 4u);
+  ASSERT_THAT(spool_->Append(Batch("3")), IsOk());
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"3"}));
+}
+
+TEST_F(RelaySpoolTest, WhatCouldNotBeAppendedIsToldWithTheNext) {
+  spool_->NoteLost(Batch("x", 7));
+  spool_->Trim();
+  const auto told = Drain();
+  ASSERT_EQ(told.size(), 1u);
+  ASSERT_EQ(told[0].batch.relay().losses_size(), 1);
+  EXPECT_EQ(told[0].batch.relay().losses(0).line_count(), 7u);
+  // Lost in its turn, it tells the same once more.
+  spool_->GiveUp(told[0]);
+  const auto again = Drain();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(spool_->stats().lost_lines, 8u);
+}
+
+}  // namespace
+}  // namespace yagura::ingestion
