@@ -84,6 +84,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddDetectCommand(program);
   yagura::cli::AddEventCommands(program);
   yagura::cli::AddFlowCommands(program);
+  yagura::cli::AddArchiveCommands(program);
   yagura::cli::AddInvestigateCommands(program);
   yagura::cli::AddDetectionCommands(program);
   yagura::cli::AddTuningCommands(program);

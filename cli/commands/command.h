@@ -169,6 +169,7 @@ absl::StatusOr<std::string> ReadText(const std::string& path, size_t max_bytes);
 // Each area's commands, in the file of its name.
 void AddEventCommands(Program& program);
 void AddFlowCommands(Program& program);
+void AddArchiveCommands(Program& program);
 void AddInvestigateCommands(Program& program);   // investigate, trace
 void AddDetectionCommands(Program& program);     // finding, rule
 void AddTuningCommands(Program& program);        // placeholder, tuning

@@ -14,18 +14,23 @@
 #include "services/archive/api/audit_handlers.h"
 #include "services/archive/api/coverage_handlers.h"
 #include "services/archive/api/flow_handlers.h"
+#include "services/archive/api/hold_handlers.h"
 #include "services/archive/api/investigation_handlers.h"
+#include "services/archive/api/proof_handlers.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/audit_store.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/storage/proof_store.h"
 #include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
 #include "services/archive/storage/tiering.h"
 #include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/coverage_writer.h"
+#include "services/archive/workers/event_sealer.h"
 #include "services/archive/workers/event_writer.h"
 #include "services/archive/workers/flow_keeper.h"
+#include "services/archive/workers/hold_keeper.h"
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
@@ -70,7 +75,9 @@ class ArchiveApp final : public rpc::App {
         client_(std::make_shared<eventstore::Client>(settings.store)),
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
-        writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_},
+        proofs_(client_, platform.state),
+        writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_,
+                 &proofs_},
                 WriterOptionsOf(settings, platform), settings.writer_threads),
         coverage_writer_(client_),
         coverage_worker_(
@@ -88,12 +95,17 @@ class ArchiveApp final : public rpc::App {
         flows_(runner_),
         investigations_(runner_, table_),
         flow_keeper_(client_, retention_),
+        holds_(platform.state, LegalHoldKind(), platform.clock),
+        hold_keeper_({platform.state, client_, retention_, platform.clock, logger_}, holds_, {}),
+        hold_handlers_(holds_, platform.feed, platform.clock, [this] { hold_keeper_.Wake(); }),
         mover_(client_, platform.clock, settings.tiering, {}, logger_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
         sealing_{seals_, audit_store_, audit_key_, platform.clock, logger_.Named("sealer")},
         sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
+        event_sealer_(proofs_, audit_key_, platform.clock, {}, logger_.Named("event-sealer")),
+        proof_handlers_(proofs_, trusted_keys, platform.clock),
         audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {}
 
   ~ArchiveApp() override { Stop(); }
@@ -138,10 +150,48 @@ class ArchiveApp final : public rpc::App {
         service + "TraceEndpoint", [this](const auto& call, const auto& request) {
           return investigations_.TraceEndpoint(call, request);
         });
+    registry.ServerStream<v1::ExportEventsRequest, v1::SearchEventsResponse>(
+        service + "ExportEvents", [this](const auto& call, const auto& request, const auto& out) {
+          return handlers_.ExportEvents(call, request, out);
+        });
+    RegisterHolds(registry);
+    RegisterProofs(registry);
     RegisterAudit(registry);
     registry.Watch<v1::TailEventsRequest, v1::TailEventsResponse>(
         service + "TailEvents", [this](const auto& call, const auto& request, auto out) {
           return Tail(call, request, out);
+        });
+  }
+
+  void RegisterProofs(rpc::ServiceRegistry& registry) {
+    const std::string service = "/yagura.archive.v1.ProofService/";
+    registry.ServerStream<v1::VerifyEventsRequest, v1::VerifyEventsResponse>(
+        service + "VerifyEvents", [this](const auto& call, const auto& request, const auto& out) {
+          return proof_handlers_.VerifyEvents(call, request, out);
+        });
+    registry.Unary<v1::ListEventHeadsRequest, v1::ListEventHeadsResponse>(
+        service + "ListEventHeads", [this](const auto& call, const auto& request) {
+          return proof_handlers_.ListEventHeads(call, request);
+        });
+  }
+
+  void RegisterHolds(rpc::ServiceRegistry& registry) {
+    const std::string service = "/yagura.archive.v1.LegalHoldService/";
+    registry.Unary<v1::CreateLegalHoldRequest, v1::LegalHold>(
+        service + "CreateLegalHold", [this](const auto& call, const auto& request) {
+          return hold_handlers_.Create(call, request);
+        });
+    registry.Unary<v1::GetLegalHoldRequest, v1::LegalHold>(
+        service + "GetLegalHold", [this](const auto& call, const auto& request) {
+          return hold_handlers_.Get(call, request);
+        });
+    registry.Unary<v1::ListLegalHoldsRequest, v1::ListLegalHoldsResponse>(
+        service + "ListLegalHolds", [this](const auto& call, const auto& request) {
+          return hold_handlers_.List(call, request);
+        });
+    registry.Unary<v1::ReleaseLegalHoldRequest, v1::LegalHold>(
+        service + "ReleaseLegalHold", [this](const auto& call, const auto& request) {
+          return hold_handlers_.Release(call, request);
         });
   }
 
@@ -167,6 +217,8 @@ class ArchiveApp final : public rpc::App {
     trimmer_.Stop();
     refresher_.Stop();
     mover_.Stop();
+    hold_keeper_.Stop();
+    event_sealer_.Stop();
     sealer_.Stop();
     coverage_worker_.Stop();
     writer_.Stop();
@@ -195,7 +247,10 @@ class ArchiveApp final : public rpc::App {
   }
 
   // Once the event store has its tables.
+  // Not before it is known which events are held.
   void StartWriting() {
+    hold_keeper_.Start();
+    event_sealer_.Start();
     writer_.Start();
     coverage_worker_.Start();
     sealer_.Start();
@@ -215,6 +270,7 @@ class ArchiveApp final : public rpc::App {
 
   absl::Status PrepareSchema() {
     YAGURA_RETURN_IF_ERROR(Migrate(*client_, table_, logger_));
+    YAGURA_RETURN_IF_ERROR(hold_keeper_.Load());
     return ApplyTiering(*client_, settings_.tiering, logger_);
   }
 
@@ -290,6 +346,7 @@ class ArchiveApp final : public rpc::App {
   const std::shared_ptr<eventstore::Client> client_;
   Retention retention_;
   const std::unique_ptr<Spool> spool_;
+  const ProofStore proofs_;
   EventWriter writer_;
   const CoverageWriter coverage_writer_;
   stream::Worker coverage_worker_;
@@ -302,12 +359,17 @@ class ArchiveApp final : public rpc::App {
   const FlowHandlers flows_;
   const InvestigationHandlers investigations_;
   const FlowKeeper flow_keeper_;
+  const store::Store<v1::LegalHold> holds_;
+  HoldKeeper hold_keeper_;
+  HoldHandlers hold_handlers_;
   TierMover mover_;
   const SealStore seals_;
   const AuditStore audit_store_;
   const auth::SigningKey audit_key_;
   SealerParts sealing_;
   AuditSealer sealer_;
+  EventSealer event_sealer_;
+  const ProofHandlers proof_handlers_;
   const AuditHandlers audit_;
   bool schema_ready_ = false;                 // Start, then the ticker
   TimePoint next_flow_sweep_{};               // the ticker alone

@@ -22,6 +22,7 @@ constexpr size_t kEventsPerMessage = 500;
 constexpr size_t kBytesPerMessage = 1 << 20;
 constexpr int kDefaultPage = 100;
 constexpr int kLargestPage = 10'000;
+constexpr size_t kExportedAtOnce = 200'000;
 constexpr int kDefaultGroups = 10;
 constexpr int kMostGroups = 1'000;
 constexpr int kMostGroupKeys = 4;
@@ -128,6 +129,23 @@ Status ArchiveHandlers::SearchEvents(const rpc::Call& call, const v1::SearchEven
                                      const rpc::Outbox<v1::SearchEventsResponse>& out) const {
   YAGURA_ASSIGN_OR_RETURN(const size_t page_size,
                           Clamp("page_size", request.page_size(), kDefaultPage, kLargestPage));
+  return Find(call, request, page_size, out);
+}
+
+Status ArchiveHandlers::ExportEvents(const rpc::Call& call, const v1::ExportEventsRequest& request,
+                                     const rpc::Outbox<v1::SearchEventsResponse>& out) const {
+  v1::SearchEventsRequest search;
+  search.set_parent(request.parent());
+  search.set_filter(request.filter());
+  *search.mutable_range() = request.range();
+  search.set_order_by("receive_time");
+  search.set_page_token(request.page_token());
+  return Find(call, search, kExportedAtOnce, out);
+}
+
+Status ArchiveHandlers::Find(const rpc::Call& call, const v1::SearchEventsRequest& request,
+                             size_t page_size,
+                             const rpc::Outbox<v1::SearchEventsResponse>& out) const {
   YAGURA_ASSIGN_OR_RETURN(const SearchOrder order, ParseSearchOrder(request.order_by()));
   YAGURA_ASSIGN_OR_RETURN(Selection selection, Select(call, request.filter(), request.range()));
   const SearchIdentity identity{request.parent(), request.filter(), request.order_by()};

@@ -18,6 +18,8 @@ class ArchiveHandlers {
 
   absl::Status SearchEvents(const rpc::Call& call, const v1::SearchEventsRequest& request,
                             const rpc::Outbox<v1::SearchEventsResponse>& out) const;
+  absl::Status ExportEvents(const rpc::Call& call, const v1::ExportEventsRequest& request,
+                            const rpc::Outbox<v1::SearchEventsResponse>& out) const;
   absl::StatusOr<v1::CountEventsResponse> CountEvents(const rpc::Call& call,
                                                       const v1::CountEventsRequest& request) const;
   absl::StatusOr<v1::AggregateEventsResponse> AggregateEvents(
@@ -30,6 +32,8 @@ class ArchiveHandlers {
  private:
   absl::StatusOr<Selection> Select(const rpc::Call& call, const std::string& filter,
                                    const v1::TimeRange& range) const;
+  absl::Status Find(const rpc::Call& call, const v1::SearchEventsRequest& request, size_t page_size,
+                    const rpc::Outbox<v1::SearchEventsResponse>& out) const;
   absl::StatusOr<uint64_t> Count(const rpc::Call& call, const Selection& selection) const;
 
   const QueryRunner& runner_;

@@ -178,8 +178,7 @@ Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection sele
     }
   }
   if (response->names_size() > 1) {
-    response->add_remarks(fmt::format(
-        "taken for one: {}", Join(response->names(), ", ")));
+    response->add_remarks(fmt::format("taken for one: {}", Join(response->names(), ", ")));
   }
   return absl::OkStatus();
 }

@@ -319,6 +319,12 @@ NewBlockColumn LayoutOf() {
   return [] { return std::make_unique<LayoutBlock>(); };
 }
 
+NewBlockColumn UnitColumn() {
+  return ForEachRow([](const BatchRows& batch, size_t /*row*/, std::string* out) {
+    AppendFixed(batch.unit(), out);
+  });
+}
+
 NewBlockColumn FoldedOf() {
   return ForEachRow([](const BatchRows& batch, size_t row, std::string* out) {
     filter::EventFolder folder;
@@ -337,11 +343,20 @@ NewBlockColumn FoldedOf() {
 
 NewBlockColumn ExpiryColumn() {
   return ForEachRow([](const BatchRows& batch, size_t row, std::string* out) {
-    constexpr int64_t kNanoseconds = 1'000'000'000;
-    const int64_t seconds =
-        batch.ReceiveTime(row) / kNanoseconds + batch.retention().count() / kNanoseconds;
-    AppendFixed(static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, UINT32_MAX)), out);
+    AppendFixed(batch.Expiry(row), out);
   });
+}
+
+uint32_t BatchRows::Expiry(size_t row) const {
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  const TimePoint received{std::chrono::nanoseconds(ReceiveTime(row))};
+  const bool held = std::any_of(holds_.begin(), holds_.end(), [received](const TimeWindow& hold) {
+    return received >= hold.start && received < hold.end;
+  });
+  if (held) return kHeldUntil;
+  const int64_t seconds = ReceiveTime(row) / kNanoseconds + retention_.count() / kNanoseconds;
+  // Never what says that it is held.
+  return static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, kHeldUntil - 1));
 }
 
 std::string FieldKey(std::string_view name, uint64_t occurrence) {

@@ -7,14 +7,19 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 #include "common/event/batch_codec.h"
 #include "services/archive/domain/field_layout.h"
+#include "services/archive/domain/time_window.h"
 
 namespace yagura::archive {
+
+// `expires` of events that a legal hold keeps, seconds since 1970: the year 2100.
+inline constexpr uint32_t kHeldUntil = 4'102'444'800;
 
 // A batch with all its columns decoded, and those of its events that go into the block, in order.
 class BatchRows {
@@ -25,6 +30,11 @@ class BatchRows {
                                         size_t end = SIZE_MAX);
   // How long after their receipt its events are kept.
   void KeepFor(std::chrono::nanoseconds retention) { retention_ = retention; }
+  // The number of the insert that they are part of.
+  void OfUnit(uint64_t number) { unit_ = number; }
+  uint64_t unit() const { return unit_; }
+  // Those that were received in one of these windows are kept until kHeldUntil.
+  void Hold(std::vector<TimeWindow> windows) { holds_ = std::move(windows); }
 
   const event::Column& At(event::Core core) const { return *core_[static_cast<size_t>(core)]; }
   const std::vector<uint16_t>& rows() const { return rows_; }
@@ -34,7 +44,8 @@ class BatchRows {
   const FieldLayouts& layouts() const { return layouts_; }
   const std::string& tenant() const { return reader_->tenant(); }
   int64_t ReceiveTime(size_t row) const { return At(event::Core::kReceiveTime).signed_number(row); }
-  std::chrono::nanoseconds retention() const { return retention_; }
+  // Seconds since 1970 from when on the event may go.
+  uint32_t Expiry(size_t row) const;
 
  private:
   absl::Status Decode();
@@ -47,6 +58,8 @@ class BatchRows {
   FieldLayouts layouts_;
   std::vector<uint16_t> rows_;
   std::chrono::nanoseconds retention_{};
+  std::vector<TimeWindow> holds_;
+  uint64_t unit_ = 0;
 };
 
 // One column of a block in the making, in the store's Native format. Not thread-safe.
@@ -83,6 +96,7 @@ NewBlockColumn FieldsOf();
 // LowCardinality(String): where the other fields are, see field_layout.h.
 NewBlockColumn LayoutOf();
 NewBlockColumn ExpiryColumn();  // DateTime
+NewBlockColumn UnitColumn();    // UInt64: of the insert
 NewBlockColumn FoldedOf();      // String: what filter::EventFolder says
 
 // Names of an event's fields as keys that are unique, as a lookup by a repeated key gives sometimes

@@ -252,6 +252,17 @@ EventColumn FoldedColumn() {
           [](const Value& /*value*/, Event* /*event*/) {}};
 }
 
+// For verification alone.
+EventColumn EventUnitColumn() {
+  return {"unit",
+          "UInt64",
+          kPlain,
+          "",
+          ColumnType::kInteger,
+          UnitColumn(),
+          [](const Value& /*value*/, Event* /*event*/) {}};
+}
+
 EventColumn FlawsColumn() {
   return {"flaws",
           "Array(UInt8)",
@@ -285,6 +296,7 @@ std::vector<EventColumn> MakeColumns() {
   all.push_back(FieldsColumn());
   all.push_back(LayoutColumn());
   all.push_back(FoldedColumn());
+  all.push_back(EventUnitColumn());
   all.push_back(Word("protocol", Core::kProtocol, &Event::mutable_protocol));
   all.push_back(Word("app", Core::kApp, &Event::mutable_app));
   all.push_back(Number("bytes_out", Core::kBytesOut, &Event::set_bytes_out));

@@ -11,6 +11,7 @@
 #include "common/status/status.h"
 #include "services/archive/domain/audit_table.h"
 #include "services/archive/domain/coverage_table.h"
+#include "services/archive/domain/event_proof.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/domain/flow_table.h"
 
@@ -101,7 +102,12 @@ std::vector<Migration> Migrations(const EventTable& table) {
        FieldsAndLayout(table)},
       {6, 5, "folded text for bare words", {AddColumn(table, "folded")}},
       {7, 5, "who talked to whom, by day", {CreateFlows(kDurable), CreateFlowsView()}},
-      {8, 5, "bytes of sessions that last count once in flows", {AlterFlowsView()}}};
+      {8, 5, "bytes of sessions that last count once in flows", {AlterFlowsView()}},
+      // What a release before stores lacks digests, and verification says so.
+      {9,
+       5,
+       "digests of what is stored, and their signed chains",
+       {AddColumn(table, "unit"), CreateUnits(kDurable), CreateUnitHeads(kDurable)}}};
 }
 
 struct Found {

@@ -33,7 +33,7 @@ EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
       threads_count_(std::clamp(threads, 1, parts.topic.shards)),
       holder_(options_.holder.empty() ? NewHolder() : options_.holder),
       plans_(parts.flow, parts.topic, options_.reader),
-      inserter_(parts.client, parts.table, parts.retention),
+      inserter_(parts.client, parts.table, parts.retention, parts.proofs),
       dead_letters_(parts.flow, parts.topic, options_.reader),
       storer_(inserter_, dead_letters_, parts.logger),
       leases_(parts.flow, options_.lease),

@@ -30,6 +30,7 @@ class EventWriter {
     const Retention& retention;
     Spool& spool;
     Logger logger;
+    const ProofStore* proofs = nullptr;  // null: no digests are made
   };
   EventWriter(const Parts& parts, WriterOptions options, int threads);
   ~EventWriter();  // stops

@@ -1,5 +1,6 @@
 #include "services/archive/workers/flow_keeper.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -30,7 +31,10 @@ Status FlowKeeper::Sweep(TimePoint now) const {
   std::map<int64_t, std::vector<std::string>> over;  // by the first day that stays
   for (const auto& row : tenants.rows) {
     const std::string& tenant = row.at(0).text;
-    const int64_t stays = DayOf(now) - retention_.FlowDaysOf(tenant);
+    int64_t stays = DayOf(now) - retention_.FlowDaysOf(tenant);
+    for (const TimeWindow& hold : retention_.HoldsOf(tenant)) {
+      stays = std::min(stays, DayOf(hold.start));
+    }
     if (DayOf(row.at(1).AsTime()) < stays) over[stays].push_back(tenant);
   }
   for (const auto& [stays, names] : over) {

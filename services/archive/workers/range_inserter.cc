@@ -9,7 +9,9 @@
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
 #include "services/archive/domain/event_block.h"
+#include "services/archive/domain/event_proof.h"
 #include "services/archive/domain/event_table.h"
+#include "services/archive/storage/proof_store.h"
 #include "services/archive/workers/retention.h"
 
 namespace yagura::archive {
@@ -51,8 +53,8 @@ std::string TokenOf(std::string_view topic, int shard, stream::EntryId first,
 }
 
 RangeInserter::RangeInserter(std::shared_ptr<eventstore::Client> client, const EventTable& table,
-                             const Retention& retention)
-    : client_(std::move(client)), table_(table), retention_(retention) {}
+                             const Retention& retention, const ProofStore* proofs)
+    : client_(std::move(client)), table_(table), retention_(retention), proofs_(proofs) {}
 
 StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range) const {
   return Insert(range, {0, range.entries.size()}, range.plan.token());
@@ -62,6 +64,8 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
                                                        const std::string& token) const {
   Outcome outcome;
   EventBlock block(table_);
+  UnitCollector units;
+  const uint64_t unit = proofs_ == nullptr ? 0 : UnitNumber(token);
   for (size_t i = part.first; i < part.end; ++i) {
     const std::string_view payload = range.entries[i].payload;
     if (event::IsControl(payload)) continue;
@@ -72,10 +76,15 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
     }
     const TimePoint never;
     batch->KeepFor(retention_.ExpiryOf(batch->tenant(), never) - never);
+    batch->Hold(retention_.HoldsOf(batch->tenant()));
+    batch->OfUnit(unit);
     block.Add(*batch);
+    if (proofs_ != nullptr) units.Add(*batch);
   }
   outcome.events = block.rows();
-  if (outcome.events > 0) YAGURA_RETURN_IF_ERROR(Insert(&block, token));
+  if (outcome.events == 0) return outcome;
+  YAGURA_RETURN_IF_ERROR(Insert(&block, token));
+  if (proofs_ != nullptr) YAGURA_RETURN_IF_ERROR(proofs_->InsertUnits(units.Take(unit), token));
   return outcome;
 }
 

@@ -18,13 +18,14 @@ namespace yagura::archive {
 
 class EventBlock;
 class EventTable;
+class ProofStore;
 class Retention;
 
-// Puts planned ranges into the event store. Thread-safe.
+// Puts planned ranges into the event store, and the digests of what is put there. Thread-safe.
 class RangeInserter {
  public:
   RangeInserter(std::shared_ptr<eventstore::Client> client, const EventTable& table,
-                const Retention& retention);
+                const Retention& retention, const ProofStore* proofs = nullptr);
 
   // Entries first..end-1 of a range, and of each the events first_event..end_event-1.
   struct Part {
@@ -53,6 +54,7 @@ class RangeInserter {
   const std::shared_ptr<eventstore::Client> client_;
   const EventTable& table_;
   const Retention& retention_;
+  const ProofStore* const proofs_;  // null: no digests are made
 };
 
 // Deduplication token of a range.

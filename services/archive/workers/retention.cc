@@ -24,6 +24,18 @@ void Retention::SetFlowDays(std::map<std::string, int, std::less<>> days_by_tena
   flow_days_ = std::move(days_by_tenant);
 }
 
+void Retention::SetHolds(
+    std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_by_tenant) {
+  const std::lock_guard lock(mutex_);
+  holds_ = std::move(holds_by_tenant);
+}
+
+std::vector<TimeWindow> Retention::HoldsOf(std::string_view tenant) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = holds_.find(tenant);
+  return it == holds_.end() ? std::vector<TimeWindow>() : it->second;
+}
+
 int Retention::FlowDaysOf(std::string_view tenant) const {
   const std::lock_guard lock(mutex_);
   const auto it = flow_days_.find(tenant);

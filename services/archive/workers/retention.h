@@ -5,8 +5,10 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/clock/clock.h"
+#include "services/archive/domain/time_window.h"
 
 namespace yagura::archive {
 
@@ -23,11 +25,16 @@ class Retention {
   // Of a tenant's flows.
   int FlowDaysOf(std::string_view tenant) const;
 
+  // Ranges of receive time whose events are kept whatever their expiry.
+  void SetHolds(std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_by_tenant);
+  std::vector<TimeWindow> HoldsOf(std::string_view tenant) const;
+
  private:
   const int default_days_;
   mutable std::mutex mutex_;
   std::map<std::string, int, std::less<>> days_;
   std::map<std::string, int, std::less<>> flow_days_;
+  std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_;
 };
 
 }  // namespace yagura::archive

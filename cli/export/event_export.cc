@@ -1,0 +1,341 @@
+#include "cli/export/event_export.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "fmt/format.h"
+
+#include "common/blob/file_io.h"
+#include "common/clock/proto_time.h"
+#include "common/json/message_json.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "simdjson.h"
+
+namespace yagura::cli {
+namespace {
+
+constexpr std::string_view kState = "export.state";
+constexpr std::string_view kManifest = "manifest.json";
+constexpr std::string_view kSums = "SHA256SUMS";
+constexpr size_t kMostState = 64 << 20;
+constexpr mode_t kFileMode = 0600;
+constexpr int kLevel = 3;
+
+Status Broken(const std::filesystem::path& file, int error) {
+  return MakeError(absl::StatusCode::kUnavailable, "EXPORT_IO",
+                   fmt::format("{}: {}", file.string(), std::strerror(error)));
+}
+
+// In quotes, as JSON has it.
+std::string JsonText(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < ' ') {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+class Digest {
+ public:
+  Digest() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
+    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
+  }
+  void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+  std::string Hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
+    unsigned size = 0;
+    EVP_DigestFinal_ex(context_.get(), hash.data(), &size);
+    return HexEncode({reinterpret_cast<const char*>(hash.data()), size});
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+};
+
+std::string HexDigest(std::string_view bytes) {
+  Digest digest;
+  digest.Add(bytes);
+  return digest.Hex();
+}
+
+// A zstd file in the making, under another name until it is whole.
+class PartFile {
+ public:
+  PartFile(const std::filesystem::path& folder, std::string name)
+      : name_(std::move(name)),
+        file_(folder / name_),
+        making_(folder / (name_ + ".part")),
+        zstd_(ZSTD_createCStream(), &ZSTD_freeCStream),
+        packed_(ZSTD_CStreamOutSize(), '\0') {
+    ZSTD_CCtx_setParameter(zstd_.get(), ZSTD_c_compressionLevel, kLevel);
+    ZSTD_CCtx_setParameter(zstd_.get(), ZSTD_c_checksumFlag, 1);
+  }
+  ~PartFile() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  PartFile(const PartFile&) = delete;
+  PartFile& operator=(const PartFile&) = delete;
+
+  Status Open() {
+    descriptor_ = open(making_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kFileMode);
+    return descriptor_ < 0 ? Broken(making_, errno) : absl::OkStatus();
+  }
+  Status Write(std::string_view text) { return Compress(text, ZSTD_e_continue); }
+  // The file is there whole then.
+  Status Finish() {
+    YAGURA_RETURN_IF_ERROR(Compress({}, ZSTD_e_end));
+    if (fsync(descriptor_) != 0) return Broken(making_, errno);
+    close(std::exchange(descriptor_, -1));
+    if (rename(making_.c_str(), file_.c_str()) != 0) return Broken(file_, errno);
+    return absl::OkStatus();
+  }
+  const std::string& name() const { return name_; }
+  uint64_t bytes() const { return bytes_; }
+  std::string Sha256() { return digest_.Hex(); }
+
+ private:
+  Status Compress(std::string_view text, ZSTD_EndDirective end) {
+    ZSTD_inBuffer in{text.data(), text.size(), 0};
+    size_t left = 0;
+    do {
+      ZSTD_outBuffer out{packed_.data(), packed_.size(), 0};
+      left = ZSTD_compressStream2(zstd_.get(), &out, &in, end);
+      if (ZSTD_isError(left) != 0) return Internal(ZSTD_getErrorName(left));
+      YAGURA_RETURN_IF_ERROR(Append({packed_.data(), out.pos}));
+    } while (in.pos < in.size || (end == ZSTD_e_end && left != 0));
+    return absl::OkStatus();
+  }
+  Status Append(std::string_view bytes) {
+    digest_.Add(bytes);
+    bytes_ += bytes.size();
+    while (!bytes.empty()) {
+      const ssize_t written = write(descriptor_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return Broken(making_, errno);
+      bytes.remove_prefix(static_cast<size_t>(written));
+    }
+    return absl::OkStatus();
+  }
+
+  const std::string name_;
+  const std::filesystem::path file_;
+  const std::filesystem::path making_;
+  const std::unique_ptr<ZSTD_CStream, decltype(&ZSTD_freeCStream)> zstd_;
+  std::string packed_;
+  Digest digest_;
+  uint64_t bytes_ = 0;
+  int descriptor_ = -1;
+};
+
+std::string QuestionJson(const ExportQuestion& question) {
+  return fmt::format(R"("parent":{},"filter":{},"start_time":{},"end_time":{})",
+                     JsonText(question.parent), JsonText(question.filter),
+                     JsonText(question.start_time), JsonText(question.end_time));
+}
+
+std::string PartsJson(const std::vector<EventExport::Part>& parts) {
+  std::vector<std::string> texts;
+  for (const EventExport::Part& part : parts) {
+    texts.push_back(
+        fmt::format("{{\"name\":{},\"sha256\":\"{}\",\"events\":{},\"text_bytes\":{},\"bytes\":{},"
+                    "\"first_receive_time\":{},\"last_receive_time\":{}}}",
+                    JsonText(part.name), part.sha256, part.events, part.text_bytes, part.bytes,
+                    JsonText(part.first_receive_time), JsonText(part.last_receive_time)));
+  }
+  return fmt::format("\"files\":[{}]", Join(texts, ",\n"));
+}
+
+struct State {
+  ExportQuestion question;
+  std::string page_token;
+  std::vector<EventExport::Part> parts;
+};
+
+std::string Text(simdjson::dom::element object, std::string_view member) {
+  std::string_view text;
+  return object[member].get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
+}
+
+uint64_t Number(simdjson::dom::element object, std::string_view member) {
+  uint64_t number = 0;
+  return object[member].get(number) == simdjson::SUCCESS ? number : 0;
+}
+
+StatusOr<State> ReadState(const std::filesystem::path& folder) {
+  YAGURA_ASSIGN_OR_RETURN(const std::string text, blob::ReadFile(folder / kState, kMostState));
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  simdjson::dom::array files;
+  if (parser.parse(text).get(root) != simdjson::SUCCESS ||
+      root["files"].get(files) != simdjson::SUCCESS) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "EXPORT_STATE",
+                     fmt::format("{} is not what an export writes", (folder / kState).string()));
+  }
+  State state;
+  state.question = {Text(root, "parent"), Text(root, "filter"), Text(root, "start_time"),
+                    Text(root, "end_time")};
+  state.page_token = Text(root, "page_token");
+  for (const simdjson::dom::element file : files) {
+    state.parts.push_back({Text(file, "name"), Text(file, "sha256"), Number(file, "events"),
+                           Number(file, "text_bytes"), Number(file, "bytes"),
+                           Text(file, "first_receive_time"), Text(file, "last_receive_time")});
+  }
+  return state;
+}
+
+}  // namespace
+
+std::string ExportLine(const event::v1::Event& event) {
+  std::string line = MessageToJson(event);
+  if (!IsValidUtf8(event.raw()) && line.ends_with('}')) {
+    line.pop_back();
+    line += fmt::format(",\"raw_base64\":\"{}\"}}", Base64Encode(event.raw()));
+  }
+  return line;
+}
+
+struct EventExport::Impl {
+  std::filesystem::path folder;
+  uint64_t most_part_bytes = 0;
+  State state;
+  std::unique_ptr<PartFile> file;
+  Part part;  // of `file`
+  uint64_t events = 0;
+  uint64_t text_bytes = 0;
+  std::string last_receive_time;
+
+  Status Save() const {
+    const std::string text =
+        fmt::format("{{{},\"page_token\":{},\n{}}}\n", QuestionJson(state.question),
+                    JsonText(state.page_token), PartsJson(state.parts));
+    return blob::WriteFileDurably(folder / kState, text, kFileMode, blob::IfExists::kReplace);
+  }
+
+  Status EndPart() {
+    if (file == nullptr) return absl::OkStatus();
+    YAGURA_RETURN_IF_ERROR(file->Finish());
+    part.sha256 = file->Sha256();
+    part.bytes = file->bytes();
+    state.parts.push_back(std::exchange(part, {}));
+    file.reset();
+    return absl::OkStatus();
+  }
+};
+
+EventExport::EventExport(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+EventExport::~EventExport() = default;
+EventExport::EventExport(EventExport&&) noexcept = default;
+EventExport& EventExport::operator=(EventExport&&) noexcept = default;
+
+StatusOr<ExportQuestion> EventExport::Unfinished(const std::filesystem::path& folder) {
+  YAGURA_ASSIGN_OR_RETURN(const State state, ReadState(folder));
+  return state.question;
+}
+
+StatusOr<EventExport> EventExport::Open(const std::filesystem::path& folder,
+                                        const ExportQuestion& question, uint64_t most_part_bytes) {
+  auto impl = std::make_unique<Impl>();
+  impl->folder = folder;
+  impl->most_part_bytes = most_part_bytes;
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Broken(folder, error.value());
+  auto state = ReadState(folder);
+  if (state.ok()) {
+    if (!(state->question == question)) {
+      return MakeError(
+          absl::StatusCode::kInvalidArgument, "EXPORT_DIFFERS",
+          fmt::format("{} has an unfinished export of something else: {} from {} to {}",
+                      folder.string(), state->question.parent, state->question.start_time,
+                      state->question.end_time));
+    }
+    impl->state = *std::move(state);
+    for (const Part& part : impl->state.parts) {
+      impl->events += part.events;
+      impl->text_bytes += part.text_bytes;
+      impl->last_receive_time = part.last_receive_time;
+    }
+    return EventExport(std::move(impl));
+  }
+  if (!absl::IsNotFound(state.status())) return state.status();
+  if (!std::filesystem::is_empty(folder, error) || error) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "EXPORT_FOLDER_NOT_EMPTY",
+                     fmt::format("{} is not empty", folder.string()));
+  }
+  impl->state.question = question;
+  YAGURA_RETURN_IF_ERROR(impl->Save());
+  return EventExport(std::move(impl));
+}
+
+const std::string& EventExport::page_token() const { return impl_->state.page_token; }
+uint64_t EventExport::events() const { return impl_->events; }
+uint64_t EventExport::text_bytes() const { return impl_->text_bytes; }
+const std::vector<EventExport::Part>& EventExport::parts() const { return impl_->state.parts; }
+const std::string& EventExport::last_receive_time() const { return impl_->last_receive_time; }
+
+Status EventExport::Add(const event::v1::Event& event) {
+  Impl& impl = *impl_;
+  if (impl.file == nullptr) {
+    impl.file = std::make_unique<PartFile>(
+        impl.folder, fmt::format("events-{:06}.jsonl.zst", impl.state.parts.size() + 1));
+    YAGURA_RETURN_IF_ERROR(impl.file->Open());
+    impl.part.name = impl.file->name();
+  }
+  const std::string line = ExportLine(event) + "\n";
+  YAGURA_RETURN_IF_ERROR(impl.file->Write(line));
+  impl.last_receive_time = FormatTime(FromProto(event.receive_time()));
+  if (impl.part.events == 0) impl.part.first_receive_time = impl.last_receive_time;
+  impl.part.last_receive_time = impl.last_receive_time;
+  ++impl.part.events;
+  impl.part.text_bytes += line.size();
+  ++impl.events;
+  impl.text_bytes += line.size();
+  return absl::OkStatus();
+}
+
+Status EventExport::Reached(const std::string& page_token) {
+  Impl& impl = *impl_;
+  if (impl.file == nullptr || impl.part.text_bytes < impl.most_part_bytes) return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(impl.EndPart());
+  impl.state.page_token = page_token;
+  return impl.Save();
+}
+
+Status EventExport::Finish(std::string_view extra) {
+  Impl& impl = *impl_;
+  YAGURA_RETURN_IF_ERROR(impl.EndPart());
+  const std::string manifest = fmt::format(
+      "{{\"format\":\"yagura.export.v1\",{},\"events\":{},\"text_bytes\":{},{}{}\n{}}}\n",
+      QuestionJson(impl.state.question), impl.events, impl.text_bytes, extra,
+      extra.empty() ? "" : ",", PartsJson(impl.state.parts));
+  std::string sums;
+  for (const Part& part : impl.state.parts) {
+    sums += fmt::format("{}  {}\n", part.sha256, part.name);
+  }
+  sums += fmt::format("{}  {}\n", HexDigest(manifest), kManifest);
+  YAGURA_RETURN_IF_ERROR(blob::WriteFileDurably(impl.folder / kManifest, manifest, kFileMode,
+                                                blob::IfExists::kReplace));
+  YAGURA_RETURN_IF_ERROR(
+      blob::WriteFileDurably(impl.folder / kSums, sums, kFileMode, blob::IfExists::kReplace));
+  std::error_code ignored;
+  std::filesystem::remove(impl.folder / kState, ignored);
+  return absl::OkStatus();
+}
+
+}  // namespace yagura::cli

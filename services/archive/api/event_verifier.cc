@@ -1,0 +1,283 @@
+#include "services/archive/api/event_verifier.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "fmt/chrono.h"
+#include "fmt/format.h"
+
+#include "common/auth/token.h"
+#include "common/status/status.h"
+
+namespace yagura::archive {
+namespace {
+
+constexpr int kMostFlaws = 100;
+constexpr int kMostIds = 100;
+constexpr uint64_t kProgressEvery = 200'000;
+// What expires while we look must not seem missing.
+constexpr std::chrono::hours kExpiryMargin{1};
+// A release that made no digests may have stored so long after the first of one that does.
+constexpr std::chrono::nanoseconds kUpgrade = std::chrono::minutes(10);
+// By then a unit has been sealed.
+constexpr std::chrono::minutes kSealedBy{30};
+
+std::string DayText(int64_t day) {
+  return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(day * 86'400)));
+}
+
+std::string UnitText(uint64_t unit) { return fmt::format("{:016x}", unit); }
+
+}  // namespace
+
+struct EventVerifier::Open {
+  UnitDigest digest;
+  uint64_t events = 0;
+};
+
+EventVerifier::EventVerifier(const ProofStore& store, const TrustedKeys& trusted, TimePoint now,
+                             std::string tenant, int64_t day)
+    : store_(store), trusted_(trusted), now_(now), tenant_(std::move(tenant)), day_(day) {
+  proof_.set_tenant(tenant_);
+  proof_.set_day(DayText(day_));
+}
+
+v1::EventFlaw* EventVerifier::Tell(Flaw::Kind kind, uint64_t unit, const std::string& detail) {
+  beyond_.Clear();
+  Flaw* flaw = proof_.flaws_size() < kMostFlaws ? proof_.add_flaws() : &beyond_;
+  flaw->set_kind(kind);
+  if (unit != 0) flaw->set_unit(UnitText(unit));
+  flaw->set_detail(detail);
+  return flaw;
+}
+
+bool EventVerifier::MayHaveGone(const EventUnit& unit) const {
+  return TimePoint(std::chrono::seconds(unit.expires)) <= now_ + kExpiryMargin;
+}
+
+StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Progress& progress) {
+  YAGURA_ASSIGN_OR_RETURN(const auto remembered, store_.Recall(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(const auto heads, store_.Heads(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(units_, store_.Units(tenant_, day_));
+  CheckHeads(heads);
+  CheckChain(heads);
+  const uint32_t last = heads.empty() ? 0 : heads.back().sequence();
+  if (remembered.sequence > last) {
+    Tell(Flaw::HEAD_MISSING, 0,
+         fmt::format("{} heads were sealed, the store ends at {}", remembered.sequence, last));
+  }
+  for (const v1::EventHead& head : heads) {
+    if (head.sequence() == remembered.sequence && head.hash() != remembered.hash) {
+      Tell(Flaw::HEAD_ALTERED, 0,
+           fmt::format("head {} is not the one that was sealed here", head.sequence()));
+    }
+  }
+  if (!heads.empty()) *proof_.mutable_head() = heads.back();
+  YAGURA_RETURN_IF_ERROR(CheckEvents(stop, progress));
+  for (const uint64_t unit : broken_) {
+    if (proof_.flaws_size() >= kMostFlaws) break;
+    YAGURA_RETURN_IF_ERROR(Explain(units_.at(unit), stop));
+  }
+  return proof_;
+}
+
+void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
+  uint32_t expected = 1;
+  std::string hash = UnitChainStart(tenant_, day_);
+  for (const v1::EventHead& head : heads) {
+    const std::string name = fmt::format("head {}", head.sequence());
+    const auto key = trusted_.find(head.key_id());
+    if (key == trusted_.end()) {
+      Tell(Flaw::HEAD_ALTERED, 0,
+           fmt::format("{} is signed by {}, which is neither this process's key nor among "
+                       "audit.trusted_keys of its settings",
+                       name, head.key_id()));
+    } else if (!auth::VerifySignature(key->second, EventHeadText(head), head.signature())) {
+      Tell(Flaw::HEAD_ALTERED, 0, name + ": the signature does not fit");
+    }
+    if (head.sequence() != expected) {
+      Tell(head.sequence() > expected ? Flaw::HEAD_MISSING : Flaw::HEAD_ALTERED, 0,
+           fmt::format("{} where {} should be", name, expected));
+    } else if (head.previous_hash() != hash) {
+      Tell(Flaw::HEAD_ALTERED, 0, name + " does not follow the head before");
+    }
+    expected = head.sequence() + 1;
+    hash = head.hash();
+  }
+}
+
+// Each head's units give its hash; units without a head are those of the last minutes.
+void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
+  std::set<uint64_t> sealed;
+  for (const v1::EventHead& head : heads) {
+    std::string hash = head.previous_hash();
+    bool whole = true;
+    const bool gone = TimePoint(std::chrono::seconds(head.expire_time().seconds())) <= now_;
+    for (const uint64_t number : head.units()) {
+      sealed.insert(number);
+      const auto unit = units_.find(number);
+      if (unit == units_.end()) {
+        whole = false;
+        if (gone) {
+          proof_.set_expired_units(proof_.expired_units() + 1);
+        } else {
+          Tell(Flaw::UNIT_MISSING, number,
+               fmt::format("head {} has it, but its digest is not there", head.sequence()));
+        }
+        continue;
+      }
+      hash = UnitChainNext(hash, unit->second);
+    }
+    if (whole && hash != head.hash()) {
+      Tell(Flaw::UNIT_ALTERED, 0,
+           fmt::format("the digests of head {}'s {} units are not those that were sealed",
+                       head.sequence(), head.units_size()));
+    }
+  }
+  for (const auto& [number, unit] : units_) {
+    if (sealed.contains(number)) continue;
+    proof_.set_unsealed_units(proof_.unsealed_units() + 1);
+    if (TimePoint(std::chrono::nanoseconds(unit.last_time)) + kSealedBy < now_) {
+      Tell(Flaw::UNIT_UNSEALED, number, "no head has it: stored lately, or never by us");
+    }
+  }
+}
+
+void EventVerifier::Close(const EventUnit& unit, Open& open) {
+  if (MayHaveGone(unit)) {
+    proof_.set_expired_units(proof_.expired_units() + 1);
+    closed_[unit.number] = true;
+    return;
+  }
+  const bool good = open.events == unit.events && open.digest.Finish() == unit.digest;
+  closed_[unit.number] = good;
+  if (!good) {
+    broken_.push_back(unit.number);
+    return;
+  }
+  proof_.set_verified_units(proof_.verified_units() + 1);
+  proof_.set_verified_events(proof_.verified_events() + unit.events);
+}
+
+// Events come in order of receipt: what lies behind a unit's last is none of its.
+void EventVerifier::CloseUpTo(int64_t receive_time, std::map<uint64_t, Open>& open) {
+  for (auto it = open.begin(); it != open.end();) {
+    const EventUnit& unit = units_.at(it->first);
+    if (unit.last_time >= receive_time) {
+      ++it;
+      continue;
+    }
+    Close(unit, it->second);
+    it = open.erase(it);
+  }
+}
+
+Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& progress) {
+  constexpr uint64_t kCloseEvery = 20'000;
+  std::map<uint64_t, Open> open;
+  std::map<uint64_t, Flaw*> strangers;  // by a unit that is not known
+  const auto stranger = [&](const ProofStore::StoredEvent& event, const char* why) {
+    Flaw*& flaw = strangers[event.unit];
+    if (flaw == nullptr) flaw = Tell(Flaw::EVENT_INSERTED, event.unit, why);
+    if (flaw->event_ids_size() < kMostIds) flaw->add_event_ids(event.id);
+  };
+  // Once digests were made, nothing was stored without.
+  int64_t proven_since = INT64_MAX;
+  for (const auto& [number, unit] : units_) {
+    proven_since = std::min(proven_since, unit.first_time + kUpgrade.count());
+  }
+  uint64_t seen = 0;
+  const auto look = [&](const ProofStore::StoredEvent& event) -> Status {
+    if (++seen % kCloseEvery == 0) CloseUpTo(event.receive_time, open);
+    if (seen % kProgressEvery == 0) YAGURA_RETURN_IF_ERROR(progress(proof_));
+    if (event.unit == 0) {
+      proof_.set_unproven_events(proof_.unproven_events() + 1);
+      if (event.receive_time > proven_since) stranger(event, "it belongs to no unit");
+      return absl::OkStatus();
+    }
+    const auto unit = units_.find(event.unit);
+    if (unit == units_.end()) {
+      stranger(event, "there is no digest of that unit");
+      return absl::OkStatus();
+    }
+    if (const auto done = closed_.find(event.unit); done != closed_.end()) {
+      // Behind the unit's last event.
+      if (done->second) {
+        done->second = false;
+        broken_.push_back(event.unit);
+      }
+      return absl::OkStatus();
+    }
+    Open& state = open[event.unit];
+    state.digest.Add(event.digest);
+    ++state.events;
+    return absl::OkStatus();
+  };
+  YAGURA_RETURN_IF_ERROR(store_.Visit(tenant_, day_, 0, stop, look));
+  for (auto& [number, state] : open) Close(units_.at(number), state);
+  // Units of which nothing is left.
+  for (const auto& [number, unit] : units_) {
+    Open nothing;
+    if (!closed_.contains(number)) Close(unit, nothing);
+  }
+  return absl::OkStatus();
+}
+
+Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop) {
+  std::vector<std::string> ids;
+  std::vector<uint16_t> checks;
+  YAGURA_RETURN_IF_ERROR(
+      store_.Visit(tenant_, day_, unit.number, stop, [&](const ProofStore::StoredEvent& event) {
+        ids.push_back(event.id);
+        checks.push_back(CheckOf(event.digest));
+        return absl::OkStatus();
+      }));
+  YAGURA_ASSIGN_OR_RETURN(const std::vector<uint16_t> wanted, store_.Checks(unit));
+  const auto id_at = [&ids](size_t i) { return i < ids.size() ? ids[i] : std::string(); };
+  // From both ends what is alike is as it was; what lies between is at fault.
+  size_t head = 0;
+  while (head < std::min(checks.size(), wanted.size()) && checks[head] == wanted[head]) ++head;
+  size_t tail = 0;
+  while (tail < std::min(checks.size(), wanted.size()) - head &&
+         checks[checks.size() - 1 - tail] == wanted[wanted.size() - 1 - tail]) {
+    ++tail;
+  }
+  const size_t there = checks.size() - head - tail;
+  const size_t expected = wanted.size() - head - tail;
+  if (there == 0 && expected == 0) {
+    Tell(Flaw::EVENT_ALTERED, unit.number,
+         "an event is not as it was, but its short check does not say which");
+    return absl::OkStatus();
+  }
+  if (there == expected) {
+    Flaw* flaw = Tell(Flaw::EVENT_ALTERED, unit.number,
+                      fmt::format("of {} events in a row some are not as they were", there));
+    int altered = 0;
+    for (size_t i = head; i < head + there; ++i) {
+      if (checks[i] == wanted[i]) continue;
+      ++altered;
+      if (flaw->event_ids_size() < kMostIds) flaw->add_event_ids(ids[i]);
+    }
+    flaw->set_detail(fmt::format("{} of {} events are not as they were", altered, wanted.size()));
+    return absl::OkStatus();
+  }
+  if (there > expected) {
+    Flaw* flaw =
+        Tell(Flaw::EVENT_INSERTED, unit.number,
+             fmt::format("{} events are there, {} were stored", checks.size(), wanted.size()));
+    for (size_t i = head; i < head + there && flaw->event_ids_size() < kMostIds; ++i) {
+      flaw->add_event_ids(ids[i]);
+    }
+    return absl::OkStatus();
+  }
+  Flaw* flaw =
+      Tell(Flaw::EVENT_MISSING, unit.number,
+           fmt::format("{} of {} events are not there; between the two named, or at the end",
+                       wanted.size() - checks.size(), wanted.size()));
+  if (head > 0) flaw->add_event_ids(id_at(head - 1));
+  if (head + there < ids.size()) flaw->add_event_ids(id_at(head + there));
+  return absl::OkStatus();
+}
+
+}  // namespace yagura::archive

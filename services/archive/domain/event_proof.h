@@ -1,0 +1,112 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/eventstore/row_binary.h"
+#include "common/eventstore/value.h"
+#include "services/archive/domain/block_column.h"
+#include "yagura/archive/v1/proof.pb.h"
+
+// What proves that stored events are those that came: digests over what is original of them, the
+// raw line, its time of receipt, its id and who sent it; never over columns that a later release
+// may derive anew. yagura/archive/v1/proof.proto says byte by byte what is hashed.
+//
+// The events of one insert, tenant and day of receipt are a unit. Units are chained per tenant and
+// day (UTC), and the ends of the chains, the heads, are signed.
+namespace yagura::archive {
+
+using Sha256Digest = std::array<char, 32>;
+
+// The digest of one event.
+Sha256Digest EventDigest(int64_t receive_time, std::string_view id, std::string_view origin,
+                         std::string_view raw);
+
+// A unit, as it is stored.
+struct EventUnit {
+  std::string tenant;
+  int64_t day = 0;      // since 1970
+  uint64_t number = 0;  // of the insert
+  std::string digest;   // 32 bytes, over the digests of its events in order of (receive time, id)
+  uint64_t events = 0;
+  // The first two bytes of each event's digest, as a number: they say which event is not as it was.
+  // As it is inserted; what is read has none.
+  std::vector<uint16_t> checks;
+  int64_t first_time = 0;  // of receipt, nanoseconds
+  int64_t last_time = 0;
+  uint32_t expires = 0;  // seconds: when the first of its events may go
+};
+
+// The number of the units of an insert, from its deduplication token; never 0.
+uint64_t UnitNumber(std::string_view token);
+
+// Collects the events of an insert. Not thread-safe.
+class UnitCollector {
+ public:
+  void Add(const BatchRows& batch);
+  // Its units; the collector is empty then.
+  std::vector<EventUnit> Take(uint64_t number);
+
+ private:
+  struct Item {
+    int64_t receive_time;
+    std::string id;
+    Sha256Digest digest;
+    uint32_t expires;
+  };
+  std::map<std::pair<std::string, int64_t>, std::vector<Item>> items_;  // by tenant and day
+};
+
+// Over the digests of a unit's events, in order.
+class UnitDigest {
+ public:
+  UnitDigest();
+  ~UnitDigest();
+  UnitDigest(UnitDigest&&) noexcept;
+  UnitDigest& operator=(UnitDigest&&) noexcept;
+  void Add(const Sha256Digest& event);
+  std::string Finish();  // 32 bytes
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+uint16_t CheckOf(const Sha256Digest& event);
+
+// The chain of a tenant's day.
+std::string UnitChainStart(std::string_view tenant, int64_t day);
+std::string UnitChainNext(std::string_view previous, const EventUnit& unit);
+// What a head's signature is over.
+std::string EventHeadText(const v1::EventHead& head);
+
+// Tables. `settings` as of every table that is inserted into with tokens.
+std::string CreateUnits(std::string_view settings);
+std::string CreateUnitHeads(std::string_view settings);
+
+inline constexpr std::string_view kInsertUnits =
+    "INSERT INTO yagura.event_units (tenant, day, unit, digest, checks, first_time, last_time, "
+    "expires) FORMAT RowBinary";
+void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out);
+// In the order of DecodeUnit.
+inline constexpr std::string_view kUnitColumns =
+    "toString(tenant), toInt64(toUInt16(day)), unit, digest, toUInt64(length(checks)), "
+    "toUnixTimestamp64Nano(first_time), toUnixTimestamp64Nano(last_time), "
+    "toUInt64(toUnixTimestamp(expires))";
+EventUnit DecodeUnit(const eventstore::Row& row);
+
+inline constexpr std::string_view kInsertUnitHeads =
+    "INSERT INTO yagura.event_heads (tenant, day, sequence, units, rows, previous_hash, hash, "
+    "seal_time, expires, key_id, signature) FORMAT RowBinary";
+void EncodeEventHead(const v1::EventHead& head, eventstore::RowBinaryWriter* out);
+inline constexpr std::string_view kEventHeadColumns =
+    "toString(tenant), toInt64(toUInt16(day)), sequence, units, rows, previous_hash, hash, "
+    "toUnixTimestamp64Nano(seal_time), toUInt64(toUnixTimestamp(expires)), toString(key_id), "
+    "signature";
+v1::EventHead DecodeEventHead(const eventstore::Row& row);
+
+}  // namespace yagura::archive

@@ -1,0 +1,142 @@
+// Exported files: bounded, whole, resumable, and checked by sha256sum alone.
+#include "cli/export/event_export.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "cli/send/zstd_stream.h"
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "common/status/status.h"
+#include "common/testing/status_matchers.h"
+
+namespace yagura::cli {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using ::testing::Not;
+
+constexpr uint64_t kPartBytes = 1'000;
+
+event::v1::Event Numbered(int number) {
+  event::v1::Event event;
+  event.set_id(fmt::format("a-{}", number));
+  event.set_tenant("acme");
+  event.set_raw(fmt::format("line {}", number));
+  *event.mutable_receive_time() = ToProto(TimePoint(std::chrono::seconds(1'790'000'000 + number)));
+  return event;
+}
+
+class EventExportTest : public ::testing::Test {
+ protected:
+  EventExportTest() {
+    std::string path = (std::filesystem::temp_directory_path() / "export-XXXXXX").string();
+    EXPECT_NE(mkdtemp(path.data()), nullptr);
+    folder_ = path;
+  }
+  ~EventExportTest() override {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  StatusOr<EventExport> Open() const { return EventExport::Open(folder_, question_, kPartBytes); }
+  // Adds from..to-1, a message of ten each.
+  static void Add(EventExport& files, int from, int to) {
+    for (int i = from; i < to; ++i) {
+      ASSERT_THAT(files.Add(Numbered(i)), IsOk());
+      if (i % 10 != 9) continue;
+      ASSERT_THAT(files.Reached(fmt::format("token{}", i + 1)), IsOk());
+    }
+  }
+  std::string Read(const std::string& name) const {
+    std::ifstream file(folder_ / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+  std::string AllLines(const EventExport& files) const {
+    std::string lines;
+    for (const auto& part : files.parts()) {
+      const auto text = OpenZstd((folder_ / part.name).string());
+      lines.append(std::istreambuf_iterator<char>(*text), {});
+    }
+    return lines;
+  }
+  bool SumsFit() const {
+    const std::string command = fmt::format(
+        "cd '{}' && sha256sum --strict -c SHA256SUMS >/dev/null 2>&1", folder_.string());
+    return std::system(command.c_str()) == 0;
+  }
+
+  std::filesystem::path folder_;
+  ExportQuestion question_{"tenants/acme", "", "2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z"};
+};
+
+std::string Expected(int count) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) lines += ExportLine(Numbered(i)) + "\n";
+  return lines;
+}
+
+TEST_F(EventExportTest, WritesPartsThatAThirdPartyCanCheck) {
+  auto files = Open();
+  ASSERT_THAT(files, IsOk());
+  Add(*files, 0, 100);
+  ASSERT_THAT(files->Finish("\"note\":\"x\""), IsOk());
+  EXPECT_GT(files->parts().size(), 3u);
+  EXPECT_EQ(files->events(), 100u);
+  EXPECT_EQ(AllLines(*files), Expected(100));
+  EXPECT_TRUE(SumsFit());
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("\"events\":100"));
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("\"note\":\"x\""));
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "export.state"));
+  std::ofstream(folder_ / files->parts()[0].name, std::ios::app) << "x";
+  EXPECT_FALSE(SumsFit());
+}
+
+TEST_F(EventExportTest, GoesOnBehindTheLastWholePart) {
+  std::string token;
+  uint64_t before = 0;
+  {
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    Add(*files, 0, 55);
+    before = files->parts().size();
+    ASSERT_GT(before, 1u);
+  }
+  auto files = Open();
+  ASSERT_THAT(files, IsOk());
+  EXPECT_EQ(files->parts().size(), before);
+  const std::string& at = files->page_token();
+  ASSERT_TRUE(at.starts_with("token"));
+  const int from = std::stoi(at.substr(5));
+  EXPECT_EQ(files->events(), static_cast<uint64_t>(from));
+  EXPECT_EQ(EventExport::Unfinished(folder_)->start_time, question_.start_time);
+  Add(*files, from, 100);
+  ASSERT_THAT(files->Finish(""), IsOk());
+  EXPECT_EQ(AllLines(*files), Expected(100));
+  EXPECT_TRUE(SumsFit());
+}
+
+TEST_F(EventExportTest, MixesNothing) {
+  ASSERT_THAT(Open(), IsOk());
+  question_.filter = "user = taro";
+  EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_DIFFERS");
+  std::filesystem::remove(folder_ / "export.state");
+  std::ofstream(folder_ / "letter.txt") << "mine";
+  EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_FOLDER_NOT_EMPTY");
+}
+
+TEST_F(EventExportTest, KeepsBytesThatAreNoUtf8) {
+  event::v1::Event event = Numbered(1);
+  EXPECT_THAT(ExportLine(event), Not(HasSubstr("raw_base64")));
+  event.set_raw("\x83\x65");
+  EXPECT_THAT(ExportLine(event), EndsWith(",\"raw_base64\":\"g2U=\"}"));
+}
+
+}  // namespace
+}  // namespace yagura::cli
