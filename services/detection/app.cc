@@ -22,6 +22,7 @@
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
 #include "services/detection/workers/source_worker.h"
+#include "services/detection/workers/surroundings_reader.h"
 #include "services/detection/workers/window_worker.h"
 
 namespace yagura::detection {
@@ -56,7 +57,13 @@ class DetectionApp final : public rpc::App {
             std::make_shared<stream::Producer>(platform.flow, settings_.hits, ProducerOptions())),
         findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
                                                            ProducerOptions())),
-        sink_(std::make_shared<FindingSink>(findings_, findings_topic_)),
+        surroundings_reader_(std::make_shared<SurroundingsReader>(
+            SurroundingsReader::Options{.kev_file = settings_.kev_file}, platform.channels,
+            surroundings_, logger_)),
+        sink_(std::make_shared<FindingSink>(findings_, findings_topic_,
+                                            [surroundings = surroundings_](v1::Finding& finding) {
+                                              surroundings->Judge(finding);
+                                            })),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
         window_(
@@ -131,6 +138,8 @@ class DetectionApp final : public rpc::App {
     YAGURA_RETURN_IF_ERROR(rule_book_->Reload());
     platform_.feed->Subscribe(rule_book_);
     rule_book_->Start();
+    platform_.feed->Subscribe(surroundings_reader_);
+    surroundings_reader_->Start();
     window_worker_.Start();
     match_worker_.Start();
     source_worker_.Start();
@@ -145,6 +154,7 @@ class DetectionApp final : public rpc::App {
     source_worker_.Stop();
     teller_.Stop();
     trimmer_.Stop();
+    surroundings_reader_->Stop();
     rule_book_->Stop();
   }
 
@@ -170,6 +180,8 @@ class DetectionApp final : public rpc::App {
   const std::shared_ptr<RuleBook> rule_book_;
   const std::shared_ptr<stream::Producer> hits_topic_;
   const std::shared_ptr<stream::Producer> findings_topic_;
+  const std::shared_ptr<Surroundings> surroundings_ = std::make_shared<Surroundings>();
+  const std::shared_ptr<SurroundingsReader> surroundings_reader_;
   const std::shared_ptr<FindingSink> sink_;
   MatchWorker match_;
   WindowWorker window_;

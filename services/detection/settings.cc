@@ -71,6 +71,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.content_folder = reader.String(
       "content_folder", settings.content_folder.string(),
       "Folder of Sigma rules that are put into force for all tenants at start; empty: none.");
+  settings.kev_file = reader.String(
+      "kev_file", settings.kev_file.string(),
+      "CISA's catalogue of known exploited vulnerabilities as JSON, for the impact of findings; "
+      "read anew when it changes; empty: none.");
   return settings;
 }
 

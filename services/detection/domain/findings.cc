@@ -7,6 +7,7 @@
 #include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
 #include "common/text/text.h"
+#include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/source_watch.h"
 
@@ -57,13 +58,32 @@ v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id
   finding.set_device(hit.device());
   finding.set_site(hit.site());
   finding.set_action(hit.action());
-  *finding.mutable_entities() = hit.entities();
+  for (const auto& entity : hit.entities()) AddEntity(entity, finding);
+  if (hit.has_event()) *finding.mutable_event() = hit.event();
   *finding.mutable_matched_fields() =
       rule.threshold() > 1 || rule.type() != internal::v1::CORRELATION_TYPE_UNSPECIFIED
           ? hit.group()
           : hit.matched_fields();
   finding.set_dedup_key(GroupKey(tenant, rule, hit));
   return finding;
+}
+
+bool AddEntity(const v1::Entity& entity, v1::Finding& finding) {
+  if (finding.entities_size() >= kMaxEntities) return false;
+  for (const auto& known : finding.entities()) {
+    if (known.type() == entity.type() && known.value() == entity.value()) return false;
+  }
+  *finding.add_entities() = entity;
+  return true;
+}
+
+void AddEvidence(const google::protobuf::RepeatedPtrField<v1::Evidence>& evidence,
+                 v1::Finding& finding) {
+  for (const auto& one : evidence) {
+    *finding.add_evidence() = one;
+    finding.set_action(LaxerAction(finding.action(), one.action()));
+    for (const auto& entity : one.entities()) AddEntity(entity, finding);
+  }
 }
 
 bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
@@ -88,6 +108,12 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
     if (kept.evidence_size() >= kMaxEvidence) break;
     if (HasEvidence(kept, evidence.event_id())) continue;
     *kept.add_evidence() = evidence;
+    changed = true;
+  }
+  for (const auto& entity : update.entities()) changed = AddEntity(entity, kept) || changed;
+  const event::v1::Action action = LaxerAction(update.action(), kept.action());
+  if (action != kept.action()) {
+    kept.set_action(action);
     changed = true;
   }
   return changed;

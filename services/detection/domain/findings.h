@@ -16,9 +16,18 @@ std::string ShortDigest(const std::vector<std::string_view>& parts);
 std::string GroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
                      const internal::v1::Hit& hit);
 
+inline constexpr int kMaxEntities = 40;
+
 // A finding without times, count and evidence.
 v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id,
                             const internal::v1::RuleSummary& rule, const internal::v1::Hit& hit);
+
+// Adds evidence and what it says: entities, and the action where more was let through.
+void AddEvidence(const google::protobuf::RepeatedPtrField<v1::Evidence>& evidence,
+                 v1::Finding& finding);
+
+// Names somebody or something once. False where that is so already, or nothing more can be named.
+bool AddEntity(const v1::Entity& entity, v1::Finding& finding);
 
 // Brings a kept finding up to what `update` tells; in any order, any number of times, with the same
 // result. False where nothing changed.

@@ -10,10 +10,9 @@
 
 #include "fmt/format.h"
 
-#include "common/clock/proto_time.h"
-#include "common/event/event_view.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/rule_summary.h"
 
 namespace yagura::detection {
@@ -25,114 +24,10 @@ using internal::v1::HitBatch;
 constexpr size_t kMaxGroupValue = 512;
 constexpr size_t kMaxFieldValue = 1024;
 constexpr int kMaxMatchedFields = 16;
+constexpr size_t kMaxEvidenceValue = 256;
+constexpr int kMaxEvidenceFields = 8;
 constexpr int kMaxNames = 1000;
 constexpr size_t kMaxNameSize = 256;
-
-void AddField(google::protobuf::RepeatedPtrField<event::v1::Field>& fields, std::string_view name,
-              std::string_view value, size_t limit) {
-  auto* field = fields.Add();
-  field->set_name(std::string(name));
-  field->set_value(std::string(value.substr(0, limit)));
-}
-
-std::string AddressText(std::string_view bytes) {
-  return event::IpAddress::FromBytes(bytes).ToString();
-}
-
-void AddEntity(Hit& hit, v1::EntityType type, std::string_view value, std::string_view role) {
-  if (value.empty()) return;
-  auto* entity = hit.add_entities();
-  entity->set_type(type);
-  entity->set_value(ToValidUtf8(value.substr(0, kMaxFieldValue)));
-  entity->set_role(std::string(role));
-}
-
-// The core columns that hits are made of, read once a batch.
-class EventFacts {
- public:
-  EventFacts(event::BatchReader& batch, std::span<const uint32_t> rows)
-      : batch_(batch), rows_(rows) {}
-
-  Status Load() {
-    using event::Core;
-    for (const auto& [core, column] : std::initializer_list<std::pair<Core, const event::Column**>>{
-             {Core::kEventTime, &event_time_},
-             {Core::kReceiveTime, &receive_time_},
-             {Core::kDevice, &device_},
-             {Core::kSite, &site_},
-             {Core::kAction, &action_},
-             {Core::kSrcIp, &src_ip_},
-             {Core::kDstIp, &dst_ip_},
-             {Core::kUser, &user_},
-             {Core::kHost, &host_},
-             {Core::kUrl, &url_}}) {
-      YAGURA_ASSIGN_OR_RETURN(*column, batch_.Read(core));
-    }
-    return absl::OkStatus();
-  }
-
-  int64_t ReceiveNanos(size_t row) const {
-    return receive_time_->has(row) ? receive_time_->signed_number(row)
-                                   : batch_.header().receive_time.time_since_epoch().count();
-  }
-
-  // A device's clock may be wrong, but it cannot have seen what has not reached us yet.
-  int64_t WindowTime(size_t row) const {
-    const int64_t received = ReceiveNanos(row);
-    const int64_t happened = event_time_->has(row) ? event_time_->signed_number(row) : received;
-    return std::min(happened, received);
-  }
-
-  StatusOr<v1::Evidence> EvidenceOf(size_t row) {
-    v1::Evidence evidence;
-    evidence.set_event_id(batch_.EventId(row < rows_.size() ? rows_[row] : row));
-    const auto time = [](int64_t nanos) {
-      return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
-    };
-    const int64_t received = ReceiveNanos(row);
-    *evidence.mutable_event_time() =
-        time(event_time_->has(row) ? event_time_->signed_number(row) : received);
-    *evidence.mutable_receive_time() = time(received);
-    YAGURA_ASSIGN_OR_RETURN(const auto raw, batch_.Raw(row));
-    evidence.set_raw(std::string(raw.substr(0, kMaxEvidenceRaw)));
-    return evidence;
-  }
-
-  void Describe(size_t row, Hit& hit) const {
-    hit.set_device(std::string(device_->text(row)));
-    hit.set_site(std::string(site_->text(row)));
-    hit.set_action(static_cast<event::v1::Action>(action_->number(row)));
-    AddEntity(hit, v1::IP_ADDRESS, AddressText(src_ip_->text(row)), "source");
-    AddEntity(hit, v1::IP_ADDRESS, AddressText(dst_ip_->text(row)), "target");
-    AddEntity(hit, v1::USER, user_->text(row), "actor");
-    AddEntity(hit, v1::HOST, host_->text(row), "host");
-    AddEntity(hit, v1::URL, url_->text(row), "target");
-  }
-
-  // What a finding of a single-event rule is about: who did it, seen by which device.
-  void AddSubject(size_t row, Hit& hit) const {
-    auto& group = *hit.mutable_group();
-    AddField(group, "site", site_->text(row), kMaxGroupValue);
-    AddField(group, "device", device_->text(row), kMaxGroupValue);
-    AddField(group, "host", host_->text(row), kMaxGroupValue);
-    AddField(group, "src.ip", AddressText(src_ip_->text(row)), kMaxGroupValue);
-    AddField(group, "user", user_->text(row), kMaxGroupValue);
-  }
-
- private:
-  event::BatchReader& batch_;
-  const std::span<const uint32_t> rows_;
-  const event::Column* event_time_ = nullptr;
-  const event::Column* receive_time_ = nullptr;
-  const event::Column* device_ = nullptr;
-  const event::Column* site_ = nullptr;
-  const event::Column* action_ = nullptr;
-  const event::Column* src_ip_ = nullptr;
-  const event::Column* dst_ip_ = nullptr;
-  const event::Column* user_ = nullptr;
-  const event::Column* host_ = nullptr;
-  const event::Column* url_ = nullptr;
-};
 
 // What a correlation counts an event as.
 struct Sample {
@@ -227,11 +122,10 @@ class HitCollector {
     Hit fresh;
     facts_.AddSubject(match.row, fresh);
     YAGURA_ASSIGN_OR_RETURN(
-        OpenHit * open, Open(match, target, info.id, fmt::format("{} {}", info.id, parsed.version),
-                             std::move(fresh), [&](HitBatch& batch) {
-                               return SummaryOf(batch, parsed, target.rule);
-                             }));
-    return AddSample(match.row, {}, false, *open);
+        OpenHit * open,
+        Open(match, info.id, fmt::format("{} {}", info.id, parsed.version), std::move(fresh),
+             [&](HitBatch& batch) { return SummaryOf(batch, parsed, target.rule); }));
+    return AddSample(match, {}, false, *open);
   }
 
   Status AddCounted(const Match& match, const RuleSet::Target& target,
@@ -252,7 +146,7 @@ class HitCollector {
     }
     YAGURA_ASSIGN_OR_RETURN(
         OpenHit * open,
-        Open(match, target, parsed.info().id, fmt::format("{} {}", counted.info.id, parsed.version),
+        Open(match, parsed.info().id, fmt::format("{} {}", counted.info.id, parsed.version),
              std::move(fresh), [&](HitBatch& batch) { return SummaryOf(batch, parsed, use); }));
     open->has_keys = TakesKeys(counted);
     open->has_numbers = TakesNumbers(counted);
@@ -261,7 +155,7 @@ class HitCollector {
       (*open->hit->mutable_names())[value->key] =
           ToValidUtf8(std::string_view(value->text).substr(0, kMaxNameSize));
     }
-    return AddSample(match.row, *value, IsTemporal(counted), *open);
+    return AddSample(match, *value, IsTemporal(counted), *open);
   }
 
   Status AddGroup(const ParsedRule& parsed, const RuleSet::UseLevel& level, size_t row,
@@ -303,8 +197,8 @@ class HitCollector {
 
   // The hit of that rule and group. `partition`: what decides on the shard, `rule_key`: names the
   // rule that makes the group; `summary_of`: the place of its summary in a batch.
-  StatusOr<OpenHit*> Open(const Match& match, const RuleSet::Target& target,
-                          const std::string& partition, const std::string& rule_key, Hit fresh,
+  StatusOr<OpenHit*> Open(const Match& match, const std::string& partition,
+                          const std::string& rule_key, Hit fresh,
                           const std::function<uint32_t(HitBatch&)>& summary_of) {
     std::string key = fmt::format("{}\n", rule_key);
     AppendKey(fresh.group(), key);
@@ -319,8 +213,10 @@ class HitCollector {
       fresh.set_rule(summary_of(*open.batch));
       open.hit = open.batch->add_hits();
       *open.hit = std::move(fresh);
-      facts_.Describe(match.row, *open.hit);
-      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match.row, target, *open.hit));
+      open.hit->set_action(facts_.ActionOf(match.row));
+      YAGURA_RETURN_IF_ERROR(facts_.Describe(match.row, *open.hit));
+      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match, {kMaxMatchedFields, kMaxFieldValue},
+                                              *open.hit->mutable_matched_fields()));
     }
     return &open;
   }
@@ -332,7 +228,8 @@ class HitCollector {
   }
 
   // An event that several rules of one correlation match is still one event.
-  Status AddSample(uint32_t row, const Value& value, bool joins, OpenHit& open) {
+  Status AddSample(const Match& match, const Value& value, bool joins, OpenHit& open) {
+    const uint32_t row = match.row;
     open.batch->set_received(std::max(open.batch->received(), facts_.ReceiveNanos(row)));
     for (auto sample = open.samples.rbegin(); sample != open.samples.rend() && sample->row == row;
          ++sample) {
@@ -340,10 +237,12 @@ class HitCollector {
       return absl::OkStatus();
     }
     open.samples.push_back({facts_.WindowTime(row), value.key, value.number, row});
-    if (open.hit->evidence_size() < kMaxEvidence) {
-      YAGURA_ASSIGN_OR_RETURN(*open.hit->add_evidence(), facts_.EvidenceOf(row));
-    }
-    return absl::OkStatus();
+    open.hit->set_action(LaxerAction(open.hit->action(), facts_.ActionOf(row)));
+    if (open.hit->evidence_size() == kMaxEvidence) return absl::OkStatus();
+    auto& evidence = *open.hit->add_evidence();
+    YAGURA_ASSIGN_OR_RETURN(evidence, facts_.EvidenceOf(row));
+    return AddMatchedFields(match, {kMaxEvidenceFields, kMaxEvidenceValue},
+                            *evidence.mutable_matched_fields());
   }
 
   HitBatch& BatchFor(const std::string& partition) {
@@ -384,13 +283,18 @@ class HitCollector {
     return *FindSummary(batch, parsed, parsed.correlations[use.front().correlation].info);
   }
 
-  Status AddMatchedFields(size_t row, const RuleSet::Target& target, Hit& hit) {
-    for (const uint32_t field : target.matched_fields) {
-      if (hit.matched_fields_size() == kMaxMatchedFields) break;
-      YAGURA_ASSIGN_OR_RETURN(const auto value, matcher_.Value(field, row));
+  struct Bounds {
+    int fields;
+    size_t value;
+  };
+  Status AddMatchedFields(const Match& match, const Bounds& bounds,
+                          google::protobuf::RepeatedPtrField<event::v1::Field>& fields) {
+    YAGURA_ASSIGN_OR_RETURN(const auto numbers, matcher_.MatchedFields(match));
+    for (const uint32_t field : numbers) {
+      if (fields.size() == bounds.fields) break;
+      YAGURA_ASSIGN_OR_RETURN(const auto value, matcher_.Value(field, match.row));
       if (value.empty()) continue;
-      AddField(*hit.mutable_matched_fields(), matcher_.rules().field_name(field), value,
-               kMaxFieldValue);
+      AddField(fields, matcher_.rules().field_name(field), value, bounds.value);
     }
     return absl::OkStatus();
   }

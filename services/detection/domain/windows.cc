@@ -11,6 +11,7 @@
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/pending.h"
+#include "services/detection/domain/tags.h"
 
 namespace yagura::detection {
 namespace {
@@ -381,6 +382,7 @@ void Windows::Pass(const Place& place, const RuleSummary& rule, const Levels& le
   passed.hit.set_device(about.device());
   passed.hit.set_site(about.site());
   passed.hit.set_action(about.action());
+  *passed.hit.mutable_event() = about.event();
   for (const auto& one : evidence) {
     if (passed.hit.evidence_size() == kMaxEvidence) break;
     *passed.hit.add_evidence() = one;
@@ -416,8 +418,9 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
       finding.set_event_count(group.count());
       *finding.mutable_first_event_time() = Time(group.first());
       *finding.mutable_last_event_time() = Time(group.last());
-      *finding.mutable_evidence() = group.evidence();
-      for (const auto& evidence : fresh) *finding.add_evidence() = evidence;
+      detection::AddEvidence(group.evidence(), finding);
+      detection::AddEvidence(fresh, finding);
+      AddTagFacts(finding);
       const bool tells = began || IsToTell(group);
       if (tells) NoteTold(group);
       outcomes.push_back({std::move(finding), began, tells});
@@ -518,6 +521,7 @@ void Windows::Collect(const std::string& key, Group& group, const RuleSummary& r
     about.set_device(hit.device());
     about.set_site(hit.site());
     about.set_action(hit.action());
+    *about.mutable_event() = hit.event();
   }
   Wait(key, group, rule);
 }
@@ -550,7 +554,12 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
       outcome.finding.set_event_count(count);
       *outcome.finding.mutable_first_event_time() = Time(first);
       *outcome.finding.mutable_last_event_time() = Time(last);
-      *outcome.finding.mutable_evidence() = evidence;
+      outcome.finding.clear_action();  // of this window, not of when the group began
+      detection::AddEvidence(evidence, outcome.finding);
+      if (outcome.finding.action() == event::v1::ACTION_UNSPECIFIED) {
+        outcome.finding.set_action(group.about().action());
+      }
+      AddTagFacts(outcome.finding);
       outcomes.push_back(std::move(outcome));
     }
     const Place place{group.tenant(), group.source_shard(), watermarks_[group.source_shard()]};

@@ -23,8 +23,8 @@ store::WriteContext Context() {
 }  // namespace
 
 FindingSink::FindingSink(store::Store<v1::Finding> findings,
-                         std::shared_ptr<stream::Producer> topic)
-    : findings_(std::move(findings)), topic_(std::move(topic)) {}
+                         std::shared_ptr<stream::Producer> topic, Judge judge)
+    : findings_(std::move(findings)), topic_(std::move(topic)), judge_(std::move(judge)) {}
 
 absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
   struct Merged {
@@ -69,13 +69,15 @@ absl::Status FindingSink::Tell(const v1::Finding& kept, const std::vector<std::s
 
 absl::StatusOr<v1::Finding> FindingSink::Keep(const Windows::Outcome& outcome) {
   const v1::Finding& finding = outcome.finding;
-  const auto merge = [&finding](v1::Finding& kept) {
-    MergeFinding(finding, kept);
+  const auto merge = [&](v1::Finding& kept) {
+    if (MergeFinding(finding, kept) && judge_) judge_(kept);
     return absl::OkStatus();
   };
   auto kept = findings_.Mutate(Context(), finding.name(), merge);
   if (kept.status().code() != absl::StatusCode::kNotFound || outcome.closing) return kept;
-  kept = findings_.Create(Context(), finding);
+  v1::Finding fresh = finding;
+  if (judge_) judge_(fresh);
+  kept = findings_.Create(Context(), std::move(fresh));
   if (kept.status().code() != absl::StatusCode::kAlreadyExists) return kept;
   return findings_.Mutate(Context(), finding.name(), merge);
 }

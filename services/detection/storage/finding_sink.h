@@ -18,7 +18,11 @@ namespace yagura::detection {
 // same result. Thread-safe.
 class FindingSink {
  public:
-  FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic);
+  // Adds to a finding what follows from what is known now: impact and rank.
+  using Judge = std::function<void(v1::Finding&)>;
+  // `judge` is asked whenever a finding is made or grows; empty: nobody.
+  FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic,
+              Judge judge = {});
   virtual ~FindingSink() = default;
   // In order; several outcomes of one finding are one write. The topic gets an entry of the whole
   // finding for each outcome that tells, under the key of its id where it began, else of
@@ -31,6 +35,7 @@ class FindingSink {
 
   store::Store<v1::Finding> findings_;
   std::shared_ptr<stream::Producer> topic_;
+  const Judge judge_;
 };
 
 }  // namespace yagura::detection

@@ -10,7 +10,9 @@ store::Kind FindingKind() {
                       {"by_last_event_time", {}, "last_event_time"},
                       {"by_severity", {}, "severity"},
                       {"by_rule", {"rule_id"}, "create_time"},
-                      {"by_dedup_key", {"dedup_key"}, "create_time"}}};
+                      {"by_dedup_key", {"dedup_key"}, "create_time"},
+                      {"by_rank", {}, "rank"}},
+          .index_version = 2};
 }
 
 store::Kind RuleResourceKind() {

@@ -34,6 +34,14 @@ std::string_view EntityTypeText(detection::v1::EntityType type) {
       return "file";
     case detection::v1::URL:
       return "url";
+    case detection::v1::FILE_HASH:
+      return "hash";
+    case detection::v1::VULNERABILITY:
+      return "vulnerability";
+    case detection::v1::PRODUCT:
+      return "product";
+    case detection::v1::ASSET:
+      return "asset";
     default:
       return "entity";
   }

@@ -4,12 +4,12 @@
 #include <string>
 #include <string_view>
 
+#include "common/text/printable.h"
+
 // Text that came from outside, made fit for messages to people.
 namespace yagura::notification {
 
-// One line of valid UTF-8 of at most `max_bytes`: control characters and characters that change the
-// direction or visibility of what follows are shown as escapes; what is cut ends in "...".
-std::string Printable(std::string_view text, size_t max_bytes);
+using yagura::Printable;
 
 // SHA-256 in lower-case hex.
 std::string Sha256Hex(std::string_view text);

@@ -165,13 +165,16 @@ struct BatchMatcher::Impl {
     return values.SetOf(passing);
   }
 
+  void NextRound() {
+    if (++round != 0) return;
+    std::fill(passed.begin(), passed.end(), 0);
+    std::fill(tried.begin(), tried.end(), 0);
+    round = 1;
+  }
+
   Answer Evaluate(const Plan& plan, std::span<const uint32_t> sets) {
     ++evaluated;
-    if (++round == 0) {
-      std::fill(passed.begin(), passed.end(), 0);
-      std::fill(tried.begin(), tried.end(), 0);
-      round = 1;
-    }
+    NextRound();
     for (const uint32_t number : sets) {
       for (const uint32_t atom : values.Set(number)) passed[atom] = round;
     }
@@ -210,6 +213,54 @@ struct BatchMatcher::Impl {
       default:
         return passed[node.atom] == round;
     }
+  }
+
+  // Marks the tests that the event passes of all that the target has; of keywords it is not known.
+  void MarkPassed(const RuleSet::Target& target, uint32_t row) {
+    NextRound();
+    const std::vector<uint32_t> rows = {row};
+    std::vector<uint32_t> sets;
+    for (const uint32_t field : target.matched_fields) {
+      values.Decide(field, rows, sets);
+      for (const uint32_t atom : values.Set(sets.front())) passed[atom] = round;
+    }
+    MarkReferences(target.root, row);
+  }
+
+  void MarkReferences(uint32_t number, uint32_t row) {
+    const RuleSet::Node& node = set.node(number);
+    for (const uint32_t child : set.children(node)) MarkReferences(child, row);
+    if (!set.children(node).empty() || node.type == Expression::Type::kAnd) return;
+    if (node.type == Expression::Type::kKeyword ||
+        (node.type == Expression::Type::kFieldReference &&
+         values.Refers(set.atoms()[node.atom], row))) {
+      passed[node.atom] = round;
+    }
+  }
+
+  // Marks the fields that what holds of the condition rests on.
+  void Explain(uint32_t number, std::vector<bool>& fields) const {
+    const RuleSet::Node& node = set.node(number);
+    if (node.type == Expression::Type::kNot || node.type == Expression::Type::kKeyword) return;
+    if (node.type == Expression::Type::kAnd || node.type == Expression::Type::kOr) {
+      for (const uint32_t child : set.children(node)) {
+        if (node.type == Expression::Type::kAnd || Holds(child)) Explain(child, fields);
+      }
+      return;
+    }
+    if (passed[node.atom] == round) fields[set.atoms()[node.atom].field] = true;
+  }
+
+  std::vector<uint32_t> MatchedFields(const Match& match) {
+    const RuleSet::Target& target = set.targets()[match.target];
+    MarkPassed(target, match.row);
+    std::vector<bool> marked(set.fields().size(), false);
+    Explain(target.root, marked);
+    std::vector<uint32_t> matched;
+    for (const uint32_t field : target.matched_fields) {
+      if (marked[field]) matched.push_back(field);
+    }
+    return matched.empty() ? target.matched_fields : matched;
   }
 
   void Run(std::vector<Match>& matches) {
@@ -282,6 +333,12 @@ absl::StatusOr<std::string_view> BatchMatcher::Value(uint32_t field, size_t row)
   const std::string_view value = impl_->values.First(field, row);
   if (!impl_->values.error().ok()) return impl_->values.error();
   return value;
+}
+
+absl::StatusOr<std::vector<uint32_t>> BatchMatcher::MatchedFields(const Match& match) {
+  auto fields = impl_->MatchedFields(match);
+  if (!impl_->values.error().ok()) return impl_->values.error();
+  return fields;
 }
 
 const std::vector<uint32_t>& BatchMatcher::candidates() const { return impl_->candidates; }

@@ -50,6 +50,11 @@ class BatchMatcher {
   // Valid for the batch of the last Run, while its reader lives.
   absl::StatusOr<std::string_view> Value(uint32_t field, size_t row);
 
+  // The fields with whose values the match's condition holds, by their numbers, in the order of the
+  // rule; those that it tests at all where it holds by their absence alone. A match of the last
+  // Run, while its reader lives.
+  absl::StatusOr<std::vector<uint32_t>> MatchedFields(const Match& match);
+
   // By event of the last Run: how many conditions its values made candidates, that is evaluated
   // unless their answer was remembered.
   const std::vector<uint32_t>& candidates() const;

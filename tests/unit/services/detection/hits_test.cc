@@ -10,9 +10,11 @@ namespace yagura::detection {
 namespace {
 
 using testing::BatchOf;
+using ::testing::ElementsAre;
 using testing::MakeEvent;
 using testing::RuleWith;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 event::v1::Event LoginAt(int second, std::string_view user, std::string_view name = "login") {
   auto event = MakeEvent({{"what", name}, {"who", user}});
@@ -73,9 +75,138 @@ TEST(Hits, DescribesTheFirstEventOfASingleRule) {
   EXPECT_EQ(hit.device(), "fw-1");
   EXPECT_EQ(hit.matched_fields(0).name(), "what");
   EXPECT_EQ(hit.matched_fields(0).value(), "login");
-  ASSERT_THAT(hit.entities(), SizeIs(1));
-  EXPECT_EQ(hit.entities(0).value(), "10.0.0.1");
+  ASSERT_THAT(hit.evidence(0).entities(), SizeIs(1));
+  EXPECT_EQ(hit.evidence(0).entities(0).value(), "10.0.0.1");
   EXPECT_FALSE(hit.evidence(0).event_id().empty());
+}
+
+std::vector<std::string> Named(const v1::Evidence& evidence, v1::EntityType type) {
+  std::vector<std::string> values;
+  for (const auto& entity : evidence.entities()) {
+    if (entity.type() == type) values.push_back(entity.value());
+  }
+  return values;
+}
+
+std::vector<std::string> MatchedNames(
+    const google::protobuf::RepeatedPtrField<event::v1::Field>& fields) {
+  std::vector<std::string> names;
+  for (const auto& field : fields) names.push_back(field.name() + "=" + field.value());
+  return names;
+}
+
+v1::Evidence EvidenceOf(const event::v1::Event& event,
+                        const std::string& detection = "  s:\n    what: login\n  condition: s") {
+  const auto hits = HitsOf(RuleWith(detection), {event});
+  EXPECT_THAT(hits, SizeIs(1));
+  return hits.empty() ? v1::Evidence() : hits[0].second.hits(0).evidence(0);
+}
+
+TEST(Hits, TellWhichFieldsMatchedAndNotWhichWereTested) {
+  const auto event = MakeEvent({{"what", "login"}, {"who", "a"}, {"where", "x"}, {"how", "ssh"}});
+  const auto of = [&event](const std::string& detection) {
+    return MatchedNames(EvidenceOf(event, detection).matched_fields());
+  };
+  EXPECT_THAT(of("  s:\n    what: login\n  f:\n    who: b\n  condition: s and not f"),
+              ElementsAre("what=login"));
+  EXPECT_THAT(of("  s:\n    what: login\n  t:\n    how: telnet\n  condition: s or t"),
+              ElementsAre("what=login"));
+  EXPECT_THAT(of("  s:\n    what|contains: og\n    how: ssh\n  t:\n    where: y\n"
+                 "  condition: s and not t"),
+              UnorderedElementsAre("what=login", "how=ssh"));
+  EXPECT_THAT(of("  s:\n    what: login\n  k:\n    - ssh\n  condition: s and k"),
+              ElementsAre("what=login"));
+  EXPECT_THAT(of("  f:\n    who: b\n  condition: not f"), ElementsAre("who=a"));
+}
+
+TEST(Hits, EvidenceNamesEntitiesByType) {
+  auto event = MakeEvent({{"what", "login"},
+                          {"TargetFilename", "C:\\tmp\\a.exe"},
+                          {"Hashes",
+                           "SHA1=0123456789012345678901234567890123456789,MD5="
+                           "00112233445566778899AABBCCDDEEFF,IMPHASH="
+                           "00112233445566778899aabbccddeeff00112233445566778899aabb"
+                           "ccddeeff"},
+                          {"filehash", "not a hash"},
+                          {"alert.metadata.cve", "CVE_2021_44228"},
+                          {"alert.metadata.affected_product", "Apache_Log4j2"},
+                          {"enriched.dst.asset", "web-1"},
+                          {"enriched.src.scope", "external"},
+                          {"enriched.dst.scope", "internal"}});
+  event.mutable_src()->set_ip(std::string("\xc0\0\2\7", 4));
+  event.mutable_dst()->set_ip(std::string("\x0a\0\0\1", 4));
+  event.mutable_dst()->set_host("www.example.com");
+  event.set_user("tanaka");
+  event.set_host("web1");
+  event.set_signature("Something.CVE-2014-6271.Shell");
+  const auto evidence = EvidenceOf(event);
+  EXPECT_THAT(Named(evidence, v1::IP_ADDRESS), ElementsAre("192.0.2.7", "10.0.0.1"));
+  EXPECT_THAT(Named(evidence, v1::USER), ElementsAre("tanaka"));
+  EXPECT_THAT(Named(evidence, v1::HOST), ElementsAre("web1", "www.example.com"));
+  EXPECT_THAT(Named(evidence, v1::FILE), ElementsAre("C:\\tmp\\a.exe"));
+  EXPECT_THAT(Named(evidence, v1::FILE_HASH),
+              ElementsAre("0123456789012345678901234567890123456789"));
+  EXPECT_THAT(Named(evidence, v1::VULNERABILITY), ElementsAre("CVE-2014-6271", "CVE-2021-44228"));
+  EXPECT_THAT(Named(evidence, v1::PRODUCT), ElementsAre("Apache_Log4j2"));
+  EXPECT_THAT(Named(evidence, v1::ASSET), ElementsAre("web-1"));
+  EXPECT_EQ(HitsOf(RuleWith("  s:\n    what: login\n  condition: s"), {event})[0]
+                .second.hits(0)
+                .event()
+                .direction(),
+            "inbound");
+}
+
+TEST(Hits, WhatAnEventNamesIsBounded) {
+  auto event = MakeEvent({{"what", "login"}});
+  for (int i = 0; i < 100; ++i) {
+    auto* field = event.add_fields();
+    field->set_name(i % 2 == 0 ? "filename" : "cve" + std::to_string(i));
+    field->set_value(std::to_string(i) + std::string(5000, 'x') + " CVE-2021-0000" + "1");
+  }
+  event.set_user(std::string(5000, 'u'));
+  const auto evidence = EvidenceOf(event);
+  EXPECT_LE(evidence.entities_size(), 16);
+  for (const auto& entity : evidence.entities()) EXPECT_LE(entity.value().size(), 256U);
+}
+
+TEST(Hits, TheTypedCoreOfAnEventComesAlongWithoutItsFields) {
+  auto event = LoginAt(0, "a");
+  event.mutable_dst()->set_ip(std::string("\x0a\0\0\2", 4));
+  event.mutable_dst()->set_port(443);
+  event.set_rule("21");
+  event.set_signature("Shellshock");
+  event.set_protocol("tcp");
+  event.set_action(event::v1::DETECTED);
+  event.set_message("the message");
+  const auto hits = HitsOf(CorrelationText(), {event});
+  const auto& core = hits[0].second.hits(0).event();
+  EXPECT_EQ(core.dst().port(), 443U);
+  EXPECT_EQ(core.dst().ip(), event.dst().ip());
+  EXPECT_EQ(core.rule(), "21");
+  EXPECT_EQ(core.signature(), "Shellshock");
+  EXPECT_EQ(core.protocol(), "tcp");
+  EXPECT_EQ(core.device(), "fw-1");
+  EXPECT_EQ(core.action(), event::v1::DETECTED);
+  EXPECT_TRUE(core.fields().empty());
+  EXPECT_TRUE(core.raw().empty());
+  EXPECT_TRUE(core.message().empty());
+}
+
+TEST(Hits, WhatTheDeviceLetThroughCounts) {
+  auto blocked = LoginAt(0, "a");
+  blocked.set_action(event::v1::BLOCKED);
+  auto passed = LoginAt(1, "a");
+  passed.set_action(event::v1::ALLOWED);
+  const auto hits = HitsOf(CorrelationText(), {blocked, passed, blocked});
+  const auto& hit = hits[0].second.hits(0);
+  EXPECT_EQ(hit.action(), event::v1::ALLOWED);
+  EXPECT_EQ(hit.evidence(0).action(), event::v1::BLOCKED);
+  EXPECT_EQ(hit.evidence(1).action(), event::v1::ALLOWED);
+  // Of a single-event rule, what was stopped is another matter than what was not.
+  const auto apart =
+      HitsOf(RuleWith("  s:\n    what: login\n  condition: s"), {blocked, passed, blocked});
+  ASSERT_THAT(apart[0].second.hits(), SizeIs(2));
+  EXPECT_THAT(apart[0].second.hits(0).times(), SizeIs(2));
 }
 
 TEST(Hits, AClockAheadOfUsCountsAsNow) {

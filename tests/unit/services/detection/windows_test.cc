@@ -8,6 +8,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "services/detection/domain/findings.h"
 
 namespace yagura::detection {
 namespace {
@@ -238,6 +239,67 @@ TEST_F(WindowsTest, AClosedWindowTellsTheLastCount) {
   EXPECT_THAT(Told(last), ElementsAre(5));
   EXPECT_TRUE(last[0].closing);
   EXPECT_EQ(windows_.size(), 0U);
+}
+
+v1::Evidence Naming(const std::string& id, const std::string& address, event::v1::Action action) {
+  v1::Evidence evidence;
+  evidence.set_event_id(id);
+  evidence.set_action(action);
+  auto* entity = evidence.add_entities();
+  entity->set_type(v1::IP_ADDRESS);
+  entity->set_value(address);
+  return evidence;
+}
+
+TEST_F(WindowsTest, AFindingNamesWhomItsEvidenceNamesAndWhatWasLetThrough) {
+  threshold_ = 2;
+  auto first = Batch({0});
+  first.mutable_rules(0)->add_tags("attack.t1110.001");
+  *first.mutable_hits(0)->mutable_evidence(0)->add_entities() =
+      Naming("", "192.0.2.1", {}).entities(0);
+  first.mutable_hits(0)->mutable_evidence(0)->set_action(event::v1::BLOCKED);
+  EXPECT_THAT(windows_.Apply(first), IsEmpty());
+  auto second = Batch({1});
+  *second.mutable_rules(0) = first.rules(0);
+  *second.mutable_hits(0)->mutable_evidence(0)->add_entities() =
+      Naming("", "192.0.2.2", {}).entities(0);
+  second.mutable_hits(0)->mutable_event()->set_rule("21");
+  const auto findings = windows_.Apply(second);
+  ASSERT_THAT(findings, SizeIs(1));
+  const v1::Finding& finding = findings[0].finding;
+  ASSERT_THAT(finding.entities(), SizeIs(2));
+  EXPECT_EQ(finding.entities(0).value(), "192.0.2.1");
+  EXPECT_EQ(finding.entities(1).value(), "192.0.2.2");
+  EXPECT_EQ(finding.action(), event::v1::BLOCKED);
+  EXPECT_THAT(finding.attack_techniques(), ElementsAre("T1110.001"));
+  EXPECT_EQ(finding.event().rule(), "21");
+}
+
+TEST(MergeFinding, AFindingThatGrewNamesOthersAndTellsThatOneCameThrough) {
+  v1::Finding kept;
+  google::protobuf::RepeatedPtrField<v1::Evidence> proofs;
+  *proofs.Add() = Naming("1", "192.0.2.1", event::v1::BLOCKED);
+  AddEvidence(proofs, kept);
+  v1::Finding update;
+  proofs.Clear();
+  *proofs.Add() = Naming("2", "192.0.2.1", event::v1::BLOCKED);
+  *proofs.Add() = Naming("3", "192.0.2.2", event::v1::DETECTED);
+  AddEvidence(proofs, update);
+  EXPECT_TRUE(MergeFinding(update, kept));
+  EXPECT_EQ(kept.action(), event::v1::DETECTED);
+  ASSERT_THAT(kept.entities(), SizeIs(2));
+  const std::string once = kept.SerializeAsString();
+  EXPECT_FALSE(MergeFinding(update, kept));
+  EXPECT_EQ(kept.SerializeAsString(), once);
+  for (int i = 0; i < 100; ++i) {
+    proofs.Clear();
+    *proofs.Add() = Naming(std::to_string(10 + i), fmt::format("10.0.0.{}", i), {});
+    v1::Finding more;
+    AddEvidence(proofs, more);
+    MergeFinding(more, kept);
+  }
+  EXPECT_EQ(kept.entities_size(), kMaxEntities);
+  EXPECT_EQ(kept.action(), event::v1::DETECTED);
 }
 
 }  // namespace

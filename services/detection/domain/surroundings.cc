@@ -1,0 +1,65 @@
+#include "services/detection/domain/surroundings.h"
+
+#include "common/text/text.h"
+#include "services/detection/domain/impact.h"
+
+namespace yagura::detection {
+namespace {
+
+// Of "tenants/{tenant}/findings/{finding}".
+std::string_view TenantOf(std::string_view name) {
+  const auto parts = Split(name, '/');
+  return parts.size() > 1 && parts[0] == "tenants" ? parts[1] : std::string_view();
+}
+
+}  // namespace
+
+void Surroundings::SetInventory(const std::string& tenant,
+                                std::shared_ptr<const Inventory> inventory) {
+  const std::lock_guard lock(mutex_);
+  inventories_[tenant] = std::move(inventory);
+}
+
+void Surroundings::SetInventories(
+    std::map<std::string, std::shared_ptr<const Inventory>> inventories) {
+  const std::lock_guard lock(mutex_);
+  inventories_ = {inventories.begin(), inventories.end()};
+  inventories_known_ = true;
+}
+
+void Surroundings::SetKev(std::shared_ptr<const KevCatalog> kev) {
+  const std::lock_guard lock(mutex_);
+  kev_ = std::move(kev);
+}
+
+void Surroundings::SetLanguages(std::map<std::string, std::string> languages) {
+  const std::lock_guard lock(mutex_);
+  languages_ = {languages.begin(), languages.end()};
+}
+
+std::shared_ptr<const Inventory> Surroundings::InventoryOf(std::string_view tenant) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = inventories_.find(tenant);
+  if (found != inventories_.end()) return found->second;
+  return inventories_known_ ? nothing_ : nullptr;
+}
+
+std::shared_ptr<const KevCatalog> Surroundings::kev() const {
+  const std::lock_guard lock(mutex_);
+  return kev_;
+}
+
+std::string Surroundings::LanguageOf(std::string_view tenant) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = languages_.find(tenant);
+  return found == languages_.end() || found->second != "ja" ? "en" : "ja";
+}
+
+void Surroundings::Judge(v1::Finding& finding) const {
+  const auto inventory = InventoryOf(TenantOf(finding.name()));
+  const auto catalog = kev();
+  *finding.mutable_impact() = JudgeImpact(finding, {inventory.get(), catalog.get()});
+  finding.set_rank(RankOf(finding));
+}
+
+}  // namespace yagura::detection
