@@ -205,6 +205,7 @@ void AddDetectionCommands(Program& program) {
   AddList(program, finding, "Findings, the latest first",
           {{"TIME", "create_time"},
            {"SEVERITY", "severity"},
+           {"IMPACT", "impact.level"},
            {"TITLE", "title"},
            {"EVENTS", "event_count"},
            {"DEVICE", "device"},

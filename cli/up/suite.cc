@@ -101,6 +101,9 @@ class AppFactory {
     if (settings.content_folder.empty()) {
       settings.content_folder = FindContent(options_.content_dir) / "sigma";
     }
+    if (settings.advice_folder.empty()) {
+      settings.advice_folder = FindContent(options_.content_dir) / "advice";
+    }
     return detection::NewApp(settings, host_.ForService("detection"));
   }
   AppOr Notification() {

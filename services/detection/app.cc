@@ -11,6 +11,7 @@
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/api/tuning_handlers.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/storage/content_advice.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/finding_sink.h"
 #include "services/detection/storage/kinds.h"
@@ -57,13 +58,15 @@ class DetectionApp final : public rpc::App {
             std::make_shared<stream::Producer>(platform.flow, settings_.hits, ProducerOptions())),
         findings_topic_(std::make_shared<stream::Producer>(platform.flow, settings_.findings,
                                                            ProducerOptions())),
+        surroundings_(std::make_shared<Surroundings>(LoadAdvice(settings_.advice_folder, logger_))),
         surroundings_reader_(std::make_shared<SurroundingsReader>(
             SurroundingsReader::Options{.kev_file = settings_.kev_file}, platform.channels,
             surroundings_, logger_)),
-        sink_(std::make_shared<FindingSink>(findings_, findings_topic_,
-                                            [surroundings = surroundings_](v1::Finding& finding) {
-                                              surroundings->Judge(finding);
-                                            })),
+        sink_(std::make_shared<FindingSink>(
+            findings_, findings_topic_,
+            FindingSink::Steps{
+                [about = surroundings_](v1::Finding& finding) { about->Judge(finding); },
+                [about = surroundings_](v1::Finding& finding) { about->Advise(finding, false); }})),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
         window_(
@@ -108,7 +111,7 @@ class DetectionApp final : public rpc::App {
         dead_letter_handlers_(
             platform.flow, platform.state,
             {settings_.events, settings_.hits, settings_.findings, settings_.coverage}),
-        finding_handlers_(findings_, platform.feed),
+        finding_handlers_(findings_, platform.feed, surroundings_),
         rule_handlers_(rules_, platform.feed, rule_book_, platform.clock),
         tuning_handlers_(
             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
@@ -180,7 +183,7 @@ class DetectionApp final : public rpc::App {
   const std::shared_ptr<RuleBook> rule_book_;
   const std::shared_ptr<stream::Producer> hits_topic_;
   const std::shared_ptr<stream::Producer> findings_topic_;
-  const std::shared_ptr<Surroundings> surroundings_ = std::make_shared<Surroundings>();
+  const std::shared_ptr<Surroundings> surroundings_;
   const std::shared_ptr<SurroundingsReader> surroundings_reader_;
   const std::shared_ptr<FindingSink> sink_;
   MatchWorker match_;

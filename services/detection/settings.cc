@@ -71,6 +71,9 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.content_folder = reader.String(
       "content_folder", settings.content_folder.string(),
       "Folder of Sigma rules that are put into force for all tenants at start; empty: none.");
+  settings.advice_folder =
+      reader.String("advice_folder", settings.advice_folder.string(),
+                    "Folder of cause and countermeasure for classes of findings; empty: none.");
   settings.kev_file = reader.String(
       "kev_file", settings.kev_file.string(),
       "CISA's catalogue of known exploited vulnerabilities as JSON, for the impact of findings; "

@@ -28,6 +28,7 @@ struct Settings {
   std::chrono::milliseconds silence{10 * 60'000};
   int groups_per_rule = 10'000;
   std::filesystem::path content_folder;  // of Sigma rules; empty: none
+  std::filesystem::path advice_folder;   // texts for people; empty: none
   std::filesystem::path kev_file;        // CISA's catalogue; empty: none
 };
 

@@ -7,8 +7,11 @@
 namespace yagura::detection {
 
 FindingHandlers::FindingHandlers(store::Store<v1::Finding> findings,
-                                 std::shared_ptr<store::FeedFollower> feed)
-    : findings_(std::move(findings)), all_tenants_(findings_, std::move(feed)) {}
+                                 std::shared_ptr<store::FeedFollower> feed,
+                                 std::shared_ptr<const Surroundings> surroundings)
+    : findings_(std::move(findings)),
+      all_tenants_(findings_, std::move(feed)),
+      surroundings_(std::move(surroundings)) {}
 
 void FindingHandlers::Register(rpc::ServiceRegistry& registry) {
   registry.Unary<v1::GetFindingRequest, v1::Finding>(
@@ -21,7 +24,9 @@ void FindingHandlers::Register(rpc::ServiceRegistry& registry) {
 
 absl::StatusOr<v1::Finding> FindingHandlers::Get(const rpc::Call&,
                                                  const v1::GetFindingRequest& request) const {
-  return findings_.Get(request.name());
+  YAGURA_ASSIGN_OR_RETURN(v1::Finding finding, findings_.Get(request.name()));
+  surroundings_->Advise(finding, true);
+  return finding;
 }
 
 absl::StatusOr<v1::ListFindingsResponse> FindingHandlers::List(

@@ -6,6 +6,7 @@
 
 #include "common/store/projection.h"
 #include "common/store/store.h"
+#include "services/detection/domain/surroundings.h"
 #include "yagura/detection/v1/detection_service.pb.h"
 
 namespace yagura::rpc {
@@ -18,7 +19,8 @@ namespace yagura::detection {
 // GetFinding and ListFindings. Thread-safe.
 class FindingHandlers {
  public:
-  FindingHandlers(store::Store<v1::Finding> findings, std::shared_ptr<store::FeedFollower> feed);
+  FindingHandlers(store::Store<v1::Finding> findings, std::shared_ptr<store::FeedFollower> feed,
+                  std::shared_ptr<const Surroundings> surroundings);
   void Register(rpc::ServiceRegistry& registry);
 
   absl::StatusOr<v1::Finding> Get(const rpc::Call& call,
@@ -29,6 +31,7 @@ class FindingHandlers {
  private:
   store::Store<v1::Finding> findings_;
   store::Projection<v1::Finding> all_tenants_;
+  const std::shared_ptr<const Surroundings> surroundings_;
 };
 
 }  // namespace yagura::detection

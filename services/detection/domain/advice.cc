@@ -56,7 +56,7 @@ constexpr auto kPlaceholders = std::to_array<Placeholder>({
     {"file", "no file is named", "ファイル名の記載なし"},
     {"firewall", "the firewall in the path", "経路上のファイアウォール"},
     {"host", "the host", "当該ホスト"},
-    {"log_source", "", ""},
+    {"log_source", "(no name)", "（名称なし）"},
     {"port", "that is attacked", "（不明）"},
     {"signature", "no signature is named", "シグネチャ名の記載なし"},
     {"source", "the source", "送信元"},

@@ -5,6 +5,7 @@
 
 #include "fmt/format.h"
 
+#include "common/text/printable.h"
 #include "common/text/text.h"
 #include "services/detection/domain/product_match.h"
 
@@ -20,11 +21,7 @@ constexpr size_t kMaxReason = 300;
 constexpr size_t kMaxAssets = 10;
 constexpr int kMaxExploited = 8;
 
-// One line of a bounded length, whatever a log put into it.
-std::string Shown(std::string_view text, size_t limit = 100) {
-  if (text.size() <= limit) return EscapeForTerminal(text);
-  return EscapeForTerminal(ToValidUtf8(text.substr(0, limit))) + "...";
-}
+std::string Shown(std::string_view text, size_t limit = 100) { return Printable(text, limit); }
 
 class Judge {
  public:
@@ -188,16 +185,18 @@ class Judge {
                                                     : ""));
       }
     }
-    if (worst != Likeness::kNone) {
+    if (worst >= Likeness::kAlike) {
       if (blocked) {
         Say("What reaches it by another way would find it open: look at its version.");
       }
       const bool sure = worst == Likeness::kSame && exact && aimed_ && KnowsAffected();
       return Set(v1::VULNERABLE, sure ? Impact::MEDIUM : Impact::LOW);
     }
-    if (aimed_ && all_listed && missing_ == 0 && KnowsAffected() && basis_.inventory->complete()) {
-      Say("None of the products that the inventory lists is one that the attack needs.");
-      return Set(v1::NOT_AFFECTED, exact ? Impact::MEDIUM : Impact::LOW);
+    const bool cleared = worst == Likeness::kNone && aimed_ && all_listed && missing_ == 0;
+    if (cleared && KnowsAffected() && basis_.inventory->complete()) {
+      Say("None of the products that the inventory lists is one that the attack needs; what is "
+          "built into them it does not tell.");
+      return Set(v1::NOT_AFFECTED, Impact::LOW);
     }
     JudgeExposure();
   }

@@ -62,4 +62,13 @@ void Surroundings::Judge(v1::Finding& finding) const {
   finding.set_rank(RankOf(finding));
 }
 
+void Surroundings::Advise(v1::Finding& finding, bool all_languages) const {
+  if (advice_ == nullptr) return;
+  const std::string own = LanguageOf(TenantOf(finding.name()));
+  std::vector<std::string> languages = {own};
+  if (all_languages) languages.emplace_back(own == "ja" ? "en" : "ja");
+  v1::Advice advice = advice_->Fill(finding, languages);
+  if (!advice.texts().empty()) *finding.mutable_advice() = std::move(advice);
+}
+
 }  // namespace yagura::detection

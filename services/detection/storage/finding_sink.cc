@@ -23,8 +23,8 @@ store::WriteContext Context() {
 }  // namespace
 
 FindingSink::FindingSink(store::Store<v1::Finding> findings,
-                         std::shared_ptr<stream::Producer> topic, Judge judge)
-    : findings_(std::move(findings)), topic_(std::move(topic)), judge_(std::move(judge)) {}
+                         std::shared_ptr<stream::Producer> topic, Steps steps)
+    : findings_(std::move(findings)), topic_(std::move(topic)), steps_(std::move(steps)) {}
 
 absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
   struct Merged {
@@ -52,17 +52,19 @@ absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
     // A last word about something that is not there any more.
     if (outcome.closing && kept.status().code() == absl::StatusCode::kNotFound) continue;
     if (!kept.ok()) return kept.status();
-    YAGURA_RETURN_IF_ERROR(Tell(*kept, keys));
+    if (!keys.empty()) YAGURA_RETURN_IF_ERROR(Tell(*kept, keys));
   }
   return absl::OkStatus();
 }
 
-absl::Status FindingSink::Tell(const v1::Finding& kept, const std::vector<std::string>& keys) {
+absl::Status FindingSink::Tell(v1::Finding kept, const std::vector<std::string>& keys) {
   const std::string tenant(store::TenantOf(kept.name()).value_or(""));
   const int shard =
       stream::ShardOf(fmt::format("{}/{}", tenant, kept.dedup_key()), topic_->topic().shards);
+  if (steps_.adorn) steps_.adorn(kept);
+  const std::string payload = kept.SerializeAsString();
   for (const std::string& key : keys) {
-    YAGURA_RETURN_IF_ERROR(topic_->Append(shard, key, kept.SerializeAsString()).status());
+    YAGURA_RETURN_IF_ERROR(topic_->Append(shard, key, payload).status());
   }
   return absl::OkStatus();
 }
@@ -70,13 +72,13 @@ absl::Status FindingSink::Tell(const v1::Finding& kept, const std::vector<std::s
 absl::StatusOr<v1::Finding> FindingSink::Keep(const Windows::Outcome& outcome) {
   const v1::Finding& finding = outcome.finding;
   const auto merge = [&](v1::Finding& kept) {
-    if (MergeFinding(finding, kept) && judge_) judge_(kept);
+    if (MergeFinding(finding, kept) && steps_.judge) steps_.judge(kept);
     return absl::OkStatus();
   };
   auto kept = findings_.Mutate(Context(), finding.name(), merge);
   if (kept.status().code() != absl::StatusCode::kNotFound || outcome.closing) return kept;
   v1::Finding fresh = finding;
-  if (judge_) judge_(fresh);
+  if (steps_.judge) steps_.judge(fresh);
   kept = findings_.Create(Context(), std::move(fresh));
   if (kept.status().code() != absl::StatusCode::kAlreadyExists) return kept;
   return findings_.Mutate(Context(), finding.name(), merge);

@@ -18,11 +18,16 @@ namespace yagura::detection {
 // same result. Thread-safe.
 class FindingSink {
  public:
-  // Adds to a finding what follows from what is known now: impact and rank.
-  using Judge = std::function<void(v1::Finding&)>;
-  // `judge` is asked whenever a finding is made or grows; empty: nobody.
+  // Adds to a finding what follows from what is known now.
+  using Step = std::function<void(v1::Finding&)>;
+  struct Steps {
+    Step judge = {};  // whenever one is made or grows, before it is kept: impact and rank
+    Step adorn = {};  // what is told: advice
+  };
   FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic,
-              Judge judge = {});
+              Steps steps);
+  FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic)
+      : FindingSink(std::move(findings), std::move(topic), Steps()) {}
   virtual ~FindingSink() = default;
   // In order; several outcomes of one finding are one write. The topic gets an entry of the whole
   // finding for each outcome that tells, under the key of its id where it began, else of
@@ -31,11 +36,11 @@ class FindingSink {
 
  private:
   absl::StatusOr<v1::Finding> Keep(const Windows::Outcome& outcome);
-  absl::Status Tell(const v1::Finding& kept, const std::vector<std::string>& keys);
+  absl::Status Tell(v1::Finding kept, const std::vector<std::string>& keys);
 
   store::Store<v1::Finding> findings_;
   std::shared_ptr<stream::Producer> topic_;
-  const Judge judge_;
+  const Steps steps_;
 };
 
 }  // namespace yagura::detection

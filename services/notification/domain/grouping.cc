@@ -68,6 +68,12 @@ void Widen(v1::Alert& alert, const detection::v1::Finding& finding) {
   }
 }
 
+void TakeImpact(v1::Alert& alert, const detection::v1::Finding& finding) {
+  if (finding.impact().level() > alert.impact().level()) {
+    *alert.mutable_impact() = finding.impact();
+  }
+}
+
 // The finding's name and how many of its events are counted, at the same place.
 void Remember(v1::Alert& alert, const detection::v1::Finding& finding) {
   auto& names = *alert.mutable_findings();
@@ -132,6 +138,7 @@ v1::Alert OpenAlert(std::string_view tenant, const detection::v1::Finding& findi
   alert.set_device(finding.device());
   alert.set_site(finding.site());
   alert.set_action(finding.action());
+  if (!finding.advice().texts().empty()) *alert.mutable_advice() = finding.advice().texts(0);
   Join(alert, finding);
   return alert;
 }
@@ -142,6 +149,7 @@ void Join(v1::Alert& alert, const detection::v1::Finding& finding) {
   alert.set_event_count(alert.event_count() + finding.event_count());
   alert.set_severity(std::max(alert.severity(), finding.severity()));
   Widen(alert, finding);
+  TakeImpact(alert, finding);
   for (const std::string& tag : finding.tags()) {
     AddOnce(*alert.mutable_tags(), Printable(tag, 100), kMaxTags);
   }
@@ -160,6 +168,7 @@ void Join(v1::Alert& alert, const detection::v1::Finding& finding) {
 void Grow(v1::Alert& alert, const detection::v1::Finding& finding) {
   CountGrowth(alert, finding);
   Widen(alert, finding);
+  TakeImpact(alert, finding);
 }
 
 }  // namespace yagura::notification

@@ -1,5 +1,7 @@
 #include "services/notification/domain/message.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
@@ -51,6 +53,28 @@ void AddList(std::string& body, std::string_view title,
   for (const std::string& line : lines) body += fmt::format("  {}\n", Printable(line, 600));
 }
 
+// "VULNERABLE (medium confidence)"; empty where nobody has judged it.
+std::string ImpactText(const detection::v1::Impact& impact) {
+  using detection::v1::Impact;
+  if (impact.level() == detection::v1::IMPACT_LEVEL_UNSPECIFIED) return "";
+  std::string level = detection::v1::ImpactLevel_Name(impact.level());
+  std::replace(level.begin(), level.end(), '_', ' ');
+  if (impact.confidence() == Impact::CONFIDENCE_UNSPECIFIED) return level;
+  return fmt::format("{} ({} confidence)", level,
+                     ToLower(Impact::Confidence_Name(impact.confidence())));
+}
+
+// Advice is ours, but for the values in it; those are printable already.
+void AddAdvice(std::string& body, const detection::v1::AdviceText& advice) {
+  if (advice.title().empty()) return;
+  const bool japanese = advice.language() == "ja";
+  body += fmt::format("\n{}\n", Printable(advice.title(), 300));
+  body +=
+      fmt::format("\n{}\n  {}\n", japanese ? "原因:" : "Cause:", Printable(advice.cause(), 8000));
+  body += fmt::format("\n{}\n  {}\n",
+                      japanese ? "対策:" : "What to do:", Printable(advice.countermeasure(), 8000));
+}
+
 std::string Subject(const v1::Alert& alert) {
   return Printable(fmt::format("[{}] {}: {}", SeverityText(alert.severity()),
                                TenantOfName(alert.name()), alert.title()),
@@ -88,6 +112,7 @@ Text MailText(const v1::Alert& alert, const std::string& portal_url) {
   std::string body;
   body += fmt::format("{}\n\n", Printable(alert.title(), 300));
   AddLine(body, "Severity", SeverityText(alert.severity()));
+  AddLine(body, "Impact", ImpactText(alert.impact()));
   AddLine(body, "Tenant", TenantOfName(alert.name()));
   AddLine(body, "Site", Printable(alert.site(), 100));
   AddLine(body, "Device", Printable(alert.device(), 100));
@@ -103,6 +128,8 @@ Text MailText(const v1::Alert& alert, const std::string& portal_url) {
   if (!portal_url.empty()) AddLine(body, "Open", fmt::format("{}/{}", portal_url, alert.name()));
   if (!alert.description().empty())
     body += fmt::format("\n{}\n", Printable(alert.description(), 2000));
+  AddList(body, "Impact, because:", alert.impact().reasons());
+  AddAdvice(body, alert.advice());
   AddList(body, "Who and what is involved:", alert.entities());
   AddList(body, "First lines:", alert.sample_lines());
   body += "\nTimes are UTC. You are told once a severity; acknowledge the alert to take it.\n";
@@ -120,6 +147,23 @@ Text WebhookText(const v1::Alert& alert) {
   json.Text("ruleId", alert.rule_id());
   json.Text("device", alert.device());
   json.Text("site", alert.site());
+  if (alert.impact().level() != detection::v1::IMPACT_LEVEL_UNSPECIFIED) {
+    JsonObject impact;
+    impact.Text("level", detection::v1::ImpactLevel_Name(alert.impact().level()));
+    impact.Text("confidence", detection::v1::Impact::Confidence_Name(alert.impact().confidence()));
+    impact.Texts("reasons", alert.impact().reasons());
+    impact.Texts("assets", alert.impact().assets());
+    impact.Texts("knownExploited", alert.impact().known_exploited());
+    json.Raw("impact", impact.str());
+  }
+  if (!alert.advice().title().empty()) {
+    JsonObject advice;
+    advice.Text("language", alert.advice().language());
+    advice.Text("title", alert.advice().title());
+    advice.Text("cause", alert.advice().cause());
+    advice.Text("countermeasure", alert.advice().countermeasure());
+    json.Raw("advice", advice.str());
+  }
   json.Texts("tags", alert.tags());
   json.Texts("entities", alert.entities());
   json.Texts("sampleLines", alert.sample_lines());

@@ -39,6 +39,25 @@ std::string_view RoleText(const detection::v1::Entity& entity) {
   return entity.role().empty() ? std::string_view("involved") : std::string_view(entity.role());
 }
 
+// Texts are made printable where they are made.
+std::string AdviceOf(const detection::v1::Finding& finding) {
+  std::string text;
+  if (!finding.impact().reasons().empty()) {
+    text +=
+        fmt::format("\nImpact: {}\n", detection::v1::ImpactLevel_Name(finding.impact().level()));
+    for (int i = 0; i < std::min(finding.impact().reasons_size(), 12); ++i) {
+      text += fmt::format("- {}\n", Line(finding.impact().reasons(i), 400));
+    }
+  }
+  if (finding.advice().texts().empty()) return text;
+  const auto& advice = finding.advice().texts(0);
+  const bool japanese = advice.language() == "ja";
+  return text +
+         fmt::format("\n{}\n\n{}\n{}\n\n{}\n{}\n", Line(advice.title(), 300),
+                     japanese ? "原因:" : "Cause:", Line(advice.cause(), 8000),
+                     japanese ? "対策:" : "What to do:", Line(advice.countermeasure(), 8000));
+}
+
 std::string Describe(const detection::v1::Finding& finding) {
   std::string text;
   if (!finding.description().empty()) text += Line(finding.description(), 4000) + "\n\n";
@@ -52,7 +71,28 @@ std::string Describe(const detection::v1::Finding& finding) {
       text += fmt::format("- {}\n", Line(finding.false_positives(i), 300));
     }
   }
-  return text;
+  return text + AdviceOf(finding);
+}
+
+// What was blocked can wait longer than what came through.
+v1::Priority UrgencyOf(const detection::v1::Finding& finding) {
+  const v1::Priority priority = PriorityOf(finding.severity());
+  const bool waits = finding.impact().level() == detection::v1::BLOCKED && priority < v1::P4;
+  return waits ? static_cast<v1::Priority>(priority + 1) : priority;
+}
+
+// A graver finding, or one that came through, raises the priority.
+void TakeUrgency(v1::Ticket& ticket, const detection::v1::Finding& finding,
+                 const Deadlines& deadlines) {
+  const bool worse = finding.impact().level() > ticket.impact().level();
+  if (worse) *ticket.mutable_impact() = finding.impact();
+  // What a person has set since stays, as long as it is not graver than before.
+  if (!worse && finding.severity() <= ticket.severity()) return;
+  ticket.set_severity(std::max(ticket.severity(), finding.severity()));
+  const v1::Priority priority = UrgencyOf(finding);
+  if (priority >= ticket.priority()) return;  // lower numbers are more urgent
+  ticket.set_priority(priority);
+  SetDueTimes(ticket, FromProto(ticket.create_time()), deadlines);
 }
 
 void WidenTimes(v1::Ticket& ticket, const detection::v1::Finding& finding) {
@@ -143,6 +183,7 @@ v1::Ticket OpenTicket(std::string_view tenant, const detection::v1::Finding& fin
   ticket.set_rule_id(finding.rule_id());
   ticket.set_device(finding.device());
   ticket.set_site(finding.site());
+  if (!finding.advice().texts().empty()) *ticket.mutable_advice() = finding.advice().texts(0);
   ticket.set_priority(v1::P4);
   *ticket.mutable_create_time() =
       ToProto(now);  // the store sets its own; due times count from here
@@ -155,14 +196,7 @@ void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadl
   Remember(ticket, finding);
   ticket.set_finding_count(ticket.finding_count() + 1);
   ticket.set_event_count(ticket.event_count() + finding.event_count());
-  if (finding.severity() > ticket.severity()) {
-    ticket.set_severity(finding.severity());
-    const v1::Priority priority = PriorityOf(finding.severity());
-    if (priority < ticket.priority()) {  // lower numbers are more urgent
-      ticket.set_priority(priority);
-      SetDueTimes(ticket, FromProto(ticket.create_time()), deadlines);
-    }
-  }
+  TakeUrgency(ticket, finding, deadlines);
   WidenTimes(ticket, finding);
   for (const std::string& tag : finding.tags()) {
     auto& tags = *ticket.mutable_tags();
@@ -174,6 +208,9 @@ void Join(v1::Ticket& ticket, const detection::v1::Finding& finding, const Deadl
 
 void Grow(v1::Ticket& ticket, const detection::v1::Finding& finding) {
   CountGrowth(ticket, finding);
+  if (finding.impact().level() > ticket.impact().level()) {
+    *ticket.mutable_impact() = finding.impact();
+  }
   WidenTimes(ticket, finding);
   LinkEvidence(ticket, finding);
 }

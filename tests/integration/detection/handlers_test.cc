@@ -50,7 +50,7 @@ class DetectionHandlersTest : public ::testing::Test {
             std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
             metrics_, Logger::Null())),
         handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
-        finding_handlers_(findings_, feed_),
+        finding_handlers_(findings_, feed_, std::make_shared<Surroundings>()),
         tuning_handlers_(store::Store<v1::Placeholder>(pool_, PlaceholderKind(), SystemClock()),
                          store::Store<v1::RuleTuning>(pool_, RuleTuningKind(), SystemClock()),
                          rules_, feed_, book_) {

@@ -43,6 +43,24 @@ TEST(Grouping, TheIdOfAnAlertIsTheSameEveryTimeAndAValidId) {
   EXPECT_THAT(alert.name(), ::testing::MatchesRegex("tenants/acme/alerts/[0-9a-f]{24}-2"));
 }
 
+TEST(Grouping, AnAlertHasTheGravestImpactAndTheFirstAdvice) {
+  auto finding = FindingOf("a", "k");
+  finding.mutable_impact()->set_level(detection::v1::BLOCKED);
+  finding.mutable_advice()->add_texts()->set_cause("first");
+  v1::Alert alert = OpenAlert("acme", finding, 1);
+  EXPECT_EQ(alert.impact().level(), detection::v1::BLOCKED);
+  EXPECT_EQ(alert.advice().cause(), "first");
+  auto next = FindingOf("b", "k");
+  next.mutable_impact()->set_level(detection::v1::EXPOSED);
+  Join(alert, next);
+  EXPECT_EQ(alert.impact().level(), detection::v1::EXPOSED);
+  Join(alert, FindingOf("c", "k"));
+  EXPECT_EQ(alert.impact().level(), detection::v1::EXPOSED);
+  next.mutable_impact()->set_level(detection::v1::VULNERABLE);
+  Grow(alert, next);
+  EXPECT_EQ(alert.impact().level(), detection::v1::VULNERABLE);
+}
+
 TEST(Grouping, AFindingThatComesTwiceIsKnown) {
   const auto finding = FindingOf("a", "k");
   v1::Alert alert = OpenAlert("acme", finding, 1);

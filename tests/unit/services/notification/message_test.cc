@@ -43,6 +43,33 @@ TEST(MailText, SaysWhatWhereWhenAndHowMuch) {
   }
 }
 
+TEST(MailText, SaysWhatItMeansAndWhatToDo) {
+  v1::Alert alert = SampleAlert();
+  alert.mutable_impact()->set_level(detection::v1::NOT_AFFECTED);
+  alert.mutable_impact()->set_confidence(detection::v1::Impact::LOW);
+  alert.mutable_impact()->add_reasons("It was aimed at\x1b[2J the asset web.");
+  alert.mutable_advice()->set_language("ja");
+  alert.mutable_advice()->set_title("題");
+  alert.mutable_advice()->set_cause("理由 192.0.2.7\nBcc: x");
+  alert.mutable_advice()->set_countermeasure("fw-1 で拒否");
+  const Text text = MailText(alert, "");
+  EXPECT_THAT(text.body, HasSubstr("Impact:       NOT AFFECTED (low confidence)\n"));
+  EXPECT_THAT(text.body, HasSubstr("  It was aimed at\\x1b[2J the asset web.\n"));
+  EXPECT_THAT(text.body, HasSubstr("\n題\n\n原因:\n  理由 192.0.2.7"));
+  EXPECT_THAT(text.body, HasSubstr("\n対策:\n  fw-1 で拒否\n"));
+  EXPECT_THAT(text.body, Not(HasSubstr("\nBcc")));
+  EXPECT_THAT(MailText(SampleAlert(), "").body, Not(HasSubstr("Impact")));
+  google::protobuf::Struct json;
+  const Text webhook = WebhookText(alert);
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(webhook.body, &json).ok());
+  const auto& inner = json.fields().at("alert").struct_value().fields();
+  const auto& impact = inner.at("impact").struct_value().fields();
+  EXPECT_EQ(impact.at("level").string_value(), "NOT_AFFECTED");
+  EXPECT_EQ(impact.at("reasons").list_value().values_size(), 1);
+  const auto& advice = inner.at("advice").struct_value().fields();
+  EXPECT_EQ(advice.at("countermeasure").string_value(), "fw-1 で拒否");
+}
+
 TEST(MailText, ATitleCannotAddALineOrAHeader) {
   v1::Alert alert = SampleAlert();
   alert.set_title("x\r\nBcc: everyone@example.com\r\n\r\nnew body");

@@ -66,6 +66,42 @@ TEST(TicketGrouping, ATicketCarriesTheEvidenceOfItsFindings) {
   EXPECT_EQ(ticket.finding_count(), 2u);
 }
 
+detection::v1::Finding Judged(const std::string& id, detection::v1::ImpactLevel level) {
+  auto finding = FindingOf(id, "k", event::v1::HIGH);
+  finding.mutable_impact()->set_level(level);
+  finding.mutable_impact()->add_reasons("Because of \x1b it.");
+  auto& texts = *finding.mutable_advice()->add_texts();
+  texts.set_language("ja");
+  texts.set_title("題");
+  texts.set_cause("理由");
+  texts.set_countermeasure("拒否");
+  return finding;
+}
+
+TEST(TicketGrouping, ATicketSaysWhatItMeansAndWhatToDo) {
+  const v1::Ticket ticket = OpenTicket("acme", Judged("a", detection::v1::EXPOSED), 1, kNow, {});
+  EXPECT_THAT(ticket.description(), HasSubstr("Impact: EXPOSED\n- Because of \\x1b it.\n"));
+  EXPECT_THAT(ticket.description(), HasSubstr("題\n\n原因:\n理由\n\n対策:\n拒否\n"));
+  EXPECT_EQ(ticket.impact().level(), detection::v1::EXPOSED);
+  EXPECT_EQ(ticket.advice().countermeasure(), "拒否");
+  EXPECT_EQ(ticket.priority(), v1::P2);
+}
+
+TEST(TicketGrouping, WhatWasBlockedWaitsUntilOneComesThrough) {
+  v1::Ticket ticket = OpenTicket("acme", Judged("a", detection::v1::BLOCKED), 1, kNow, {});
+  EXPECT_EQ(ticket.priority(), v1::P3);
+  Join(ticket, Judged("b", detection::v1::BLOCKED), {});
+  EXPECT_EQ(ticket.priority(), v1::P3);
+  Join(ticket, Judged("c", detection::v1::VULNERABLE), {});
+  EXPECT_EQ(ticket.priority(), v1::P2);
+  EXPECT_EQ(ticket.impact().level(), detection::v1::VULNERABLE);
+  // What a person has set since stays.
+  ticket.set_priority(v1::P4);
+  Join(ticket, Judged("d", detection::v1::VULNERABLE), {});
+  EXPECT_EQ(ticket.priority(), v1::P4);
+  EXPECT_EQ(ticket.impact().level(), detection::v1::VULNERABLE);
+}
+
 TEST(TicketGrouping, EvidenceIsBoundedAndWithoutRepeats) {
   v1::Ticket ticket = OpenTicket("acme", FindingOf("f0", "k"), 1, kNow, {});
   auto repeat = FindingOf("f0", "k");
