@@ -3,8 +3,10 @@
 
 #include "cli/commands/command.h"
 #include "cli/event_json.h"
+#include "cli/time_range.h"
 #include "fmt/format.h"
 
+#include "common/clock/proto_time.h"
 #include "common/text/text.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 
@@ -198,6 +200,69 @@ void AddSwitch(Program& program, CLI::App& group, const std::string& verb, bool 
   });
 }
 
+absl::Status CallSetState(Program& program, Client& client,
+                          const detection::v1::SetRuleStateRequest& request) {
+  YAGURA_ASSIGN_OR_RETURN(const auto rule,
+                          client.Call(&DetectionService::Stub::SetRuleState, request));
+  program.Print(rule);
+  return absl::OkStatus();
+}
+
+void AddSetState(Program& program, CLI::App& group) {
+  struct Options {
+    std::string state;
+    std::string reason;
+  };
+  CLI::App& command = *group.add_subcommand(
+      "set-state",
+      "Bring a rule to another state: DRAFT, TEST (matched, findings kept, nobody told), ACTIVE or "
+      "RETIRED. A provider's rule under --tenant changes for that tenant alone");
+  auto named = AddNamedOptions(command, "rules", {}, true);
+  auto options = std::make_shared<Options>();
+  command.add_option("state", options->state, "DRAFT, TEST, ACTIVE or RETIRED")->required();
+  command.add_option("--reason", options->reason, "Why");
+  program.DoConnected(command, [&program, named, options](Client& client) -> absl::Status {
+    detection::v1::SetRuleStateRequest request;
+    request.set_name(ResourceName(named->tenant, "rules", named->resource));
+    request.set_etag(named->etag);
+    detection::v1::RuleState state{};
+    if (!detection::v1::RuleState_Parse(ToUpper(options->state), &state) ||
+        state == detection::v1::MUTED) {
+      return InvalidField("state", "is not one of DRAFT, TEST, ACTIVE, RETIRED");
+    }
+    request.set_state(state);
+    request.set_reason(options->reason);
+    SetRequestId(request);
+    return CallSetState(program, client, request);
+  });
+}
+
+void AddMute(Program& program, CLI::App& group) {
+  struct Options {
+    std::string span;
+    std::string reason;
+  };
+  CLI::App& command = *group.add_subcommand(
+      "mute",
+      "Tell nobody what a rule finds, for a time; then it is ACTIVE again by itself. What it finds "
+      "is kept");
+  auto named = AddNamedOptions(command, "rules", {}, true);
+  auto options = std::make_shared<Options>();
+  command.add_option("--for", options->span, "How long: 30m, 8h, 14d; at most 90d")->required();
+  command.add_option("--reason", options->reason, "Why")->required();
+  program.DoConnected(command, [&program, named, options](Client& client) -> absl::Status {
+    detection::v1::SetRuleStateRequest request;
+    request.set_name(ResourceName(named->tenant, "rules", named->resource));
+    request.set_etag(named->etag);
+    request.set_state(detection::v1::MUTED);
+    YAGURA_ASSIGN_OR_RETURN(const auto span, ParseSpan(options->span));
+    *request.mutable_mute_expire_time() = ToProto(SystemClock()->Now() + span);
+    request.set_reason(options->reason);
+    SetRequestId(request);
+    return CallSetState(program, client, request);
+  });
+}
+
 }  // namespace
 
 void AddDetectionCommands(Program& program) {
@@ -235,6 +300,7 @@ void AddDetectionCommands(Program& program) {
            {"SEVERITY", "severity"},
            {"KIND", "kind"},
            {"ENABLED", "enabled"},
+           {"STATE", "state"},
            {"VERSION", "version"},
            {"NAME", "name", 80}},
           &DetectionService::Stub::ListRules);
@@ -244,6 +310,8 @@ void AddDetectionCommands(Program& program) {
            &DetectionService::Stub::DeleteRule);
   AddSwitch(program, rule, "enable", true, "Match events against a rule again");
   AddSwitch(program, rule, "disable", false, "Stop matching events against a rule");
+  AddSetState(program, rule);
+  AddMute(program, rule);
   AddImport(program, rule);
   AddTest(program, rule);
 }

@@ -9,6 +9,7 @@
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
+#include "services/detection/api/rule_state_handlers.h"
 #include "services/detection/api/tuning_handlers.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/content_advice.h"
@@ -116,7 +117,10 @@ class DetectionApp final : public rpc::App {
         tuning_handlers_(
             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
             store::Store<v1::RuleTuning>(platform.state, RuleTuningKind(), platform.clock), rules_,
-            platform.feed, rule_book_) {}
+            platform.feed, rule_book_),
+        rule_state_handlers_(
+            rules_, store::Store<v1::RuleTuning>(platform.state, RuleTuningKind(), platform.clock),
+            rule_book_, platform.clock) {}
 
   ~DetectionApp() override { Stop(); }
 
@@ -127,6 +131,7 @@ class DetectionApp final : public rpc::App {
     finding_handlers_.Register(registry);
     rule_handlers_.Register(registry);
     tuning_handlers_.Register(registry);
+    rule_state_handlers_.Register(registry);
   }
 
   absl::Status Start() override {
@@ -198,6 +203,7 @@ class DetectionApp final : public rpc::App {
   FindingHandlers finding_handlers_;
   RuleHandlers rule_handlers_;
   TuningHandlers tuning_handlers_;
+  RuleStateHandlers rule_state_handlers_;
 };
 
 }  // namespace

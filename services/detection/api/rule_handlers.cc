@@ -9,6 +9,7 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/domain/rule_state.h"
 #include "services/detection/domain/rule_trial.h"
 
 namespace yagura::detection {
@@ -37,6 +38,15 @@ Status CheckMask(const google::protobuf::FieldMask& mask) {
     }
   }
   return absl::OkStatus();
+}
+
+// What is on or off already stays as it is: on trial, muted.
+void Enable(bool enabled, const rpc::Call& call, TimePoint now, v1::Rule& rule) {
+  if (IsMatched(StateOf(rule)) != enabled) {
+    SetState({enabled ? v1::ACTIVE : v1::RETIRED, "", call.write_context().principal, now, {}},
+             rule);
+  }
+  rule.set_enabled(enabled);
 }
 
 }  // namespace
@@ -80,6 +90,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
   rule.set_text(request.rule().text());
   rule.set_enabled(request.rule().enabled());
   rule.set_source(request.rule().source());
+  rule.set_state(rule.enabled() ? v1::ACTIVE : v1::DRAFT);
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   const auto parsed = CompleteRule(rule, placeholders);
   if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
@@ -112,7 +123,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
   const auto change = [&](v1::Rule& rule) -> Status {
     YAGURA_RETURN_IF_ERROR(rpc::CheckEtag(request.rule().etag(), rule));
     for (const auto& path : request.update_mask().paths()) {
-      if (path == "enabled") rule.set_enabled(request.rule().enabled());
+      if (path == "enabled") Enable(request.rule().enabled(), call, clock_->Now(), rule);
       if (path == "source") rule.set_source(request.rule().source());
       if (path != "text") continue;
       rule.set_text(request.rule().text());
@@ -171,6 +182,7 @@ absl::StatusOr<std::string> RuleHandlers::ImportOne(const rpc::Call& call, const
   rule.set_text(text.text());
   rule.set_source(text.source().substr(0, kMaxSource));
   rule.set_enabled(true);
+  rule.set_state(v1::ACTIVE);
   YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, placeholders));
   rule.set_name(RuleName(call.tenant(), parsed));
   if (validate_only) return rule.name();

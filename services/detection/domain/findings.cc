@@ -53,6 +53,7 @@ v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id
   finding.set_rule_id(rule.id());
   finding.set_rule_version(rule.version());
   finding.set_description(rule.description());
+  finding.set_untold(rule.untold());
   *finding.mutable_tags() = rule.tags();
   *finding.mutable_false_positives() = rule.false_positives();
   finding.set_device(hit.device());

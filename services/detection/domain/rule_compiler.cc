@@ -14,6 +14,7 @@
 #include "common/status/status.h"
 #include "services/detection/domain/engine/correlation.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/domain/rule_state.h"
 
 namespace yagura::detection {
 namespace {
@@ -160,6 +161,7 @@ class RuleCompiler::Job {
         const std::string rule = RuleIdOf(tuning);
         tunings_[rule].try_emplace(tenant, std::move(tuning));
       }
+      for (const auto& rule : of_tenant.untold_rules()) untold_.insert({tenant, rule});
       if (tenant.empty()) continue;
       Placeholders own;
       AddPlaceholders(of_tenant, own);
@@ -268,6 +270,14 @@ class RuleCompiler::Job {
     return tenants;
   }
 
+  // Where the rule stands for a tenant: by the tenant's own word, else as its owner says.
+  v1::RuleState StateFor(const Text& rule, const std::string& tenant) const {
+    const std::string& id = rule.any->info().id;
+    const auto* tuning = tenant.empty() ? nullptr : TuningOf(tenant, id);
+    if (tuning != nullptr && tuning->state() != v1::RULE_STATE_UNSPECIFIED) return tuning->state();
+    return untold_.contains({rule.item->tenant, id}) ? v1::TEST : v1::ACTIVE;
+  }
+
   void Refuse(const std::string& tenant, const Item& item, const ParsedRule* any,
               std::string_view reason) {
     if (!refused_.insert({tenant, item.digest}).second) return;
@@ -283,6 +293,8 @@ class RuleCompiler::Job {
     }
     const auto* tuning = TuningOf(tenant, rule.any->info().id);
     if (tuning != nullptr && tuning->match() == v1::RuleTuning::OFF) return;
+    const v1::RuleState state = StateFor(rule, tenant);
+    if (!IsMatched(state)) return;
     std::string key = parsed.key;
     std::vector<Parsed> filters;
     for (const Text* filter : narrowing) {
@@ -300,24 +312,31 @@ class RuleCompiler::Job {
       what.clear_name();
       key += "#" + Hash(what.SerializeAsString());
     }
-    const Kept& made = Make(key, parsed.kept->rule, filters, tuning);
+    const bool untold = IsUntold(state);
+    if (untold) key += "#untold";
+    const Kept& made = Make(key, parsed.kept->rule, filters, tuning, untold);
     // The rule has become another since. It is in force with its own numbers.
     if (!made.refused.empty()) Refuse(tenant, *rule.item, rule.any.get(), made.refused);
     result_.entries.push_back({tenant, made.rule, std::move(except)});
   }
 
   const Kept& Make(const std::string& key, const Parsed& rule, const std::vector<Parsed>& filters,
-                   const v1::RuleTuning* tuning) {
+                   const v1::RuleTuning* tuning, bool untold) {
     auto [known, is_new] = compiler_.made_.try_emplace(key);
     Kept& made = known->second;
     if (!is_new) return made;
     made.rule = rule;
-    if (filters.empty() && tuning == nullptr) return made;
+    if (filters.empty() && tuning == nullptr && !untold) return made;
     ParsedRule changed = *rule;
     for (const auto& filter : filters) filter->filter->ApplyTo(changed);
     if (tuning != nullptr) {
       const Status tuned = ApplyTuning(*tuning, changed);
       if (!tuned.ok()) made.refused = std::string(Message(tuned));
+    }
+    if (untold) {
+      changed.untold = true;
+      // What is told and what is not are no windows of the same.
+      changed.version = Hash(changed.version + " untold").substr(0, 12);
     }
     made.rule = std::make_shared<const ParsedRule>(std::move(changed));
     return made;
@@ -329,6 +348,7 @@ class RuleCompiler::Job {
   std::map<std::string, std::set<std::string>> setters_;  // tenants with values of their own
   std::vector<Text> rules_;
   std::vector<Text> filters_;
+  std::set<std::pair<std::string, std::string>> untold_;   // tenant, rule id
   std::set<std::pair<std::string, std::string>> refused_;  // tenant, digest
   Result result_;
 };

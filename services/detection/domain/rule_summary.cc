@@ -17,6 +17,7 @@ RuleSummary Summarize(const ParsedRule& parsed, const RuleInfo& info) {
   summary.set_title(info.title);
   summary.set_severity(static_cast<event::v1::Severity>(info.severity));
   summary.set_description(info.description);
+  summary.set_untold(parsed.untold);
   for (const auto& tag : info.tags) summary.add_tags(tag);
   for (const auto& text : info.false_positives) summary.add_false_positives(text);
   return summary;

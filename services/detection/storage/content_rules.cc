@@ -38,20 +38,17 @@ Status LoadOne(const std::filesystem::path& file, store::Store<v1::Rule>& rules)
   rule.set_text(text.str());
   rule.set_source(file.filename().string());
   rule.set_enabled(true);
+  rule.set_state(v1::ACTIVE);
   // What no tenant has given values yet is kept, too, and in force for whoever has.
   const Placeholders any_values = {{"", {std::string(kAnyValue)}}};
   YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, any_values));
   rule.set_name(RuleName(kProviderTenant, parsed));
-  const auto replace = [&rule](v1::Rule& kept) {
+  const auto replace = [&](v1::Rule& kept) {
     if (kept.version() == rule.version()) return absl::OkStatus();
-    const bool enabled = kept.enabled();
-    const std::string etag = kept.etag();
-    const auto create_time = kept.create_time();
-    kept = rule;
-    kept.set_enabled(enabled);
-    kept.set_etag(etag);
-    *kept.mutable_create_time() = create_time;
-    return absl::OkStatus();
+    // Whether it is on, and in which state, stays as people set it.
+    kept.set_text(rule.text());
+    kept.set_source(rule.source());
+    return CompleteRule(kept, any_values).status();
   };
   auto kept = rules.Mutate(Context(), rule.name(), replace);
   if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules.Create(Context(), rule);

@@ -52,7 +52,7 @@ absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
     // A last word about something that is not there any more.
     if (outcome.closing && kept.status().code() == absl::StatusCode::kNotFound) continue;
     if (!kept.ok()) return kept.status();
-    if (!keys.empty()) YAGURA_RETURN_IF_ERROR(Tell(*kept, keys));
+    if (!keys.empty() && !kept->untold()) YAGURA_RETURN_IF_ERROR(Tell(*kept, keys));
   }
   return absl::OkStatus();
 }

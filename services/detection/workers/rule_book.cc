@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <set>
 
 #include "fmt/format.h"
 
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/domain/rule_state.h"
 #include "services/detection/storage/kinds.h"
 
 namespace yagura::detection {
@@ -26,10 +28,22 @@ constexpr std::chrono::minutes kAnyway{1};
 // The one in force, the next, and those of shards that lag behind.
 constexpr size_t kLoadedSets = 8;
 
+template <typename Stateful>
+void NoteMute(const Stateful& one, TimePoint now, std::vector<std::string>& ended,
+              TimePoint& next) {
+  if (one.state() != v1::MUTED) return;
+  if (MuteHasEnded(one, now)) {
+    ended.push_back(one.name());
+  } else {
+    next = std::min(next, FromProto(one.mute_expire_time()));
+  }
+}
+
 }  // namespace
 
 RuleBook::RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> state,
-                   std::shared_ptr<RuleSetStore> sets, MetricsRegistry& metrics, Logger logger)
+                   std::shared_ptr<RuleSetStore> sets, MetricsRegistry& metrics, Logger logger,
+                   std::shared_ptr<const Clock> clock)
     : rules_(std::move(rules)),
       placeholders_(state, PlaceholderKind(), SystemClock()),
       tunings_(state, RuleTuningKind(), SystemClock()),
@@ -39,13 +53,18 @@ RuleBook::RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> st
       refused_(metrics.GetGauge(
           "yagura_detection_rules_refused",
           "Rules and filters that are not in force for a tenant, or not as agreed")),
-      logger_(std::move(logger)) {}
+      logger_(std::move(logger)),
+      clock_(std::move(clock)) {}
 
 RuleBook::~RuleBook() { Stop(); }
 
 absl::Status RuleBook::Reload() {
   const std::lock_guard reload(reload_mutex_);
-  YAGURA_ASSIGN_OR_RETURN(const Collected collected, Collect());
+  YAGURA_ASSIGN_OR_RETURN(Collected collected, Collect());
+  if (collected.mutes.any_ended()) {
+    YAGURA_RETURN_IF_ERROR(EndMutes(collected.mutes));
+    YAGURA_ASSIGN_OR_RETURN(collected, Collect());
+  }
   const std::string version = RuleSetVersion(collected.items);
   const std::vector<std::string_view> texts(collected.texts.begin(), collected.texts.end());
   YAGURA_RETURN_IF_ERROR(sets_->Save(version, collected.items, texts));
@@ -55,6 +74,7 @@ absl::Status RuleBook::Reload() {
   in_force_->Set(static_cast<double>(set->entries().size()));
   refused_->Set(static_cast<double>(refused));
   const std::lock_guard lock(mutex_);
+  next_end_ = collected.mutes.next;
   if (version == latest_version_) return absl::OkStatus();
   logger_.Info("rule set announced", {{"version", version}, {"rules", set->entries().size()}});
   latest_version_ = version;
@@ -77,6 +97,11 @@ absl::StatusOr<std::vector<std::string>> RuleBook::Tenants() const {
 // In an order and without what does not matter to events, so that the same settings are the same
 // text.
 absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string& tenant) const {
+  return SettingsOf(tenant, nullptr);
+}
+
+absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string& tenant,
+                                                               Mutes* mutes) const {
   std::map<std::string, v1::Placeholder> placeholders;
   YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(tenant, [&](const v1::Placeholder& kept) {
     auto& one = placeholders[kept.name()];
@@ -85,7 +110,9 @@ absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string
     return absl::OkStatus();
   }));
   std::map<std::string, v1::RuleTuning> tunings;
+  const TimePoint now = clock_->Now();
   YAGURA_RETURN_IF_ERROR(tunings_.ForEach(tenant, [&](const v1::RuleTuning& kept) {
+    if (mutes != nullptr) NoteMute(kept, now, mutes->ended_tunings, mutes->next);
     auto& one = tunings[kept.name()];
     one = kept;
     one.clear_etag();
@@ -93,6 +120,13 @@ absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string
     one.clear_update_time();
     one.clear_reason();
     one.clear_title();
+    one.clear_state_reason();
+    one.clear_state_changed_by();
+    one.clear_state_change_time();
+    one.clear_mute_expire_time();
+    v1::RuleTuning nothing;
+    nothing.set_name(one.name());
+    if (one.ByteSizeLong() == nothing.ByteSizeLong()) tunings.erase(kept.name());
     return absl::OkStatus();
   }));
   internal::v1::TenantRules settings;
@@ -101,26 +135,70 @@ absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string
   return settings;
 }
 
-absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
-  YAGURA_ASSIGN_OR_RETURN(const auto tenants, Tenants());
-  Collected collected;
-  std::map<std::string, std::string> disabled;  // the provider's, by id
-  for (const auto& tenant : tenants) {
-    YAGURA_ASSIGN_OR_RETURN(const auto settings, SettingsOf(tenant));
-    if (settings.ByteSizeLong() > 0) collected.Add(tenant, EncodeTenantRules(settings));
-    YAGURA_RETURN_IF_ERROR(rules_.ForEach(tenant, [&](const v1::Rule& rule) {
-      if (rule.enabled()) {
-        collected.Add(tenant, rule.text());
-      } else if (tenant == kProviderTenant) {
-        disabled[std::string(store::LastId(rule.name()))] = rule.text();
+// A rule whose time has come is active again, on record; so says the store, not the clock of
+// whoever reads it.
+absl::Status RuleBook::EndMutes(const Mutes& mutes) {
+  const TimePoint now = clock_->Now();
+  const store::WriteContext context{.principal = "services/detection",
+                                    .on_behalf_of = "",
+                                    .method = "detection/mute-ended",
+                                    .request_id = "",
+                                    .request_digest = "",
+                                    .detail = "the mute has ended"};
+  const auto end = [&](v1::RuleState state) {
+    return [&context, now, state](auto& one) {
+      // Unless somebody else was first, or has muted it again.
+      if (MuteHasEnded(one, now)) {
+        SetState({state, context.detail, context.principal, now, {}}, one);
       }
       return absl::OkStatus();
+    };
+  };
+  for (const auto& name : mutes.ended_rules) {
+    const Status status = rules_.Mutate(context, name, end(v1::ACTIVE)).status();
+    if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
+  }
+  for (const auto& name : mutes.ended_tunings) {
+    const Status status = tunings_.Mutate(context, name, end(v1::RULE_STATE_UNSPECIFIED)).status();
+    if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
+  }
+  return absl::OkStatus();
+}
+
+std::chrono::nanoseconds RuleBook::UntilNextEnd() const {
+  if (next_end_ == TimePoint::max()) return kAnyway;
+  return std::clamp<std::chrono::nanoseconds>(next_end_ - clock_->Now(), std::chrono::seconds(0),
+                                              kAnyway);
+}
+
+absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
+  YAGURA_ASSIGN_OR_RETURN(const auto tenants, Tenants());
+  const TimePoint now = clock_->Now();
+  Collected collected;
+  std::map<std::string, std::string> unmatched;  // the provider's, by id
+  for (const auto& tenant : tenants) {
+    YAGURA_ASSIGN_OR_RETURN(auto settings, SettingsOf(tenant, &collected.mutes));
+    std::set<std::string> untold;
+    YAGURA_RETURN_IF_ERROR(rules_.ForEach(tenant, [&](const v1::Rule& rule) {
+      const v1::RuleState state = StateOf(rule);
+      const std::string id(store::LastId(rule.name()));
+      if (IsMatched(state)) {
+        collected.Add(tenant, rule.text());
+      } else if (tenant == kProviderTenant) {
+        unmatched[id] = rule.text();
+      }
+      if (IsUntold(state)) untold.insert(id);
+      NoteMute(rule, now, collected.mutes.ended_rules, collected.mutes.next);
+      return absl::OkStatus();
     }));
+    for (const auto& id : untold) settings.add_untold_rules(id);
+    if (settings.ByteSizeLong() > 0) collected.Add(tenant, EncodeTenantRules(settings));
     for (const auto& tuning : settings.tunings()) {
-      const auto rule = disabled.find(std::string(store::LastId(tuning.name())));
-      if (rule == disabled.end() || tuning.match() != v1::RuleTuning::ON) continue;
+      const auto rule = unmatched.find(std::string(store::LastId(tuning.name())));
+      if (rule == unmatched.end()) continue;
+      if (tuning.match() != v1::RuleTuning::ON && !IsMatched(tuning.state())) continue;
       collected.Add(tenant, rule->second);
-      if (tenant == kProviderTenant) disabled.erase(rule);  // for all, as if it were enabled
+      if (tenant == kProviderTenant) unmatched.erase(rule);  // for all, as if it were enabled
     }
   }
   return collected;
@@ -150,7 +228,8 @@ absl::Status RuleBook::CheckPlaceholder(std::string_view tenant,
   std::set<std::string> tenants = {std::string(kProviderTenant), std::string(tenant)};
   for (const auto& one : tenants) {
     YAGURA_RETURN_IF_ERROR(tunings_.ForEach(one, [&](const v1::RuleTuning& tuning) {
-      if (tuning.match() == v1::RuleTuning::ON) switched_on.emplace(store::LastId(tuning.name()));
+      const bool is_on = tuning.match() == v1::RuleTuning::ON || IsMatched(tuning.state());
+      if (is_on) switched_on.emplace(store::LastId(tuning.name()));
       return absl::OkStatus();
     }));
   }
@@ -158,7 +237,7 @@ absl::Status RuleBook::CheckPlaceholder(std::string_view tenant,
   for (const auto& one : tenants) {
     YAGURA_RETURN_IF_ERROR(rules_.ForEach(one, [&](const v1::Rule& rule) {
       const bool is_on =
-          rule.enabled() || switched_on.contains(std::string(store::LastId(rule.name())));
+          IsMatched(StateOf(rule)) || switched_on.contains(std::string(store::LastId(rule.name())));
       if (is_on && MayExpand(rule.text())) texts.push_back(rule.text());
       return absl::OkStatus();
     }));
@@ -271,7 +350,7 @@ void RuleBook::Work() {
   std::deque<steady_clock::time_point> announced;  // within the last minute
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_.wait_for(lock, kAnyway, [this] { return wanted_ || stopping_; });
+    wake_.wait_for(lock, UntilNextEnd(), [this] { return wanted_ || stopping_; });
     while (!announced.empty() && steady_clock::now() - announced.front() > kCounted) {
       announced.pop_front();
     }

@@ -30,13 +30,15 @@ namespace yagura::detection {
 class RuleBook final : public store::FeedFollower::Subscriber {
  public:
   RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> state,
-           std::shared_ptr<RuleSetStore> sets, MetricsRegistry& metrics, Logger logger);
+           std::shared_ptr<RuleSetStore> sets, MetricsRegistry& metrics, Logger logger,
+           std::shared_ptr<const Clock> clock = SystemClock());
   ~RuleBook() override;  // stops
 
-  // Reads all rules now, and announces them where they are others than before.
+  // Lets mutes end whose time has come, reads all rules, and announces them where they are others
+  // than before.
   absl::Status Reload();
-  // Reloads on a thread of its own whenever asked for, at most about five times a second, and once
-  // a minute anyway; also forgets sets that nobody needs any more.
+  // Reloads on a thread of its own whenever asked for, at most about five times a second, when a
+  // mute ends, and once a minute anyway; also forgets sets that nobody needs any more.
   void Start();
   void Stop();
   void RequestReload();
@@ -61,14 +63,27 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   void OnReset(std::string_view tenant) override;
 
  private:
+  // Mutes that were seen while reading.
+  struct Mutes {
+    std::vector<std::string> ended_rules;  // names
+    std::vector<std::string> ended_tunings;
+    TimePoint next = TimePoint::max();  // end of one that has not
+
+    bool any_ended() const { return !ended_rules.empty() || !ended_tunings.empty(); }
+  };
   struct Collected {
     std::vector<RuleSetItem> items;
     std::vector<std::string> texts;
+    Mutes mutes;
 
     void Add(std::string_view tenant, std::string text);
   };
   void Work();
+  absl::Status EndMutes(const Mutes& mutes);
+  std::chrono::nanoseconds UntilNextEnd() const;
   absl::StatusOr<std::vector<std::string>> Tenants() const;
+  absl::StatusOr<internal::v1::TenantRules> SettingsOf(const std::string& tenant,
+                                                       Mutes* mutes) const;
   absl::StatusOr<Collected> Collect() const;
   // A set and how many texts of it are not in force for somebody, or not as agreed.
   struct Loaded {
@@ -88,6 +103,7 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   Gauge* const in_force_;
   Gauge* const refused_;
   const Logger logger_;
+  const std::shared_ptr<const Clock> clock_;
 
   std::mutex reload_mutex_;   // one reload at a time
   std::mutex compile_mutex_;  // guards compiler_ and told_; taken before load_mutex_
@@ -100,6 +116,7 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::string latest_version_;
+  TimePoint next_end_ = TimePoint::max();  // of a mute
   bool wanted_ = false;
   bool stopping_ = false;
   std::thread thread_;

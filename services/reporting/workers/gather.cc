@@ -97,7 +97,7 @@ class Gatherer {
         evidence.findings,
         (All<DetectionService>("detection", &DetectionService::Stub::ListFindings,
                                &detection::v1::ListFindingsResponse::findings,
-                               Within("create_time", month))));
+                               Within("create_time", month) + " AND NOT untold = true")));
     YAGURA_ASSIGN_OR_RETURN(evidence.opened_tickets, Tickets(Within("create_time", month)));
     YAGURA_ASSIGN_OR_RETURN(const auto resolved, Tickets(Within("resolve_time", month)));
     evidence.resolved_tickets = resolved.size();

@@ -17,6 +17,7 @@
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/rule_handlers.h"
+#include "services/detection/api/rule_state_handlers.h"
 #include "services/detection/api/tuning_handlers.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/kinds.h"
@@ -48,12 +49,15 @@ class DetectionHandlersTest : public ::testing::Test {
         book_(std::make_shared<RuleBook>(
             rules_, pool_,
             std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
-            metrics_, Logger::Null())),
+            metrics_, Logger::Null(), clock_)),
         handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
         finding_handlers_(findings_, feed_, std::make_shared<Surroundings>()),
         tuning_handlers_(store::Store<v1::Placeholder>(pool_, PlaceholderKind(), SystemClock()),
                          store::Store<v1::RuleTuning>(pool_, RuleTuningKind(), SystemClock()),
-                         rules_, feed_, book_) {
+                         rules_, feed_, book_),
+        state_handlers_(rules_,
+                        store::Store<v1::RuleTuning>(pool_, RuleTuningKind(), SystemClock()), book_,
+                        clock_) {
     for (const auto* tenant : {"acme", "globex", "provider"}) {
       EXPECT_THAT(store::RegisterTenant(*pool_, tenant), IsOk());
     }
@@ -88,7 +92,29 @@ class DetectionHandlersTest : public ::testing::Test {
     return set.ok() ? (*set)->entries() : std::vector<RuleSet::Entry>();
   }
 
+  absl::StatusOr<v1::Rule> SetState(int number, std::string_view tenant, v1::RuleState state,
+                                    std::string_view reason = "",
+                                    std::chrono::hours mute = std::chrono::hours(0)) {
+    v1::SetRuleStateRequest request;
+    request.set_name(
+        fmt::format("tenants/{}/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{}", tenant, number));
+    request.set_state(state);
+    request.set_reason(std::string(reason));
+    if (mute.count() != 0) *request.mutable_mute_expire_time() = ToProto(clock_->Now() + mute);
+    auto rule = state_handlers_.Set(CallIn(tenant), request);
+    EXPECT_THAT(book_->Reload(), IsOk());
+    return rule;
+  }
+  // Whether what the only rule finds for a tenant is told; nothing where it is not matched.
+  std::optional<bool> Told(std::string_view tenant) {
+    for (const auto& entry : RulesInForce()) {
+      if (entry.IsFor(tenant)) return !entry.rule->untold;
+    }
+    return std::nullopt;
+  }
+
   testing::RedisServer redis_;
+  std::shared_ptr<testing::FakeClock> clock_ = std::make_shared<testing::FakeClock>();
   std::shared_ptr<redis::Pool> pool_;
   MetricsRegistry metrics_;
   std::shared_ptr<store::FeedFollower> feed_;
@@ -98,6 +124,7 @@ class DetectionHandlersTest : public ::testing::Test {
   RuleHandlers handlers_;
   FindingHandlers finding_handlers_;
   TuningHandlers tuning_handlers_;
+  RuleStateHandlers state_handlers_;
 };
 
 TEST_F(DetectionHandlersTest, CreatesARuleUnderItsSigmaId) {
@@ -683,6 +710,74 @@ TEST_F(DetectionHandlersTest, AFilterIsAResourceLikeARule) {
   test.set_parent("tenants/acme");
   test.set_text(request.rule().text());
   EXPECT_THAT(handlers_.Test(CallIn("acme"), test), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(DetectionHandlersTest, ARuleGoesThroughItsLife) {
+  ASSERT_OK_AND_ASSIGN(const auto created, Create(1));
+  EXPECT_EQ(created.state(), v1::ACTIVE);
+  ASSERT_THAT(SetState(1, "acme", v1::TEST, "too many"), IsOk());
+  EXPECT_EQ(Told("acme"), false);
+  ASSERT_THAT(SetState(1, "acme", v1::DRAFT), IsOk());
+  EXPECT_EQ(Told("acme"), std::nullopt);
+  ASSERT_OK_AND_ASSIGN(const auto active, SetState(1, "acme", v1::ACTIVE, "agreed"));
+  EXPECT_EQ(Told("acme"), true);
+  EXPECT_TRUE(active.enabled());
+  EXPECT_EQ(active.state_reason(), "agreed");
+  EXPECT_FALSE(active.state_changed_by().empty());
+  EXPECT_THAT(SetState(1, "acme", v1::ACTIVE),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "RULE_STATE"));
+  ASSERT_OK_AND_ASSIGN(const auto retired, SetState(1, "acme", v1::RETIRED));
+  EXPECT_FALSE(retired.enabled());
+  EXPECT_EQ(Told("acme"), std::nullopt);
+  EXPECT_THAT(SetState(1, "acme", v1::MUTED, "noise", std::chrono::hours(1)),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "RULE_STATE"));
+  EXPECT_THAT(SetState(2, "acme", v1::RETIRED).status(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(DetectionHandlersTest, AMutedRuleComesBackByItself) {
+  ASSERT_THAT(Create(1), IsOk());
+  for (const auto& [reason, hours] : std::vector<std::pair<std::string, int>>{
+           {"", 1}, {"noise", 0}, {"noise", 24 * 91}, {"a\nb", 1}}) {
+    EXPECT_THAT(SetState(1, "acme", v1::MUTED, reason, std::chrono::hours(hours)).status(),
+                StatusIs(absl::StatusCode::kInvalidArgument))
+        << reason << " " << hours;
+  }
+  ASSERT_OK_AND_ASSIGN(const auto muted,
+                       SetState(1, "acme", v1::MUTED, "noise", std::chrono::hours(2)));
+  EXPECT_EQ(muted.state(), v1::MUTED);
+  EXPECT_TRUE(muted.enabled());
+  EXPECT_EQ(Told("acme"), false);
+  clock_->Advance(std::chrono::minutes(119));
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_EQ(Told("acme"), false);
+  clock_->Advance(std::chrono::minutes(1));
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_EQ(Told("acme"), true);
+  ASSERT_OK_AND_ASSIGN(const auto after, rules_.Get(muted.name()));
+  EXPECT_EQ(after.state(), v1::ACTIVE);
+  EXPECT_EQ(after.state_changed_by(), "services/detection");
+  EXPECT_FALSE(after.has_mute_expire_time());
+}
+
+TEST_F(DetectionHandlersTest, AProvidersRuleIsMutedForOneTenant) {
+  ASSERT_THAT(Create(1, "provider"), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto muted,
+                       SetState(1, "acme", v1::MUTED, "noise", std::chrono::hours(2)));
+  EXPECT_EQ(muted.name(), "tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  EXPECT_EQ(muted.state(), v1::MUTED);
+  EXPECT_EQ(Told("acme"), false);
+  EXPECT_EQ(Told("globex"), true);
+  ASSERT_OK_AND_ASSIGN(const auto kept, rules_.Get(muted.name()));
+  EXPECT_EQ(kept.state(), v1::ACTIVE);
+  clock_->Advance(std::chrono::hours(3));
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_EQ(Told("acme"), true);
+  // A rule that is a draft for all may be on trial with one.
+  ASSERT_THAT(SetState(1, "provider", v1::RETIRED), IsOk());
+  EXPECT_EQ(Told("acme"), std::nullopt);
+  ASSERT_THAT(SetState(1, "acme", v1::TEST), IsOk());
+  EXPECT_EQ(Told("acme"), false);
+  EXPECT_EQ(Told("globex"), std::nullopt);
 }
 
 }  // namespace

@@ -33,6 +33,30 @@ TEST_F(DetectionPipelineTest, EventsBecomeFindings) {
   EXPECT_EQ(Published().size(), 10U);
 }
 
+TEST_F(DetectionPipelineTest, WhatARuleOnTrialFindsIsKeptAndToldNobody) {
+  store::Store<v1::Rule> rules(redis_.NewPool(), RuleResourceKind(), SystemClock());
+  const auto on_trial = [](v1::Rule& rule) {
+    rule.set_state(v1::TEST);
+    return absl::OkStatus();
+  };
+  ASSERT_THAT(rules.Mutate({.principal = "test", .method = "test"},
+                           "tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003", on_trial),
+              IsOk());
+  Produce();
+  RunUninterrupted();
+  store::Store<v1::Finding> findings(redis_.NewPool(), FindingKind(), SystemClock());
+  const auto untold = findings.List({.parent = "tenants/acme", .filter = "untold = true"});
+  ASSERT_THAT(untold, IsOk());
+  uint64_t events = 0;
+  for (const auto& finding : untold->items) {
+    EXPECT_EQ(finding.title(), "Malware");
+    events += finding.event_count();
+  }
+  EXPECT_EQ(untold->items.size(), 2U);
+  EXPECT_EQ(events, 5U);
+  EXPECT_EQ(Published().size(), 8U);
+}
+
 TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
   Produce();
   RunUninterrupted();

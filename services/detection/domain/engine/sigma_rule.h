@@ -150,6 +150,7 @@ struct ParsedRule {
   std::vector<std::vector<CorrelationUse>> uses;  // of each of `rules`
   std::string version;                            // first 12 hex digits of the SHA-256 of the text
   std::vector<std::string> placeholders;          // that it names, each once, in order
+  bool untold = false;  // its findings are told nobody: on trial, or muted
 
   const RuleInfo& info() const {
     if (filter) return filter->info;

@@ -299,5 +299,48 @@ TEST(SigmaFilterLoad, RefusesWhatItCannotKeep) {
       HasSubstr("rules is missing"));
 }
 
+// Which of the entries are for a tenant, and whether what they find is told.
+std::vector<bool> UntoldFor(const RuleCompiler::Result& result, std::string_view tenant) {
+  std::vector<bool> untold;
+  for (const auto& entry : result.entries) {
+    if (entry.IsFor(tenant)) untold.push_back(entry.rule->untold);
+  }
+  return untold;
+}
+
+TEST_F(RuleCompilerTest, ARuleOnTrialIsMatchedAndToldNobodyOf) {
+  Add("", Rule());
+  const std::string version = Compile().entries[0].rule->version;
+  settings_[""].add_untold_rules(std::string(kRuleId));
+  const auto result = Compile();
+  EXPECT_THAT(UntoldFor(result, "acme"), ElementsAre(true));
+  EXPECT_NE(result.entries[0].rule->version, version);
+  EXPECT_THAT(RowsFor("acme", events_), ElementsAre(0, 1));
+  // What was agreed with a tenant about its numbers does not make it told.
+  Tune("acme").set_severity(event::v1::LOW);
+  EXPECT_THAT(UntoldFor(Compile(), "acme"), ElementsAre(true));
+}
+
+TEST_F(RuleCompilerTest, ATenantsOwnStateGoesBeforeTheProviders) {
+  Add("", Rule());
+  Tune("acme").set_state(v1::MUTED);
+  Tune("globex").set_state(v1::RETIRED);
+  auto result = Compile();
+  EXPECT_THAT(UntoldFor(result, "acme"), ElementsAre(true));
+  EXPECT_THAT(UntoldFor(result, "globex"), IsEmpty());
+  EXPECT_THAT(UntoldFor(result, "other"), ElementsAre(false));
+  settings_[""].add_untold_rules(std::string(kRuleId));
+  settings_["acme"].mutable_tunings(0)->set_state(v1::ACTIVE);
+  result = Compile();
+  EXPECT_THAT(UntoldFor(result, "acme"), ElementsAre(false));
+  EXPECT_THAT(UntoldFor(result, "other"), ElementsAre(true));
+}
+
+TEST_F(RuleCompilerTest, ATenantsOwnRuleOnTrialIsToldNobodyOf) {
+  Add("acme", Rule());
+  settings_["acme"].add_untold_rules(std::string(kRuleId));
+  EXPECT_THAT(UntoldFor(Compile(), "acme"), ElementsAre(true));
+}
+
 }  // namespace
 }  // namespace yagura::detection
