@@ -153,8 +153,12 @@ class Bench {
     const auto filter = filter::Filter::Parse(filter_text, filter::EventSchema());
     if (!filter.ok()) std::abort();
     const EventQueries queries(table_);
-    auto query =
-        make(queries, {{false, {"acme"}}, {start_, start_ + std::chrono::days(1)}, *filter});
+    Selection selection;
+    selection.tenants.tenants.insert("acme");
+    selection.window.start = start_;
+    selection.window.end = start_ + std::chrono::days(1);
+    selection.filter = *filter;
+    auto query = make(queries, selection);
     if (!query.ok()) std::abort();
     query->settings["use_query_condition_cache"] = "0";  // or the second round would read nothing
     if (!client_->Select(*query).ok()) std::abort();
