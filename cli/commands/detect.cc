@@ -3,6 +3,8 @@
 
 #include "cli/commands/command.h"
 #include "cli/detect/detector.h"
+#include "cli/detect/event_texts.h"
+#include "cli/detect/placeholder_file.h"
 #include "cli/offline_lines.h"
 #include "cli/send/line_source.h"
 #include "cli/send/progress.h"
@@ -20,6 +22,7 @@ struct DetectOptions {
   std::vector<std::string> rules;
   std::vector<std::string> files;
   std::vector<std::string> placeholders;  // "name=value"
+  std::string placeholder_file;
   OfflineOptions lines;
 };
 
@@ -58,15 +61,21 @@ absl::StatusOr<detection::Placeholders> PlaceholdersOf(const std::vector<std::st
 absl::Status Detect(const DetectOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
   YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
-  YAGURA_ASSIGN_OR_RETURN(const auto placeholders, PlaceholdersOf(options.placeholders));
+  YAGURA_ASSIGN_OR_RETURN(auto placeholders, PlaceholdersOf(options.placeholders));
+  if (!options.placeholder_file.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(auto of_file, ReadPlaceholders(options.placeholder_file));
+    placeholders.merge(of_file);  // what was given by itself counts
+  }
   YAGURA_ASSIGN_OR_RETURN(const LoadedRules rules, LoadRules(options.rules, placeholders));
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
+  EventTexts texts(std::move(lines));
 
   Detector detector(rules.set, reader->receive_time());
-  Progress progress(lines.total_bytes());
-  for (std::string line; lines.Next(line);) {
-    YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(line).event));
-    progress.Add(1, line.size() + 1);
+  Progress progress(texts.total_bytes());
+  size_t bytes = 0;
+  for (std::string text; texts.Next(text, bytes);) {
+    YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(text).event));
+    progress.Add(1, bytes);
   }
   YAGURA_ASSIGN_OR_RETURN(const auto findings, detector.Finish());
   const std::string speed = progress.Summary();
@@ -81,7 +90,7 @@ absl::Status Detect(const DetectOptions& options) {
                            speed, rules.set->entries().size(), rules.refused.size(),
                            detector.matches().size(), findings.size())
             << std::flush;
-  return lines.status();
+  return texts.status();
 }
 
 }  // namespace
@@ -95,6 +104,10 @@ void AddDetectCommand(Program& program) {
   command.add_option("--rules", options->rules, "Folder of rules, or one rule; may be repeated")
       ->required()
       ->allow_extra_args(false);
+  command.add_option("--placeholders", options->placeholder_file,
+                     "File of what %placeholders% in rules stand for: a map of names to a value or "
+                     "a list of values, in YAML or JSON; --placeholder counts instead where both "
+                     "name one");
   command
       .add_option("--placeholder", options->placeholders,
                   "NAME=VALUE: what %NAME% stands for in the rules; may be repeated, also for one "
@@ -103,8 +116,9 @@ void AddDetectCommand(Program& program) {
   command
       .add_option(
           "files", options->files,
-          "Files of lines: JSON (Windows events flat or nested) or whatever a parser knows, "
-          "packed (.zst) or not; - is standard input")
+          "Files of events, packed (.zst) or not: lines, each JSON (Windows events flat or nested) "
+          "or whatever a parser knows; or JSON texts, each one object or several, or an array of "
+          "them, over as many lines as it takes. - is standard input")
       ->required();
   AddOfflineOptions(command, options->lines);
   program.Do(command, [options] { return Detect(*options); });

@@ -11,8 +11,6 @@
 namespace yagura::cli {
 namespace {
 
-constexpr size_t kMaxLine = 1 << 20;
-
 bool IsPacked(std::string_view name) { return name.ends_with(".zst"); }
 
 }  // namespace
@@ -47,6 +45,7 @@ bool LineSource::OpenNext() {
   }
   if (round_ >= repeat_ || files_.empty()) return false;
   const auto& name = files_[file_++];
+  ++opened_;
   if (name == "-") {
     in_ = &std::cin;
   } else {
@@ -57,14 +56,14 @@ bool LineSource::OpenNext() {
   return true;
 }
 
-bool LineSource::Next(std::string& line) {
+bool LineSource::Next(std::string& line, size_t longest) {
   for (;;) {
     if (in_ == nullptr && !OpenNext()) return false;
     if (std::getline(*in_, line)) {
       if (!line.empty() && line.back() == '\r') line.pop_back();
       if (line.empty()) continue;
       if (line.size() > kKeptBytes) ++long_lines_;
-      if (line.size() > kMaxLine) line.resize(kMaxLine);
+      if (line.size() > longest) line.resize(longest);
       return true;
     }
     if (in_->bad() && file_ > 0 && IsPacked(files_[file_ - 1])) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <fstream>
 #include <istream>
 #include <memory>
@@ -16,8 +17,12 @@ class LineSource {
  public:
   // "-" is standard input, which cannot be repeated. NOT_FOUND where a file cannot be read.
   static absl::StatusOr<LineSource> Open(std::vector<std::string> files, int repeat);
-  // The next line without its line end; false at the end. Lines of more than 1 MiB are cut.
-  bool Next(std::string& line);
+  static constexpr size_t kMaxLine = 1 << 20;
+  static constexpr size_t kAnyLength = SIZE_MAX;
+  // The next line without its line end; false at the end. Longer lines are cut.
+  bool Next(std::string& line, size_t longest = kMaxLine);
+  // How many files have been begun: the number changes with the first line of a file.
+  size_t opened() const { return opened_; }
   // Lines given so far that are longer than the suite keeps (it cuts them and marks them
   // TRUNCATED).
   uint64_t long_lines() const { return long_lines_; }
@@ -39,6 +44,7 @@ class LineSource {
   uint64_t total_bytes_ = 0;
   uint64_t long_lines_ = 0;
   size_t file_ = 0;
+  size_t opened_ = 0;
   int round_ = 0;
   std::unique_ptr<std::istream> stream_;
   absl::Status status_;

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "cli/commands/command.h"
+#include "cli/detect/event_texts.h"
 #include "cli/send/line_source.h"
 #include "cli/send/zstd_stream.h"
 #include "gmock/gmock.h"
@@ -119,6 +120,101 @@ TEST_F(DetectTest, ReadsNestedAndPackedEvents) {
   const auto outcome = Detect({"--rules", rules_, events});
   ASSERT_TRUE(outcome.status.ok()) << outcome.status;
   EXPECT_THAT(outcome.out, HasSubstr("whoami.exe"));
+}
+
+// The same event, as many lines as it takes.
+std::string Pretty(std::string_view json) {
+  std::string text;
+  bool in_string = false;
+  for (size_t i = 0; i < json.size(); ++i) {
+    text += json[i];
+    if (json[i] == '\\') {
+      text += json[++i];
+      continue;
+    }
+    if (json[i] == '"') in_string = !in_string;
+    if (!in_string && (json[i] == '{' || json[i] == ',' || json[i] == '}')) text += "\r\n\n  ";
+  }
+  return text;
+}
+
+TEST_F(DetectTest, ReadsAJsonDocumentAFile) {
+  const auto one = File("one.json", Pretty(kNested));
+  const auto two = File("two.json.zst", Packed("\xEF\xBB\xBF" + Pretty(kFlat)));
+  const auto lines = File("three.jsonl", std::string(kFlat) + "\n" + std::string(kOther) + "\n");
+  const auto outcome = Detect({"--rules", rules_, one, two, lines});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("4 lines"));
+  EXPECT_THAT(outcome.err, HasSubstr("         3  4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001  Whoami"));
+  EXPECT_THAT(outcome.out, HasSubstr("bob"));
+}
+
+TEST_F(DetectTest, ReadsArraysOfEvents) {
+  const auto array = [](std::string_view begin, std::string_view between, std::string_view end) {
+    return std::string(begin) + std::string(kFlat) + std::string(between) + std::string(kOther) +
+           std::string(between) + Pretty(kNested) + std::string(end);
+  };
+  for (const auto& text :
+       {array("[", ",", "]"), array("[\n", ",\n", "\n]\n"), array(" [ ", " , ", "]"),
+        array("[\n  ", "\n  ,", "]"), Pretty(kFlat) + Pretty(kOther) + Pretty(kNested)}) {
+    const auto outcome = Detect({"--rules", rules_, File("array.json", text)});
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_THAT(outcome.err, HasSubstr("3 lines")) << text;
+    EXPECT_THAT(outcome.err, HasSubstr("         2  4b4aa1e8")) << text;
+  }
+  // A line of 1 MiB and more would be cut.
+  std::string many = "[" + std::string(kFlat);
+  while (many.size() < 3'000'000) many += "," + std::string(kOther);
+  const auto outcome =
+      Detect({"--rules", rules_, File("many.json", many + "," + std::string(kFlat) + "]")});
+  EXPECT_THAT(outcome.err, HasSubstr("         2  4b4aa1e8"));
+}
+
+class EventTextsTest : public DetectTest {
+ protected:
+  std::vector<std::string> Texts(const std::string& text) {
+    auto lines = LineSource::Open({File("texts", text)}, 1);
+    EXPECT_TRUE(lines.ok());
+    EventTexts texts(*std::move(lines));
+    std::vector<std::string> all;
+    size_t bytes = 0;
+    for (std::string one; texts.Next(one, bytes);) all.push_back(one);
+    return all;
+  }
+};
+
+TEST_F(EventTextsTest, WhatIsNoJsonIsGivenLineByLine) {
+  EXPECT_THAT(Texts("[error] one\n[error] two\n"), ElementsAre("[error] one", "[error] two"));
+  EXPECT_THAT(Texts("{one\n{two\n}}\nthree\n"), ElementsAre("{one", "{two", "}}", "three"));
+  EXPECT_THAT(Texts("{\n\"a\": 1}\nplain {\nmore\n"), ElementsAre("{\"a\":1}", "plain {", "more"));
+  EXPECT_THAT(Texts("{\"a\": 1,\n\"b\": \n"), ElementsAre("{\"a\": 1,", "\"b\": "));
+  EXPECT_THAT(Texts("{\"a\": \"}\\\"{\"\n}"), ElementsAre("{\"a\":\"}\\\"{\"}"));
+  EXPECT_THAT(Texts("{} {}\n{\n}\n"), ElementsAre("{} {}", "{", "}"));
+  EXPECT_THAT(Texts("[]"), IsEmpty());
+  EXPECT_THAT(Texts("[[1]]"), ElementsAre("[[1]]"));
+}
+
+TEST_F(DetectTest, TakesPlaceholdersFromAFile) {
+  const auto rule = File("expand/rule.yml",
+                         "title: Of ours\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c004\n"
+                         "logsource:\n  product: windows\n  category: process_creation\n"
+                         "detection:\n  s:\n    User|expand: '%Our_People%'\n  condition: s\n");
+  const auto events = File("events.jsonl", std::string(kFlat) + "\n" + std::string(kOther) + "\n");
+  EXPECT_THAT(Detect({"--rules", rule, events}).err, HasSubstr("%Our_People% has no value"));
+  for (const char* text : {"Our_People: ['ACME\\ann', bob]\n", "'%our-people%': '*ann'\n",
+                           "{\"our_people\": [\"*\\\\ANN\"]}"}) {
+    const auto outcome =
+        Detect({"--rules", rule, "--placeholders", File("placeholders.yml", text), events});
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_THAT(outcome.err, HasSubstr("         1  4b4aa1e8")) << text;
+  }
+  for (const char* text : {"[a]", "a: [[b]]", "a: []", "a:", "a: 1\nA: 2", "a: ["}) {
+    const auto outcome = Detect({"--rules", rule, "--placeholders", File("bad.yml", text), events});
+    EXPECT_EQ(ErrorReason(outcome.status), "BAD_PLACEHOLDERS") << text;
+    EXPECT_THAT(std::string(Message(outcome.status)), HasSubstr("bad.yml: line ")) << text;
+  }
+  EXPECT_EQ(ErrorReason(Detect({"--rules", rule, "--placeholders", "/nonexistent", events}).status),
+            "FILE_UNREADABLE");
 }
 
 TEST_F(DetectTest, ListsWhatWasRefusedAndGoesOn) {
