@@ -68,6 +68,12 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.groups_per_rule = static_cast<int>(
       reader.Integer("groups_per_rule", settings.groups_per_rule, 1, 1'000'000,
                      "Groups of one rule and tenant; more are told by a finding, not counted."));
+  settings.window_bytes = reader.Bytes(
+      "window_bytes", settings.window_bytes, 4 << 20, uint64_t{64} << 30,
+      "What open windows may take in all shards of hits together, as they are kept in the flow "
+      "Redis; each shard has an equal part. Beyond, those of the rule and tenant that take the "
+      "most "
+      "are given up, the oldest first, and a finding tells. In memory they take about twice that.");
   settings.content_folder = reader.String(
       "content_folder", settings.content_folder.string(),
       "Folder of Sigma rules that are put into force for all tenants at start; empty: none.");

@@ -27,6 +27,7 @@ struct Settings {
   std::chrono::milliseconds lateness{2 * 60'000};
   std::chrono::milliseconds silence{10 * 60'000};
   int groups_per_rule = 10'000;
+  size_t window_bytes = 256u << 20;
   std::filesystem::path content_folder;  // of Sigma rules; empty: none
   std::filesystem::path advice_folder;   // texts for people; empty: none
   std::filesystem::path kev_file;        // CISA's catalogue; empty: none

@@ -24,6 +24,9 @@ using internal::v1::OuterPlace;
 using internal::v1::RuleSummary;
 
 constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
+constexpr int64_t kHour = 3600LL * 1'000'000'000;
+// Rule id of findings about windows that were given up.
+constexpr std::string_view kGivenUpRule = "00000000-0000-4000-8000-000000000006";
 constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
 constexpr int kMaxEvidenceAtEnd = 60;  // of several windows
 constexpr int kMaxOuters = 64;
@@ -195,6 +198,33 @@ void CloseFinding(Group& group) {
   group.set_last(0);
 }
 
+// As it is kept.
+size_t SizeOf(const std::string& key, const Group& group) {
+  return key.size() + group.ByteSizeLong();
+}
+
+// Windows of a rule went before their end; one an hour of receive time.
+v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
+                           const std::string& title, int64_t received) {
+  const int64_t hour = received / kHour;
+  v1::Finding finding;
+  finding.set_name(fmt::format("tenants/{}/findings/{}", tenant,
+                               ShortDigest({"given-up", tenant, rule, fmt::format("{}", hour)})));
+  finding.set_title("A rule's windows take more memory than there is");
+  finding.set_description(fmt::format(
+      "Rule {} takes more than the others of what all open windows may take; those of its "
+      "groups that would have ended first were given up, and what they had counted is "
+      "not found. Its group-by fields may be too fine, its time span too long, or "
+      "somebody sends very many events that it counts.",
+      title.empty() ? rule : fmt::format("\"{}\" ({})", title, rule)));
+  finding.set_severity(event::v1::MEDIUM);
+  finding.set_rule_id(std::string(kGivenUpRule));
+  *finding.mutable_first_event_time() = Time(received);
+  *finding.mutable_last_event_time() = Time(received);
+  finding.set_dedup_key(ShortDigest({"given-up", tenant, rule}));
+  return finding;
+}
+
 // What nobody was told of yet about a finding whose window has closed.
 Windows::Outcome LastWord(const Group& group) {
   Windows::Outcome outcome;
@@ -217,6 +247,7 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   if (!group.text_id().empty()) {
     ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
   }
+  budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
   groups_[key] = std::move(group);
 }
 
@@ -304,7 +335,63 @@ void Windows::Erase(const std::string& key) {
     idle_bundles_.insert(bundle);
   }
   groups_.erase(found);
-  dirty_[key] = nullptr;
+  Change(key, nullptr);
+}
+
+// To be written, or removed where `group` is null.
+void Windows::Change(const std::string& key, const Group* group) {
+  dirty_[key] = group;
+  changed_.insert(key);
+}
+
+void Windows::GiveUp(const std::string& key, std::vector<Outcome>& outcomes) {
+  const Group& group = groups_.at(key);
+  auto& order = group.at_end() ? waiting_ : by_expiry_[group.source_shard()];
+  order.erase({group.expires(), key});
+  if (HasUntold(group)) outcomes.push_back(LastWord(group));
+  Erase(key);
+  budget_.Remove(key);
+  ++given_up_;
+}
+
+// Lets groups go where all take more than they may, some at once: it is not done for each hit.
+void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
+  if (limits_.bytes == SIZE_MAX) return changed_.clear();
+  for (const auto& key : std::exchange(changed_, {})) {
+    const auto found = groups_.find(key);
+    if (found == groups_.end()) {
+      budget_.Remove(key);
+      continue;
+    }
+    const Group& group = found->second;
+    budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
+  }
+  if (budget_.bytes() <= limits_.bytes) return;
+  const size_t enough = limits_.bytes / 8 * 7;
+  while (budget_.bytes() > enough) {
+    const std::string owner = budget_.heaviest();
+    const size_t share = budget_.next_bytes();
+    std::vector<Order> groups;
+    for (const auto& [key, group] : groups_) {
+      if (RuleKey(group.tenant(), group.rule_id()) == owner) {
+        groups.push_back({group.expires(), key});
+      }
+    }
+    std::ranges::sort(groups);
+    const Group& any = groups_.at(groups.front().key);
+    const RuleSummary* rule = RuleOf(BundleKey(any.text_id(), any.rule_version()), any.rule_id());
+    v1::Finding finding =
+        GivenUpFinding(any.tenant(), any.rule_id(), rule == nullptr ? "" : rule->title(), received);
+    size_t gone = 0;
+    for (const auto& [expires, key] : groups) {
+      if (budget_.bytes() <= enough || (gone > 0 && budget_.bytes_of(owner) < share)) break;
+      GiveUp(key, outcomes);
+      ++gone;
+    }
+    finding.set_event_count(gone);
+    outcomes.push_back({std::move(finding), true, true});
+  }
+  changed_.clear();
 }
 
 void Windows::Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes) {
@@ -350,7 +437,7 @@ void Windows::Touch(const std::string& key, Group& group, const Place& place,
                                                                : expires);
   group.set_source_shard(place.source_shard);
   by_expiry_[place.source_shard].insert({group.expires(), key});
-  dirty_[key] = &group;
+  Change(key, &group);
 }
 
 // Lets the group's first window end when its time has come.
@@ -359,7 +446,7 @@ void Windows::Wait(const std::string& key, Group& group, const RuleSummary& rule
   const int64_t end = Plus(group.pending(0), rule.timespan_nanos());
   group.set_expires(Plus(end, Grace(rule)));
   waiting_.insert({group.expires(), key});
-  dirty_[key] = &group;
+  Change(key, &group);
 }
 
 // A match at that time goes to the correlation that counts the rule.
@@ -625,6 +712,7 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
   }
   if (!limits_.offline) DecideUntil(Watermark(), outcomes);
   Forget(by_expiry_[shard], batch.received(), outcomes);
+  KeepBudget(batch.received(), outcomes);
   SweepBundles();
   return outcomes;
 }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "services/detection/domain/window_budget.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
 
@@ -40,6 +41,9 @@ class Windows {
     std::chrono::nanoseconds silence{std::chrono::minutes(10)};
     // Windows end with Finish alone, however late events are: for events of the past.
     bool offline = false;
+    // Bytes of all groups, as they are kept. Beyond, groups of the rule and tenant that take the
+    // most go, those that would be forgotten first.
+    size_t bytes = SIZE_MAX;
   };
   explicit Windows(Limits limits) : limits_(limits) {}
 
@@ -79,6 +83,9 @@ class Windows {
   size_t size() const { return groups_.size(); }
   uint64_t late() const { return late_; }
   uint64_t overflowed() const { return overflowed_; }
+  // Groups that went as all took too much, and what those that are there take.
+  uint64_t given_up() const { return given_up_; }
+  size_t bytes() const { return budget_.bytes(); }
 
  private:
   using Group = internal::v1::Group;
@@ -133,6 +140,9 @@ class Windows {
   void SweepBundles();
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
   void Erase(const std::string& key);
+  void Change(const std::string& key, const Group* group);
+  void KeepBudget(int64_t received, std::vector<Outcome>& outcomes);
+  void GiveUp(const std::string& key, std::vector<Outcome>& outcomes);
   int64_t Grace(const RuleSummary& rule) const;
   int64_t Watermark() const;
   const RuleSummary* RuleOf(const std::string& bundle, const std::string& rule_id) const;
@@ -154,6 +164,9 @@ class Windows {
   std::map<uint32_t, int64_t> dirty_watermarks_;
   uint64_t late_ = 0;
   uint64_t overflowed_ = 0;
+  WindowBudget budget_;
+  std::set<std::string> changed_;  // groups since the last batch
+  uint64_t given_up_ = 0;
 };
 
 }  // namespace yagura::detection

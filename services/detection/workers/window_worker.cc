@@ -45,7 +45,11 @@ WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<F
       limits_(limits),
       findings_(metrics.GetCounter("yagura_detection_findings_total", "Findings made")),
       grown_(metrics.GetCounter("yagura_detection_findings_grown_total",
-                                "Batches of events that joined an open finding")) {}
+                                "Batches of events that joined an open finding")),
+      given_up_(metrics.GetCounter("yagura_detection_windows_given_up_total",
+                                   "Open windows that went as all took more than they may")),
+      bytes_(metrics.GetGauge("yagura_detection_window_bytes",
+                              "What the open windows of this process's shards take")) {}
 
 absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
                                   const std::vector<stream::Entry>& entries) {
@@ -85,6 +89,16 @@ absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
   return pieces;
 }
 
+void WindowWorker::Measure(Shard& shard) {
+  const std::lock_guard lock(mutex_);
+  given_up_->Add(static_cast<double>(shard.windows->given_up() - shard.given_up));
+  shard.given_up = shard.windows->given_up();
+  shard.bytes = shard.windows->bytes();
+  size_t all = 0;
+  for (const auto& [number, one] : shards_) all += one.bytes;
+  bytes_->Set(static_cast<double>(all));
+}
+
 WindowWorker::Shard& WindowWorker::ShardAt(int number) {
   const std::lock_guard lock(mutex_);
   return shards_[number];
@@ -94,6 +108,7 @@ absl::Status WindowWorker::Load(const stream::Worker::Context& context, Shard& s
   auto windows = std::make_unique<Windows>(limits_);
   YAGURA_RETURN_IF_ERROR(store_->Load(context.shard, *windows));
   shard.windows = std::move(windows);
+  shard.given_up = 0;
   shard.epoch = context.epoch;
   return absl::OkStatus();
 }
@@ -110,6 +125,7 @@ absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& 
   YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *windows));
   windows->Clean();
   shard.windows = std::move(windows);
+  Measure(shard);
   for (const auto& outcome : outcomes) {
     if (!outcome.closing) (outcome.began ? findings_ : grown_)->Add();
   }

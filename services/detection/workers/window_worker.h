@@ -34,8 +34,11 @@ class WindowWorker {
   struct Shard {
     uint64_t epoch = 0;
     std::unique_ptr<Windows> windows;  // null: to be loaded
+    size_t bytes = 0;                  // of these windows, when they were saved last
+    uint64_t given_up = 0;             // as counted so far
   };
   Shard& ShardAt(int number);
+  void Measure(Shard& shard);
   absl::Status Load(const stream::Worker::Context& context, Shard& shard);
   absl::Status Apply(const stream::Worker::Context& context, Shard& shard,
                      const std::vector<internal::v1::HitBatch>& batches);
@@ -45,6 +48,8 @@ class WindowWorker {
   const Windows::Limits limits_;
   Counter* const findings_;
   Counter* const grown_;
+  Counter* const given_up_;
+  Gauge* const bytes_;
   std::mutex mutex_;
   std::map<int, Shard> shards_;
 };

@@ -302,5 +302,80 @@ TEST(MergeFinding, AFindingThatGrewNamesOthersAndTellsThatOneCameThrough) {
   EXPECT_EQ(kept.action(), event::v1::DETECTED);
 }
 
+// More groups than there is room for, of one rule of one tenant, beside a few of others.
+class WindowBudgetTest : public WindowsTest {
+ protected:
+  static constexpr size_t kBytes = 30'000;
+  static Windows::Limits Limits() {
+    return {.lateness = std::chrono::seconds(30), .groups_per_rule = 100'000, .bytes = kBytes};
+  }
+  std::vector<internal::v1::HitBatch> Flood() {
+    std::vector<internal::v1::HitBatch> batches;
+    for (int i = 0; i < 400; ++i) {
+      batches.push_back(Batch({i / 10}, fmt::format("flood{}", i)));
+      if (i % 100 != 50) continue;
+      batches.push_back(Batch({i / 10}, "other"));
+      batches.back().set_tenant("other");
+    }
+    return batches;
+  }
+};
+
+TEST_F(WindowBudgetTest, TheHeaviestLosesItsOldestWindowsAndThatIsTold) {
+  Windows windows(Limits());
+  std::vector<v1::Finding> told;
+  uint64_t gone = 0;
+  bool others = false;
+  for (const auto& batch : Flood()) {
+    for (const auto& outcome : windows.Apply(batch)) {
+      others = others || outcome.finding.name().starts_with("tenants/other/");
+      if (outcome.finding.title() != "A rule's windows take more memory than there is") continue;
+      EXPECT_THAT(outcome.finding.name(), ::testing::StartsWith("tenants/acme/"));
+      gone += outcome.finding.event_count();
+      told.push_back(outcome.finding);
+    }
+    EXPECT_LE(windows.bytes(), kBytes);
+  }
+  EXPECT_TRUE(others);  // three of four: a threshold of three
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told[0].name(), told.back().name());  // one an hour
+  EXPECT_EQ(windows.given_up(), gone);
+  EXPECT_GT(gone, 100U);
+  // The latest are there: two more events make a finding.
+  EXPECT_THAT(windows.Apply(Batch({40, 41}, "flood399")), SizeIs(1));
+  EXPECT_THAT(windows.Apply(Batch({40, 41}, "flood0")), IsEmpty());
+}
+
+TEST_F(WindowBudgetTest, WhatGoesFollowsFromTheHitsAlone) {
+  Windows windows(Limits());
+  std::map<std::string, std::string> kept;
+  std::map<uint32_t, std::string> checkpoints;
+  for (const auto& batch : Flood()) {
+    Windows reborn(Limits());
+    for (const auto& [key, bytes] : kept) {
+      internal::v1::Group group;
+      ASSERT_TRUE(group.ParseFromString(bytes));
+      reborn.LoadGroup(key, std::move(group));
+    }
+    for (const auto& [shard, id] : checkpoints) reborn.LoadCheckpoint(shard, id);
+    const auto expected = windows.Apply(batch);
+    const auto actual = reborn.Apply(batch);
+    ASSERT_EQ(actual.size(), expected.size());
+    for (size_t i = 0; i < actual.size(); ++i) {
+      EXPECT_EQ(actual[i].finding.SerializeAsString(), expected[i].finding.SerializeAsString());
+    }
+    ASSERT_EQ(reborn.bytes(), windows.bytes());
+    for (const auto& [key, group] : reborn.dirty_groups()) {
+      if (group == nullptr) {
+        kept.erase(key);
+      } else {
+        kept[key] = group->SerializeAsString();
+      }
+    }
+    for (const auto& [shard, id] : reborn.dirty_checkpoints()) checkpoints[shard] = id;
+  }
+  EXPECT_EQ(kept.size(), windows.size());
+}
+
 }  // namespace
 }  // namespace yagura::detection
