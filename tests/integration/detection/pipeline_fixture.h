@@ -68,6 +68,34 @@ detection:
 level: critical
 )";
 
+// Few failures of a user within a minute, and few of those after many.
+inline constexpr std::string_view kFew = R"(title: Log-in failed
+name: failed
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c011
+logsource: {product: acme}
+detection: {s: {what: failed}, condition: s}
+---
+title: Few failed log-ins
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c012
+name: few
+correlation:
+  type: event_count
+  rules: [failed]
+  group-by: [who]
+  timespan: 1m
+  condition: {lte: 4}
+---
+title: Few and few again
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c013
+correlation:
+  type: event_count
+  rules: [few]
+  group-by: [who]
+  timespan: 1h
+  condition: {gte: 2}
+  generate: true
+)";
+
 inline const stream::Topic kEvents{"events", 2, {"detection"}};
 inline const stream::Topic kHits{"hits", 2, {"detection-windows"}};
 inline const stream::Topic kFindings{"findings", 2, {"notification"}};
@@ -93,7 +121,9 @@ struct Process {
                                      findings, std::make_shared<stream::Producer>(
                                                    pool, kFindings, stream::Producer::Options{})),
                // Shards are read at will, and batches say 1970: none is silent for that.
-               Windows::Limits{.silence = std::chrono::hours(24 * 365 * 100)}, metrics) {
+               Windows::Limits{.lateness = std::chrono::seconds(60),
+                               .silence = std::chrono::hours(24 * 365 * 100)},
+               metrics) {
     if (announce) {
       EXPECT_THAT(rule_book->Reload(), IsOk());
     }

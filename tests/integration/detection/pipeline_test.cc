@@ -79,34 +79,6 @@ TEST_F(DetectionPipelineTest, KillsAndStaleLeasesChangeNothing) {
   }
 }
 
-// Few failures of a user within a minute, and few of those after many.
-constexpr std::string_view kFew = R"(title: Log-in failed
-name: failed
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c011
-logsource: {product: acme}
-detection: {s: {what: failed}, condition: s}
----
-title: Few failed log-ins
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c012
-name: few
-correlation:
-  type: event_count
-  rules: [failed]
-  group-by: [who]
-  timespan: 1m
-  condition: {lte: 4}
----
-title: Few and few again
-id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c013
-correlation:
-  type: event_count
-  rules: [few]
-  group-by: [who]
-  timespan: 1h
-  condition: {gte: 2}
-  generate: true
-)";
-
 TEST_F(DetectionPipelineTest, KillsChangeNothingAboutCorrelationsOfCorrelations) {
   const auto prepare = [this] {
     Prepare();

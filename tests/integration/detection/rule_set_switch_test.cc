@@ -20,6 +20,16 @@ using std::chrono::milliseconds;
 using testing::Eventually;
 
 constexpr std::chrono::seconds kTestTime{15};
+constexpr std::string_view kVips = R"(title: One of the few failed
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c021
+logsource: {product: acme}
+detection: {s: {what: failed, who|expand: '%vips%'}, condition: s}
+)";
+constexpr std::string_view kNotQuiet = R"(title: Not of the quiet
+id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c022
+logsource: {product: acme}
+filter: {rules: any, selection: {who|expand: '%quiet%'}, condition: not selection}
+)";
 const std::vector<std::string> kNames = {"4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002",
                                          "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003"};
 
@@ -65,8 +75,73 @@ class RuleSetSwitchTest : public DetectionPipelineTest {
         redis_.folder() / "child.log");
   }
 
-  // Another threshold, another title, or off and on again.
+  static store::WriteContext Context() { return {.principal = "test", .method = "test"}; }
+
+  // Rules that count to the end of windows, and such as are others for a tenant.
+  void AddMoreRules() {
+    AddRule(kFew);
+    store::Store<v1::Rule> rules(pool_, RuleResourceKind(), SystemClock());
+    for (const std::string_view text : {kVips, kNotQuiet}) {
+      v1::Rule rule;
+      rule.set_text(std::string(text));
+      rule.set_enabled(true);
+      const auto parsed = CompleteRule(rule, {{"", {std::string(kAnyValue)}}});
+      ASSERT_THAT(parsed, IsOk());
+      rule.set_name(RuleName("provider", *parsed));
+      ASSERT_THAT(rules.Create(Context(), rule), IsOk());
+    }
+  }
+
+  template <typename Message>
+  void Put(const store::Kind& kind, const Message& wanted) {
+    store::Store<Message> kept(pool_, kind, SystemClock());
+    const auto put = [&wanted](Message& message) {
+      const std::string etag = message.etag();
+      message = wanted;
+      message.set_etag(etag);
+      return absl::OkStatus();
+    };
+    auto changed = kept.Mutate(Context(), wanted.name(), put);
+    if (changed.status().code() == absl::StatusCode::kNotFound) {
+      changed = kept.Create(Context(), wanted);
+    }
+    ASSERT_THAT(changed, IsOk());
+  }
+
+  // Other values of a placeholder, other numbers of a tenant, a filter on or off.
+  void SwapSettings(std::mt19937& random) {
+    const uint32_t what = random() % 4;
+    const uint32_t variant = random() % 3;
+    if (what < 2) {
+      v1::Placeholder placeholder;
+      placeholder.set_name(what == 0 ? "tenants/acme/placeholders/vips"
+                                     : "tenants/provider/placeholders/quiet");
+      placeholder.add_values(fmt::format("d?-user{}", variant));
+      if (what == 1) placeholder.add_values(fmt::format("d{}-host", variant));
+      Put(PlaceholderKind(), placeholder);
+    } else if (what == 2) {
+      v1::RuleTuning tuning;
+      tuning.set_name("tenants/acme/ruleTunings/" + kNames[0]);
+      tuning.set_severity(static_cast<event::v1::Severity>(2 + variant));
+      if (variant > 0) tuning.set_count(2 + variant);
+      if (random() % 4 == 0) tuning.set_match(v1::RuleTuning::OFF);
+      Put(RuleTuningKind(), tuning);
+    } else {
+      store::Store<v1::Rule> rules(pool_, RuleResourceKind(), SystemClock());
+      const bool on = variant > 0;
+      ASSERT_THAT(
+          rules.Mutate(Context(), "tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c022",
+                       [on](v1::Rule& rule) {
+                         rule.set_enabled(on);
+                         return absl::OkStatus();
+                       }),
+          IsOk());
+    }
+  }
+
+  // Another threshold, another title, off and on again, or other settings.
   void SwapRules(std::mt19937& random) {
+    if (random() % 2 == 0) return SwapSettings(random);
     store::Store<v1::Rule> rules(pool_, RuleResourceKind(), SystemClock());
     const uint32_t what = random() % 4;
     const uint32_t variant = random() % 5;
@@ -84,9 +159,31 @@ class RuleSetSwitchTest : public DetectionPipelineTest {
                 IsOk());
   }
 
+  // Of one device; some events come up to a minute late.
+  static void ProduceLate(stream::Producer& producer, int number, std::mt19937& random,
+                          int second) {
+    const int device = number % 2;
+    const std::string batch_id = event::BatchIdOf({fmt::format("{}", number)});
+    event::BatchBuilder builder(
+        {"acme", batch_id, TimePoint(std::chrono::seconds(1'700'000'000 + second))});
+    const auto count = 1 + random() % 5;
+    for (uint32_t i = 0; i < count; ++i) {
+      const uint32_t what = random() % 12;
+      const std::string who = what == 0 ? fmt::format("d{}-host", device)
+                                        : fmt::format("d{}-user{}", device, random() % 3);
+      auto event = MakeEvent(second, what == 0 ? "malware" : what < 8 ? "failed" : "fine", who);
+      const int64_t late = random() % 3 == 0 ? static_cast<int64_t>(random() % 60) : 0;
+      event.mutable_event_time()->set_seconds(event.event_time().seconds() - late);
+      event.set_raw(fmt::format("{} {} {}", event.raw(), number, i));
+      builder.Add(event);
+    }
+    ASSERT_THAT(producer.Append(device, batch_id, builder.Finish()), IsOk());
+  }
+
   // Sends the events while rules change and the process is killed; returns once all is done.
   void RunWithSwapsAndKills(std::mt19937& random) {
     stream::Producer producer(pool_, kEvents, {});
+    AddMoreRules();
     auto child = StartChild();
     for (int number = 0; number < 60; ++number) {
       if (random() % 4 == 0) SwapRules(random);
@@ -95,9 +192,11 @@ class RuleSetSwitchTest : public DetectionPipelineTest {
         if (random() % 2 == 0) SwapRules(random);
         child = StartChild();
       }
-      ProduceBatch(producer, number);
+      ProduceLate(producer, number, random, number * 7);
       std::this_thread::sleep_for(std::chrono::microseconds(random() % 12000));
     }
+    // So that all windows before have ended.
+    for (int number = 60; number < 62; ++number) ProduceLate(producer, number, random, 9000);
     EXPECT_TRUE(Eventually([&] {
       for (const auto& topic : {kEvents, kHits}) {
         if (stream::ReaderLag(*pool_, topic, topic.readers[0]).value_or(1) > 0) return false;

@@ -1,0 +1,176 @@
+// The rules by which two steps, on any number of workers, find what one would: each has a test
+// here, or is named with the test that it has elsewhere (services/detection/README.md).
+#include "tests/integration/detection/pipeline_fixture.h"
+
+namespace yagura::detection {
+namespace {
+
+class TwoStepTest : public DetectionPipelineTest {
+ protected:
+  std::vector<internal::v1::HitBatch> Hits(int shard) {
+    std::vector<internal::v1::HitBatch> batches;
+    LeasedCursor cursor = Take(kHits, shard);
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    EXPECT_THAT(entries, IsOk());
+    for (const auto& entry : *entries) {
+      EXPECT_TRUE(batches.emplace_back().ParseFromString(entry.payload));
+    }
+    return batches;
+  }
+  // Without what tells who matched it.
+  std::multiset<std::string> WhatWasHit() {
+    std::multiset<std::string> texts;
+    for (int shard = 0; shard < kHits.shards; ++shard) {
+      for (auto& batch : Hits(shard)) {
+        batch.clear_epoch();
+        texts.insert(batch.DebugString());
+      }
+    }
+    return texts;
+  }
+  std::map<std::string, std::string> Kept(int shard) {
+    const auto reply =
+        redis_.NewPool()->Command({"HGETALL", fmt::format("y:{{s{}}}:detection:windows", shard)});
+    EXPECT_THAT(reply, IsOk());
+    std::map<std::string, std::string> kept;
+    for (size_t i = 0; i + 1 < reply->items.size(); i += 2) {
+      kept[reply->items[i].text] = reply->items[i + 1].text;
+    }
+    return kept;
+  }
+};
+
+TEST_F(TwoStepTest, EachEntryIsMatchedAloneWhateverWasMatchedBefore) {
+  Produce();
+  {
+    Process process(redis_.NewPool());
+    for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  }
+  const auto expected = WhatWasHit();
+  const auto pool = redis_.NewPool();
+  for (int shard = 0; shard < 2; ++shard) {
+    ASSERT_THAT(pool->Command({"DEL", stream::StreamKey("hits", shard)}), IsOk());
+    ASSERT_THAT(
+        pool->Command({"XGROUP", "SETID", stream::StreamKey("events", shard), "detection", "0"}),
+        IsOk());
+  }
+  ASSERT_THAT(stream::DeclareReaders(*pool, kHits), IsOk());
+  // What was sent is remembered by key: those are others after a flush of that alone.
+  const auto keys = pool->Command({"KEYS", "y:{s*}:*hits*"});
+  ASSERT_THAT(keys, IsOk());
+  for (const auto& key : keys->items) {
+    if (key.text.find("dedup") == std::string::npos) continue;
+    ASSERT_THAT(pool->Command({"DEL", key.text}), IsOk());
+  }
+  for (int shard = 0; shard < 2; ++shard) {
+    LeasedCursor cursor = Take(kEvents, shard);
+    while (true) {
+      const auto entries = cursor.Read(1, 1 << 20, {});
+      ASSERT_THAT(entries, IsOk());
+      if (entries->empty()) break;
+      Process fresh(redis_.NewPool(), false);
+      ASSERT_THAT(fresh.match.Handle({shard, cursor.epoch()}, *entries), IsOk());
+      ASSERT_THAT(cursor.Commit(entries->back().id), IsOk());
+    }
+  }
+  EXPECT_EQ(WhatWasHit(), expected);
+}
+
+TEST_F(TwoStepTest, HitsOfATenantsRuleAreInOneShard) {
+  AddRule(kFew);
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  std::map<std::string, std::set<int>> shards;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    for (const auto& batch : Hits(shard)) {
+      for (const auto& hit : batch.hits()) {
+        const auto& rule = batch.rules(static_cast<int>(hit.rule()));
+        shards[batch.tenant() + "/" + (rule.text_id().empty() ? rule.id() : rule.text_id())].insert(
+            shard);
+      }
+    }
+  }
+  EXPECT_EQ(shards.size(), 3U);
+  for (const auto& [rule, of_rule] : shards) EXPECT_EQ(of_rule.size(), 1U) << rule;
+}
+
+TEST_F(TwoStepTest, EachHitTellsItsPlaceRuleSetAndEpoch) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) {
+    LeasedCursor cursor = Take(kEvents, shard);
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    ASSERT_THAT(entries, IsOk());
+    std::set<std::string> ids;
+    for (const auto& entry : *entries) ids.insert(entry.id.ToString());
+    ASSERT_THAT(process.match.Handle({shard, cursor.epoch()}, *entries), IsOk());
+    size_t seen = 0;
+    for (int to = 0; to < kHits.shards; ++to) {
+      for (const auto& batch : Hits(to)) {
+        if (static_cast<int>(batch.source_shard()) != shard) continue;
+        ++seen;
+        EXPECT_TRUE(ids.contains(batch.source_id())) << batch.source_id();
+        EXPECT_EQ(batch.epoch(), cursor.epoch());
+        EXPECT_EQ(batch.rule_set_version(), process.rule_book->latest_version());
+      }
+    }
+    EXPECT_GT(seen, 10U);
+  }
+}
+
+TEST_F(TwoStepTest, AnEntryThatComesAgainUnderAnotherIdOfTheStreamCountsOnce) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  for (int shard = 0; shard < 2; ++shard) Drain(kHits, shard, Window, process);
+  const auto expected = Findings();
+  // All hits once more, in order, as new entries.
+  const auto pool = redis_.NewPool();
+  for (int shard = 0; shard < 2; ++shard) {
+    ASSERT_THAT(pool->Command({"XGROUP", "SETID", stream::StreamKey("hits", shard),
+                               "detection-windows", "0"}),
+                IsOk());
+    const auto kept = Kept(shard);
+    Process again(redis_.NewPool(), false);
+    Drain(kHits, shard, Window, again);
+    EXPECT_EQ(Kept(shard), kept);
+  }
+  EXPECT_EQ(Findings(), expected);
+}
+
+TEST_F(TwoStepTest, WindowsAndCheckpointAreOneWriteUnderTheLease) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  const auto pool = redis_.NewPool();
+  const WindowStore store(pool, kHits, "detection-windows");
+  size_t written = 0;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    const auto batches = Hits(shard);
+    const LeasedCursor cursor = Take(kHits, shard);
+    Windows windows(Windows::Limits{});
+    for (const auto& batch : batches) windows.Apply(batch);
+    if (windows.size() == 0) continue;  // it heard of time alone
+    EXPECT_THAT(store.Save(shard, cursor.epoch() + 1, windows),
+                StatusIs(absl::StatusCode::kAborted, "LEASE_LOST"));
+    EXPECT_TRUE(Kept(shard).empty());
+    const auto scripts = [&] {
+      const auto info = pool->Command({"INFO", "commandstats"});
+      EXPECT_THAT(info, IsOk());
+      const size_t at = info->text.find("cmdstat_evalsha:calls=");
+      return at == std::string::npos ? 0 : std::atoi(info->text.c_str() + at + 22);
+    };
+    const int before = scripts();
+    ASSERT_THAT(store.Save(shard, cursor.epoch(), windows), IsOk());
+    EXPECT_EQ(scripts() - before, 1);
+    const auto kept = Kept(shard);
+    EXPECT_TRUE(std::ranges::any_of(kept, [](const auto& one) { return one.first[0] == 'c'; }));
+    EXPECT_TRUE(std::ranges::any_of(kept, [](const auto& one) { return one.first[0] == 'g'; }));
+    ++written;
+  }
+  EXPECT_GT(written, 0U);
+}
+
+}  // namespace
+}  // namespace yagura::detection
