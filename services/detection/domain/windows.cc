@@ -491,6 +491,8 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
                     const RuleSummary& rule, const Hit& hit, std::vector<Outcome>& outcomes) {
   const int64_t span = rule.timespan_nanos();
   const bool passes = !rule.outer().empty();
+  const bool single =
+      rule.type() == internal::v1::CORRELATION_TYPE_UNSPECIFIED && rule.threshold() <= 1;
   Proofs fresh;  // of events that joined the open finding
   Verdict verdict;
   bool grew = false;
@@ -530,7 +532,8 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
       by_time.erase(found);
     }
     if (!group.finding_id().empty()) {
-      if (Plus(time, span) < group.first()) {
+      // One event is a finding by itself: however late it comes, it belongs to that of its group.
+      if (!single && Plus(time, span) < group.first()) {
         ++late_;
         continue;
       }

@@ -49,7 +49,9 @@ WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<F
       given_up_(metrics.GetCounter("yagura_detection_windows_given_up_total",
                                    "Open windows that went as all took more than they may")),
       bytes_(metrics.GetGauge("yagura_detection_window_bytes",
-                              "What the open windows of this process's shards take")) {}
+                              "What the open windows of this process's shards take")),
+      late_(metrics.GetCounter("yagura_detection_late_events_total",
+                               "Events that came too late for the window of a correlation")) {}
 
 absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
                                   const std::vector<stream::Entry>& entries) {
@@ -118,12 +120,14 @@ absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& 
   // Until they are saved, they are ahead of what is kept: where that fails, that is read again.
   auto windows = std::move(shard.windows);
   std::vector<Windows::Outcome> outcomes;
+  const uint64_t late_before = windows->late();
   for (const auto& batch : batches) {
     for (auto& outcome : windows->Apply(batch)) outcomes.push_back(std::move(outcome));
   }
   YAGURA_RETURN_IF_ERROR(sink_->Put(outcomes));
   YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *windows));
   windows->Clean();
+  late_->Add(windows->late() - late_before);
   shard.windows = std::move(windows);
   Measure(shard);
   for (const auto& outcome : outcomes) {

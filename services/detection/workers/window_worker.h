@@ -50,6 +50,7 @@ class WindowWorker {
   Counter* const grown_;
   Counter* const given_up_;
   Gauge* const bytes_;
+  Counter* const late_;
   std::mutex mutex_;
   std::map<int, Shard> shards_;
 };

@@ -1,5 +1,7 @@
 // Every method of every service, called by every role, in its own and in a foreign tenant.
 
+#include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <set>
 
@@ -14,8 +16,11 @@
 #include "common/text/text.h"
 #include "tests/e2e/suite_process.h"
 #include "yagura/archive/v1/archive_service.pb.h"
+#include "yagura/archive/v1/legal_hold_service.pb.h"
+#include "yagura/archive/v1/proof_service.pb.h"
 #include "yagura/audit/v1/audit_service.pb.h"
 #include "yagura/config/v1/config_service.pb.h"
+#include "yagura/coverage/v1/coverage_service.pb.h"
 #include "yagura/detection/v1/detection_service.pb.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 #include "yagura/ingestion/v1/ingestion_service.pb.h"
@@ -40,17 +45,25 @@ struct Method {
   std::string permission;
 };
 
+// Every *_service.proto; the test below compares it with the folder.
+std::vector<const google::protobuf::FileDescriptor*> ServiceFiles() {
+  return {archive::v1::SearchEventsRequest::descriptor()->file(),
+          archive::v1::GetLegalHoldRequest::descriptor()->file(),
+          archive::v1::VerifyEventsRequest::descriptor()->file(),
+          audit::v1::ListRecordsRequest::descriptor()->file(),
+          config::v1::GetDeviceRequest::descriptor()->file(),
+          coverage::v1::ListCoverageRequest::descriptor()->file(),
+          detection::v1::GetFindingRequest::descriptor()->file(),
+          directory::v1::GetTenantRequest::descriptor()->file(),
+          ingestion::v1::PushRequest::descriptor()->file(),
+          notification::v1::GetAlertRequest::descriptor()->file(),
+          reporting::v1::GetReportRequest::descriptor()->file(),
+          ticketing::v1::GetTicketRequest::descriptor()->file()};
+}
+
 std::vector<Method> AllMethods() {
   std::vector<Method> methods;
-  for (const auto* file : {archive::v1::SearchEventsRequest::descriptor()->file(),
-                           audit::v1::ListRecordsRequest::descriptor()->file(),
-                           config::v1::GetDeviceRequest::descriptor()->file(),
-                           detection::v1::GetFindingRequest::descriptor()->file(),
-                           directory::v1::GetTenantRequest::descriptor()->file(),
-                           ingestion::v1::PushRequest::descriptor()->file(),
-                           notification::v1::GetAlertRequest::descriptor()->file(),
-                           reporting::v1::GetReportRequest::descriptor()->file(),
-                           ticketing::v1::GetTicketRequest::descriptor()->file()}) {
+  for (const auto* file : ServiceFiles()) {
     for (int s = 0; s < file->service_count(); ++s) {
       for (int m = 0; m < file->service(s)->method_count(); ++m) {
         const auto* method = file->service(s)->method(m);
@@ -175,6 +188,19 @@ class SecurityMatrix : public ::testing::Test {
 };
 
 e2e::SuiteProcess* SecurityMatrix::suite_ = nullptr;
+
+TEST(SecurityMatrixFiles, EveryServiceIsWalked) {
+  const char* source = std::getenv("YAGURA_SOURCE_DIR");
+  const std::filesystem::path protos = std::filesystem::path(source ? source : ".") / "protos";
+  std::set<std::string> there;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(protos / "yagura")) {
+    if (!entry.path().string().ends_with("_service.proto")) continue;
+    there.insert(std::filesystem::relative(entry.path(), protos).string());
+  }
+  std::set<std::string> walked;
+  for (const auto* file : ServiceFiles()) walked.insert(file->name());
+  EXPECT_EQ(walked, there);
+}
 
 TEST_F(SecurityMatrix, EveryMethodNamesItsPermissionAndPublicOnesAreFew) {
   std::set<std::string> open;

@@ -125,6 +125,29 @@ TEST_F(WindowsTest, ThresholdOneFoldsRepeats) {
   EXPECT_EQ(second[0].finding.event_count(), 2U);
 }
 
+TEST_F(WindowsTest, ASingleEventIsNeverTooLateForItsFinding) {
+  threshold_ = 1;
+  const auto first = windows_.Apply(Batch({0}));
+  const auto late = windows_.Apply(Batch({-100'000}));
+  ASSERT_THAT(late, SizeIs(1));
+  EXPECT_EQ(late[0].finding.name(), first[0].finding.name());
+  EXPECT_EQ(late[0].finding.event_count(), 2U);
+  EXPECT_EQ(FromProto(late[0].finding.first_event_time()).time_since_epoch().count(),
+            kStart - 100'000 * kSecond);
+  EXPECT_THAT(late[0].finding.evidence(), SizeIs(1));
+  // What comes now begins another: none is longer than a day.
+  const auto next = windows_.Apply(Batch({1}));
+  ASSERT_FALSE(next.empty());
+  EXPECT_NE(next.back().finding.name(), first[0].finding.name());
+  EXPECT_EQ(windows_.late(), 0U);
+}
+
+TEST_F(WindowsTest, WhatComesTooLateForACorrelationIsCounted) {
+  ASSERT_THAT(windows_.Apply(Batch({0, 1, 2})), SizeIs(1));
+  EXPECT_THAT(windows_.Apply(Batch({-100'000})), IsEmpty());
+  EXPECT_EQ(windows_.late(), 1U);
+}
+
 TEST_F(WindowsTest, IgnoresWhatItHasSeen) {
   threshold_ = 1;
   const auto batch = Batch({0});
