@@ -23,6 +23,9 @@ namespace {
 constexpr size_t kFullFieldColumns = kMaxFieldColumns - BatchBuilder::kMaxFieldsPerEvent;
 constexpr size_t kFullCells = 4u << 20;
 constexpr size_t kFullBytes = 16u << 20;
+constexpr size_t kLengths = 4u << 20;  // of all texts, rows and the directory
+static_assert(kFullBytes + kMaxEventRawBytes + kLengths <= kMaxSectionBytes);
+static_assert(kFullBytes + 3 * kMaxEventValueBytes + 2 * kFullCells + kLengths <= kMaxSectionBytes);
 
 void PutRows(std::string& out, const std::vector<uint16_t>& rows, size_t events, size_t distinct) {
   size_t present = 0;
@@ -134,7 +137,18 @@ struct BatchBuilder::Impl {
   std::string columns;
   std::string section_b;
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> zstd{ZSTD_createCCtx(), &ZSTD_freeCCtx};
-  EventView view;  // scratch of Add(const v1::Event&)
+  EventView view;         // scratch of Add(const v1::Event&)
+  size_t value_left = 0;  // bytes of values that the event being added may still bring
+  bool cut = false;       // it brought more
+
+  std::string_view Fit(std::string_view text, size_t& left) {
+    if (text.size() > left) {
+      text = text.substr(0, text.size() <= 16 ? 0 : left);  // half an address is none
+      cut = true;
+    }
+    left -= text.size();
+    return text;
+  }
 
   uint16_t Intern(Dictionary& dictionary, std::string_view text, bool utf8) {
     if (const uint16_t found = dictionary.FindLast(text)) return found;
@@ -149,6 +163,7 @@ struct BatchBuilder::Impl {
   }
 
   void Text(Core core, std::string_view text) {
+    text = Fit(text, value_left);
     if (text.empty()) return;
     TextColumn& column = texts[static_cast<size_t>(core) - 1];
     column.Set(events, Intern(column.dictionary, text, RowOf(core).utf8));
@@ -226,9 +241,11 @@ struct BatchBuilder::Impl {
     shape.clear();
     const size_t count = std::min(values.size(), kMaxFieldsPerEvent);
     for (size_t i = 0; i < count; ++i) {
-      const size_t at = FieldColumnFor(values[i].name, i);
+      const std::string_view name = Fit(values[i].name, value_left);
+      const size_t at = FieldColumnFor(name, i);
       TextColumn& column = fields[at]->text;
-      column.Set(events, Intern(column.dictionary, values[i].value, false));
+      const std::string_view value = Fit(values[i].value, value_left);
+      column.Set(events, Intern(column.dictionary, value, false));
       shape.push_back(static_cast<uint16_t>(at));
     }
     if (!shape.empty()) {
@@ -239,6 +256,8 @@ struct BatchBuilder::Impl {
   }
 
   void Add(const EventView& event) {
+    value_left = kMaxEventValueBytes;
+    cut = false;
     Text(Core::kSite, event.site);
     Text(Core::kDevice, event.device);
     Time(Core::kReceiveTime, event.receive_time);
@@ -268,12 +287,14 @@ struct BatchBuilder::Impl {
     Text(Core::kProgram, event.program);
     Text(Core::kHost, event.host);
     Text(Core::kOrigin, event.origin);
-    Number(Core::kFlaws, event.flaws);
     Text(Core::kParseError, event.parse_error);
     Text(Core::kVendorEventId, event.vendor_event_id);
     Fields(event.fields);
-    raw += event.raw;
-    raw_sizes.push_back(static_cast<uint32_t>(event.raw.size()));
+    size_t raw_left = kMaxEventRawBytes;
+    const std::string_view line = Fit(event.raw, raw_left);
+    Number(Core::kFlaws, cut ? event.flaws | 1u << v1::TRUNCATED : event.flaws);
+    raw += line;
+    raw_sizes.push_back(static_cast<uint32_t>(line.size()));
     ++events;
   }
 

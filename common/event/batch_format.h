@@ -28,7 +28,12 @@ inline constexpr std::string_view kBatchMagic = "YGB1";
 inline constexpr size_t kEnvelopeSize = 32;
 inline constexpr size_t kEventsOffset = 6;
 inline constexpr size_t kHashOffset = 24;
+// What a reader opens. The builder is full far below it, and cuts (TRUNCATED) what one event may
+// add: its raw line, and all its names and values together, each byte of which may become three
+// where it is no UTF-8.
 inline constexpr size_t kMaxSectionBytes = 64u << 20;
+inline constexpr size_t kMaxEventRawBytes = 16u << 20;
+inline constexpr size_t kMaxEventValueBytes = 8u << 20;
 inline constexpr size_t kMaxFieldColumns = 8192;
 inline constexpr size_t kMaxCells = 64u << 20;  // events x columns: what decoding may cost
 

@@ -269,6 +269,35 @@ TEST(BatchCodecTest, ManyDistinctFieldNamesFillTheBatchBeforeTheReaderRefuses) {
   EXPECT_EQ(event.fields_size(), 4096);
 }
 
+// Whatever comes: a batch that was written can be read.
+TEST(BatchCodecTest, AnEventThatIsTooLargeIsCutAndItsBatchCanBeRead) {
+  const std::string line((64u << 20) + 1, 'x');
+  const std::string broken(40u << 20, '\xff');  // each byte becomes three
+  for (const bool raw : {true, false}) {
+    BatchBuilder builder(Header());
+    EventView before;
+    before.raw = std::string_view(line).substr(0, 15u << 20);  // just not full
+    builder.Add(before);
+    ASSERT_FALSE(builder.full());
+    EventView view;
+    view.message = raw ? "short" : broken;
+    view.raw = raw ? line : "short";
+    view.fields = {{"a", raw ? "b" : std::string_view(line)}, {"last", "value"}};
+    builder.Add(view);
+    EXPECT_TRUE(builder.full());
+    const std::string bytes = builder.Finish();
+    ASSERT_OK_AND_ASSIGN(BatchReader reader, BatchReader::Open(bytes));
+    v1::Event event;
+    ASSERT_THAT(reader.Get(0, &event), IsOk());
+    EXPECT_TRUE(event.flaws().empty());
+    ASSERT_THAT(reader.Get(1, &event), IsOk());
+    EXPECT_THAT(event.flaws(), ::testing::ElementsAre(v1::TRUNCATED));
+    EXPECT_EQ(event.raw().size(), raw ? 16u << 20 : 5u);
+    EXPECT_EQ(event.message().size(), raw ? 5u : 24u << 20);
+    EXPECT_EQ(event.fields_size(), 2);
+  }
+}
+
 TEST(BatchCodecTest, DamageIsRefused) {
   BatchBuilder builder(Header());
   for (int i = 0; i < 20; ++i) builder.Add(FullEvent());
