@@ -45,24 +45,14 @@ class LoginApi {
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
                                                    const v1::ExchangeApiKeyRequest& request) {
     const TimePoint begun = parts_.clock->Now();
-    const std::string address = rpc::PeerNetwork(call.peer());
     const auto secret = request.secret().size() <= kMaxSecretBytes
                             ? ParseKeySecret(request.secret())
                             : absl::StatusOr<KeySecret>(LoginFailed());
-    // A wrong secret counts; a right one is never refused for others' sake: nobody guesses 256
-    // bits, but behind one address of a network there may be one collector whose key has been
-    // replaced.
-    if (!secret.ok()) {
-      YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
-      return Refuse(call, std::string(kProvider), "apiKeys/?");
-    }
+    if (!secret.ok()) return RefuseKey(call, std::string(kProvider), "apiKeys/?");
     const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
     YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, request.secret()));
     YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(secret->tenant));
-    if (!key || !active) {
-      YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
-      return Refuse(call, secret->tenant, name);
-    }
+    if (!key || !active) return RefuseKey(call, secret->tenant, name);
     std::optional<TimePoint> end;
     if (key->has_expire_time()) end = FromProto(key->expire_time());
     return Accept(call, {secret->tenant, name, begun}, key->roles(), end);
@@ -169,6 +159,15 @@ class LoginApi {
     YAGURA_RETURN_IF_ERROR(Record(call, session.tenant, session.name, audit::v1::LOGGED_IN, 0));
     parts_.logins->Add();
     return response;
+  }
+
+  // Nobody guesses 256 random bits, so that a good key is taken whatever else comes from its
+  // address: a relay or a proxy is one address for many. What is bounded is what bad ones leave on
+  // record, and they do not count against people who log in with passwords from there.
+  absl::Status RefuseKey(const Call& call, const std::string& tenant, std::string_view name) {
+    const std::string address = fmt::format("keys {}", rpc::PeerNetwork(call.peer()));
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
+    return Refuse(call, tenant, name);
   }
 
   absl::Status Refuse(const Call& call, const std::string& tenant, std::string_view name) {

@@ -269,6 +269,27 @@ TEST_F(DirectoryTest, APasswordThatADeletedUserLeftIsNoBodysAfterwards) {
   EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
 }
 
+TEST_F(DirectoryTest, BadKeysKeepNeitherGoodKeysOutNorPeople) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  const auto created = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(created, IsOk());
+  v1::ExchangeApiKeyRequest bad;
+  bad.set_secret("ygr_acme_relay_" + std::string(64, 'a'));
+  StatusCode last = StatusCode::kOk;
+  for (int i = 0; i <= settings_.throttle.per_address; ++i) {
+    last = CallAs("", &Stub::ExchangeApiKey, bad).status().code();
+  }
+  EXPECT_EQ(last, StatusCode::kResourceExhausted);
+  EXPECT_FALSE(Exchange(created->secret()).empty());
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+}
+
 TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {
   AddTenant("acme");
   v1::CreateApiKeyRequest create;
