@@ -88,7 +88,10 @@ bool KindFits(Method::Kind kind, const MethodDescriptor& descriptor) {
 
 class MethodTable::Registry final : public ServiceRegistry {
  public:
-  Registry(MethodTable& table, AppSlot* app) : table_(table), app_(app) {}
+  Registry(MethodTable& table, AppSlot* app, std::shared_ptr<TenantQuotas> quotas)
+      : table_(table), app_(app), quotas_(std::move(quotas)) {}
+
+  std::shared_ptr<TenantQuotas> quotas() const override { return quotas_; }
 
  protected:
   void AddUnary(std::string_view method, const Message& request, const Message& response,
@@ -135,10 +138,12 @@ class MethodTable::Registry final : public ServiceRegistry {
 
   MethodTable& table_;
   AppSlot* app_;
+  const std::shared_ptr<TenantQuotas> quotas_;
 };
 
-std::unique_ptr<ServiceRegistry> MethodTable::RegistryFor(AppSlot* app) {
-  return std::make_unique<Registry>(*this, app);
+std::unique_ptr<ServiceRegistry> MethodTable::RegistryFor(AppSlot* app,
+                                                          std::shared_ptr<TenantQuotas> quotas) {
+  return std::make_unique<Registry>(*this, app, std::move(quotas));
 }
 
 const Method* MethodTable::Find(std::string_view name) const {

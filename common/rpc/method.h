@@ -61,7 +61,8 @@ struct Method {
 class MethodTable {
  public:
   // A registry that enters methods under `app`. Valid as long as the table.
-  std::unique_ptr<ServiceRegistry> RegistryFor(AppSlot* app);
+  std::unique_ptr<ServiceRegistry> RegistryFor(AppSlot* app,
+                                               std::shared_ptr<TenantQuotas> quotas = nullptr);
   // FAILED_PRECONDITION naming every method that has no handler, no permission, the wrong types or
   // two handlers.
   absl::Status Complete();

@@ -40,4 +40,14 @@ class Quota {
   StringMap<Bucket> buckets_;
 };
 
+// What one tenant may ask of a whole process, whichever way it comes in: by calls of the server and
+// by the inputs that Apps open themselves. Keys are HomeTenantOf.
+struct TenantQuotas {
+  TenantQuotas(double calls_per_second, double bytes_per_second,
+               const std::shared_ptr<const Clock>& clock)
+      : calls(calls_per_second, clock), bytes(bytes_per_second, clock) {}
+  Quota calls;
+  Quota bytes;
+};
+
 }  // namespace yagura::rpc

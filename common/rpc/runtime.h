@@ -31,8 +31,7 @@ class Runtime {
   MethodTable methods;
   std::vector<std::unique_ptr<AppSlot>> slots;
   Authenticator authenticator;
-  Quota calls_quota;
-  Quota bytes_quota;
+  const std::shared_ptr<TenantQuotas> quotas;
   std::unique_ptr<AuditLog> audit;  // null where the platform has no state Redis (tests)
   Timers deadlines;                 // of the machine's clock, as the peers'
   Timers rights;                    // of the platform's clock

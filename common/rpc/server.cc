@@ -71,7 +71,7 @@ class GrpcServer final : public Server {
   absl::Status Register() {
     for (const auto& app : apps_) {
       AppSlot* slot = AddSlot(std::string(app->name()), runtime_.options.threads_per_app);
-      auto registry = runtime_.methods.RegistryFor(slot);
+      auto registry = runtime_.methods.RegistryFor(slot, runtime_.quotas);
       app->Register(*registry);
     }
     auto services = std::make_shared<std::vector<std::string>>();

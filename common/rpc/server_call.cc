@@ -126,7 +126,7 @@ absl::Status ServerCall::Admit(grpc::GenericCallbackServerContext* context) {
     // Said before anything is read: who may do this nowhere costs us no more.
     YAGURA_RETURN_IF_ERROR(method_->scope->CheckOpening(*principal_).status());
   }
-  YAGURA_RETURN_IF_ERROR(TakeQuota(runtime_.calls_quota, 1, "calls"));
+  YAGURA_RETURN_IF_ERROR(TakeQuota(runtime_.quotas->calls, 1, "calls"));
   if (is_endless()) {
     if (method_->app->open_streams.fetch_add(1) >= kMaxOpenStreams) {
       method_->app->open_streams.fetch_sub(1);
@@ -181,7 +181,7 @@ void ServerCall::OnRead(bool ok, grpc::ByteBuffer buffer) {
                      "the call has no request"));
     return;
   }
-  if (absl::Status s = TakeQuota(runtime_.bytes_quota, buffer.Length(), "bytes"); !s.ok()) {
+  if (absl::Status s = TakeQuota(runtime_.quotas->bytes, buffer.Length(), "bytes"); !s.ok()) {
     Finish(s);
     return;
   }
@@ -461,7 +461,7 @@ void ServerCall::RunMessage(grpc::ByteBuffer buffer) {
   }
   // A stream over its quota is read more slowly; nothing that was sent is refused for it.
   ReadAfter(quota_key_.empty() ? std::chrono::milliseconds(0)
-                               : runtime_.bytes_quota.Charge(quota_key_, bytes));
+                               : runtime_.quotas->bytes.Charge(quota_key_, bytes));
 }
 
 void ServerCall::RunResume() {

@@ -13,6 +13,8 @@
 
 namespace yagura::rpc {
 
+struct TenantQuotas;
+
 // Where an App names the handler of each of its methods. A handler is a plain function; permission,
 // scope, deadline, quota, audit, metrics and logs are the runtime's. Names are full method names as
 // in
@@ -32,6 +34,9 @@ class ServiceRegistry {
       const Call&, std::shared_ptr<RawOutbox>)>;
 
   virtual ~ServiceRegistry() = default;
+
+  // What the server charges tenants, for Apps that have inputs of their own. Null where nobody is.
+  virtual std::shared_ptr<TenantQuotas> quotas() const = 0;
 
   // Answers one request on the App's bounded executor.
   template <typename Request, typename Response>
