@@ -13,6 +13,8 @@ namespace {
 
 // A lane that was idle for so long gives its memory back.
 constexpr auto kLaneIdle = std::chrono::seconds(60);
+// What all senders of one intake may have it remember: heads of tables.
+constexpr size_t kMemoryBytes = 16 << 20;
 
 }  // namespace
 
@@ -36,6 +38,7 @@ struct Intake::Lane {
 Intake::Intake(Options options, std::shared_ptr<Quarantine> quarantine)
     : options_(std::move(options)),
       quarantine_(std::move(quarantine)),
+      memory_(std::make_shared<SenderMemoryBudget>(kMemoryBytes)),
       pipeline_(options_.parsers),
       enricher_(options_.enrichment == nullptr ? nullptr
                                                : std::make_unique<Enricher>(options_.enrichment)) {}
@@ -48,6 +51,7 @@ void Intake::Add(SenderState& state, const std::shared_ptr<const SourceMap>& sou
     state.map = sources;
     state.sources = sources->ForSender(state.sender);
   }
+  state.memory.DrawOn(memory_);
   const SourceTarget* expected = Find(state, {}, {});
   LineContext context;
   context.receive_time = receive_time;

@@ -93,6 +93,7 @@ class Intake {
 
   Options options_;
   std::shared_ptr<Quarantine> quarantine_;
+  const std::shared_ptr<SenderMemoryBudget> memory_;
   LinePipeline pipeline_;
   std::unique_ptr<Enricher> enricher_;      // null: none
   StringMap<std::unique_ptr<Lane>> lanes_;  // by source name, or "tenants/{tenant}"

@@ -88,14 +88,14 @@ void EnrichmentRefresher::RefreshLists() {
   if (options_.threat_lists.empty()) return;
   std::string seen = LookAtFolder(options_.threat_lists);
   if (seen == lists_seen_) return;
-  lists_seen_ = std::move(seen);
   std::vector<std::string> problems;
   auto lists = ThreatLists::Load(options_.threat_lists, &problems);
   if (!lists.ok()) {
-    logger_.Error("threat lists cannot be read; the last ones stay",
-                  {{"error", Message(lists.status())}});
+    Tell("threat lists cannot be read; the last ones stay", lists.status(), &lists_error_);
     return;
   }
+  lists_seen_ = std::move(seen);
+  lists_error_.clear();
   if (!problems.empty()) {
     logger_.Warning("lines of threat lists that say nothing", {{"lines", Join(problems, "; ")}});
   }
@@ -109,19 +109,26 @@ void EnrichmentRefresher::RefreshGeo() {
   std::string seen;
   for (const auto& file : options_.geo_files) seen += Look(file);
   if (seen == geo_seen_) return;
-  geo_seen_ = std::move(seen);
   std::vector<std::shared_ptr<const GeoDatabase>> databases;
   for (const auto& file : options_.geo_files) {
     auto database = GeoDatabase::Open(file);
     if (!database.ok()) {
-      logger_.Error("a GeoIP file cannot be read; the last ones stay",
-                    {{"error", Message(database.status())}});
+      Tell("a GeoIP file cannot be read; the last ones stay", database.status(), &geo_error_);
       return;
     }
     databases.push_back(*std::move(database));
   }
+  geo_seen_ = std::move(seen);
+  geo_error_.clear();
   next_.geo = std::move(databases);
   changed_ = true;
+}
+
+// What fails is tried again each time, and told when it fails otherwise than before.
+void EnrichmentRefresher::Tell(const char* what, const Status& status, std::string* last) const {
+  if (*last == Message(status)) return;
+  *last = Message(status);
+  logger_.Error(what, {{"error", *last}});
 }
 
 Status EnrichmentRefresher::RefreshAssets() {

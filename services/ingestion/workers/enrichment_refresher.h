@@ -42,6 +42,7 @@ class EnrichmentRefresher {
   void RefreshLists();
   void RefreshGeo();
   absl::Status RefreshAssets();
+  void Tell(const char* what, const absl::Status& status, std::string* last) const;
   void Publish();
 
   const Options options_;
@@ -50,8 +51,10 @@ class EnrichmentRefresher {
   const Logger logger_;
   Enrichment next_;
   bool changed_ = true;
-  std::string lists_seen_;  // what the files were when they were read
+  std::string lists_seen_;  // what the files were when they were last read well
   std::string geo_seen_;
+  std::string lists_error_;  // of the last try
+  std::string geo_error_;
   std::string assets_seen_;  // digest of what the directory told
   std::string last_error_;
   std::jthread thread_;
