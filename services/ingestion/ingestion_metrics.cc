@@ -116,6 +116,29 @@ void IngestionMetrics::CountFileRestart(const std::string& listener) {
       ->Add();
 }
 
+void IngestionMetrics::SetDescriptors(uint64_t held, uint64_t limit) {
+  registry_->GetGauge("yagura_ingestion_descriptors", "File descriptors that inputs hold")
+      ->Set(static_cast<double>(held));
+  registry_->GetGauge("yagura_ingestion_descriptors_limit", "File descriptors that inputs may hold")
+      ->Set(static_cast<double>(limit));
+}
+
+void IngestionMetrics::CountDescriptorRefusal(const std::string& input) {
+  registry_
+      ->GetCounter("yagura_ingestion_descriptors_refused_total",
+                   "Connections and files left out because inputs hold too many descriptors",
+                   {{"listener", input}})
+      ->Add();
+}
+
+void IngestionMetrics::CountAcceptPause(const std::string& listener) {
+  registry_
+      ->GetCounter("yagura_ingestion_accept_pauses_total",
+                   "Times that accepting waited since the kernel had nothing for a connection",
+                   {{"listener", listener}})
+      ->Add();
+}
+
 void IngestionMetrics::CountHttpAnswer(int status) {
   registry_
       ->GetCounter("yagura_ingestion_http_answers_total", "Answers to requests over HTTP",

@@ -39,12 +39,19 @@ class IngestionMetrics {
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
   void CountConnections(const std::string& listener, int change);
   // We ended or refused it: "idle", "memory", "limit", "handshake" (it failed),
-  // "handshake_timeout", "handshakes" (too many at once), "slow" (its body took too long).
+  // "handshake_timeout", "handshakes" (too many at once), "slow" (a head, a body, the taking of an
+  // answer took too long), "descriptors" (no more for this input).
   void CountConnectionsCut(const std::string& listener, const char* reason);
   // Files that are followed, and how many of their bytes wait to be read.
   void SetFiles(const std::string& listener, size_t files, uint64_t unread_bytes);
   // A file was emptied or written anew and is read from its start.
   void CountFileRestart(const std::string& listener);
+  // File descriptors that inputs hold, and may hold.
+  void SetDescriptors(uint64_t held, uint64_t limit);
+  // An input was to have no more of them.
+  void CountDescriptorRefusal(const std::string& input);
+  // The kernel had no descriptor or memory for another connection; accepting waits for a while.
+  void CountAcceptPause(const std::string& listener);
   // By status code.
   void CountHttpAnswer(int status);
 

@@ -173,6 +173,10 @@ void FileFollower::Meet(const std::filesystem::path& path, bool only_known) {
     }
     return;
   }
+  if (parts_.descriptors != nullptr) {
+    file->descriptor = parts_.descriptors->Take(options_.name);
+    if (!file->descriptor) return;  // the next look tries again
+  }
   const bool is_known = Recall(*file) || Replaces(*file);
   // What could not be read now says nothing about which file it is.
   if (!file->readable() || (only_known && !is_known)) return;

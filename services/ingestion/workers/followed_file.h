@@ -10,6 +10,7 @@
 
 #include "services/ingestion/domain/intake.h"
 #include "services/ingestion/domain/multi_line.h"
+#include "services/ingestion/workers/descriptor_budget.h"
 #include "services/ingestion/workers/socket.h"
 #include "yagura/ingestion/internal/v1/file_positions.pb.h"
 
@@ -68,7 +69,8 @@ class FollowedFile {
   // The same for each repeat of the part that is planned.
   std::string PartId() const;
 
-  SteadyTime gone_since{};  // when its name was seen to be another file's, or nobody's
+  DescriptorBudget::Lease descriptor;  // its own of the inputs' together
+  SteadyTime gone_since{};             // when its name was seen to be another file's, or nobody's
 
  private:
   FollowedFile(std::filesystem::path path, Socket file, FileId id, const std::string& listener);

@@ -16,6 +16,7 @@ namespace yagura::ingestion {
 
 class BatchSink;
 class CurrentSources;
+class DescriptorBudget;
 class IngestionMetrics;
 class LineOutlet;
 class MultiLineRule;
@@ -35,6 +36,7 @@ struct ListenerParts {
   // Where the lines of a thread go; nothing: to the event streams. The name is unique a process
   // start and thread.
   std::function<std::unique_ptr<LineOutlet>(const std::string& name)> new_outlet = nullptr;
+  std::shared_ptr<DescriptorBudget> descriptors = nullptr;  // null: no bound over all inputs
 };
 
 // The outlet of a listener's thread.

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "services/ingestion/domain/multi_line.h"
 #include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/workers/descriptor_budget.h"
 #include "services/ingestion/workers/tls.h"
 
 namespace yagura::ingestion {
@@ -21,6 +24,7 @@ constexpr size_t kReadBytes = 256 * 1024;
 static_assert(kReadBytes >= Channel::kLeastBuffer);
 constexpr auto kPause = std::chrono::milliseconds(50);  // while nothing flows
 constexpr auto kFinalReads = std::chrono::milliseconds(200);
+constexpr auto kAcceptPause = std::chrono::milliseconds(500);
 constexpr auto kTellInterval = std::chrono::seconds(1);
 
 }  // namespace
@@ -32,6 +36,7 @@ struct TcpThread::Connection {
         channel(std::move(channel_in)),
         joiner(std::move(rule)),
         state(std::move(sender)) {}
+  DescriptorBudget::Lease descriptor;  // goes after the socket
   Socket socket;
   std::unique_ptr<Channel> channel;  // ends before the socket
   bool open = false;
@@ -86,6 +91,7 @@ void TcpThread::Run(const std::stop_token& stop) {
       reading_since_ = parts_.clock->SteadyNow();  // who could not send was not idle
       continue;
     }
+    ResumeAccepting();
     Poll(Timeout());
     CloseHoarders();
     CloseSlowHandshakes();
@@ -140,7 +146,21 @@ void TcpThread::Accept() {
   socklen_t size = sizeof peer;
   Socket socket(::accept4(listening_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
                           SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (socket.fd() < 0) return;
+  if (socket.fd() < 0) {
+    const bool exhausted =
+        errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    if (exhausted) PauseAccepting();
+    return;
+  }
+  DescriptorBudget::Lease descriptor;
+  if (parts_.descriptors != nullptr) {
+    descriptor = parts_.descriptors->Take(options_.name);
+    if (!descriptor) {
+      parts_.metrics->CountConnectionsCut(options_.name, "descriptors");
+      Tell(AddressOf(peer).ToString(), "descriptors", "inputs hold too many file descriptors");
+      return;
+    }
+  }
   // Somebody who only begins handshakes must not keep others from theirs: the oldest gives way.
   if (opening_.size() >= options_.max_handshakes) Cut(opening_.front(), "handshakes");
   const int fd = socket.fd();
@@ -157,11 +177,29 @@ void TcpThread::Accept() {
   connection =
       std::make_unique<Connection>(std::move(socket), std::move(channel), options_.multi_line,
                                    Sender{options_.name, AddressOf(peer), {}, {}});
+  connection->descriptor = std::move(descriptor);
   connection->last_read = parts_.clock->SteadyNow();
   connection->opening = opening_.insert(opening_.end(), fd);
   parts_.metrics->CountConnections(options_.name, +1);
   Watch(fd);
   if (options_.tls == nullptr && !Open(*connection)) Close(fd);
+}
+
+void TcpThread::PauseAccepting() {
+  const std::string error = std::strerror(errno);
+  ::epoll_ctl(epoll_.fd(), EPOLL_CTL_DEL, listening_.fd(), nullptr);
+  accept_again_ = parts_.clock->SteadyNow() + kAcceptPause;
+  parts_.metrics->CountAcceptPause(options_.name);
+  if (!std::exchange(told_of_pause_, true)) {
+    parts_.logger.Error("the system has nothing for another connection; accepting waits",
+                        {{"listener", options_.name}, {"error", error}});
+  }
+}
+
+void TcpThread::ResumeAccepting() {
+  if (!accept_again_ || parts_.clock->SteadyNow() < *accept_again_) return;
+  accept_again_.reset();
+  Watch(listening_.fd());
 }
 
 bool TcpThread::Serve(Connection& connection) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <unordered_map>
@@ -36,6 +37,9 @@ class TcpThread {
   int Timeout() const;
   void Poll(int timeout);
   void Accept();
+  // The kernel has nothing for a connection: accepting waits, so that the loop does not spin.
+  void PauseAccepting();
+  void ResumeAccepting();
   // False: the connection has ended.
   bool Serve(Connection& connection);
   bool Open(Connection& connection);
@@ -70,6 +74,8 @@ class TcpThread {
   SteadyTime reading_since_{};  // without a pause of ours
   SteadyTime next_idle_check_{};
   SteadyTime next_telling_{};
+  std::optional<SteadyTime> accept_again_;  // set: accepting waits until then
+  bool told_of_pause_ = false;
   uint64_t untold_ = 0;
   std::string buffer_;
 };
