@@ -29,6 +29,7 @@
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/coverage_reporter.h"
 #include "services/ingestion/workers/current_sources.h"
+#include "services/ingestion/workers/descriptor_budget.h"
 #include "services/ingestion/workers/enrichment_refresher.h"
 #include "services/ingestion/workers/file_follower.h"
 #include "services/ingestion/workers/listener.h"
@@ -127,6 +128,8 @@ class IngestionApp final : public rpc::App {
     parts_.quarantine = quarantine_;
     parts_.metrics = metrics_;
     parts_.clock = platform.clock;
+    parts_.descriptors = std::make_shared<DescriptorBudget>(
+        DescriptorBudget::LimitOfProcess(), metrics_, platform.logger.Named("ingestion"));
     parts_.logger = platform.logger.Named("ingestion/listener");
   }
   ~IngestionApp() override { Stop(); }
@@ -176,6 +179,7 @@ class IngestionApp final : public rpc::App {
   std::string_view name() const override { return "ingestion"; }
 
   void Register(rpc::ServiceRegistry& registry) override {
+    charges_ = TenantCharges(registry.quotas());
     registry.Stream<v1::PushRequest, v1::PushResponse>(
         "/yagura.ingestion.v1.IngestionService/Push",
         [this](const rpc::Call& call, rpc::Outbox<v1::PushResponse> outbox) {
@@ -201,9 +205,12 @@ class IngestionApp final : public rpc::App {
     for (const auto& [name, listener] : listeners_) listener->Start();
     reporter_.Start();
     for (const auto& [name, files] : files_) files->Start();
-    if (http_ != nullptr) YAGURA_RETURN_IF_ERROR(http_->Start());
+    if (http_ != nullptr) {
+      http_intake_->Charge(charges_);
+      YAGURA_RETURN_IF_ERROR(http_->Start());
+    }
     if (otlp_options_.address.empty()) return absl::OkStatus();
-    auto otlp = OtlpServer::Start(otlp_options_, parts_, keys_);
+    auto otlp = OtlpServer::Start(otlp_options_, parts_, keys_, charges_);
     if (!otlp.ok()) return Annotate(otlp.status(), "otlp");
     otlp_ = *std::move(otlp);
     return absl::OkStatus();
@@ -276,7 +283,7 @@ class IngestionApp final : public rpc::App {
     options.body_bytes = settings.http_body_bytes;
     options.pending_bytes = settings.http_pending_bytes;
     auto server = HttpServer::Make(options, *http_intake_, metrics_,
-                                   platform_.logger.Named("ingestion/http"));
+                                   platform_.logger.Named("ingestion/http"), parts_.descriptors);
     if (!server.ok()) return Annotate(server.status(), "http");
     http_ = *std::move(server);
     return absl::OkStatus();
@@ -296,6 +303,7 @@ class IngestionApp final : public rpc::App {
   const std::shared_ptr<IngestionMetrics> metrics_;
   CoverageReporter reporter_;
   const std::shared_ptr<ApiKeys> keys_;
+  TenantCharges charges_{nullptr};
   ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
   std::map<std::string, std::unique_ptr<Listener>> listeners_;
   std::map<std::string, std::unique_ptr<FileFollower>> files_;

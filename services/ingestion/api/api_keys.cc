@@ -1,5 +1,7 @@
 #include "services/ingestion/api/api_keys.h"
 
+#include "fmt/format.h"
+
 #include "common/event/batch_codec.h"
 #include "common/rpc/peer.h"
 #include "common/status/status.h"
@@ -7,14 +9,34 @@
 namespace yagura::ingestion {
 namespace {
 
-constexpr size_t kMaxKnown = 4096;
+constexpr size_t kMaxKnown = 16'384;
+constexpr size_t kMaxBad = 4096;
 constexpr size_t kMaxSecret = 512;
-constexpr auto kRenewBefore = std::chrono::seconds(60);
-// The directory shuts an address out after 50 bad keys in 15 minutes; we are one address.
-constexpr double kAllBadBurst = 20;
-constexpr double kAllBadPerSecond = 20.0 / (15 * 60);
+constexpr auto kRenewBefore = std::chrono::minutes(2);
+constexpr auto kRenewPause = std::chrono::seconds(1);
+constexpr auto kBadFor = std::chrono::seconds(10);
 constexpr double kBadBurst = 5;
 constexpr double kBadPerSecond = 5.0 / (15 * 60);
+
+Status KeyInvalid() {
+  return MakeError(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "the key is not valid");
+}
+
+bool HasForm(std::string_view secret) {
+  return secret.starts_with("ygr_") && secret.size() <= kMaxSecret;
+}
+
+std::string DigestOf(const std::string& secret) { return event::BatchIdOf({"api key", secret}); }
+
+// The network and "ygr_{tenant}_{key}".
+std::string Claim(std::string_view secret, std::string_view peer) {
+  return fmt::format("{} {}", rpc::PeerNetwork(peer), secret.substr(0, secret.rfind('_')));
+}
+
+bool IsBadKey(const Status& status) {
+  return status.code() == absl::StatusCode::kUnauthenticated ||
+         ErrorReason(status) == "LOGIN_THROTTLED";
+}
 
 }  // namespace
 
@@ -24,66 +46,111 @@ ApiKeys::ApiKeys(Exchange exchange, std::shared_ptr<auth::TokenVerifier> verifie
       verifier_(std::move(verifier)),
       clock_(std::move(clock)),
       bad_keys_(kBadPerSecond, kBadBurst, clock_),
-      all_bad_keys_(kAllBadPerSecond, kAllBadBurst, clock_) {}
+      renewer_([this](const std::stop_token& stop) { Renew(stop); }) {}
 
-StatusOr<std::shared_ptr<const auth::Principal>> ApiKeys::Resolve(const std::string& secret,
-                                                                  std::string_view peer) {
-  if (!secret.starts_with("ygr_") || secret.size() > kMaxSecret) {
-    return MakeError(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "the key is not valid");
-  }
-  const std::string digest = event::BatchIdOf({"api key", secret});
+ApiKeys::~ApiKeys() {
+  renewer_.request_stop();
+  renewer_.join();
+}
+
+StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Look(const std::string& secret) {
+  if (!HasForm(secret)) return KeyInvalid();
+  const std::string digest = DigestOf(secret);
   const TimePoint now = clock_->Now();
   const uint64_t generation = verifier_->generation();
+  const std::lock_guard lock(mutex_);
+  if (const auto bad = bad_.find(digest); bad != bad_.end()) {
+    if (clock_->SteadyNow() - bad->second < kBadFor) return KeyInvalid();
+    bad_.erase(bad);
+  }
+  const auto found = known_.find(digest);
+  if (found == known_.end()) return nullptr;
+  Known& known = found->second;
+  if (known.principal->expires <= now) return nullptr;
+  if (known.generation != generation) {
+    if (!verifier_->Verify(known.token).ok()) return nullptr;
+    known.generation = generation;
+  }
+  if (known.principal->expires <= now + kRenewBefore && !std::exchange(known.renewing, true)) {
+    to_renew_.push_back(digest);
+    wake_.notify_one();
+  }
+  return known.principal;
+}
+
+StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std::string_view peer) {
+  YAGURA_ASSIGN_OR_RETURN(auto known, Look(secret));
+  if (known != nullptr) return known;
+  const std::string digest = DigestOf(secret);
   bool seen_good = false;
-  Known known;
   {
     const std::lock_guard lock(mutex_);
-    if (const auto found = known_.find(digest); found != known_.end()) {
-      seen_good = true;
-      known = found->second;
-    }
+    seen_good = known_.contains(digest);
   }
-  if (seen_good && known.principal->expires > now + kRenewBefore) {
-    if (known.generation == generation) return known.principal;
-    if (verifier_->Verify(known.token).ok()) {
-      const std::lock_guard lock(mutex_);
-      known_[digest] = {known.token, known.principal, generation};
-      return known.principal;
-    }
+  if (seen_good) return Ask(digest, secret);
+  const std::string claim = Claim(secret, peer);
+  if (const auto wait = bad_keys_.Take(claim, 1); wait.count() > 0) {
+    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_BAD_KEYS",
+                                    "too many bad keys were tried"),
+                          wait);
   }
-  const std::string network = rpc::PeerNetwork(peer);
-  if (!seen_good) {
-    const auto wait = std::max(bad_keys_.Take(network, 1), all_bad_keys_.Take("", 1));
-    if (wait.count() > 0) {
-      return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_BAD_KEYS",
-                                      "too many bad keys were tried"),
-                            wait);
-    }
-  }
+  auto principal = Ask(digest, secret);
+  if (principal.ok() || !IsBadKey(principal.status())) bad_keys_.Give(claim, 1);
+  return principal;
+}
+
+StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Ask(const std::string& digest, const std::string& secret) {
+  const uint64_t generation = verifier_->generation();
   auto token = exchange_(secret);
-  if (!token.ok() && token.status().code() == absl::StatusCode::kUnauthenticated) {
+  if (!token.ok()) {
+    if (!IsBadKey(token.status())) return token.status();
     const std::lock_guard lock(mutex_);
     known_.erase(digest);
-    return token.status();
-  }
-  if (!seen_good) {
-    bad_keys_.Give(network, 1);
-    all_bad_keys_.Give("", 1);
-  }
-  if (!token.ok()) {
-    // What is still good of the old one serves while the directory is away.
-    if (seen_good && known.principal->expires > now && verifier_->Verify(known.token).ok()) {
-      return known.principal;
-    }
-    return token.status();
+    NoteBad(digest);
+    return KeyInvalid();
   }
   auto verified = verifier_->Verify(*token);
   if (!verified.ok()) return Unavailable("KEYS_UNKNOWN", "the directory's key is not known yet");
   auto principal = std::make_shared<const auth::Principal>(*std::move(verified));
   const std::lock_guard lock(mutex_);
-  if (known_.size() >= kMaxKnown) known_.clear();
-  known_[digest] = {*std::move(token), principal, generation};
+  if (known_.size() >= kMaxKnown && !known_.contains(digest)) Forget();
+  known_[digest] = {secret, *std::move(token), principal, generation, false};
   return principal;
+}
+
+void ApiKeys::Forget() {
+  const TimePoint now = clock_->Now();
+  std::erase_if(known_, [now](const auto& item) { return item.second.principal->expires <= now; });
+  if (known_.size() >= kMaxKnown) known_.erase(known_.begin());
+}
+
+void ApiKeys::NoteBad(const std::string& digest) {
+  const SteadyTime now = clock_->SteadyNow();
+  if (bad_.size() >= kMaxBad) {
+    std::erase_if(bad_, [now](const auto& item) { return now - item.second >= kBadFor; });
+    if (bad_.size() >= kMaxBad) bad_.clear();
+  }
+  bad_[digest] = now;
+}
+
+void ApiKeys::Renew(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (wake_.wait(lock, stop, [this] { return !to_renew_.empty(); })) {
+    const std::string digest = std::move(to_renew_.front());
+    to_renew_.pop_front();
+    const auto found = known_.find(digest);
+    if (found == known_.end()) continue;
+    const std::string secret = found->second.secret;
+    lock.unlock();
+    const auto renewed = Ask(digest, secret);
+    lock.lock();
+    if (renewed.ok() || IsBadKey(renewed.status())) continue;
+    // The directory is away: whoever uses the key next has it tried again, but not at once.
+    wake_.wait_for(lock, stop, kRenewPause, [] { return false; });
+    if (const auto again = known_.find(digest); again != known_.end()) {
+      again->second.renewing = false;
+    }
+  }
 }
 
 }  // namespace yagura::ingestion

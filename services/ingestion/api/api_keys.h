@@ -1,10 +1,13 @@
 #pragma once
 
+#include <condition_variable>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "absl/status/statusor.h"
 
@@ -16,33 +19,55 @@
 namespace yagura::ingestion {
 
 // Who an API key speaks for, for senders that cannot exchange it themselves. The token that the
-// directory gives for it is kept while it is good, and looked at again when anything was revoked;
-// so a key that is disabled is refused at once. Bad keys are counted by network, and together they
-// are asked for so rarely that the directory never shuts us out. Thread-safe.
+// directory gives for it is kept while it is good, looked at again when anything was revoked (so a
+// key that is disabled is refused at once), and renewed on a thread of its own before it ends: a
+// key in use waits for nobody.
+//
+// A key that turned out bad is refused for ten seconds without asking again. Bad ones are counted
+// by the network they come from and the key that they claim to be, so that guesses at one key keep
+// no other key out, from whatever address; a key that was good once is not counted. Thread-safe.
 class ApiKeys {
  public:
-  // Asks the directory for a token.
+  using PrincipalPtr = std::shared_ptr<const auth::Principal>;
+  // Asks the directory for a token. A bad key is UNAUTHENTICATED, or LOGIN_THROTTLED.
   using Exchange = std::function<absl::StatusOr<std::string>(const std::string& secret)>;
   ApiKeys(Exchange exchange, std::shared_ptr<auth::TokenVerifier> verifier,
           std::shared_ptr<const Clock> clock);
-  // UNAUTHENTICATED, RESOURCE_EXHAUSTED (too many bad keys) or UNAVAILABLE. `peer`: as gRPC names
-  // it.
-  absl::StatusOr<std::shared_ptr<const auth::Principal>> Resolve(const std::string& secret,
-                                                                 std::string_view peer);
+  ~ApiKeys();
+
+  // What is known of the key, without asking anybody: whom it speaks for, UNAUTHENTICATED, or null
+  // where Resolve must be asked.
+  absl::StatusOr<PrincipalPtr> Look(const std::string& secret);
+  // May wait for the directory, for seconds: call it on threads whose waiting holds up nobody with
+  // a known key. UNAUTHENTICATED, RESOURCE_EXHAUSTED (TOO_MANY_BAD_KEYS) or UNAVAILABLE. `peer`: as
+  // gRPC names it.
+  absl::StatusOr<PrincipalPtr> Resolve(const std::string& secret, std::string_view peer);
 
  private:
   struct Known {
+    std::string secret;
     std::string token;
-    std::shared_ptr<const auth::Principal> principal;
+    PrincipalPtr principal;
     uint64_t generation = 0;  // of the verifier, when it was looked at
+    bool renewing = false;
   };
+  // Both under the mutex.
+  void Forget();
+  void NoteBad(const std::string& digest);
+
+  absl::StatusOr<PrincipalPtr> Ask(const std::string& digest, const std::string& secret);
+  void Renew(const std::stop_token& stop);
+
   const Exchange exchange_;
   const std::shared_ptr<auth::TokenVerifier> verifier_;
   const std::shared_ptr<const Clock> clock_;
   rpc::Quota bad_keys_;
-  rpc::Quota all_bad_keys_;
   std::mutex mutex_;
-  StringMap<Known> known_;  // by digest of the secret
+  std::condition_variable_any wake_;
+  StringMap<Known> known_;     // by digest of the secret
+  StringMap<SteadyTime> bad_;  // by digest: since when
+  std::list<std::string> to_renew_;
+  std::jthread renewer_;
 };
 
 }  // namespace yagura::ingestion

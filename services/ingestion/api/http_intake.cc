@@ -6,6 +6,7 @@
 #include "fmt/format.h"
 
 #include "common/event/batch_format.h"
+#include "common/rpc/authenticator.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/http_bodies.h"
@@ -138,9 +139,11 @@ HttpAnswer AnswerOf(Route route, const Status& status) {
   const std::string reason = ErrorReason(status);
   HttpAnswer answer = AnswerOf(route, http, reason, message,
                                event == metadata.end() ? std::string_view() : event->second);
-  // Another key will not be listened to any sooner.
+  const auto delay = RetryDelayOf(status);
   for (auto& [name, value] : answer.headers) {
-    if (name == "Retry-After" && reason == "TOO_MANY_BAD_KEYS") value = "60";
+    if (name != "Retry-After" || !delay) continue;
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(*delay).count();
+    value = std::to_string(std::clamp<int64_t>(seconds, 1, 60));
   }
   return answer;
 }
@@ -168,45 +171,60 @@ HttpIntake::HttpIntake(const Options& options, const ListenerParts& parts,
                        std::shared_ptr<ApiKeys> keys)
     : options_(options), sink_(parts.sink), keys_(std::move(keys)), intake_(parts) {}
 
-std::optional<HttpAnswer> HttpIntake::Admit(HttpHead& head) {
+HttpHandler::Admission HttpIntake::Admit(HttpHead& head, bool may_wait, HttpAnswer* refusal) {
+  const auto refuse = [refusal](HttpAnswer answer) {
+    *refusal = std::move(answer);
+    return Admission::kRefused;
+  };
   auto admitted = std::make_shared<Admitted>();
   admitted->target = TargetOf(head.path);
   const Route route = admitted->target.route;
-  if (route == Route::kNone) return AnswerOf(route, 404, "NOT_FOUND", "there is no such path");
+  if (route == Route::kNone) {
+    return refuse(AnswerOf(route, 404, "NOT_FOUND", "there is no such path"));
+  }
   const std::string_view method = route == Route::kHecHealth ? "GET" : "POST";
   if (head.method != method) {
     HttpAnswer answer = AnswerOf(route, 405, "METHOD_NOT_ALLOWED", "the path takes another method");
     answer.headers.emplace_back("Allow", method);
-    return answer;
+    return refuse(std::move(answer));
   }
-  if (route == Route::kHecHealth) {
-    const bool well = sink_->flowing();
-    HttpAnswer answer = AnswerOf(route, well ? 200 : 503, "", "");
-    answer.body = well ? R"({"text":"HEC is healthy","code":17})"
-                       : R"({"text":"HEC is unhealthy, queues are full","code":18})";
-    return answer;
-  }
+  if (route == Route::kHecHealth) return refuse(Health());
   const std::string secret = SecretOf(head.authorization);
-  if (secret.empty()) return AnswerOf(route, MissingKey());
-  auto principal = keys_->Resolve(secret, head.peer);
-  if (!principal.ok()) return AnswerOf(route, principal.status());
+  if (secret.empty()) return refuse(AnswerOf(route, MissingKey()));
+  auto principal = may_wait ? keys_->Resolve(secret, head.peer) : keys_->Look(secret);
+  if (!principal.ok()) return refuse(AnswerOf(route, principal.status()));
+  if (*principal == nullptr) return Admission::kAskAgain;
   admitted->principal = *std::move(principal);
   admitted->tenants = admitted->principal->TenantsFor(kPermission);
   const std::string& tenant = admitted->target.tenant;
   const bool any = tenant.empty() || tenant == "-";
   if (admitted->tenants.empty() || (!any && !admitted->tenants.Contains(tenant))) {
-    return AnswerOf(route, Denied());
+    return refuse(AnswerOf(route, Denied()));
   }
   const std::string& encoding = head.content_encoding;
   if (!encoding.empty() && encoding != "identity" && encoding != "gzip" && encoding != "deflate") {
-    return AnswerOf(route, 415, "ENCODING_UNKNOWN", "Content-Encoding must be gzip or deflate");
+    return refuse(
+        AnswerOf(route, 415, "ENCODING_UNKNOWN", "Content-Encoding must be gzip or deflate"));
   }
   if (!IsIdempotencyKey(head.idempotency_key)) {
-    return AnswerOf(route, InvalidField("Idempotency-Key",
-                                        "must be at most 128 characters of [A-Za-z0-9._:-]"));
+    return refuse(AnswerOf(
+        route,
+        InvalidField("Idempotency-Key", "must be at most 128 characters of [A-Za-z0-9._:-]")));
+  }
+  head.share = rpc::HomeTenantOf(*admitted->principal);
+  if (const Status status = charges_.Begin(head.share); !status.ok()) {
+    return refuse(AnswerOf(route, status));
   }
   head.admitted = std::move(admitted);
-  return std::nullopt;
+  return Admission::kIn;
+}
+
+HttpAnswer HttpIntake::Health() const {
+  const bool well = sink_->flowing();
+  HttpAnswer answer = AnswerOf(Route::kHecHealth, well ? 200 : 503, "", "");
+  answer.body = well ? R"({"text":"HEC is healthy","code":17})"
+                     : R"({"text":"HEC is unhealthy, queues are full","code":18})";
+  return answer;
 }
 
 HttpAnswer HttpIntake::Handle(const HttpHead& head, std::string body) {
@@ -226,6 +244,7 @@ Status HttpIntake::TakeBody(const HttpHead& head, std::string body, size_t* coun
   if (head.content_encoding == "gzip" || head.content_encoding == "deflate") {
     YAGURA_ASSIGN_OR_RETURN(body, Inflate(body, options_.body_bytes * kInflation));
   }
+  charges_.Bytes(head.share, body.size());
   const Route route = admitted.target.route;
   YAGURA_ASSIGN_OR_RETURN(const std::vector<Record> records,
                           route == Route::kBulk     ? ReadNdjson(body)

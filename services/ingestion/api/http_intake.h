@@ -5,6 +5,7 @@
 #include "common/auth/principal.h"
 #include "services/ingestion/api/api_keys.h"
 #include "services/ingestion/api/http_server.h"
+#include "services/ingestion/api/tenant_charges.h"
 #include "services/ingestion/domain/multi_line.h"
 #include "services/ingestion/workers/record_intake.h"
 
@@ -16,7 +17,8 @@ namespace yagura::ingestion {
 //   /services/collector/raw          HEC, one record a line (also .../raw/1.0) GET
 //   /services/collector/health       (also .../health/1.0)
 // The credential is an API key that may push: "Authorization: Bearer KEY", "Splunk KEY", or Basic
-// with the key as password. Thread-safe.
+// with the key as password. Requests count against the quotas of the key's own tenant, as calls do.
+// Thread-safe.
 class HttpIntake final : public HttpHandler {
  public:
   struct Options {
@@ -24,17 +26,21 @@ class HttpIntake final : public HttpHandler {
     std::shared_ptr<const MultiLineRule> multi_line = nullptr;  // of /services/collector/raw
   };
   HttpIntake(const Options& options, const ListenerParts& parts, std::shared_ptr<ApiKeys> keys);
+  // Before the server starts; else nobody is charged.
+  void Charge(const TenantCharges& charges) { charges_ = charges; }
 
-  std::optional<HttpAnswer> Admit(HttpHead& head) override;
+  Admission Admit(HttpHead& head, bool may_wait, HttpAnswer* refusal) override;
   HttpAnswer Handle(const HttpHead& head, std::string body) override;
   HttpAnswer Refuse(const HttpHead& head, int status, std::string_view why) override;
 
  private:
+  HttpAnswer Health() const;
   absl::Status TakeBody(const HttpHead& head, std::string body, size_t* records);
 
   const Options options_;
   const std::shared_ptr<BatchSink> sink_;
   const std::shared_ptr<ApiKeys> keys_;
+  TenantCharges charges_{nullptr};
   RecordIntake intake_;
 };
 

@@ -15,6 +15,7 @@
 
 namespace yagura::ingestion {
 
+class DescriptorBudget;
 class IngestionMetrics;
 
 // A request, without its body.
@@ -25,7 +26,10 @@ struct HttpHead {
   std::string authorization;
   std::string content_encoding;
   std::string idempotency_key;
-  std::shared_ptr<const void> admitted;  // what Admit leaves for Handle
+  // What Admit leaves: whose share of the queue and of the bytes it draws on, and what Handle
+  // needs.
+  std::string share;
+  std::shared_ptr<const void> admitted;
 };
 
 struct HttpAnswer {
@@ -34,12 +38,16 @@ struct HttpAnswer {
   std::vector<std::pair<std::string, std::string>> headers;
 };
 
-// What the server asks. Called by several threads at once; may block for a while.
+// What the server asks. Called by several threads at once.
 class HttpHandler {
  public:
+  enum class Admission { kIn, kRefused, kAskAgain };
+
   virtual ~HttpHandler() = default;
-  // Before the body is taken: an answer refuses it.
-  virtual std::optional<HttpAnswer> Admit(HttpHead& head) = 0;
+  // Before the body is taken. Where it must not wait it may say kAskAgain; it is then asked on a
+  // thread on which it may. `refusal` is the answer for kRefused.
+  virtual Admission Admit(HttpHead& head, bool may_wait, HttpAnswer* refusal) = 0;
+  // May wait.
   virtual HttpAnswer Handle(const HttpHead& head, std::string body) = 0;
   // For what the server itself refuses: 413, 503 (too busy).
   virtual HttpAnswer Refuse(const HttpHead& head, int status, std::string_view why) = 0;
@@ -49,25 +57,28 @@ struct HttpServerOptions {
   std::string address;  // "127.0.0.1:8088"; port 0 takes a free one
   int threads = 4;      // that answer; their waiting requests are bounded too
   int connections = 1'000;
-  int connections_per_address = 100;
-  // Nothing moves for so long on a connection; a body has so long to come in whole.
+  int connections_per_address = 100;  // of IPv6: per /64
+  // So long has a head to come in whole, from the connection or the last answer on, then a body,
+  // and then its answer to be taken.
   std::chrono::milliseconds timeout{30'000};
-  uint64_t body_bytes = 8ull << 20;       // as it comes over the wire
-  uint64_t pending_bytes = 256ull << 20;  // of all bodies at once
+  std::chrono::milliseconds drain{5'000};  // at a stop, for requests that have begun
+  uint64_t body_bytes = 8ull << 20;        // as it comes over the wire
+  uint64_t pending_bytes = 256ull << 20;   // of all bodies at once
 };
 
 // An HTTP/1.1 server that waits for slow senders without a thread for each.
 class HttpServer {
  public:
-  // Binds; serves nothing before Start. `handler` outlives it.
-  static absl::StatusOr<std::unique_ptr<HttpServer>> Make(const HttpServerOptions& options,
-                                                          HttpHandler& handler,
-                                                          std::shared_ptr<IngestionMetrics> metrics,
-                                                          Logger logger);
+  // Binds; serves nothing before Start. `handler` outlives it. `descriptors` may be null.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Make(
+      const HttpServerOptions& options, HttpHandler& handler,
+      std::shared_ptr<IngestionMetrics> metrics, Logger logger,
+      std::shared_ptr<DescriptorBudget> descriptors = nullptr);
   virtual ~HttpServer() = default;  // stops
   virtual const std::string& address() const = 0;
   virtual absl::Status Start() = 0;
-  // Takes no more, answers what it has.
+  // Takes no more connections, answers what it has: requests that have begun may end until `drain`
+  // is over.
   virtual void Stop() = 0;
 };
 

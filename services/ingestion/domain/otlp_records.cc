@@ -1,108 +1,96 @@
 #include "services/ingestion/domain/otlp_records.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
+#include <optional>
+#include <vector>
 
 #include "fmt/format.h"
 
+#include "common/status/status.h"
 #include "common/text/text.h"
-#include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
+#include "services/ingestion/domain/http_bodies.h"
+#include "services/ingestion/domain/otlp_values.h"
+#include "services/ingestion/domain/wire_reader.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::ingestion {
 namespace {
 
-namespace otlp = opentelemetry::proto;
-using otlp::common::v1::AnyValue;
-using otlp::common::v1::KeyValue;
+using Type = WireReader::Type;
+using Fields = std::vector<event::FieldView>;
 
-constexpr int kMaxDepth = 32;
 // Of all records of a request together; what is said once for many of them is copied for each.
 constexpr size_t kMaxRepeatedBytes = 64 << 20;
-constexpr int kMaxAttributes = 1000;
+constexpr size_t kMaxAttributes = 1000;
 
-using Attributes = google::protobuf::RepeatedPtrField<KeyValue>;
-using Fields = std::vector<std::pair<std::string, std::string>>;
+// Numbers of fields of opentelemetry/proto/logs/v1/logs.proto and what it imports.
+namespace number {
+constexpr uint32_t kRequestResourceLogs = 1;
+constexpr uint32_t kResource = 1;
+constexpr uint32_t kScopeLogs = 2;
+constexpr uint32_t kResourceAttributes = 1;
+constexpr uint32_t kScope = 1;
+constexpr uint32_t kLogRecords = 2;
+constexpr uint32_t kScopeName = 1;
+constexpr uint32_t kScopeVersion = 2;
+constexpr uint32_t kScopeAttributes = 3;
+constexpr uint32_t kTime = 1;
+constexpr uint32_t kSeverityNumber = 2;
+constexpr uint32_t kSeverityText = 3;
+constexpr uint32_t kBody = 5;
+constexpr uint32_t kAttributes = 6;
+constexpr uint32_t kDroppedAttributes = 7;
+constexpr uint32_t kFlags = 8;
+constexpr uint32_t kTraceId = 9;
+constexpr uint32_t kSpanId = 10;
+constexpr uint32_t kObservedTime = 11;
+constexpr uint32_t kEventName = 12;
+}  // namespace number
 
-int Depth(const AnyValue& value, int above = 0) {
-  if (above >= kMaxDepth) return above + 1;
-  int deepest = above + 1;
-  for (const auto& inner : value.array_value().values()) {
-    deepest = std::max(deepest, Depth(inner, above + 1));
+Status Malformed() {
+  return MakeError(absl::StatusCode::kInvalidArgument, "REQUEST_MALFORMED",
+                   "the request is no ExportLogsServiceRequest");
+}
+
+const char* Why(OtlpFault fault) {
+  return fault == OtlpFault::kTooDeep ? "a record has values nested more than 32 deep"
+                                      : "a record has more than 10,000 values";
+}
+
+// Calls `take` with each nested message of that field. False where the message is broken.
+template <typename Take>
+bool ForEach(std::string_view message, uint32_t field, const Take& take) {
+  WireReader in(message);
+  while (in.Next()) {
+    if (in.Is(field, Type::kBytes) && !take(in.bytes())) return false;
   }
-  for (const auto& inner : value.kvlist_value().values()) {
-    deepest = std::max(deepest, Depth(inner.value(), above + 1));
+  return !in.broken();
+}
+
+// How many records there are, before anything is made of them.
+Status Survey(std::string_view request) {
+  size_t records = 0;
+  size_t groups = 0;
+  const bool whole = ForEach(request, number::kRequestResourceLogs, [&](std::string_view logs) {
+    ++groups;
+    return ForEach(logs, number::kScopeLogs, [&](std::string_view scope) {
+      ++groups;
+      return ForEach(scope, number::kLogRecords, [&](std::string_view) {
+        ++records;
+        return true;
+      });
+    });
+  });
+  if (records > kMaxRecords || groups > 2 * kMaxRecords) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "TOO_MANY_RECORDS",
+                     fmt::format("a request may have at most {} records, resources and scopes each",
+                                 kMaxRecords));
   }
-  return deepest;
+  return whole ? absl::OkStatus() : Malformed();
 }
 
-bool TooDeep(const Attributes& attributes) {
-  return std::any_of(attributes.begin(), attributes.end(),
-                     [](const auto& attribute) { return Depth(attribute.value()) > kMaxDepth; });
-}
-
-std::string JsonOf(const AnyValue& value);
-
-template <typename Pairs>
-std::string JsonObject(const Pairs& pairs) {
-  std::string text = "{";
-  for (const auto& pair : pairs) {
-    if (text.size() > 1) text += ',';
-    text += QuoteJson(pair.key()) + ":" + JsonOf(pair.value());
-  }
-  return text + "}";
-}
-
-std::string JsonOf(const AnyValue& value) {
-  switch (value.value_case()) {
-    case AnyValue::kStringValue:
-      return QuoteJson(value.string_value());
-    case AnyValue::kBoolValue:
-      return value.bool_value() ? "true" : "false";
-    case AnyValue::kIntValue:
-      return std::to_string(value.int_value());
-    case AnyValue::kDoubleValue:
-      // JSON has no other numbers.
-      return std::isfinite(value.double_value()) ? fmt::format("{}", value.double_value())
-                                                 : fmt::format("\"{}\"", value.double_value());
-    case AnyValue::kBytesValue:
-      return QuoteJson(Base64Encode(value.bytes_value()));
-    case AnyValue::kKvlistValue:
-      return JsonObject(value.kvlist_value().values());
-    case AnyValue::kArrayValue: {
-      std::string text = "[";
-      for (const auto& inner : value.array_value().values()) {
-        if (text.size() > 1) text += ',';
-        text += JsonOf(inner);
-      }
-      return text + "]";
-    }
-    case AnyValue::VALUE_NOT_SET:
-      break;
-  }
-  return "null";
-}
-
-std::string TextOf(const AnyValue& value) {
-  if (value.value_case() == AnyValue::VALUE_NOT_SET) return "";
-  return value.value_case() == AnyValue::kStringValue ? value.string_value() : JsonOf(value);
-}
-
-void AddFields(const Attributes& attributes, std::string_view prefix, Fields& fields) {
-  for (const auto& attribute : attributes) {
-    fields.emplace_back(fmt::format("{}{}", prefix, attribute.key()), TextOf(attribute.value()));
-  }
-}
-
-std::string Find(const Attributes& attributes, std::string_view key) {
-  for (const auto& attribute : attributes) {
-    if (attribute.key() == key) return TextOf(attribute.value());
-  }
-  return "";
-}
-
-int SeverityOf(int number) {
+int SeverityOf(int64_t number) {
   if (number <= 0) return event::v1::SEVERITY_UNSPECIFIED;
   if (number <= 12) return event::v1::INFORMATIONAL;
   if (number <= 16) return event::v1::MEDIUM;
@@ -116,108 +104,281 @@ std::optional<TimePoint> TimeOf(uint64_t nanoseconds) {
       std::chrono::nanoseconds(static_cast<int64_t>(nanoseconds))));
 }
 
-// What is the same for all records of a scope.
-struct Surroundings {
-  std::string host;
-  std::string program;
-  Fields fields;
-  size_t bytes = 0;  // of all
+// Attributes of one resource, scope or record.
+class Attributes {
+ public:
+  void Clear() {
+    pairs_.clear();
+    values_ = 0;
+    fault_ = OtlpFault::kNone;
+  }
+  // False where the bytes are no KeyValue. What is too much is noted, and no longer kept.
+  bool Add(std::string_view message) {
+    OtlpPair pair;
+    if (!ReadOtlpPair(message, pair)) return false;
+    Check(pair.value);
+    if (fault_ != OtlpFault::kBroken && pairs_.size() <= kMaxAttributes) pairs_.push_back(pair);
+    return fault_ != OtlpFault::kBroken;
+  }
+  bool Check(std::string_view value) {
+    if (fault_ == OtlpFault::kNone) fault_ = CheckOtlpValue(value, values_);
+    return fault_ != OtlpFault::kBroken;
+  }
+  OtlpFault fault() const { return fault_; }
+  const std::vector<OtlpPair>& pairs() const { return pairs_; }
+
+ private:
+  std::vector<OtlpPair> pairs_;
+  int values_ = 0;
+  OtlpFault fault_ = OtlpFault::kNone;
 };
 
-Surroundings Around(const otlp::logs::v1::ResourceLogs& logs,
-                    const otlp::logs::v1::ScopeLogs& scope) {
-  Surroundings around;
-  const Attributes& resource = logs.resource().attributes();
-  around.host = Find(resource, "host.name");
-  around.program = Find(resource, "service.name");
-  AddFields(resource, "resource.", around.fields);
-  if (!scope.scope().name().empty()) {
-    around.fields.emplace_back("scope.name", scope.scope().name());
-  }
-  if (!scope.scope().version().empty()) {
-    around.fields.emplace_back("scope.version", scope.scope().version());
-  }
-  AddFields(scope.scope().attributes(), "scope.", around.fields);
-  around.bytes = around.host.size() + around.program.size();
-  for (const auto& [name, value] : around.fields) around.bytes += name.size() + value.size();
-  return around;
-}
+class Reader {
+ public:
+  explicit Reader(const OtlpTaker& take) : take_(take) {}
 
-// Empty, or why the record is refused.
-std::string Refusal(const otlp::logs::v1::LogRecord& log) {
-  if (TextOf(log.body()).empty() && log.attributes().empty()) {
-    return "a record has neither body nor attributes";
+  bool ReadResourceLogs(std::string_view logs) {
+    resource_.Clear();
+    resource_arena_.Clear();
+    resource_fields_.clear();
+    host_ = program_ = {};
+    resource_bytes_ = 0;
+    const bool sound = ForEach(logs, number::kResource, [&](std::string_view resource) {
+      resource_bytes_ += resource.size();
+      return ForEach(resource, number::kResourceAttributes,
+                     [&](std::string_view attribute) { return resource_.Add(attribute); });
+    });
+    if (!sound) return false;
+    if (IsFine(resource_, resource_bytes_)) {
+      for (const OtlpPair& pair : resource_.pairs()) {
+        const std::string_view text = OtlpText(pair.value, resource_arena_);
+        if (pair.key == "host.name" && host_.empty()) host_ = text;
+        if (pair.key == "service.name" && program_.empty()) program_ = text;
+        resource_fields_.push_back({resource_arena_.Join("resource.", pair.key), text});
+      }
+    }
+    return ForEach(logs, number::kScopeLogs,
+                   [&](std::string_view scope) { return ReadScopeLogs(scope); });
   }
-  if (log.attributes_size() > kMaxAttributes) {
-    return fmt::format("a record has more than {} attributes", kMaxAttributes);
-  }
-  return "";
-}
 
-Record ReadRecord(const otlp::logs::v1::LogRecord& log, const Surroundings& around) {
-  Record record;
-  record.line = TextOf(log.body());
-  if (record.line.empty()) record.line = JsonObject(log.attributes());
-  record.event_time = TimeOf(log.time_unix_nano());
-  if (!record.event_time) record.event_time = TimeOf(log.observed_time_unix_nano());
-  record.host = around.host;
-  record.program = around.program;
-  record.severity = SeverityOf(log.severity_number());
-  Fields& fields = record.fields;
-  AddFields(log.attributes(), "", fields);
-  const auto add = [&fields](const char* name, std::string value) {
-    if (!value.empty()) fields.emplace_back(name, std::move(value));
-  };
-  const auto number = [](uint64_t value) { return value == 0 ? "" : std::to_string(value); };
-  add("otel.severity_text", log.severity_text());
-  add("otel.severity_number", number(static_cast<uint64_t>(std::max(log.severity_number(), 0))));
-  add("otel.event_name", log.event_name());
-  add("otel.trace_id", HexEncode(log.trace_id()));
-  add("otel.span_id", HexEncode(log.span_id()));
-  add("otel.flags", number(log.flags()));
-  add("otel.time_unix_nano", number(log.time_unix_nano()));
-  add("otel.observed_time_unix_nano", number(log.observed_time_unix_nano()));
-  add("otel.dropped_attributes_count", number(log.dropped_attributes_count()));
-  fields.insert(fields.end(), around.fields.begin(), around.fields.end());
-  return record;
-}
+  OtlpOutcome& outcome() { return outcome_; }
+
+ private:
+  static bool IsFine(const Attributes& attributes, size_t bytes) {
+    return attributes.fault() == OtlpFault::kNone && attributes.pairs().size() <= kMaxAttributes &&
+           bytes <= kMaxOtlpRecordBytes;
+  }
+
+  void Refuse(std::string_view why) {
+    if (outcome_.refused++ == 0) outcome_.why = why;
+  }
+
+  bool ReadScopeLogs(std::string_view logs) {
+    scope_.Clear();
+    scope_arena_.Clear();
+    scope_fields_.clear();
+    size_t bytes = 0;
+    std::string_view name;
+    std::string_view version;
+    const bool sound = ForEach(logs, number::kScope, [&](std::string_view scope) {
+      bytes += scope.size();
+      WireReader in(scope);
+      while (in.Next()) {
+        if (in.Is(number::kScopeName, Type::kBytes)) name = in.bytes();
+        if (in.Is(number::kScopeVersion, Type::kBytes)) version = in.bytes();
+        if (in.Is(number::kScopeAttributes, Type::kBytes) && !scope_.Add(in.bytes())) return false;
+      }
+      return !in.broken();
+    });
+    if (!sound) return false;
+    const bool fine = IsFine(resource_, resource_bytes_) && IsFine(scope_, bytes) &&
+                      resource_.pairs().size() + scope_.pairs().size() <= kMaxAttributes;
+    if (fine) {
+      if (!name.empty()) scope_fields_.push_back({"scope.name", name});
+      if (!version.empty()) scope_fields_.push_back({"scope.version", version});
+      for (const OtlpPair& pair : scope_.pairs()) {
+        scope_fields_.push_back(
+            {scope_arena_.Join("scope.", pair.key), OtlpText(pair.value, scope_arena_)});
+      }
+    }
+    repeated_by_each_ = host_.size() + program_.size();
+    for (const Fields* fields : {&resource_fields_, &scope_fields_}) {
+      for (const auto& field : *fields) repeated_by_each_ += field.name.size() + field.value.size();
+    }
+    return ForEach(logs, number::kLogRecords, [&](std::string_view record) {
+      if (fine) return ReadRecord(record);
+      Refuse("a resource or scope has too many, too large or too deep attributes");
+      return true;
+    });
+  }
+
+  bool ReadRecord(std::string_view message) {
+    repeated_ += repeated_by_each_;
+    if (repeated_ > kMaxRepeatedBytes) {
+      Refuse("the attributes of the resource and the scope are too large for so many records");
+      return true;
+    }
+    if (message.size() > kMaxOtlpRecordBytes) {
+      Refuse("a record is larger than 1 MiB");
+      return true;
+    }
+    attributes_.Clear();
+    arena_.Clear();
+    if (!ReadFields(message)) return false;
+    if (attributes_.fault() != OtlpFault::kNone) {
+      Refuse(Why(attributes_.fault()));
+      return true;
+    }
+    if (attributes_.pairs().size() > kMaxAttributes) {
+      Refuse("a record has more than 1,000 attributes");
+      return true;
+    }
+    std::string_view line = OtlpText(body_, arena_);
+    if (line.empty() && attributes_.pairs().empty()) {
+      Refuse("a record has neither body nor attributes");
+      return true;
+    }
+    if (line.empty()) {
+      json_ = "{";
+      for (const OtlpPair& pair : attributes_.pairs()) WriteOtlpJson(pair, json_);
+      json_ += '}';
+      line = json_;
+    }
+    FillEnvelope();
+    take_(line, envelope_);
+    ++outcome_.taken;
+    return true;
+  }
+
+  bool ReadFields(std::string_view message) {
+    body_ = severity_text_ = trace_id_ = span_id_ = event_name_ = {};
+    time_ = observed_ = flags_ = dropped_ = 0;
+    severity_ = 0;
+    WireReader in(message);
+    const auto bytes = [&in](std::string_view& value) {
+      if (in.type() == Type::kBytes) value = in.bytes();
+    };
+    const auto number = [&in](uint64_t& value, Type type) {
+      if (in.type() == type) value = in.number();
+    };
+    while (in.Next()) {
+      switch (in.field()) {
+        case number::kTime:
+          number(time_, Type::kFixed64);
+          break;
+        case number::kSeverityNumber:
+          if (in.type() == Type::kVarint) severity_ = static_cast<int32_t>(in.number());
+          break;
+        case number::kSeverityText:
+          bytes(severity_text_);
+          break;
+        case number::kBody:
+          bytes(body_);
+          break;
+        case number::kAttributes:
+          if (in.type() == Type::kBytes && !attributes_.Add(in.bytes())) return false;
+          break;
+        case number::kDroppedAttributes:
+          number(dropped_, Type::kVarint);
+          break;
+        case number::kFlags:
+          number(flags_, Type::kFixed32);
+          break;
+        case number::kTraceId:
+          bytes(trace_id_);
+          break;
+        case number::kSpanId:
+          bytes(span_id_);
+          break;
+        case number::kObservedTime:
+          number(observed_, Type::kFixed64);
+          break;
+        case number::kEventName:
+          bytes(event_name_);
+          break;
+        default:
+          break;
+      }
+    }
+    return !in.broken() && attributes_.Check(body_);
+  }
+
+  void FillEnvelope() {
+    envelope_.event_time = TimeOf(time_);
+    if (!envelope_.event_time) envelope_.event_time = TimeOf(observed_);
+    envelope_.host = host_;
+    envelope_.program = program_;
+    envelope_.severity = SeverityOf(severity_);
+    Fields& fields = envelope_.fields;
+    fields.clear();
+    for (const OtlpPair& pair : attributes_.pairs()) {
+      fields.push_back({pair.key, OtlpText(pair.value, arena_)});
+    }
+    const auto add = [&fields](const char* name, std::string_view value) {
+      if (!value.empty()) fields.push_back({name, value});
+    };
+    const auto number = [&](const char* name, uint64_t value) {
+      if (value != 0) fields.push_back({name, arena_.Copy(fmt::format_int(value).c_str())});
+    };
+    const auto id = [&](const char* name, std::string_view value) {
+      if (!value.empty()) fields.push_back({name, arena_.Copy(HexEncode(value))});
+    };
+    add("otel.severity_text", severity_text_);
+    number("otel.severity_number", static_cast<uint64_t>(std::max(severity_, 0)));
+    add("otel.event_name", event_name_);
+    id("otel.trace_id", trace_id_);
+    id("otel.span_id", span_id_);
+    number("otel.flags", flags_);
+    number("otel.time_unix_nano", time_);
+    number("otel.observed_time_unix_nano", observed_);
+    number("otel.dropped_attributes_count", static_cast<uint32_t>(dropped_));
+    fields.insert(fields.end(), resource_fields_.begin(), resource_fields_.end());
+    fields.insert(fields.end(), scope_fields_.begin(), scope_fields_.end());
+  }
+
+  const OtlpTaker& take_;
+  OtlpOutcome outcome_;
+  size_t repeated_ = 0;  // bytes that records have of their resources and scopes
+
+  Attributes resource_;
+  TextArena resource_arena_;
+  Fields resource_fields_;
+  size_t resource_bytes_ = 0;
+  std::string_view host_;
+  std::string_view program_;
+
+  Attributes scope_;
+  TextArena scope_arena_;
+  Fields scope_fields_;
+  size_t repeated_by_each_ = 0;
+
+  // Of the record that is being read.
+  Attributes attributes_;
+  TextArena arena_;
+  std::string json_;
+  LineEnvelope envelope_;
+  std::string_view body_;
+  std::string_view severity_text_;
+  std::string_view trace_id_;
+  std::string_view span_id_;
+  std::string_view event_name_;
+  uint64_t time_ = 0;
+  uint64_t observed_ = 0;
+  uint64_t flags_ = 0;
+  uint64_t dropped_ = 0;
+  int severity_ = 0;
+};
 
 }  // namespace
 
-OtlpRecords ReadOtlp(const otlp::collector::logs::v1::ExportLogsServiceRequest& request) {
-  OtlpRecords read;
-  size_t repeated = 0;  // bytes that each record has of its resource and scope
-  const auto refuse = [&read](int64_t count, std::string why) {
-    if (read.refused == 0) read.why = std::move(why);
-    read.refused += count;
-  };
-  for (const auto& logs : request.resource_logs()) {
-    for (const auto& scope : logs.scope_logs()) {
-      const Attributes& resource = logs.resource().attributes();
-      const Attributes& library = scope.scope().attributes();
-      if (resource.size() + library.size() > kMaxAttributes || TooDeep(resource) ||
-          TooDeep(library)) {
-        refuse(scope.log_records_size(), "a resource or scope has too many or too deep attributes");
-        continue;
-      }
-      const Surroundings around = Around(logs, scope);
-      for (const auto& log : scope.log_records()) {
-        repeated += around.bytes;
-        std::string why =
-            repeated > kMaxRepeatedBytes
-                ? "the attributes of the resource and the scope are too large for so many records"
-            : Depth(log.body()) > kMaxDepth || TooDeep(log.attributes())
-                ? fmt::format("a record has values nested more than {} deep", kMaxDepth)
-                : Refusal(log);
-        if (why.empty()) {
-          read.records.push_back(ReadRecord(log, around));
-        } else {
-          refuse(1, std::move(why));
-        }
-      }
-    }
-  }
-  return read;
+StatusOr<OtlpOutcome> ReadOtlp(std::string_view request, const OtlpTaker& take) {
+  YAGURA_RETURN_IF_ERROR(Survey(request));
+  Reader reader(take);
+  const bool sound =
+      ForEach(request, number::kRequestResourceLogs,
+              [&reader](std::string_view logs) { return reader.ReadResourceLogs(logs); });
+  if (!sound) return Malformed();
+  return std::move(reader.outcome());
 }
 
 }  // namespace yagura::ingestion

@@ -30,6 +30,23 @@ void RecordIntake::Return(std::unique_ptr<Intake> intake) {
 }
 
 Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& records) {
+  return Take(from, [&records](const Adder& add) {
+    LineEnvelope envelope;
+    for (const Record& record : records) {
+      envelope.event_time = record.event_time;
+      envelope.host = record.host;
+      envelope.program = record.program;
+      envelope.severity = record.severity;
+      envelope.fields.clear();
+      for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
+      add(record.line, envelope, record.truncated);
+    }
+    return absl::OkStatus();
+  });
+}
+
+Status RecordIntake::Take(const RecordSender& from,
+                          const std::function<Status(const Adder& add)>& read) {
   const auto sources = parts_.sources->Get();
   if (sources == nullptr) {
     return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
@@ -49,17 +66,13 @@ Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& r
                                     from.batch_id, std::to_string(from.content)}));
   }
   const TimePoint receive_time = parts_.clock->Now();
-  LineEnvelope envelope;
-  for (const Record& record : records) {
-    envelope.event_time = record.event_time;
-    envelope.host = record.host;
-    envelope.program = record.program;
-    envelope.severity = record.severity;
-    envelope.fields.clear();
-    for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
-    intake->Add(state, sources, record.line, record.truncated, receive_time, {}, &envelope);
-  }
+  // Where this fails, what the intake has by then goes with it.
+  YAGURA_RETURN_IF_ERROR(
+      read([&](std::string_view line, const LineEnvelope& envelope, bool truncated) {
+        intake->Add(state, sources, line, truncated, receive_time, {}, &envelope);
+      }));
   const std::vector<ReadyBatch> batches = intake->TakeAll();
+  state.memory.Clear();  // another thread has the intake next, and its budget
   Return(std::move(intake));
   return parts_.sink->Append(batches);
 }

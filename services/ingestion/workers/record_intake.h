@@ -34,6 +34,13 @@ class RecordIntake {
   // appended before the refusal is then doubled.
   absl::Status Take(const RecordSender& sender, const std::vector<Record>& records);
 
+  using Adder =
+      std::function<void(std::string_view line, const LineEnvelope& envelope, bool truncated)>;
+  // The same for records that `read` gives to the function it is called with, one by one; where it
+  // fails, nothing is taken and its error is the answer.
+  absl::Status Take(const RecordSender& sender,
+                    const std::function<absl::Status(const Adder& add)>& read);
+
  private:
   std::unique_ptr<Intake> Borrow();
   void Return(std::unique_ptr<Intake> intake);

@@ -82,6 +82,7 @@ class HttpTest : public IntakeWorld {
         verifier_, SystemClock());
     intake_ =
         std::make_unique<HttpIntake>(HttpIntake::Options{options_.body_bytes, rule_}, parts_, keys);
+    intake_->Charge(TenantCharges(quotas_));
     server_ = HttpServer::Make(options_, *intake_, parts_.metrics, Logger::Null()).value();
     ASSERT_THAT(server_->Start(), IsOk());
   }
@@ -120,6 +121,7 @@ class HttpTest : public IntakeWorld {
   std::shared_ptr<auth::TokenVerifier> verifier_ =
       std::make_shared<auth::TokenVerifier>(SystemClock());
   std::map<std::string, auth::Principal> principals_;  // by secret
+  std::shared_ptr<rpc::TenantQuotas> quotas_;
   std::atomic<int> exchanges_ = 0;
   HttpServerOptions options_;
   std::shared_ptr<const MultiLineRule> rule_;
@@ -213,6 +215,10 @@ TEST_F(HttpTest, GuessersAreHeldUpAndThoseWithAKnownKeyAreNot) {
   }
   EXPECT_EQ(last, 429);
   EXPECT_LE(exchanges_, 7);
+  principals_["ygr_acme_new_good"] = principals_["ygr_acme_sender_good"];
+  EXPECT_EQ(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_acme_new_good"}).status,
+            200)
+      << "another key from the same address, not seen before";
   EXPECT_EQ(Send("/services/collector", R"({"event":"x"})").status, 200);
 }
 
@@ -356,6 +362,101 @@ TEST_F(HttpTest, ABodyThatTricklesInIsCutOff) {
     return slow.HasEnded();
   }));
   EXPECT_TRUE(HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"));
+}
+
+TEST_F(HttpTest, AHeadThatTricklesInIsCutOff) {
+  options_.timeout = std::chrono::seconds(1);
+  Serve();
+  const Client slow(SOCK_STREAM, server_->address());
+  slow.Send("POST /services/collector/raw HTTP/1.1\r\nHost: x\r\nX-Slow: ");
+  EXPECT_TRUE(Eventually([&] {
+    slow.Offer("x");
+    return slow.HasEnded();
+  }));
+  EXPECT_TRUE(HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"));
+}
+
+TEST_F(HttpTest, AStopAnswersWhatHasBegun) {
+  redis_.KillHard();  // no answer without it
+  std::atomic<long> status = -1;
+  std::thread sender([&] {
+    status = Send("/v1/tenants/acme/logs:bulk", std::string(4 << 20, ' ') + "{}\n").status;
+  });
+  EXPECT_TRUE(
+      Eventually([&] { return HasMetric("connections_opened_total{listener=\"http\"} 1"); }));
+  server_->Stop();
+  sender.join();
+  EXPECT_EQ(status, 503) << "0: cut off without an answer";
+}
+
+TEST_F(HttpTest, AStopCutsOffWhoNeverEnds) {
+  options_.drain = std::chrono::milliseconds(200);
+  Serve();
+  const Client slow(SOCK_STREAM, server_->address());
+  slow.Send(
+      "POST /services/collector/raw HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
+      "Authorization: Splunk ygr_acme_sender_good\r\n\r\n");
+  EXPECT_TRUE(Eventually([&] { return exchanges_ == 1; }));
+  server_->Stop();
+  EXPECT_TRUE(Eventually([&] { return slow.HasEnded(); }));
+}
+
+TEST_F(HttpTest, RequestsDrawOnTheQuotasOfTheirTenant) {
+  quotas_ = std::make_shared<rpc::TenantQuotas>(2, 1e9, SystemClock());
+  principals_["ygr_beta_sender_good"] = {
+      .name = "tenants/beta/apiKeys/sender",
+      .grants = {{.role = "collector", .all_tenants = false, .tenants = {"beta"}}}};
+  Serve();
+  Reply reply;
+  for (int i = 0; i < 100 && reply.status != 429; ++i) {
+    reply = Send("/services/collector", R"({"event":"x"})");
+  }
+  EXPECT_EQ(reply.status, 429);
+  EXPECT_THAT(reply.body, HasSubstr("\"code\":9"));
+  EXPECT_THAT(reply.headers, HasSubstr("Retry-After: 1"));
+  EXPECT_EQ(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_beta_sender_good"}).status,
+            200)
+      << "another tenant has its own";
+  EXPECT_GT(quotas_->calls.Take("acme", 1).count(), 0) << "the quota that calls draw on";
+}
+
+TEST_F(HttpTest, BytesCountAsTheyAreInflated) {
+  quotas_ = std::make_shared<rpc::TenantQuotas>(1e6, 500'000, SystemClock());
+  Serve();
+  std::string line = "<13>app: " + std::string(2'500'000, 'x') + "\n";
+  EXPECT_EQ(
+      Send("/services/collector/raw", Gzip(line), {.headers = {"Content-Encoding: gzip"}}).status,
+      200);
+  EXPECT_EQ(Send("/services/collector/raw", "<13>app: small").status, 429);
+}
+
+TEST_F(HttpTest, OneTenantDoesNotFillTheQueueForTheOthers) {
+  options_.threads = 1;
+  principals_["ygr_beta_sender_good"] = {
+      .name = "tenants/beta/apiKeys/sender",
+      .grants = {{.role = "collector", .all_tenants = false, .tenants = {"beta"}}}};
+  Serve();
+  EXPECT_EQ(Send("/services/collector", R"({"event":"x"})").status, 200);
+  EXPECT_EQ(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_beta_sender_good"}).status,
+            200);
+  redis_.Pause();  // nothing is answered
+  std::atomic<int> busy = 0;
+  std::vector<std::thread> flood;
+  for (int i = 0; i < 40; ++i) {
+    flood.emplace_back([&] {
+      if (Send("/services/collector", R"({"event":"flood"})").status == 503) ++busy;
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return busy > 0; })) << "acme has all that it may have";
+  std::atomic<long> other = 0;
+  std::thread beta([&] {
+    other =
+        Send("/services/collector", R"({"event":"calm"})", {.key = "ygr_beta_sender_good"}).status;
+  });
+  redis_.Resume();
+  beta.join();
+  for (std::thread& thread : flood) thread.join();
+  EXPECT_EQ(other, 200);
 }
 
 }  // namespace

@@ -1,10 +1,13 @@
 // OTLP log records over gRPC, into a real flow Redis.
+#include <fstream>
 #include <map>
+#include <string>
 
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/create_channel.h"
+#include "grpcpp/generic/generic_stub.h"
 
 #include "common/testing/fortigate_lines.h"
 #include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
@@ -24,23 +27,53 @@ class OtlpTest : public IntakeWorld {
     auto keys = std::make_shared<ApiKeys>(
         [this](const std::string& secret) -> StatusOr<std::string> {
           auth::Principal principal;
-          principal.name = "tenants/acme/apiKeys/collector";
+          const std::string tenant = secret.starts_with("ygr_beta") ? "beta" : "acme";
+          principal.name = "tenants/" + tenant + "/apiKeys/collector";
           principal.grants = {{.role = secret.ends_with("good") ? "collector" : "viewer",
                                .all_tenants = false,
-                               .tenants = {"acme"}}};
+                               .tenants = {tenant}}};
           if (secret.ends_with("bad")) {
             return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "log-in failed");
           }
           return issuer_.Issue(principal, std::chrono::minutes(15));
         },
         verifier_, SystemClock());
-    OtlpServerOptions options;
-    options.address = "127.0.0.1:0";
-    server_ = OtlpServer::Start(options, parts_, keys).value();
+    keys_ = keys;
+    Serve();
+  }
+  ~OtlpTest() override { server_.reset(); }
+
+  void Serve() {
+    server_.reset();
+    options_.address = "127.0.0.1:0";
+    server_ = OtlpServer::Start(options_, parts_, keys_, TenantCharges(quotas_)).value();
     stub_ = otlp::LogsService::NewStub(
         grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
   }
-  ~OtlpTest() override { server_.reset(); }
+
+  // Whatever the bytes are.
+  grpc::Status ExportBytes(const std::string& bytes, const std::string& key,
+                           grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) const {
+    grpc::GenericStub stub(
+        grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    context.set_compression_algorithm(compression);
+    if (!key.empty()) context.AddMetadata("authorization", "Bearer " + key);
+    const grpc::Slice slice(bytes);
+    const grpc::ByteBuffer request(&slice, 1);
+    grpc::CompletionQueue queue;
+    const auto call = stub.PrepareUnaryCall(
+        &context, "/opentelemetry.proto.collector.logs.v1.LogsService/Export", request, &queue);
+    call->StartCall();
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    call->Finish(&response, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    queue.Next(&tag, &ok);
+    return status;
+  }
 
   grpc::Status Export(const std::string& key = "ygr_acme_collector_good") {
     grpc::ClientContext context;
@@ -66,11 +99,40 @@ class OtlpTest : public IntakeWorld {
   auth::TokenIssuer issuer_{auth::SigningKey::Generate(), "yagura", SystemClock()};
   std::shared_ptr<auth::TokenVerifier> verifier_ =
       std::make_shared<auth::TokenVerifier>(SystemClock());
+  std::shared_ptr<ApiKeys> keys_;
+  std::shared_ptr<rpc::TenantQuotas> quotas_;
+  OtlpServerOptions options_;
   std::unique_ptr<OtlpServer> server_;
   std::unique_ptr<otlp::LogsService::Stub> stub_;
   otlp::ExportLogsServiceRequest request_;
   otlp::ExportLogsServiceResponse response_;
 };
+
+// KiB that this process has had at most since the last call.
+long PeakMemory() {
+  std::ifstream status("/proc/self/status");
+  long peak = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) peak = std::stol(line.substr(6));
+  }
+  std::ofstream("/proc/self/clear_refs") << 5;  // counts anew
+  return peak;
+}
+
+// A field of protobuf that holds bytes.
+std::string Field(int number, const std::string& bytes) {
+  std::string out(1, static_cast<char>(number << 3 | 2));
+  size_t size = bytes.size();
+  for (; size >= 0x80; size >>= 7) out += static_cast<char>(size | 0x80);
+  return out + static_cast<char>(size) + bytes;
+}
+
+// As many empty messages as 15 MiB hold.
+std::string Many(int number) {
+  std::string out;
+  for (int i = 0; i < (15 << 20) / 2; ++i) out += Field(number, "");
+  return out;
+}
 
 void AddText(const std::string& key, const std::string& value, auto* attributes) {
   auto* attribute = attributes->Add();
@@ -158,6 +220,119 @@ TEST_F(OtlpTest, WhileNothingCanBeTakenSendersAreToldWhenToComeBack) {
   EXPECT_TRUE(HasRetryInfo(away));
   redis_.Restart();
   EXPECT_TRUE(Eventually([&] { return Export().ok(); }));
+}
+
+TEST_F(OtlpTest, AHostileRequestCostsItsOwnBytesAndLittleMore) {
+  AddRecord().mutable_body()->set_string_value("x");
+  ASSERT_TRUE(Export().ok());
+  struct Hostile {
+    const char* what;
+    std::string bytes;
+    grpc::StatusCode code;
+  };
+  const std::vector<Hostile> all = {
+      {"records", Field(1, Field(2, Many(2))), grpc::StatusCode::INVALID_ARGUMENT},
+      {"scopes", Field(1, Many(2)), grpc::StatusCode::INVALID_ARGUMENT},
+      {"resources", Many(1), grpc::StatusCode::INVALID_ARGUMENT},
+      {"attributes", Field(1, Field(2, Field(2, Many(6)))), grpc::StatusCode::OK},
+      {"attributes of a resource", Field(1, Field(1, Many(1)) + Field(2, Field(2, ""))),
+       grpc::StatusCode::OK},
+      {"values", Field(1, Field(2, Field(2, Field(5, Field(5, Many(1)))))), grpc::StatusCode::OK},
+      {"nonsense", std::string(15 << 20, '\xff'), grpc::StatusCode::INVALID_ARGUMENT},
+  };
+  for (const auto& [what, bytes, code] : all) {
+    for (const std::string key : {"", "ygr_acme_collector_good"}) {
+      const auto expected = key.empty() ? grpc::StatusCode::UNAUTHENTICATED : code;
+      PeakMemory();
+      const long before = PeakMemory();
+      const grpc::Status status = ExportBytes(bytes, key);
+      const long cost = PeakMemory() - before;
+      EXPECT_EQ(status.error_code(), expected) << what << ": " << status.error_message();
+      // The sender's copies are here, too.
+      EXPECT_LT(cost, 100 << 10) << what << ", KiB; key: " << key;
+      RecordProperty(std::string(what) + (key.empty() ? ", no key" : ""), static_cast<int>(cost));
+    }
+  }
+  EXPECT_EQ(Stored().size(), 1u);
+}
+
+TEST_F(OtlpTest, CompressedRequestsAreTakenAndBombsAreNot) {
+  AddRecord().mutable_body()->set_string_value("x");
+  EXPECT_TRUE(
+      ExportBytes(request_.SerializeAsString(), "ygr_acme_collector_good", GRPC_COMPRESS_GZIP)
+          .ok());
+  EXPECT_TRUE(
+      ExportBytes(request_.SerializeAsString(), "ygr_acme_collector_good", GRPC_COMPRESS_DEFLATE)
+          .ok());
+  EXPECT_EQ(Stored().size(), 2u);
+  const std::string bomb = Field(1, std::string(64 << 20, '\0'));
+  PeakMemory();
+  const long before = PeakMemory();
+  const grpc::Status status = ExportBytes(bomb, "ygr_acme_collector_good", GRPC_COMPRESS_GZIP);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(HasRetryInfo(status)) << "it will never be taken";
+  EXPECT_LT(PeakMemory() - before, (64 + 64) << 10) << "the sender's copy, and ours";
+}
+
+TEST_F(OtlpTest, RequestsDrawOnTheQuotasOfTheirTenant) {
+  quotas_ = std::make_shared<rpc::TenantQuotas>(2, 1e9, SystemClock());
+  Serve();
+  AddRecord().mutable_body()->set_string_value("x");
+  grpc::Status status;
+  for (int i = 0; i < 100 && status.ok(); ++i) status = Export();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(HasRetryInfo(status));
+  EXPECT_TRUE(Export("ygr_beta_collector_good").ok()) << "another tenant has its own";
+}
+
+TEST_F(OtlpTest, OneTenantDoesNotFillTheMemoryForTheOthers) {
+  options_.memory_bytes = 16 << 20;
+  options_.threads = 1;
+  Serve();
+  AddRecord().mutable_body()->set_string_value("x");
+  ASSERT_TRUE(Export().ok());
+  ASSERT_TRUE(Export("ygr_beta_collector_good").ok());
+  redis_.Pause();  // nothing is answered
+  const std::string large =
+      Field(1, Field(2, Field(2, Field(5, Field(1, std::string(1 << 19, 'x'))))));
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> flood;
+  for (int i = 0; i < 24; ++i) {
+    flood.emplace_back([&] {
+      const grpc::Status status = ExportBytes(large, "ygr_acme_collector_good");
+      if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && HasRetryInfo(status)) {
+        ++refused;
+      }
+    });
+  }
+  EXPECT_TRUE(Eventually([&] { return refused > 0; })) << "acme has all that it may have";
+  grpc::Status other;
+  std::thread beta([&] { other = ExportBytes(large, "ygr_beta_collector_good"); });
+  redis_.Resume();
+  beta.join();
+  for (std::thread& thread : flood) thread.join();
+  EXPECT_TRUE(other.ok()) << other.error_message();
+}
+
+TEST_F(OtlpTest, ARequestThatTricklesInIsCutOff) {
+  options_.timeout = std::chrono::milliseconds(300);
+  Serve();
+  grpc::GenericStub stub(
+      grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  context.AddMetadata("authorization", "Bearer ygr_acme_collector_good");
+  grpc::CompletionQueue queue;
+  const auto call = stub.PrepareCall(
+      &context, "/opentelemetry.proto.collector.logs.v1.LogsService/Export", &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  call->StartCall(nullptr);
+  queue.Next(&tag, &ok);
+  grpc::Status status;  // and no message
+  call->Finish(&status, nullptr);
+  queue.Next(&tag, &ok);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::CANCELLED) << status.error_message();
 }
 
 }  // namespace
