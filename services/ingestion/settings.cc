@@ -94,11 +94,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
                                       "Connections over HTTP at once; more are closed."));
   settings.http_connections_per_address = static_cast<int>(
       reader.Integer("http_connections_per_address", settings.http_connections_per_address, 1,
-                     100'000, "The same from one address; a proxy is one."));
+                     100'000, "The same from one address, of IPv6 from one /64; a proxy is one."));
   settings.http_timeout = reader.Duration(
       "http_timeout", settings.http_timeout, seconds(1), minutes(10),
-      "A connection over HTTP on which nothing moves for so long, or whose body takes longer, is "
-      "closed.");
+      "A connection over HTTP whose head, or then whose body, takes longer to come in is closed.");
   settings.http_body_bytes =
       reader.Bytes("http_body_bytes", settings.http_body_bytes, 1024, 256u << 20,
                    "Largest body over HTTP, as it comes; four times that after inflation.");
@@ -120,7 +119,8 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
                    "Largest request over OTLP, after decompression.");
   settings.otlp_memory_bytes =
       reader.Bytes("otlp_memory_bytes", settings.otlp_memory_bytes, 16u << 20, 1ull << 40,
-                   "Memory that requests over OTLP take at once, about.");
+                   "Bytes of requests over OTLP that are coming in or waiting; beyond it they are "
+                   "refused.");
   for (auto& section : reader.Sections("files", "Groups of files that are followed.")) {
     auto& files = settings.files.emplace_back();
     files.name = section.String("name", "file", "What sources match by as listener.");
