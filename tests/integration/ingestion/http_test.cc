@@ -382,8 +382,7 @@ TEST_F(HttpTest, AStopAnswersWhatHasBegun) {
   std::thread sender([&] {
     status = Send("/v1/tenants/acme/logs:bulk", std::string(4 << 20, ' ') + "{}\n").status;
   });
-  EXPECT_TRUE(
-      Eventually([&] { return HasMetric("connections_opened_total{listener=\"http\"} 1"); }));
+  EXPECT_TRUE(Eventually([&] { return exchanges_ == 1; }));
   server_->Stop();
   sender.join();
   EXPECT_EQ(status, 503) << "0: cut off without an answer";
@@ -402,7 +401,7 @@ TEST_F(HttpTest, AStopCutsOffWhoNeverEnds) {
 }
 
 TEST_F(HttpTest, RequestsDrawOnTheQuotasOfTheirTenant) {
-  quotas_ = std::make_shared<rpc::TenantQuotas>(2, 1e9, SystemClock());
+  quotas_ = std::make_shared<rpc::TenantQuotas>(0.01, 1e9, SystemClock());
   principals_["ygr_beta_sender_good"] = {
       .name = "tenants/beta/apiKeys/sender",
       .grants = {{.role = "collector", .all_tenants = false, .tenants = {"beta"}}}};
@@ -413,7 +412,7 @@ TEST_F(HttpTest, RequestsDrawOnTheQuotasOfTheirTenant) {
   }
   EXPECT_EQ(reply.status, 429);
   EXPECT_THAT(reply.body, HasSubstr("\"code\":9"));
-  EXPECT_THAT(reply.headers, HasSubstr("Retry-After: 1"));
+  EXPECT_THAT(reply.headers, HasSubstr("Retry-After: "));
   EXPECT_EQ(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_beta_sender_good"}).status,
             200)
       << "another tenant has its own";
@@ -421,7 +420,7 @@ TEST_F(HttpTest, RequestsDrawOnTheQuotasOfTheirTenant) {
 }
 
 TEST_F(HttpTest, BytesCountAsTheyAreInflated) {
-  quotas_ = std::make_shared<rpc::TenantQuotas>(1e6, 500'000, SystemClock());
+  quotas_ = std::make_shared<rpc::TenantQuotas>(1e6, 50'000, SystemClock());
   Serve();
   std::string line = "<13>app: " + std::string(2'500'000, 'x') + "\n";
   EXPECT_EQ(
@@ -440,23 +439,26 @@ TEST_F(HttpTest, OneTenantDoesNotFillTheQueueForTheOthers) {
   EXPECT_EQ(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_beta_sender_good"}).status,
             200);
   redis_.Pause();  // nothing is answered
+  const auto is_busy = [](const Reply& reply) {
+    return reply.body.find("too many requests wait") != std::string::npos;
+  };
   std::atomic<int> busy = 0;
   std::vector<std::thread> flood;
   for (int i = 0; i < 40; ++i) {
     flood.emplace_back([&] {
-      if (Send("/services/collector", R"({"event":"flood"})").status == 503) ++busy;
+      if (is_busy(Send("/services/collector", R"({"event":"flood"})"))) ++busy;
     });
   }
   EXPECT_TRUE(Eventually([&] { return busy > 0; })) << "acme has all that it may have";
-  std::atomic<long> other = 0;
+  bool refused = true;
   std::thread beta([&] {
-    other =
-        Send("/services/collector", R"({"event":"calm"})", {.key = "ygr_beta_sender_good"}).status;
+    refused =
+        is_busy(Send("/services/collector", R"({"event":"x"})", {.key = "ygr_beta_sender_good"}));
   });
   redis_.Resume();
   beta.join();
   for (std::thread& thread : flood) thread.join();
-  EXPECT_EQ(other, 200);
+  EXPECT_FALSE(refused);
 }
 
 }  // namespace
