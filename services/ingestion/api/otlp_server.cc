@@ -1,5 +1,7 @@
 #include "services/ingestion/api/otlp_server.h"
 
+#include <sys/socket.h>
+
 #include <chrono>
 
 #include "fmt/format.h"
@@ -21,8 +23,10 @@
 #include "opentelemetry/proto/collector/logs/v1/logs_service.pb.h"
 #include "services/ingestion/domain/http_bodies.h"
 #include "services/ingestion/domain/otlp_records.h"
+#include "services/ingestion/workers/connection_gate.h"
 #include "services/ingestion/workers/fair_executor.h"
 #include "services/ingestion/workers/shares.h"
+#include "services/ingestion/workers/socket.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -281,7 +285,7 @@ class GrpcOtlpServer final : public OtlpServer {
  public:
   GrpcOtlpServer(const OtlpServerOptions& options, const ListenerParts& parts,
                  std::shared_ptr<ApiKeys> keys, const TenantCharges& charges)
-      : shared_(options, parts, std::move(keys), charges), service_(shared_) {}
+      : shared_(options, parts, std::move(keys), charges), parts_(parts), service_(shared_) {}
   ~GrpcOtlpServer() override { Stop(); }
 
   Status Listen() {
@@ -292,24 +296,33 @@ class GrpcOtlpServer final : public OtlpServer {
     YAGURA_ASSIGN_OR_RETURN(const auto credentials, rpc::ServerCredentialsOf(tls));
     grpc::ResourceQuota quota("otlp");
     quota.Resize(options.memory_bytes);
+    YAGURA_RETURN_IF_ERROR(CheckFree(options.address, SOCK_STREAM));
+    YAGURA_ASSIGN_OR_RETURN(Socket listening, Bind(options.address, SOCK_STREAM));
     grpc::ServerBuilder builder;
-    int port = 0;
-    builder.AddListeningPort(options.address, credentials, &port);
+    using Type = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(Type::FROM_FD, credentials);
     builder.RegisterCallbackGenericService(&service_);
     builder.SetResourceQuota(quota);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.request_bytes));
     builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
     builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port == 0) {
+    if (server_ == nullptr) {
       return Unavailable("LISTEN_FAILED", fmt::format("cannot listen on {}", options.address));
     }
-    address_ = fmt::format("{}:{}", options.address.substr(0, options.address.rfind(':')), port);
+    const int fd = listening.fd();
+    gate_ = std::make_unique<ConnectionGate>(
+        "otlp", std::move(listening), parts_, [this, fd](int connection) {
+          grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+          parameters.listener_fd = fd;
+          parameters.fd = connection;
+          acceptor_->HandleNewConnection(&parameters);
+        });
+    address_ = gate_->address();
     return absl::OkStatus();
   }
 
@@ -317,6 +330,7 @@ class GrpcOtlpServer final : public OtlpServer {
 
   void Stop() override {
     if (server_ == nullptr) return;
+    gate_.reset();
     server_->Shutdown(std::chrono::system_clock::now() + kDrain);
     // Nobody asks any more.
     shared_.doors.Stop();
@@ -327,8 +341,11 @@ class GrpcOtlpServer final : public OtlpServer {
 
  private:
   Shared shared_;
+  const ListenerParts parts_;
   LogsService service_;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<ConnectionGate> gate_;
   std::string address_;
 };
 

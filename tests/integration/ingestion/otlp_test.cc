@@ -12,6 +12,7 @@
 #include "common/testing/fortigate_lines.h"
 #include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
 #include "services/ingestion/api/otlp_server.h"
+#include "services/ingestion/workers/descriptor_budget.h"
 #include "tests/integration/ingestion/intake_world.h"
 
 namespace yagura::ingestion {
@@ -310,6 +311,20 @@ TEST_F(OtlpTest, OneTenantDoesNotFillTheQueueForTheOthers) {
   beta.join();
   for (std::thread& thread : flood) thread.join();
   EXPECT_NE(other.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED) << other.error_message();
+}
+
+TEST_F(OtlpTest, ConnectionsCountAmongTheDescriptorsOfInputs) {
+  parts_.descriptors = std::make_shared<DescriptorBudget>(2, parts_.metrics, Logger::Null());
+  Serve();
+  {
+    const Client first(SOCK_STREAM, server_->address());
+    EXPECT_TRUE(Eventually([&] { return HasMetric("yagura_ingestion_descriptors 1"); }));
+    const Client second(SOCK_STREAM, server_->address());
+    EXPECT_TRUE(Eventually([&] { return second.HasEnded(); }));
+  }
+  EXPECT_TRUE(Eventually([&] { return HasMetric("yagura_ingestion_descriptors 0"); }));
+  AddRecord().mutable_body()->set_string_value("x");
+  EXPECT_TRUE(Export().ok());
 }
 
 TEST_F(OtlpTest, ARequestThatTricklesInIsCutOff) {

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "services/ingestion/workers/descriptor_budget.h"
+#include "services/ingestion/workers/listener.h"
+#include "services/ingestion/workers/socket.h"
+
+namespace yagura::ingestion {
+
+// Accepts connections for somebody who closes them without telling (gRPC): as many as the budget of
+// descriptors has room for, and where the kernel has nothing for another one it waits, while gRPC
+// itself would stop listening for good.
+class ConnectionGate {
+ public:
+  // Takes the descriptor as its own.
+  using Admit = std::function<void(int fd)>;
+  // `listening`: as Bind makes it. `name`: of the input. Accepts from here on.
+  ConnectionGate(std::string name, Socket listening, const ListenerParts& parts, Admit admit);
+  ~ConnectionGate();  // stops
+
+  const std::string& address() const { return address_; }
+
+ private:
+  struct Open {
+    int fd = -1;
+    uint64_t inode = 0;  // tells whether the number is still that socket
+    DescriptorBudget::Lease descriptor;
+  };
+  void Run(const std::stop_token& stop);
+  // False: nothing to accept, or nothing to accept it with.
+  bool Accept();
+  void Sweep();
+
+  const std::string name_;
+  const Socket listening_;
+  const std::string address_;
+  const ListenerParts parts_;
+  const Admit admit_;
+  const Socket wake_;
+  std::vector<Open> open_;
+  SteadyTime next_sweep_{};
+  bool paused_ = false;
+  bool told_ = false;
+  std::jthread thread_;
+};
+
+}  // namespace yagura::ingestion
