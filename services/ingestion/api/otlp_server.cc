@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <chrono>
+#include <mutex>
 
 #include "fmt/format.h"
 #include "grpcpp/generic/async_generic_service.h"
@@ -182,7 +183,7 @@ class ExportCall final : public grpc::ServerGenericBidiReactor {
     }
 
    private:
-    std::mutex mutex_;
+    std::recursive_mutex mutex_;  // a cancellation may end the call before it returns
     grpc::GenericCallbackServerContext* context_;
   };
 
