@@ -280,9 +280,9 @@ TEST(BatchCodecTest, AnEventThatIsTooLargeIsCutAndItsBatchCanBeRead) {
     builder.Add(before);
     ASSERT_FALSE(builder.full());
     EventView view;
-    view.message = raw ? "short" : broken;
-    view.raw = raw ? line : "short";
-    view.fields = {{"a", raw ? "b" : std::string_view(line)}, {"last", "value"}};
+    view.message = raw ? std::string_view("short") : broken;
+    view.raw = raw ? std::string_view(line) : "short";
+    view.fields = {{"a", raw ? std::string_view("b") : line}, {"last", "value"}};
     builder.Add(view);
     EXPECT_TRUE(builder.full());
     const std::string bytes = builder.Finish();
