@@ -280,7 +280,7 @@ TEST(BatchCodecTest, AnEventThatIsTooLargeIsCutAndItsBatchCanBeRead) {
     builder.Add(before);
     ASSERT_FALSE(builder.full());
     EventView view;
-    view.message = raw ? std::string_view("short") : broken;
+    view.rule = raw ? std::string_view("short") : broken;
     view.raw = raw ? std::string_view(line) : "short";
     view.fields = {{"a", raw ? std::string_view("b") : line}, {"last", "value"}};
     builder.Add(view);
@@ -293,7 +293,7 @@ TEST(BatchCodecTest, AnEventThatIsTooLargeIsCutAndItsBatchCanBeRead) {
     ASSERT_THAT(reader.Get(1, &event), IsOk());
     EXPECT_THAT(event.flaws(), ::testing::ElementsAre(v1::TRUNCATED));
     EXPECT_EQ(event.raw().size(), raw ? 16u << 20 : 5u);
-    EXPECT_EQ(event.message().size(), raw ? 5u : 24u << 20);
+    EXPECT_EQ(event.rule().size(), raw ? 5u : 24u << 20);
     EXPECT_EQ(event.fields_size(), 2);
   }
 }
