@@ -66,6 +66,31 @@ constexpr auto kNamedEntities = std::to_array<NamedEntity>({
 });
 static_assert(std::ranges::is_sorted(kNamedEntities, {}, &NamedEntity::name));
 
+// Texts of the core that a finding keeps.
+struct CoreText {
+  Core core;
+  void (*set)(event::v1::Event&, std::string);
+};
+constexpr auto kCoreTexts = std::to_array<CoreText>({
+    {Core::kProduct, [](event::v1::Event& e, std::string v) { e.set_product(std::move(v)); }},
+    {Core::kCategory, [](event::v1::Event& e, std::string v) { e.set_category(std::move(v)); }},
+    {Core::kProtocol, [](event::v1::Event& e, std::string v) { e.set_protocol(std::move(v)); }},
+    {Core::kApp, [](event::v1::Event& e, std::string v) { e.set_app(std::move(v)); }},
+    {Core::kRule, [](event::v1::Event& e, std::string v) { e.set_rule(std::move(v)); }},
+    {Core::kSignatureId,
+     [](event::v1::Event& e, std::string v) { e.set_signature_id(std::move(v)); }},
+    {Core::kSignature, [](event::v1::Event& e, std::string v) { e.set_signature(std::move(v)); }},
+    {Core::kUser, [](event::v1::Event& e, std::string v) { e.set_user(std::move(v)); }},
+    {Core::kUrl, [](event::v1::Event& e, std::string v) { e.set_url(std::move(v)); }},
+    {Core::kVirtualContext,
+     [](event::v1::Event& e, std::string v) { e.set_virtual_context(std::move(v)); }},
+    {Core::kDirection, [](event::v1::Event& e, std::string v) { e.set_direction(std::move(v)); }},
+    {Core::kProgram, [](event::v1::Event& e, std::string v) { e.set_program(std::move(v)); }},
+    {Core::kHost, [](event::v1::Event& e, std::string v) { e.set_host(std::move(v)); }},
+    {Core::kVendorEventId,
+     [](event::v1::Event& e, std::string v) { e.set_vendor_event_id(std::move(v)); }},
+});
+
 void AddEntity(v1::Evidence& evidence, v1::EntityType type, std::string_view value,
                std::string_view role) {
   if (value.empty() || value == "-" || evidence.entities_size() >= kMaxEvidenceEntities) return;
@@ -268,23 +293,8 @@ Status EventFacts::Describe(size_t row, Hit& hit) {
   YAGURA_RETURN_IF_ERROR(end({Core::kDstIp, Core::kDstPort, Core::kDstTranslatedIp,
                               Core::kDstTranslatedPort, Core::kDstHost},
                              *event.mutable_dst()));
-  for (const auto& [core, field] :
-       std::initializer_list<std::pair<Core, std::string* (event::v1::Event::*)()>>{
-           {Core::kProduct, &event::v1::Event::mutable_product},
-           {Core::kCategory, &event::v1::Event::mutable_category},
-           {Core::kProtocol, &event::v1::Event::mutable_protocol},
-           {Core::kApp, &event::v1::Event::mutable_app},
-           {Core::kRule, &event::v1::Event::mutable_rule},
-           {Core::kSignatureId, &event::v1::Event::mutable_signature_id},
-           {Core::kSignature, &event::v1::Event::mutable_signature},
-           {Core::kUser, &event::v1::Event::mutable_user},
-           {Core::kUrl, &event::v1::Event::mutable_url},
-           {Core::kVirtualContext, &event::v1::Event::mutable_virtual_context},
-           {Core::kDirection, &event::v1::Event::mutable_direction},
-           {Core::kProgram, &event::v1::Event::mutable_program},
-           {Core::kHost, &event::v1::Event::mutable_host},
-           {Core::kVendorEventId, &event::v1::Event::mutable_vendor_event_id}}) {
-    YAGURA_RETURN_IF_ERROR(text(core, [&](auto v) { *(event.*field)() = std::move(v); }));
+  for (const auto& one : kCoreTexts) {
+    YAGURA_RETURN_IF_ERROR(text(one.core, [&](auto v) { one.set(event, std::move(v)); }));
   }
   if (event.direction().empty()) {
     YAGURA_ASSIGN_OR_RETURN(const auto direction, DirectionOf(row));
