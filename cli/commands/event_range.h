@@ -8,8 +8,8 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
-#include "yagura/archive/v1/time_range.pb.h"
 #include "yagura/archive/v1/coverage.pb.h"
+#include "yagura/archive/v1/time_range.pb.h"
 
 // What the commands share that look at stored events.
 namespace yagura::cli {

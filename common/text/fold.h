@@ -13,8 +13,8 @@ bool IsAscii(std::string_view text);
 std::string Fold(std::string_view text);
 
 // Text in which JSON and its like write characters as "\u6771" with these characters; surrogates
-// by pairs. Any number of backslashes before the u counts: JSON within JSON doubles them. What is no
-// such escape, or one of a control character, stays as it is.
+// by pairs. Any number of backslashes before the u counts: JSON within JSON doubles them. What is
+// no such escape, or one of a control character, stays as it is.
 std::string DecodeUnicodeEscapes(std::string_view text);
 
 }  // namespace yagura
