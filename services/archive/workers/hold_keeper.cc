@@ -108,8 +108,9 @@ StatusOr<std::vector<std::string>> HoldKeeper::DaysWith(const Hold& hold,
 }
 
 Status HoldKeeper::SetExpiry(const Hold& hold, const std::string& expiry,
-                             const std::string& condition) {
-  YAGURA_ASSIGN_OR_RETURN(const auto days, DaysWith(hold, condition));
+                             const Condition& condition) {
+  YAGURA_ASSIGN_OR_RETURN(const std::string first, condition());
+  YAGURA_ASSIGN_OR_RETURN(const auto days, DaysWith(hold, first));
   for (const std::string& day : days) {
     if (day.size() != kDayDigits || day.find_first_not_of("0123456789") != std::string::npos) {
       return Internal("the event store names a day otherwise than we do");
@@ -117,12 +118,13 @@ Status HoldKeeper::SetExpiry(const Hold& hold, const std::string& expiry,
     YAGURA_RETURN_IF_ERROR(
         parts_.state->Command({"EXPIRE", std::string(kLeaseKey), std::string(kLeaseSeconds)})
             .status());
+    YAGURA_ASSIGN_OR_RETURN(const std::string where, condition());
     eventstore::Query update;
     update.parameters["tenant"] = TenantOf(hold);
     update.sql = fmt::format(
         "ALTER TABLE yagura.events UPDATE expires = {} IN PARTITION ID '{}' WHERE tenant = "
         "{{tenant:String}} AND {} AND {}",
-        expiry, day, RangeSql(WindowOf(hold), "hold", &update), condition);
+        expiry, day, RangeSql(WindowOf(hold), "hold", &update), where);
     update.settings["mutations_sync"] = "1";
     update.timeout = kMutationTimeout;
     YAGURA_RETURN_IF_ERROR(parts_.client->Execute(update));
@@ -131,7 +133,8 @@ Status HoldKeeper::SetExpiry(const Hold& hold, const std::string& expiry,
 }
 
 Status HoldKeeper::Apply(const Hold& hold) {
-  YAGURA_RETURN_IF_ERROR(SetExpiry(hold, HeldSql(), fmt::format("expires < {}", HeldSql())));
+  YAGURA_RETURN_IF_ERROR(
+      SetExpiry(hold, HeldSql(), [] { return fmt::format("expires < {}", HeldSql()); }));
   if (!HasSettled(hold.create_time())) return absl::OkStatus();
   const TimePoint now = parts_.clock->Now();
   parts_.logger.Info("a legal hold keeps all that is stored", {{"hold", hold.name()}});
@@ -144,9 +147,8 @@ Status HoldKeeper::Apply(const Hold& hold) {
       .status();
 }
 
-// What no other hold keeps gets the expiry that it would have had, by the retention of today.
-Status HoldKeeper::Settle(const Hold& hold, const std::vector<Hold>& all) {
-  const std::string tenant = TenantOf(hold);
+StatusOr<std::string> HoldKeeper::Unheld(const std::string& tenant) const {
+  YAGURA_ASSIGN_OR_RETURN(const auto all, ReadAll());
   std::string condition = fmt::format("expires = {}", HeldSql());
   for (const Hold& other : all) {
     if (other.state() != Hold::ACTIVE || TenantOf(other) != tenant) continue;
@@ -157,13 +159,22 @@ Status HoldKeeper::Settle(const Hold& hold, const std::vector<Hold>& all) {
         "toUnixTimestamp64Nano(receive_time) < {})",
         nanoseconds(window.start), nanoseconds(window.end));
   }
+  return condition;
+}
+
+// What no other hold keeps gets the expiry that it would have had, by the retention of today.
+Status HoldKeeper::Settle(const Hold& hold) {
+  // By the default what is kept for longer would go, and not come back.
+  if (!parts_.retention.told()) return absl::OkStatus();
+  const std::string tenant = TenantOf(hold);
   const TimePoint never;
   const auto kept = std::chrono::duration_cast<std::chrono::seconds>(
       parts_.retention.ExpiryOf(tenant, never) - never);
-  const std::string expiry =
-      fmt::format("toDateTime(least(toUnixTimestamp(receive_time) + {}, {}), 'UTC')", kept.count(),
-                  kHeldUntil - 1);
-  YAGURA_RETURN_IF_ERROR(SetExpiry(hold, expiry, condition));
+  const std::string expiry = fmt::format(
+      "toDateTime(greatest(least(toUnixTimestamp(receive_time) + {}, {}), "
+      "toUnixTimestamp(now()) + {}), 'UTC')",
+      kept.count(), kHeldUntil - 1, options_.grace.count());
+  YAGURA_RETURN_IF_ERROR(SetExpiry(hold, expiry, [&] { return Unheld(tenant); }));
   if (!HasSettled(hold.release_time())) return absl::OkStatus();
   const TimePoint now = parts_.clock->Now();
   parts_.logger.Info("what a legal hold kept goes as retention says", {{"hold", hold.name()}});
@@ -183,7 +194,7 @@ Status HoldKeeper::Turn() {
     return hold.state() == Hold::ACTIVE ? !hold.has_applied_time() : !hold.has_settled_time();
   };
   if (std::none_of(all.begin(), all.end(), open)) return absl::OkStatus();
-  // Two at once would do the same work twice, and nothing worse.
+  // Two at once do the same work twice: each asks anew, day by day, what is held.
   YAGURA_ASSIGN_OR_RETURN(const auto lease,
                           parts_.state->Command({"SET", std::string(kLeaseKey), "1", "NX", "EX",
                                                  std::string(kLeaseSeconds)}));
@@ -192,7 +203,7 @@ Status HoldKeeper::Turn() {
   for (const Hold& hold : all) {
     if (!status.ok()) break;
     if (!open(hold)) continue;
-    status = hold.state() == Hold::ACTIVE ? Apply(hold) : Settle(hold, all);
+    status = hold.state() == Hold::ACTIVE ? Apply(hold) : Settle(hold);
   }
   const auto released = parts_.state->Command({"DEL", std::string(kLeaseKey)});
   return status.ok() ? released.status() : status;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -42,6 +43,9 @@ class HoldKeeper {
     // So long after a hold was made or released somebody may still insert without knowing: it is
     // looked at again until then.
     std::chrono::milliseconds settle{180'000};
+    // What is released goes no sooner than this, so that a hold that is made meanwhile still finds
+    // it.
+    std::chrono::seconds grace{3'600};
   };
   struct Parts {
     std::shared_ptr<redis::Pool> state;
@@ -66,11 +70,15 @@ class HoldKeeper {
   using Hold = v1::LegalHold;
   absl::StatusOr<std::vector<Hold>> ReadAll() const;
   absl::Status Apply(const Hold& hold);
-  absl::Status Settle(const Hold& hold, const std::vector<Hold>& all);
+  absl::Status Settle(const Hold& hold);
+  // Events that a released hold kept and that no other one keeps, as of now.
+  absl::StatusOr<std::string> Unheld(const std::string& tenant) const;
   // The days (partitions) with events of the hold for which `condition` is true.
   absl::StatusOr<std::vector<std::string>> DaysWith(const Hold& hold,
                                                     const std::string& condition) const;
-  absl::Status SetExpiry(const Hold& hold, const std::string& expiry, const std::string& condition);
+  // `condition` is asked anew for each day: a day may take long.
+  using Condition = std::function<absl::StatusOr<std::string>()>;
+  absl::Status SetExpiry(const Hold& hold, const std::string& expiry, const Condition& condition);
   bool HasSettled(const google::protobuf::Timestamp& since) const;
   void Run(const std::stop_token& stop);
 

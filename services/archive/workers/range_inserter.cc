@@ -84,7 +84,11 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
   outcome.events = block.rows();
   if (outcome.events == 0) return outcome;
   YAGURA_RETURN_IF_ERROR(Insert(&block, token));
-  if (proofs_ != nullptr) YAGURA_RETURN_IF_ERROR(proofs_->InsertUnits(units.Take(unit), token));
+  if (proofs_ != nullptr) {
+    const Status proven = proofs_->InsertUnits(units.Take(unit), token);
+    // The events are stored: the range must come again as it is, never in parts under other tokens.
+    if (!proven.ok()) return Unavailable("DIGEST_NOT_STORED", Message(proven));
+  }
   return outcome;
 }
 

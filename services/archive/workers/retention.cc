@@ -8,6 +8,12 @@ namespace yagura::archive {
 void Retention::Set(std::map<std::string, int, std::less<>> days_by_tenant) {
   const std::lock_guard lock(mutex_);
   days_ = std::move(days_by_tenant);
+  told_ = true;
+}
+
+bool Retention::told() const {
+  const std::lock_guard lock(mutex_);
+  return told_;
 }
 
 TimePoint Retention::ExpiryOf(std::string_view tenant, TimePoint receive_time) const {

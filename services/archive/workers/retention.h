@@ -19,6 +19,8 @@ class Retention {
   explicit Retention(int default_days) : default_days_(default_days) {}
 
   void Set(std::map<std::string, int, std::less<>> days_by_tenant);
+  // Whether the directory has told of the tenants: before, only the default is known.
+  bool told() const;
   TimePoint ExpiryOf(std::string_view tenant, TimePoint receive_time) const;
 
   void SetFlowDays(std::map<std::string, int, std::less<>> days_by_tenant);
@@ -32,6 +34,7 @@ class Retention {
  private:
   const int default_days_;
   mutable std::mutex mutex_;
+  bool told_ = false;
   std::map<std::string, int, std::less<>> days_;
   std::map<std::string, int, std::less<>> flow_days_;
   std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_;

@@ -80,6 +80,15 @@ std::string Defanged(std::string text) {
   return out;
 }
 
+// A value as it may stand in a text: what looks like a link or an address of mail, which whoever is
+// behind the event may have chosen, is none.
+std::string Harmless(std::string_view value) {
+  std::string text = Printable(value, kMaxValue);
+  const bool leads = text.find("://") != std::string::npos || text.find('@') != std::string::npos ||
+                     text.find("www.") != std::string::npos;
+  return leads ? Defanged(std::move(text)) : text;
+}
+
 // The values of one finding for the places of a text.
 class Values {
  public:
@@ -98,8 +107,8 @@ class Values {
     if (name == "port") return event.dst().port() == 0 ? "" : fmt::format("{}", event.dst().port());
     if (name == "device") return Device();
     if (name == "firewall") return Firewall();
-    if (name == "signature") return Printable(event.signature(), kMaxValue);
-    if (name == "url") return Defanged(Named({v1::URL}, ""));
+    if (name == "signature") return Harmless(event.signature());
+    if (name == "url") return Named({v1::URL}, "");
     if (name == "cve") return Named({v1::VULNERABILITY}, "");
     if (name == "file") return Named({v1::FILE, v1::FILE_HASH}, "");
     if (name == "user") return Named({v1::USER}, "");
@@ -120,7 +129,8 @@ class Values {
       if (values.size() == kMaxNamed) {
         ++more;
       } else {
-        values.push_back(Printable(entity.value(), kMaxValue));
+        values.push_back(entity.type() == v1::URL ? Defanged(Printable(entity.value(), kMaxValue))
+                                                  : Harmless(entity.value()));
       }
     }
     std::string text = Join(values, japanese_ ? "、" : ", ");
@@ -132,12 +142,12 @@ class Values {
   // One end: its addresses, else its name.
   std::string Ends(std::string_view role, const std::string& host) const {
     const std::string addresses = Named({v1::IP_ADDRESS}, role);
-    return addresses.empty() ? Printable(host, kMaxValue) : addresses;
+    return addresses.empty() ? Harmless(host) : addresses;
   }
 
   std::string Device() const {
     const auto& event = finding_.event();
-    return Printable(finding_.device().empty() ? event.host() : finding_.device(), kMaxValue);
+    return Harmless(finding_.device().empty() ? event.host() : finding_.device());
   }
 
   // Which rule on which device let it through, and so where it is to be stopped.
@@ -148,9 +158,9 @@ class Values {
                          finding_.action() == event::v1::DETECTED;
     if (!decides || event.src().ip().empty() || Device().empty()) return {};
     if (event.rule().empty()) return Device();
-    std::string rule = Printable(event.rule(), kMaxValue);
+    std::string rule = Harmless(event.rule());
     if (!event.virtual_context().empty()) {
-      rule = fmt::format("{} ({})", rule, Printable(event.virtual_context(), kMaxValue));
+      rule = fmt::format("{} ({})", rule, Harmless(event.virtual_context()));
     }
     if (finding_.action() == event::v1::BLOCKED) {
       return japanese_ ? fmt::format("{}（ルール {} で遮断済み）", Device(), rule)
@@ -162,7 +172,7 @@ class Values {
 
   std::string Matched(std::string_view name) const {
     for (const auto& field : finding_.matched_fields()) {
-      if (field.name() == name) return Printable(field.value(), kMaxValue);
+      if (field.name() == name) return Harmless(field.value());
     }
     return {};
   }

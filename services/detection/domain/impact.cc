@@ -7,6 +7,7 @@
 
 #include "common/text/printable.h"
 #include "common/text/text.h"
+#include "services/detection/domain/findings.h"
 #include "services/detection/domain/product_match.h"
 
 namespace yagura::detection {
@@ -69,7 +70,10 @@ class Judge {
       }
       if (entity.type() != v1::VULNERABILITY) continue;
       const auto* known = basis_.kev == nullptr ? nullptr : basis_.kev->Find(entity.value());
-      if (known == nullptr) continue;
+      if (known == nullptr) {
+        all_known_ = false;
+        continue;
+      }
       listed_.push_back(known);
       if (impact_.known_exploited_size() == kMaxExploited) continue;
       impact_.add_known_exploited(entity.value());
@@ -99,7 +103,12 @@ class Judge {
     if (found.asset == nullptr) return false;
     const bool known = std::ranges::any_of(
         victims_, [&](const Victim& victim) { return victim.asset == found.asset; });
-    if (!known && victims_.size() < kMaxAssets) victims_.push_back({found.asset, found.by_network});
+    if (known) return true;
+    if (victims_.size() == kMaxAssets) {
+      seen_all_ = false;
+    } else {
+      victims_.push_back({found.asset, found.by_network});
+    }
     return true;
   }
 
@@ -130,7 +139,11 @@ class Judge {
         if (!is_place) continue;
         named_ = true;
         if (Take(Look(entity))) continue;
-        if (role == "target" && entity.type() == v1::IP_ADDRESS) ++missing_;
+        if (role == "target" && entity.type() == v1::IP_ADDRESS) {
+          ++missing_;
+        } else {
+          seen_all_ = false;
+        }
       }
       if (victims_.empty()) continue;
       aimed_ = role == "target";
@@ -192,8 +205,13 @@ class Judge {
       const bool sure = worst == Likeness::kSame && exact && aimed_ && KnowsAffected();
       return Set(v1::VULNERABLE, sure ? Impact::MEDIUM : Impact::LOW);
     }
-    const bool cleared = worst == Likeness::kNone && aimed_ && all_listed && missing_ == 0;
-    if (cleared && KnowsAffected() && basis_.inventory->complete()) {
+    // Only where nothing is left out: a network's record is no inventory of its hosts, a
+    // signature's metadata name products loosely, and of a large finding only the first is kept.
+    const bool whole = seen_all_ && exact && all_listed && missing_ == 0 &&
+                       finding_.entities_size() < kMaxEntities &&
+                       static_cast<uint64_t>(finding_.evidence_size()) >= finding_.event_count();
+    const bool cleared = worst == Likeness::kNone && aimed_ && whole && all_known_;
+    if (cleared && !listed_.empty() && basis_.inventory->complete()) {
       Say("None of the products that the inventory lists is one that the attack needs; what is "
           "built into them it does not tell.");
       return Set(v1::NOT_AFFECTED, Impact::LOW);
@@ -268,7 +286,9 @@ class Judge {
   const ImpactBasis& basis_;
   Impact impact_;
   std::vector<Victim> victims_;
+  bool seen_all_ = true;  // every target was looked up and is among the victims
   std::vector<const KevCatalog::Entry*> listed_;
+  bool all_known_ = true;              // every vulnerability that it names is in the catalogue
   std::vector<std::string> metadata_;  // products that the signature's metadata name
   bool aimed_ = false;                 // at the victims; else it came from them
   bool named_ = false;

@@ -12,6 +12,7 @@
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/domain/intake.h"
 #include "services/ingestion/domain/parsers/registry.h"
+#include "services/ingestion/domain/relay_limits.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/current_sources.h"
@@ -54,6 +55,19 @@ void ValidateRelay(const v1::PushRequest& request, FieldErrors& errors) {
     const size_t bytes = sender.address().size();
     if (bytes != 0 && bytes != 4 && bytes != 16) {
       errors.Add("relay.senders.address", "must be 4 or 16 bytes, or empty");
+      break;
+    }
+    // What is known of a sender is remembered: it must be small.
+    const bool small =
+        sender.listener().size() <= kMaxRelayedListener &&
+        sender.certificates_size() <= kMaxRelayedCertificates &&
+        std::all_of(sender.certificates().begin(), sender.certificates().end(),
+                    [](const auto& one) { return one.size() <= kMaxRelayedCertificateBytes; });
+    if (!small) {
+      errors.Add(
+          "relay.senders",
+          fmt::format("a listener of at most {} bytes, at most {} certificates of {} bytes",
+                      kMaxRelayedListener, kMaxRelayedCertificates, kMaxRelayedCertificateBytes));
       break;
     }
   }
@@ -202,7 +216,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   }
 
   SenderState& StateOf(const std::string& site, const v1::RelayedSender& sender) {
-    std::string key = fmt::format("{}\n{}\n", site, sender.listener()) + sender.address();
+    // Tenants may use the same sites and addresses.
+    std::string key =
+        fmt::format("{}\n{}\n{}\n", sender_.tenant, site, sender.listener()) + sender.address();
     for (const std::string& certificate : sender.certificates()) key += "\n" + certificate;
     auto& state = relayed_[std::move(key)];
     if (state == nullptr) {

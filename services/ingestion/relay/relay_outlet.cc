@@ -11,6 +11,7 @@
 #include "common/text/text.h"
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/domain/intake.h"
+#include "services/ingestion/domain/relay_limits.h"
 #include "services/ingestion/relay/relay_spool.h"
 
 namespace yagura::ingestion {
@@ -81,7 +82,9 @@ class RelayOutlet final : public LineOutlet {
       who.set_address(std::string(sender.address.bytes()));
       who.set_listener(sender.listener);
       for (const std::string& certificate : sender.certificates) {
-        who.add_certificates(ToValidUtf8(certificate));
+        if (who.certificates_size() == kMaxRelayedCertificates) break;
+        std::string name = ToValidUtf8(certificate);
+        if (name.size() <= kMaxRelayedCertificateBytes) who.add_certificates(std::move(name));
       }
     }
     return found->second;

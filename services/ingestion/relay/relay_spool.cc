@@ -323,6 +323,9 @@ void RelaySpool::SaveAcknowledged(bool now) {
   const SteadyTime time = clock_->SteadyNow();
   const bool passed = !segments_.empty() && segments_.front().number < acknowledged_.segment;
   if (saved_ == acknowledged_ || (!now && !passed && time - saved_at_ < kSaveInterval)) return;
+  // Before the mark is written: a full disk has room for it only then. Where it is not written,
+  // part of one segment is sent again, under the ids that the suite knows.
+  while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
   const Status written =
       blob::WriteFileDurably(options_.folder / "acknowledged",
                              fmt::format("{} {}\n", acknowledged_.segment, acknowledged_.end), 0600,
@@ -334,7 +337,6 @@ void RelaySpool::SaveAcknowledged(bool now) {
   }
   saved_ = acknowledged_;
   saved_at_ = time;
-  while (!segments_.empty() && segments_.front().number < saved_.segment) DropOldest();
 }
 
 void RelaySpool::DropOldest() {
@@ -369,10 +371,10 @@ void RelaySpool::Trim() {
   SaveAcknowledged(/*now=*/false);
   const size_t over = CountOver();
   if (over > 0) {
-    const uint64_t before = lost_lines_;
-    for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
     // What tells of them must be there before they go, and not go with them.
     if (over == segments_.size() && !StartSegment(clock_->Now()).ok()) return;
+    const uint64_t before = lost_lines_;
+    for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
     TellLosses();
     const Segment& last = segments_[over - 1];
     acknowledged_ = std::max(acknowledged_, Place{last.number, last.size});

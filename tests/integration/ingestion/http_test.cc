@@ -361,7 +361,8 @@ TEST_F(HttpTest, ABodyThatTricklesInIsCutOff) {
     slow.Offer("x");
     return slow.HasEnded();
   }));
-  EXPECT_TRUE(HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"));
+  EXPECT_TRUE(Eventually(
+      [&] { return HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"); }));
 }
 
 TEST_F(HttpTest, AHeadThatTricklesInIsCutOff) {
@@ -373,7 +374,8 @@ TEST_F(HttpTest, AHeadThatTricklesInIsCutOff) {
     slow.Offer("x");
     return slow.HasEnded();
   }));
-  EXPECT_TRUE(HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"));
+  EXPECT_TRUE(Eventually(
+      [&] { return HasMetric("connections_cut_total{listener=\"http\",reason=\"slow\"} 1"); }));
 }
 
 TEST_F(HttpTest, AStopAnswersWhatHasBegun) {

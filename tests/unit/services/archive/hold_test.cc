@@ -73,7 +73,7 @@ class HoldTest : public ::testing::Test {
   const store::Store<v1::LegalHold> holds_{state_, LegalHoldKind(), clock_};
   HoldKeeper keeper_{{state_, archive_.client, archive_.retention, clock_, Logger::Null()},
                      holds_,
-                     {.settle = milliseconds(0)}};
+                     {.settle = milliseconds(0), .grace = std::chrono::seconds(-3600)}};
   int told_ = 0;
   HoldHandlers handlers_{holds_, std::make_shared<store::FeedFollower>(state_, Logger::Null()),
                          clock_, [this] { ++told_; }};
