@@ -5,6 +5,7 @@
 #include "cli/detect/detector.h"
 #include "cli/detect/event_texts.h"
 #include "cli/detect/placeholder_file.h"
+#include "cli/event_json.h"
 #include "cli/offline_lines.h"
 #include "cli/send/line_source.h"
 #include "cli/send/progress.h"
@@ -58,6 +59,12 @@ absl::StatusOr<detection::Placeholders> PlaceholdersOf(const std::vector<std::st
   return placeholders;
 }
 
+// What the suite itself writes of its events: such a line is no device's and has been read.
+bool IsExported(std::string_view text) {
+  return text.starts_with(R"({"id":")") && text.find(R"("receive_time":")") != text.npos &&
+         text.find(R"("tenant":")") != text.npos && text.find(R"("raw":")") != text.npos;
+}
+
 absl::Status Detect(const DetectOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
   YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
@@ -74,7 +81,13 @@ absl::Status Detect(const DetectOptions& options) {
   Progress progress(texts.total_bytes());
   size_t bytes = 0;
   for (std::string text; texts.Next(text, bytes);) {
-    YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(text).event));
+    if (IsExported(text)) {
+      event::v1::Event event;
+      YAGURA_RETURN_IF_ERROR(ReadEvent(text, event));
+      YAGURA_RETURN_IF_ERROR(detector.Add(event));
+    } else {
+      YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(text).event));
+    }
     progress.Add(1, bytes);
   }
   YAGURA_ASSIGN_OR_RETURN(const auto findings, detector.Finish());
@@ -114,11 +127,12 @@ void AddDetectCommand(Program& program) {
                   "name")
       ->allow_extra_args(false);
   command
-      .add_option(
-          "files", options->files,
-          "Files of events, packed (.zst) or not: lines, each JSON (Windows events flat or nested) "
-          "or whatever a parser knows; or JSON texts, each one object or several, or an array of "
-          "them, over as many lines as it takes. - is standard input")
+      .add_option("files", options->files,
+                  "Files of events, packed (.zst) or not: lines, each JSON (Windows events flat or "
+                  "nested), "
+                  "what `event search -o jsonl` or `archive export` wrote, or whatever a parser "
+                  "knows; or JSON texts, each one object or several, or an array of "
+                  "them, over as many lines as it takes. - is standard input")
       ->required();
   AddOfflineOptions(command, options->lines);
   program.Do(command, [options] { return Detect(*options); });

@@ -122,6 +122,15 @@ event::BatchHeader Detector::NextHeader() {
 
 absl::Status Detector::Add(const event::EventView& event) {
   builder_.Add(event);
+  return Added();
+}
+
+absl::Status Detector::Add(const event::v1::Event& event) {
+  builder_.Add(event);
+  return Added();
+}
+
+absl::Status Detector::Added() {
   ++events_;
   const bool full = builder_.full() || builder_.size() >= kEventsPerBatch ||
                     builder_.size_bytes() >= kBytesPerBatch;

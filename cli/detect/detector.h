@@ -33,6 +33,8 @@ class Detector {
 
   // The event may go away afterwards.
   absl::Status Add(const event::EventView& event);
+  // One that has been read before: what `event search -o jsonl` and `archive export` write.
+  absl::Status Add(const event::v1::Event& event);
   // Matches what is left. Findings, the earliest first; once.
   absl::StatusOr<std::vector<detection::v1::Finding>> Finish();
 
@@ -44,6 +46,7 @@ class Detector {
 
  private:
   event::BatchHeader NextHeader();
+  absl::Status Added();
   absl::Status Flush();
   void Note(const std::vector<detection::Windows::Outcome>& outcomes);
 

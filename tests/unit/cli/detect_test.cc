@@ -115,6 +115,28 @@ TEST_F(DetectTest, TellsFindingsAsJsonLinesAndASummaryApart) {
   EXPECT_THAT(outcome.err, Not(HasSubstr("\x1b")));
 }
 
+// What the suite writes of its events has been parsed before: the raw line is not read once more.
+TEST_F(DetectTest, ReadsWhatTheSuiteItselfWrites) {
+  const std::string rule = File("own/blocked.yml",
+                                "title: A blocked connection\n"
+                                "id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c077\n"
+                                "logsource:\n    category: firewall\n"
+                                "detection:\n"
+                                "    s:\n        '@action': BLOCKED\n        policyid: 7\n"
+                                "    condition: s\n"
+                                "level: low\n");
+  const auto events = File(
+      "events.jsonl",
+      R"({"id":"a-1","tenant":"acme","device":"fw-1","receive_time":"2026-11-23T06:50:01Z",)"
+      R"("event_time":"2026-11-23T06:50:00Z","raw":"no parser knows this","product":)"
+      R"("fortinet.fortigate","category":"traffic","action":"BLOCKED","fields":{"policyid":"7"}})"
+      "\n");
+  const auto outcome = Detect({"--rules", rule, events});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("1 of them matched; 1 findings"));
+  EXPECT_THAT(outcome.out, HasSubstr("no parser knows this"));
+}
+
 TEST_F(DetectTest, ReadsNestedAndPackedEvents) {
   const auto events = File("events.jsonl.zst", Packed(std::string(kNested) + "\n"));
   const auto outcome = Detect({"--rules", rules_, events});
