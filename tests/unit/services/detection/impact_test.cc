@@ -229,7 +229,7 @@ INSTANTIATE_TEST_SUITE_P(
              {DETECTED, "10.9.1.2", kLog4j},
              With(kInternet, {}),
              v1::EXPOSED,
-             Impact::HIGH},
+             Impact::LOW},
         Case{"MetadataAloneDoNotClear",
              {DETECTED, "10.0.0.1", "", "", "Apache_Log4j2"},
              With(kInternet, {"nginx:nginx"}),
