@@ -28,6 +28,7 @@ LINE = ('<188>date=2026-01-15 time=09:50:00 devname="fw-probe" devid="{serial}" 
         'msg="File is infected." action="blocked" service="HTTP" sessionid={number} srcip=10.{a}.{b}.{c} '
         'dstip=198.51.100.99 srcport=51515 dstport=80 policyid=3 proto=6 filename="probe-{number}.exe" '
         'virus="EICAR_TEST_FILE" dtype="Virus" virusid=2172 profile="default" user="probe{number}"\n')
+DELIVERED = "yagura_ingestion_delivered_lines_total"
 MARK = re.compile(rb"probe-(\d+)\.exe")
 
 
@@ -146,7 +147,9 @@ def main():
                     [program, "send", "--address", ends["syslog_tcp"], "--rate", str(arguments.rate),
                      "--repeat", str(math.ceil(arguments.rate * seconds / 100_000)), path / "lines"],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-                time.sleep(5)
+                # Until the load runs: five seconds' worth of it has been delivered.
+                support.wait_until("the other lines", lambda: support.metrics(ends["metrics"]).get(
+                    DELIVERED, 0) >= 5 * arguments.rate, 60)
             try:
                 times, sent = probe(findings, connection, range(1, arguments.probes + 1),
                                     arguments.pause, 30)

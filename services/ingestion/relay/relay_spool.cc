@@ -19,6 +19,7 @@
 #include "common/event/batch_format.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/ingestion/storage/disk_io.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -31,18 +32,6 @@ constexpr auto kSaveInterval = std::chrono::seconds(1);
 constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
 constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
 
-void PutLittle(std::string& out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
-}
-
-uint64_t Little(const char* bytes, int count) {
-  uint64_t value = 0;
-  for (int i = 0; i < count; ++i) {
-    value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
-  }
-  return value;
-}
-
 bool IsSound(std::string_view bytes, uint64_t seed) {
   if (bytes.size() < kHeadBytes) return false;
   const uint64_t size = Little(bytes.data(), 4);
@@ -50,11 +39,6 @@ bool IsSound(std::string_view bytes, uint64_t seed) {
   const uint64_t hash =
       event::HashBytes(bytes.substr(kHeadBytes, size), event::HashBytes(bytes.substr(0, 4), seed));
   return hash == Little(bytes.data() + 4, 8);
-}
-
-Status DiskError(std::string_view what, const std::filesystem::path& path) {
-  return Unavailable("SPOOL_DISK",
-                     fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno)));
 }
 
 // As many as there are; false where the disk refuses.
@@ -70,16 +54,6 @@ bool ReadSome(int fd, uint64_t offset, size_t size, std::string* out) {
     got += static_cast<size_t>(more);
   }
   out->resize(got);
-  return true;
-}
-
-bool WriteAll(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
   return true;
 }
 

@@ -14,6 +14,7 @@
 #include "common/event/batch_format.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/ingestion/storage/disk_io.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -23,23 +24,6 @@ constexpr uint32_t kMaxPartBytes = 256u << 20;
 constexpr uint64_t kMaxNameBytes = 4096;  // of a partition or a key
 // Damaged bytes may use so much of the quota.
 constexpr uint64_t kDamagedShare = 4;
-
-Status DiskError(std::string_view what, const std::filesystem::path& path) {
-  return Unavailable("SPOOL_DISK",
-                     fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno)));
-}
-
-void PutLittle(std::string& out, uint64_t value, int bytes) {
-  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
-}
-
-uint64_t Little(const char* bytes, int count) {
-  uint64_t value = 0;
-  for (int i = 0; i < count; ++i) {
-    value |= static_cast<uint64_t>(static_cast<uint8_t>(bytes[i])) << (8 * i);
-  }
-  return value;
-}
 
 uint64_t SizeOf(const Spool::Record& record) {
   return kHeadBytes + record.partition.size() + record.key.size() + record.payload.size();
@@ -60,16 +44,6 @@ std::string Encode(const Spool::Record& record, uint64_t seed) {
   PutLittle(out, record.payload.size(), 4);
   PutLittle(out, event::HashBytes(body, event::HashBytes(out, seed)), 8);
   return out + body;
-}
-
-bool WriteAll(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) return false;
-    bytes.remove_prefix(static_cast<size_t>(written));
-  }
-  return true;
 }
 
 // Exactly `size` bytes; false with errno where the disk refuses, with errno 0 where the file ends.

@@ -14,6 +14,7 @@
 
 #include "fmt/format.h"
 
+#include "common/blob/file_io.h"
 #include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
 #include "common/status/status.h"
@@ -55,17 +56,6 @@ std::vector<std::filesystem::path> Matching(const std::vector<std::string>& patt
     ::globfree(&found);
   }
   return paths;
-}
-
-// Whole or not at all, and on the disk.
-bool WriteWhole(const std::filesystem::path& path, const std::string& bytes) {
-  const std::string fresh = path.string() + ".new";
-  const Socket file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (file.fd() < 0) return false;
-  if (::write(file.fd(), bytes.data(), bytes.size()) != static_cast<ssize_t>(bytes.size())) {
-    return false;
-  }
-  return ::fdatasync(file.fd()) == 0 && ::rename(fresh.c_str(), path.c_str()) == 0;
 }
 
 }  // namespace
@@ -341,7 +331,11 @@ bool FileFollower::Send(FollowedFile& file, const std::string& part, const std::
 bool FileFollower::Save() {
   internal::v1::FilePositions positions = known_;
   for (const auto& [id, file] : files_) *positions.add_files() = file.Position();
-  if (WriteWhole(options_.positions, positions.SerializeAsString())) return true;
+  if (blob::WriteFileDurably(options_.positions, positions.SerializeAsString(), 0600,
+                             blob::IfExists::kReplace)
+          .ok()) {
+    return true;
+  }
   parts_.logger.Error("cannot save how far files were read; reading stops until it can be",
                       {{"file", options_.positions.string()}});
   return false;
