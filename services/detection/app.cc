@@ -33,6 +33,9 @@ namespace {
 constexpr std::string_view kMatchReader = "detection";
 constexpr std::string_view kWindowReader = "detection-windows";
 constexpr std::chrono::seconds kTrimInterval{5};
+// With each batch of hits every group that it touched is written whole. Under load a busy group is
+// in nearly every batch: the more hits a step takes, the less is written.
+constexpr size_t kWindowEntries = 1024;
 
 // Without a budget: who drains the streams must write its hits and findings most of all while they
 // are full, or nothing could ever be trimmed again.
@@ -90,10 +93,12 @@ class DetectionApp final : public rpc::App {
             nullptr, logger_),
         window_worker_(
             platform.flow, settings_.hits,
-            Options(kWindowReader, settings_.window_threads,
-                    [this](const auto& context, const auto& entry) {
-                      return window_.Split(context, entry);
-                    }),
+            Options(
+                kWindowReader, settings_.window_threads,
+                [this](const auto& context, const auto& entry) {
+                  return window_.Split(context, entry);
+                },
+                {}, kWindowEntries),
             [this](const auto& context, const auto& entries) {
               return window_.Handle(context, entries);
             },
@@ -171,9 +176,10 @@ class DetectionApp final : public rpc::App {
  private:
   // `part`: what holds the leases, where a reader has several topics.
   stream::Worker::Options Options(std::string_view reader, int threads,
-                                  stream::Worker::Splitter split,
-                                  std::string_view part = {}) const {
+                                  stream::Worker::Splitter split, std::string_view part = {},
+                                  size_t entries = 0) const {
     stream::Worker::Options options;
+    if (entries > 0) options.max_entries = entries;
     options.reader = std::string(reader);
     options.holder = platform_.HolderOf(part.empty() ? reader : part);
     options.lease = settings_.lease;

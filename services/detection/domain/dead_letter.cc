@@ -4,6 +4,7 @@
 #include "common/store/resource_name.h"
 #include "common/text/text.h"
 #include "services/detection/domain/findings.h"
+#include "services/detection/domain/packed.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
 
@@ -54,7 +55,7 @@ std::optional<std::string> TenantOfLetter(std::string_view topic, const std::str
   }
   if (topic == "hits") {
     internal::v1::HitBatch batch;
-    return batch.ParseFromString(payload) ? batch.tenant() : "";
+    return Unpack(payload, batch) ? batch.tenant() : "";
   }
   if (topic == "coverage") return "";  // of many tenants
   v1::Finding finding;
@@ -68,7 +69,7 @@ void AddEventsOfLetter(std::string_view topic, const std::string& payload, v1::D
     AddBatch(payload, letter.key(), letter);
   } else if (topic == "hits") {
     internal::v1::HitBatch batch;
-    if (!batch.ParseFromString(payload)) return;
+    if (!Unpack(payload, batch)) return;
     for (const auto& hit : batch.hits()) AddEvidence(hit.evidence(), batch.tenant(), letter);
   } else if (topic != "coverage") {
     v1::Finding finding;

@@ -8,6 +8,7 @@
 #include "common/status/status.h"
 #include "common/stream/scripts.h"
 #include "common/text/text.h"
+#include "services/detection/domain/packed.h"
 
 namespace yagura::detection {
 namespace {
@@ -47,11 +48,11 @@ absl::Status WindowStore::Load(int shard, Windows& windows) const {
       windows.LoadWatermark(*source, *received);
     } else if (field.starts_with("r:")) {
       internal::v1::RuleBundle bundle;
-      if (!bundle.ParseFromString(value)) return Internal("windows: rules cannot be read");
+      if (!Unpack(value, bundle)) return Internal("windows: rules cannot be read");
       windows.LoadBundle(field.substr(2), std::move(bundle));
     } else {
       internal::v1::Group group;
-      if (!group.ParseFromString(value)) return Internal("windows: a group cannot be read");
+      if (!Unpack(value, group)) return Internal("windows: a group cannot be read");
       windows.LoadGroup(field.substr(2), std::move(group));
     }
   }
@@ -59,6 +60,7 @@ absl::Status WindowStore::Load(int shard, Windows& windows) const {
 }
 
 absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows) const {
+  Packer packer;
   std::vector<std::string> sets;
   std::vector<std::string> removed;
   for (const auto& [source, id] : windows.dirty_checkpoints()) {
@@ -74,7 +76,7 @@ absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows
       removed.push_back(field);
     } else {
       sets.push_back(field);
-      sets.push_back(message->SerializeAsString());
+      sets.push_back(packer.Pack(*message));
     }
   };
   for (const auto& [key, bundle] : windows.dirty_bundles()) keep("r:" + key, bundle);

@@ -9,6 +9,7 @@
 #include "common/status/status.h"
 #include "common/stream/bisect.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/packed.h"
 
 namespace yagura::detection {
 namespace {
@@ -166,11 +167,12 @@ absl::StatusOr<bool> MatchWorker::TellsTime(Shard& shard, int number, const stre
 absl::Status MatchWorker::Send(std::vector<std::pair<int, internal::v1::HitBatch>> hits,
                                const HitSource& source) {
   const std::string key = fmt::format("{}-{}", source.shard, source.id);
+  Packer packer;
   std::vector<std::string> payloads;
   payloads.reserve(hits.size());
   std::vector<stream::Producer::Item> items;
   for (const auto& [to, batch] : hits) {
-    items.push_back({to, key, payloads.emplace_back(batch.SerializeAsString())});
+    items.push_back({to, key, payloads.emplace_back(packer.Pack(batch))});
   }
   for (const auto& sent : hits_->AppendAll(items)) YAGURA_RETURN_IF_ERROR(sent.status());
   return absl::OkStatus();

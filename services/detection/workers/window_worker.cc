@@ -7,6 +7,7 @@
 #include "common/status/status.h"
 #include "common/stream/bisect.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/packed.h"
 
 namespace yagura::detection {
 namespace {
@@ -62,7 +63,7 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
   std::vector<internal::v1::HitBatch> batches;
   batches.reserve(entries.size());
   for (const auto& entry : entries) {
-    if (!batches.emplace_back().ParseFromString(entry.payload)) return BadHits();
+    if (!Unpack(entry.payload, batches.emplace_back())) return BadHits();
   }
   return Apply(context, shard, batches);
 }
@@ -70,7 +71,7 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
 absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
     const stream::Worker::Context& context, const stream::Entry& entry) {
   internal::v1::HitBatch batch;
-  if (!batch.ParseFromString(entry.payload)) return BadHits();
+  if (!Unpack(entry.payload, batch)) return BadHits();
   Shard& shard = ShardAt(context.shard);
   // Findings may be put any number of times; what counts is that the windows are not saved.
   const auto attempt = [&](std::span<const uint32_t> hits) -> absl::Status {

@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "common/testing/eventually.h"
+#include "services/detection/domain/packed.h"
 #include "services/detection/storage/dead_letters.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 
@@ -193,7 +194,7 @@ TEST_F(PoisonTest, AHitThatMakesNoFindingKeepsNoOtherFromTakingEffectOnce) {
     ASSERT_EQ(letters.size(), 1U);
     EXPECT_EQ(letters[0].key, "batch1-5");
     internal::v1::HitBatch kept;
-    ASSERT_TRUE(kept.ParseFromString(letters[0].payload));
+    ASSERT_TRUE(Unpack(letters[0].payload, kept));
     EXPECT_EQ(kept.hits_size(), 1);
     EXPECT_EQ(kept.rules_size(), 1);
     EXPECT_EQ(kept.tenant(), "acme");

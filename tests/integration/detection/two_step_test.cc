@@ -1,5 +1,6 @@
 // The rules by which two steps, on any number of workers, find what one would: each has a test
 // here, or is named with the test that it has elsewhere (services/detection/README.md).
+#include "services/detection/domain/packed.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 
 namespace yagura::detection {
@@ -13,7 +14,7 @@ class TwoStepTest : public DetectionPipelineTest {
     const auto entries = cursor.Read(10'000, 64 << 20, {});
     EXPECT_THAT(entries, IsOk());
     for (const auto& entry : *entries) {
-      EXPECT_TRUE(batches.emplace_back().ParseFromString(entry.payload));
+      EXPECT_TRUE(Unpack(entry.payload, batches.emplace_back()));
     }
     return batches;
   }
