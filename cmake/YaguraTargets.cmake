@@ -94,12 +94,25 @@ function(yagura_library)
   endif()
 endfunction()
 
-# yagura_program(NAME yagura-store SRCS main.cc DEPS ...): lands in build/<preset>/bin/.
+# An allocator is nothing that code refers to: the linker must not drop it as needless.
+function(yagura_use_jemalloc target)
+  if(NOT YAGURA_SANITIZE)
+    target_link_options(${target} PRIVATE LINKER:--push-state,--no-as-needed ${JEMALLOC_LINK_LIBRARIES}
+                                          LINKER:--pop-state)
+  endif()
+endfunction()
+
+# yagura_program(NAME yagura-archive SRCS main.cc DEPS ... [OWN_ALLOCATOR]): lands in
+# build/<preset>/bin/. OWN_ALLOCATOR: it brings one along; others get jemalloc (docs/adr/0008), but
+# under a sanitizer, which brings its own.
 function(yagura_program)
-  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "OWN_ALLOCATOR" "NAME" "SRCS;DEPS" ${ARGN})
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} yagura_warnings)
+  if(NOT ARG_OWN_ALLOCATOR)
+    yagura_use_jemalloc(${ARG_NAME})
+  endif()
   set_property(GLOBAL APPEND PROPERTY YAGURA_PROGRAMS ${ARG_NAME})
 endfunction()
 
@@ -169,6 +182,7 @@ function(yagura_bench)
   set_target_properties(${ARG_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bench")
   target_include_directories(${ARG_NAME} PRIVATE "${CMAKE_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} benchmark::benchmark yagura_warnings)
+  yagura_use_jemalloc(${ARG_NAME})
   set_property(GLOBAL APPEND PROPERTY YAGURA_BENCHES ${ARG_NAME})
 endfunction()
 
