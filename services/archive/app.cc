@@ -20,6 +20,8 @@
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/audit_store.h"
+#include "services/archive/storage/head_memory.h"
+#include "services/archive/storage/hold_rounds.h"
 #include "services/archive/storage/migrations.h"
 #include "services/archive/storage/proof_store.h"
 #include "services/archive/storage/seal_store.h"
@@ -31,6 +33,7 @@
 #include "services/archive/workers/event_writer.h"
 #include "services/archive/workers/flow_keeper.h"
 #include "services/archive/workers/hold_keeper.h"
+#include "services/archive/workers/hold_watcher.h"
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
@@ -57,6 +60,12 @@ SealOptions SealOptionsOf(const Settings& settings, const rpc::Platform& platfor
   return options;
 }
 
+HoldKeeper::Options HoldOptionsOf(const rpc::Platform& platform) {
+  HoldKeeper::Options options;
+  options.holder = platform.HolderOf("holds");
+  return options;
+}
+
 stream::Worker::Options CoverageOptions(const Settings& settings, const rpc::Platform& platform) {
   stream::Worker::Options options;
   options.reader = settings.writer.reader;
@@ -75,7 +84,8 @@ class ArchiveApp final : public rpc::App {
         client_(std::make_shared<eventstore::Client>(settings.store)),
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
-        proofs_(client_, platform.state),
+        proofs_(client_),
+        head_memory_(platform.state),
         writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_,
                  &proofs_},
                 WriterOptionsOf(settings, platform), settings.writer_threads),
@@ -96,16 +106,22 @@ class ArchiveApp final : public rpc::App {
         investigations_(runner_, table_),
         flow_keeper_(client_, retention_),
         holds_(platform.state, LegalHoldKind(), platform.clock),
-        hold_keeper_({platform.state, client_, retention_, platform.clock, logger_}, holds_, {}),
-        hold_handlers_(holds_, platform.feed, platform.clock, [this] { hold_keeper_.Wake(); }),
+        hold_rounds_(platform.state),
+        hold_watcher_({platform.state, hold_rounds_, retention_, logger_}, holds_, {}),
+        hold_keeper_(
+            {platform.state, client_, hold_rounds_, proofs_, retention_, platform.clock, logger_},
+            holds_, HoldOptionsOf(platform)),
+        hold_handlers_(holds_, platform.feed, platform.clock, [this] { HoldsChanged(); }),
         mover_(client_, platform.clock, settings.tiering, {}, logger_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
         sealing_{seals_, audit_store_, audit_key_, platform.clock, logger_.Named("sealer")},
         sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
-        event_sealer_(proofs_, audit_key_, platform.clock, {}, logger_.Named("event-sealer")),
-        proof_handlers_(proofs_, trusted_keys, platform.clock),
+        event_sealer_({proofs_, head_memory_, retention_, audit_key_, trusted_keys, platform.clock,
+                       logger_.Named("event-sealer")},
+                      {}),
+        proof_handlers_(proofs_, head_memory_, holds_, trusted_keys, platform.clock),
         audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {}
 
   ~ArchiveApp() override { Stop(); }
@@ -222,6 +238,7 @@ class ArchiveApp final : public rpc::App {
     sealer_.Stop();
     coverage_worker_.Stop();
     writer_.Stop();
+    hold_watcher_.Stop();
   }
 
   std::map<std::string, absl::Status> Health() const override {
@@ -246,9 +263,9 @@ class ArchiveApp final : public rpc::App {
         });
   }
 
-  // Once the event store has its tables.
-  // Not before it is known which events are held.
+  // Once the event store has its tables, and it is known which events are held.
   void StartWriting() {
+    hold_watcher_.Start();
     hold_keeper_.Start();
     event_sealer_.Start();
     writer_.Start();
@@ -268,9 +285,18 @@ class ArchiveApp final : public rpc::App {
                            });
   }
 
+  // Those that insert here know at once, all others within a second.
+  void HoldsChanged() {
+    if (const auto begun = hold_rounds_.Begin(); !begun.ok()) {
+      logger_.Warning("a change of legal holds is told later", {{"why", Message(begun.status())}});
+    }
+    hold_watcher_.Wake();
+    hold_keeper_.Wake();
+  }
+
   absl::Status PrepareSchema() {
     YAGURA_RETURN_IF_ERROR(Migrate(*client_, table_, logger_));
-    YAGURA_RETURN_IF_ERROR(hold_keeper_.Load());
+    YAGURA_RETURN_IF_ERROR(hold_watcher_.Turn());
     return ApplyTiering(*client_, settings_.tiering, logger_);
   }
 
@@ -296,11 +322,11 @@ class ArchiveApp final : public rpc::App {
     }
   }
 
-  // Not before the directory has told of retention.
+  // Not before the directory has told of retention, nor without knowing what is held.
   void SweepFlows() {
     const TimePoint now = platform_.clock->Now();
     next_flow_sweep_ = now + kFlowSweep;
-    if (!refresher_.told()) return;
+    if (!refresher_.told() || !retention_.HoldsGood()) return;
     const Status swept = flow_keeper_.Sweep(now);
     if (!swept.ok()) {
       logger_.Warning("flows whose time is over stay for now", {{"why", Message(swept)}});
@@ -324,6 +350,11 @@ class ArchiveApp final : public rpc::App {
         .GetGauge("yagura_archive_audit_stalled_tenants",
                   "Tenants whose audit records cannot be sealed.")
         ->Set(static_cast<double>(sealer_.stalled()));
+    metrics
+        .GetGauge("yagura_archive_event_days_broken",
+                  "Days of tenants whose sealed heads the event store does not have as they were; "
+                  "nothing more of them is sealed.")
+        ->Set(static_cast<double>(event_sealer_.broken()));
     AddUp("yagura_archive_audit_sealed_records_total", "Audit records sealed.", sealing_.sealed);
     AddUp("yagura_archive_audit_seals_total", "Stretches of audit records sealed.",
           sealing_.seals_made);
@@ -347,6 +378,7 @@ class ArchiveApp final : public rpc::App {
   Retention retention_;
   const std::unique_ptr<Spool> spool_;
   const ProofStore proofs_;
+  const HeadMemory head_memory_;
   EventWriter writer_;
   const CoverageWriter coverage_writer_;
   stream::Worker coverage_worker_;
@@ -360,6 +392,8 @@ class ArchiveApp final : public rpc::App {
   const InvestigationHandlers investigations_;
   const FlowKeeper flow_keeper_;
   const store::Store<v1::LegalHold> holds_;
+  const HoldRounds hold_rounds_;
+  HoldWatcher hold_watcher_;
   HoldKeeper hold_keeper_;
   HoldHandlers hold_handlers_;
   TierMover mover_;

@@ -1,7 +1,8 @@
 #include "services/archive/api/event_verifier.h"
 
 #include <algorithm>
-#include <set>
+#include <condition_variable>
+#include <mutex>
 #include <utility>
 
 #include "fmt/chrono.h"
@@ -9,19 +10,22 @@
 
 #include "common/auth/token.h"
 #include "common/status/status.h"
+#include "services/archive/domain/block_column.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr int kMostFlaws = 100;
-constexpr int kMostIds = 100;
-constexpr uint64_t kProgressEvery = 200'000;
+constexpr size_t kMostIds = 100;
+constexpr size_t kMostStrangers = 1'000;  // units
 // What expires while we look must not seem missing.
 constexpr std::chrono::hours kExpiryMargin{1};
 // A release that made no digests may have stored so long after the first of one that does.
 constexpr std::chrono::nanoseconds kUpgrade = std::chrono::minutes(10);
-// By then a unit has been sealed.
+// So long after it was stored a unit has been sealed.
 constexpr std::chrono::minutes kSealedBy{30};
+constexpr std::chrono::hours kClocksDiffer{1};
+constexpr std::chrono::milliseconds kLookAgain{500};
 
 std::string DayText(int64_t day) {
   return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(day * 86'400)));
@@ -36,9 +40,8 @@ struct EventVerifier::Open {
   uint64_t events = 0;
 };
 
-EventVerifier::EventVerifier(const ProofStore& store, const TrustedKeys& trusted, TimePoint now,
-                             std::string tenant, int64_t day)
-    : store_(store), trusted_(trusted), now_(now), tenant_(std::move(tenant)), day_(day) {
+EventVerifier::EventVerifier(Parts parts, std::string tenant, int64_t day)
+    : parts_(std::move(parts)), tenant_(std::move(tenant)), day_(day) {
   proof_.set_tenant(tenant_);
   proof_.set_day(DayText(day_));
 }
@@ -52,27 +55,37 @@ v1::EventFlaw* EventVerifier::Tell(Flaw::Kind kind, uint64_t unit, const std::st
   return flaw;
 }
 
+// A unit that a hold keeps whole, and kept before the first of its events could go, is all there.
+// Schema 9 told of units that were held as they were stored as if they never went.
 bool EventVerifier::MayHaveGone(const EventUnit& unit) const {
-  return TimePoint(std::chrono::seconds(unit.expires)) <= now_ + kExpiryMargin;
+  const TimePoint expires{std::chrono::seconds(unit.expires)};
+  const bool by_retention = unit.expires >= kHeldUntil || expires <= parts_.now + kExpiryMargin;
+  if (!by_retention) return false;
+  const TimePoint first{std::chrono::nanoseconds(unit.first_time)};
+  const TimePoint last{std::chrono::nanoseconds(unit.last_time)};
+  return std::none_of(parts_.holds.begin(), parts_.holds.end(), [&](const Hold& hold) {
+    return hold.window.start <= first && last < hold.window.end && hold.since < expires;
+  });
+}
+
+bool EventVerifier::MayBeDropped(TimePoint gone) const {
+  if (gone > parts_.now) return false;
+  return std::none_of(parts_.holds.begin(), parts_.holds.end(), [&](const Hold& hold) {
+    return TouchesDay(hold.window, day_) && hold.since < gone;
+  });
 }
 
 StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Progress& progress) {
-  YAGURA_ASSIGN_OR_RETURN(const auto remembered, store_.Recall(tenant_, day_));
-  YAGURA_ASSIGN_OR_RETURN(const auto heads, store_.Heads(tenant_, day_));
-  YAGURA_ASSIGN_OR_RETURN(units_, store_.Units(tenant_, day_));
+  // In this order: what is remembered was stored before, and what has a head has digests.
+  YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.memory.Recall(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(const auto heads, parts_.store.Heads(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(units_, parts_.store.Units(tenant_, day_));
+  int64_t latest = known.expires;
+  for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
+  heads_over_ = latest > 0 && MayBeDropped(TimePoint(std::chrono::seconds(latest)) + kHeadsOutlive);
   CheckHeads(heads);
   CheckChain(heads);
-  const uint32_t last = heads.empty() ? 0 : heads.back().sequence();
-  if (remembered.sequence > last) {
-    Tell(Flaw::HEAD_MISSING, 0,
-         fmt::format("{} heads were sealed, the store ends at {}", remembered.sequence, last));
-  }
-  for (const v1::EventHead& head : heads) {
-    if (head.sequence() == remembered.sequence && head.hash() != remembered.hash) {
-      Tell(Flaw::HEAD_ALTERED, 0,
-           fmt::format("head {} is not the one that was sealed here", head.sequence()));
-    }
-  }
+  CheckMemory(known, heads);
   if (!heads.empty()) *proof_.mutable_head() = heads.back();
   YAGURA_RETURN_IF_ERROR(CheckEvents(stop, progress));
   for (const uint64_t unit : broken_) {
@@ -82,13 +95,28 @@ StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Pro
   return proof_;
 }
 
+void EventVerifier::CheckMemory(const HeadMemory::Head& known,
+                                const std::vector<v1::EventHead>& heads) {
+  const uint32_t last = heads.empty() ? 0 : heads.back().sequence();
+  if (known.sequence > last && !heads_over_) {
+    Tell(Flaw::HEAD_MISSING, 0,
+         fmt::format("{} heads were sealed, the store ends at {}", known.sequence, last));
+  }
+  for (const v1::EventHead& head : heads) {
+    if (head.sequence() == known.sequence && head.hash() != known.hash) {
+      Tell(Flaw::HEAD_ALTERED, 0,
+           fmt::format("head {} is not the one that was sealed here", head.sequence()));
+    }
+  }
+}
+
 void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
   uint32_t expected = 1;
   std::string hash = UnitChainStart(tenant_, day_);
   for (const v1::EventHead& head : heads) {
     const std::string name = fmt::format("head {}", head.sequence());
-    const auto key = trusted_.find(head.key_id());
-    if (key == trusted_.end()) {
+    const auto key = parts_.trusted.find(head.key_id());
+    if (key == parts_.trusted.end()) {
       Tell(Flaw::HEAD_ALTERED, 0,
            fmt::format("{} is signed by {}, which is neither this process's key nor among "
                        "audit.trusted_keys of its settings",
@@ -96,10 +124,12 @@ void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
     } else if (!auth::VerifySignature(key->second, EventHeadText(head), head.signature())) {
       Tell(Flaw::HEAD_ALTERED, 0, name + ": the signature does not fit");
     }
-    if (head.sequence() != expected) {
+    // Those between were dropped before this one.
+    const bool dropped = head.sequence() > expected && heads_over_;
+    if (head.sequence() != expected && !dropped) {
       Tell(head.sequence() > expected ? Flaw::HEAD_MISSING : Flaw::HEAD_ALTERED, 0,
            fmt::format("{} where {} should be", name, expected));
-    } else if (head.previous_hash() != hash) {
+    } else if (head.previous_hash() != hash && !dropped) {
       Tell(Flaw::HEAD_ALTERED, 0, name + " does not follow the head before");
     }
     expected = head.sequence() + 1;
@@ -113,7 +143,7 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
   for (const v1::EventHead& head : heads) {
     std::string hash = head.previous_hash();
     bool whole = true;
-    const bool gone = TimePoint(std::chrono::seconds(head.expire_time().seconds())) <= now_;
+    const bool gone = MayBeDropped(TimePoint(std::chrono::seconds(head.expire_time().seconds())));
     for (const uint64_t number : head.units()) {
       sealed.insert(number);
       const auto unit = units_.find(number);
@@ -127,7 +157,7 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
         }
         continue;
       }
-      hash = UnitChainNext(hash, unit->second);
+      hash = UnitChainNext(hash, unit->second, head.scheme());
     }
     if (whole && hash != head.hash()) {
       Tell(Flaw::UNIT_ALTERED, 0,
@@ -135,11 +165,19 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
                        head.sequence(), head.units_size()));
     }
   }
+  CheckUnsealed(sealed);
+}
+
+void EventVerifier::CheckUnsealed(const std::set<uint64_t>& sealed) {
   for (const auto& [number, unit] : units_) {
     if (sealed.contains(number)) continue;
     proof_.set_unsealed_units(proof_.unsealed_units() + 1);
-    if (TimePoint(std::chrono::nanoseconds(unit.last_time)) + kSealedBy < now_) {
-      Tell(Flaw::UNIT_UNSEALED, number, "no head has it: stored lately, or never by us");
+    // When it was stored, the store says, which may be anything that somebody wrote there.
+    const TimePoint stored{std::chrono::seconds(unit.stored)};
+    if (stored + kSealedBy < parts_.now) {
+      Tell(Flaw::UNIT_UNSEALED, number, "it was stored long ago, and no head has it");
+    } else if (stored > parts_.now + kClocksDiffer) {
+      Tell(Flaw::UNIT_UNSEALED, number, "no head has it, and it says to be stored in the future");
     }
   }
 }
@@ -176,12 +214,6 @@ void EventVerifier::CloseUpTo(int64_t receive_time, std::map<uint64_t, Open>& op
 Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& progress) {
   constexpr uint64_t kCloseEvery = 20'000;
   std::map<uint64_t, Open> open;
-  std::map<uint64_t, Flaw*> strangers;  // by a unit that is not known
-  const auto stranger = [&](const ProofStore::StoredEvent& event, const char* why) {
-    Flaw*& flaw = strangers[event.unit];
-    if (flaw == nullptr) flaw = Tell(Flaw::EVENT_INSERTED, event.unit, why);
-    if (flaw->event_ids_size() < kMostIds) flaw->add_event_ids(event.id);
-  };
   // Once digests were made, nothing was stored without.
   int64_t proven_since = INT64_MAX;
   for (const auto& [number, unit] : units_) {
@@ -190,15 +222,15 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
   uint64_t seen = 0;
   const auto look = [&](const ProofStore::StoredEvent& event) -> Status {
     if (++seen % kCloseEvery == 0) CloseUpTo(event.receive_time, open);
-    if (seen % kProgressEvery == 0) YAGURA_RETURN_IF_ERROR(progress(proof_));
+    if (seen % parts_.progress_every == 0) YAGURA_RETURN_IF_ERROR(progress(proof_));
     if (event.unit == 0) {
       proof_.set_unproven_events(proof_.unproven_events() + 1);
-      if (event.receive_time > proven_since) stranger(event, "it belongs to no unit");
+      if (event.receive_time > proven_since) AddStranger(event, "it belongs to no unit");
       return absl::OkStatus();
     }
     const auto unit = units_.find(event.unit);
     if (unit == units_.end()) {
-      stranger(event, "there is no digest of that unit");
+      AddStranger(event, "there is no digest of that unit");
       return absl::OkStatus();
     }
     if (const auto done = closed_.find(event.unit); done != closed_.end()) {
@@ -214,12 +246,52 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
     ++state.events;
     return absl::OkStatus();
   };
-  YAGURA_RETURN_IF_ERROR(store_.Visit(tenant_, day_, 0, stop, look));
+  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, 0, stop, look));
   for (auto& [number, state] : open) Close(units_.at(number), state);
   // Units of which nothing is left.
   for (const auto& [number, unit] : units_) {
     Open nothing;
     if (!closed_.contains(number)) Close(unit, nothing);
+  }
+  return CheckStrangers(stop);
+}
+
+void EventVerifier::AddStranger(const ProofStore::StoredEvent& event, const char* why) {
+  const auto known = strangers_.find(event.unit);
+  // Beyond so many nobody reads on.
+  if (known == strangers_.end() && strangers_.size() >= kMostStrangers) return;
+  Strangers& strangers = known == strangers_.end() ? strangers_[event.unit] : known->second;
+  strangers.why = why;
+  if (strangers.ids.size() < kMostIds) strangers.ids.push_back(event.id);
+}
+
+// Those whose unit is there by now came while we looked.
+Status EventVerifier::ForgetKnown() {
+  std::vector<uint64_t> numbers;
+  for (const auto& [number, strangers] : strangers_) {
+    if (number != 0) numbers.push_back(number);
+  }
+  if (numbers.empty()) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.store.KnownUnits(tenant_, day_, numbers));
+  for (const uint64_t number : known) strangers_.erase(number);
+  return absl::OkStatus();
+}
+
+Status EventVerifier::CheckStrangers(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  const auto until = std::chrono::steady_clock::now() + parts_.patience;
+  for (;;) {
+    YAGURA_RETURN_IF_ERROR(ForgetKnown());
+    const bool waits = strangers_.size() > strangers_.count(0);
+    if (!waits || std::chrono::steady_clock::now() >= until) break;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, kLookAgain, [] { return false; });
+    if (stop.stop_requested()) return absl::CancelledError("the call is over");
+  }
+  for (auto& [number, strangers] : strangers_) {
+    Flaw* flaw = Tell(Flaw::EVENT_INSERTED, number, strangers.why);
+    for (std::string& id : strangers.ids) flaw->add_event_ids(std::move(id));
   }
   return absl::OkStatus();
 }
@@ -227,13 +299,13 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
 Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop) {
   std::vector<std::string> ids;
   std::vector<uint16_t> checks;
-  YAGURA_RETURN_IF_ERROR(
-      store_.Visit(tenant_, day_, unit.number, stop, [&](const ProofStore::StoredEvent& event) {
-        ids.push_back(event.id);
-        checks.push_back(CheckOf(event.digest));
-        return absl::OkStatus();
-      }));
-  YAGURA_ASSIGN_OR_RETURN(const std::vector<uint16_t> wanted, store_.Checks(unit));
+  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, unit.number, stop,
+                                            [&](const ProofStore::StoredEvent& event) {
+                                              ids.push_back(event.id);
+                                              checks.push_back(CheckOf(event.digest));
+                                              return absl::OkStatus();
+                                            }));
+  YAGURA_ASSIGN_OR_RETURN(const std::vector<uint16_t> wanted, parts_.store.Checks(unit));
   const auto id_at = [&ids](size_t i) { return i < ids.size() ? ids[i] : std::string(); };
   // From both ends what is alike is as it was; what lies between is at fault.
   size_t head = 0;
@@ -257,7 +329,7 @@ Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop
     for (size_t i = head; i < head + there; ++i) {
       if (checks[i] == wanted[i]) continue;
       ++altered;
-      if (flaw->event_ids_size() < kMostIds) flaw->add_event_ids(ids[i]);
+      if (flaw->event_ids_size() < static_cast<int>(kMostIds)) flaw->add_event_ids(ids[i]);
     }
     flaw->set_detail(fmt::format("{} of {} events are not as they were", altered, wanted.size()));
     return absl::OkStatus();
@@ -266,7 +338,8 @@ Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop
     Flaw* flaw =
         Tell(Flaw::EVENT_INSERTED, unit.number,
              fmt::format("{} events are there, {} were stored", checks.size(), wanted.size()));
-    for (size_t i = head; i < head + there && flaw->event_ids_size() < kMostIds; ++i) {
+    for (size_t i = head; i < head + there && flaw->event_ids_size() < static_cast<int>(kMostIds);
+         ++i) {
       flaw->add_event_ids(ids[i]);
     }
     return absl::OkStatus();

@@ -6,7 +6,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
-#include "services/archive/api/event_verifier.h"
+#include "services/archive/domain/hold_window.h"
 
 namespace yagura::archive {
 namespace {
@@ -22,6 +22,10 @@ StatusOr<int64_t> DayOf(std::string_view field, const std::string& text) {
   const int64_t day = std::chrono::floor<std::chrono::days>(*time).time_since_epoch().count();
   if (day < 0 || day > UINT16_MAX) return InvalidField(field, "is out of range");
   return day;
+}
+
+std::string DayText(int64_t day) {
+  return FormatTime(std::chrono::sys_days(std::chrono::days(day))).substr(0, kDayText);
 }
 
 struct Days {
@@ -44,9 +48,25 @@ StatusOr<Days> DaysOf(const rpc::Call& call, const Request& request) {
 
 }  // namespace
 
-ProofHandlers::ProofHandlers(const ProofStore& store, TrustedKeys trusted,
+ProofHandlers::ProofHandlers(const ProofStore& store, const HeadMemory& memory,
+                             store::Store<v1::LegalHold> holds, TrustedKeys trusted,
                              std::shared_ptr<const Clock> clock)
-    : store_(store), trusted_(std::move(trusted)), clock_(std::move(clock)) {}
+    : store_(store),
+      memory_(memory),
+      holds_(std::move(holds)),
+      trusted_(std::move(trusted)),
+      clock_(std::move(clock)) {}
+
+StatusOr<std::vector<EventVerifier::Hold>> ProofHandlers::HoldsOf(const std::string& tenant) const {
+  std::vector<EventVerifier::Hold> holds;
+  YAGURA_RETURN_IF_ERROR(holds_.ForEach(tenant, [&holds](const v1::LegalHold& hold) {
+    if (hold.state() == v1::LegalHold::ACTIVE && hold.has_applied_time()) {
+      holds.push_back({WindowOf(hold), FromProto(hold.applied_time())});
+    }
+    return absl::OkStatus();
+  }));
+  return holds;
+}
 
 Status ProofHandlers::VerifyEvents(const rpc::Call& call, const v1::VerifyEventsRequest& request,
                                    const rpc::Outbox<v1::VerifyEventsResponse>& out) const {
@@ -59,12 +79,13 @@ Status ProofHandlers::VerifyEvents(const rpc::Call& call, const v1::VerifyEvents
     return absl::CancelledError("the call is over");
   };
   for (int64_t day = days.first; day <= days.last; ++day) {
-    EventVerifier verifier(store_, trusted_, clock_->Now(), call.tenant(), day);
-    YAGURA_ASSIGN_OR_RETURN(const v1::DayProof proof,
-                            verifier.Run(call.cancelled(), [&send](const v1::DayProof& so_far) {
-                              return send(so_far, false);
-                            }));
-    YAGURA_RETURN_IF_ERROR(send(proof, true));
+    YAGURA_ASSIGN_OR_RETURN(auto holds, HoldsOf(call.tenant()));
+    EventVerifier verifier({store_, memory_, trusted_, std::move(holds), clock_->Now()},
+                           call.tenant(), day);
+    const auto proof = verifier.Run(
+        call.cancelled(), [&send](const v1::DayProof& so_far) { return send(so_far, false); });
+    if (!proof.ok()) return Annotate(proof.status(), "day " + DayText(day));
+    YAGURA_RETURN_IF_ERROR(send(*proof, true));
   }
   return absl::OkStatus();
 }

@@ -348,12 +348,20 @@ NewBlockColumn ExpiryColumn() {
 }
 
 uint32_t BatchRows::Expiry(size_t row) const {
-  constexpr int64_t kNanoseconds = 1'000'000'000;
   const TimePoint received{std::chrono::nanoseconds(ReceiveTime(row))};
   const bool held = std::any_of(holds_.begin(), holds_.end(), [received](const TimeWindow& hold) {
     return received >= hold.start && received < hold.end;
   });
-  if (held) return kHeldUntil;
+  return held ? kHeldUntil : RetentionExpiry(row);
+}
+
+bool BatchRows::HoldsDay(int64_t day) const {
+  return std::any_of(holds_.begin(), holds_.end(),
+                     [day](const TimeWindow& hold) { return TouchesDay(hold, day); });
+}
+
+uint32_t BatchRows::RetentionExpiry(size_t row) const {
+  constexpr int64_t kNanoseconds = 1'000'000'000;
   const int64_t seconds = ReceiveTime(row) / kNanoseconds + retention_.count() / kNanoseconds;
   // Never what says that it is held.
   return static_cast<uint32_t>(std::clamp<int64_t>(seconds, 0, kHeldUntil - 1));

@@ -46,6 +46,10 @@ class BatchRows {
   int64_t ReceiveTime(size_t row) const { return At(event::Core::kReceiveTime).signed_number(row); }
   // Seconds since 1970 from when on the event may go.
   uint32_t Expiry(size_t row) const;
+  // The same by retention alone, as if nothing were held.
+  uint32_t RetentionExpiry(size_t row) const;
+  // Whether a hold touches that day of receipt (days since 1970).
+  bool HoldsDay(int64_t day) const;
 
  private:
   absl::Status Decode();

@@ -18,7 +18,8 @@ using std::string_view_literals::operator""sv;
 
 constexpr std::string_view kUnitLabel = "yagura.events.unit.v1\0"sv;
 constexpr std::string_view kChainLabel = "yagura.events.chain.v1\0"sv;
-constexpr std::string_view kHeadLabel = "yagura.events.head.v1\0"sv;
+constexpr std::string_view kHeadLabel1 = "yagura.events.head.v1\0"sv;
+constexpr std::string_view kHeadLabel2 = "yagura.events.head.v2\0"sv;
 constexpr int64_t kDayNanoseconds = 86'400'000'000'000;
 
 std::string BigEndian(uint64_t number) {
@@ -105,7 +106,8 @@ void UnitCollector::Add(const BatchRows& batch) {
     std::string id = batch.Id(row);
     const Sha256Digest digest = DigestWith(hasher, received, id, origins.text(row), batch.Raw(row));
     const int64_t day = std::max<int64_t>(received, 0) / kDayNanoseconds;
-    items_[{batch.tenant(), day}].push_back({received, std::move(id), digest, batch.Expiry(row)});
+    items_[{batch.tenant(), day}].push_back(
+        {received, std::move(id), digest, batch.RetentionExpiry(row), batch.HoldsDay(day)});
   }
 }
 
@@ -122,12 +124,15 @@ std::vector<EventUnit> UnitCollector::Take(uint64_t number) {
     unit.first_time = items.front().receive_time;
     unit.last_time = items.back().receive_time;
     unit.expires = items.front().expires;
+    bool held = false;
     UnitDigest digest;
     for (const Item& item : items) {
       digest.Add(item.digest);
       unit.checks.push_back(CheckOf(item.digest));
       unit.expires = std::min(unit.expires, item.expires);
+      held = held || item.held;
     }
+    unit.kept = held ? kHeldUntil : unit.expires;
     unit.digest = digest.Finish();
     unit.events = items.size();
     units.push_back(std::move(unit));
@@ -145,18 +150,23 @@ std::string UnitChainStart(std::string_view tenant, int64_t day) {
   return std::string(View(hasher.End()));
 }
 
-std::string UnitChainNext(std::string_view previous, const EventUnit& unit) {
+std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint32_t scheme) {
   Hasher hasher;
   hasher.Begin();
   hasher.Add(previous);
   hasher.AddNumber(unit.number);
   hasher.AddNumber(unit.events);
   hasher.Add(unit.digest);
+  if (scheme > 1) {
+    hasher.AddNumber(static_cast<uint64_t>(unit.first_time));
+    hasher.AddNumber(static_cast<uint64_t>(unit.last_time));
+    hasher.AddNumber(unit.expires);
+  }
   return std::string(View(hasher.End()));
 }
 
 std::string EventHeadText(const v1::EventHead& head) {
-  std::string text(kHeadLabel);
+  std::string text(head.scheme() > 1 ? kHeadLabel2 : kHeadLabel1);
   text.append(BigEndian(static_cast<uint64_t>(head.day())));
   text.append(BigEndian(head.tenant().size())).append(head.tenant());
   text.append(BigEndian(head.sequence()));
@@ -207,6 +217,11 @@ std::string CreateUnitHeads(std::string_view settings) {
       settings);
 }
 
+std::vector<std::string> AlterUnitHeads() {
+  return {"ALTER TABLE yagura.event_heads ADD COLUMN IF NOT EXISTS scheme UInt8 DEFAULT 1",
+          "ALTER TABLE yagura.event_heads MODIFY TTL kept + toIntervalDay(1800)"};
+}
+
 void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out) {
   out->Text(unit.tenant);
   out->Unsigned16(static_cast<uint16_t>(unit.day));
@@ -217,6 +232,7 @@ void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out) {
   out->Signed64(unit.first_time);
   out->Signed64(unit.last_time);
   out->Unsigned32(unit.expires);
+  out->Unsigned32(unit.kept);
 }
 
 EventUnit DecodeUnit(const eventstore::Row& row) {
@@ -229,10 +245,12 @@ EventUnit DecodeUnit(const eventstore::Row& row) {
   unit.first_time = row.at(5).AsSigned();
   unit.last_time = row.at(6).AsSigned();
   unit.expires = static_cast<uint32_t>(row.at(7).AsUnsigned());
+  unit.kept = static_cast<uint32_t>(row.at(8).AsUnsigned());
+  unit.stored = row.at(9).AsSigned();
   return unit;
 }
 
-void EncodeEventHead(const v1::EventHead& head, eventstore::RowBinaryWriter* out) {
+void EncodeEventHead(const v1::EventHead& head, uint32_t kept, eventstore::RowBinaryWriter* out) {
   out->Text(head.tenant());
   out->Unsigned16(static_cast<uint16_t>(head.day()));
   out->Unsigned32(head.sequence());
@@ -245,6 +263,8 @@ void EncodeEventHead(const v1::EventHead& head, eventstore::RowBinaryWriter* out
   out->Unsigned32(static_cast<uint32_t>(head.expire_time().seconds()));
   out->Text(head.key_id());
   out->Text(head.signature());
+  out->Unsigned8(static_cast<uint8_t>(head.scheme()));
+  out->Unsigned32(kept);
 }
 
 v1::EventHead DecodeEventHead(const eventstore::Row& row) {
@@ -260,6 +280,7 @@ v1::EventHead DecodeEventHead(const eventstore::Row& row) {
   head.mutable_expire_time()->set_seconds(static_cast<int64_t>(row.at(8).AsUnsigned()));
   head.set_key_id(row.at(9).text);
   head.set_signature(row.at(10).text);
+  head.set_scheme(static_cast<uint32_t>(row.at(11).AsUnsigned()));
   return head;
 }
 

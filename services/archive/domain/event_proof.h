@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -39,8 +40,16 @@ struct EventUnit {
   std::vector<uint16_t> checks;
   int64_t first_time = 0;  // of receipt, nanoseconds
   int64_t last_time = 0;
-  uint32_t expires = 0;  // seconds: when the first of its events may go
+  uint32_t expires = 0;  // seconds: when the first of its events may go by retention, held or not
+  // Seconds: the same, or kHeldUntil where a hold touches its day; the digest stays for longer.
+  uint32_t kept = 0;
+  int64_t stored = 0;  // seconds, by the store's clock; as it is read
 };
+
+// Digests and heads stay so long after the first of their events may have gone: nothing that is
+// still there lacks them.
+inline constexpr std::chrono::days kUnitsOutlive{40};
+inline constexpr std::chrono::days kHeadsOutlive{80};
 
 // The number of the units of an insert, from its deduplication token; never 0.
 uint64_t UnitNumber(std::string_view token);
@@ -58,6 +67,7 @@ class UnitCollector {
     std::string id;
     Sha256Digest digest;
     uint32_t expires;
+    bool held;
   };
   std::map<std::pair<std::string, int64_t>, std::vector<Item>> items_;  // by tenant and day
 };
@@ -80,33 +90,41 @@ uint16_t CheckOf(const Sha256Digest& event);
 
 // The chain of a tenant's day.
 std::string UnitChainStart(std::string_view tenant, int64_t day);
-std::string UnitChainNext(std::string_view previous, const EventUnit& unit);
+// `scheme` is that of the head: 1 leaves times and expiry of the unit out.
+std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint32_t scheme);
+// The scheme of heads that are made now.
+inline constexpr uint32_t kHeadScheme = 2;
 // What a head's signature is over.
 std::string EventHeadText(const v1::EventHead& head);
 
 // Tables. `settings` as of every table that is inserted into with tokens.
 std::string CreateUnits(std::string_view settings);
 std::string CreateUnitHeads(std::string_view settings);
+// Heads of schema 9 have scheme 1. From 10 on all heads of a day are dropped together, once none is
+// needed any more (ProofStore::DropHeads); what nobody dropped for years goes all the same.
+std::vector<std::string> AlterUnitHeads();
 
 inline constexpr std::string_view kInsertUnits =
     "INSERT INTO yagura.event_units (tenant, day, unit, digest, checks, first_time, last_time, "
-    "expires) FORMAT RowBinary";
+    "expires, kept) FORMAT RowBinary";
 void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out);
 // In the order of DecodeUnit.
 inline constexpr std::string_view kUnitColumns =
     "toString(tenant), toInt64(toUInt16(day)), unit, digest, toUInt64(length(checks)), "
     "toUnixTimestamp64Nano(first_time), toUnixTimestamp64Nano(last_time), "
-    "toUInt64(toUnixTimestamp(expires))";
+    "toUInt64(toUnixTimestamp(expires)), toUInt64(toUnixTimestamp(kept)), "
+    "toInt64(toUnixTimestamp(stored))";
 EventUnit DecodeUnit(const eventstore::Row& row);
 
 inline constexpr std::string_view kInsertUnitHeads =
     "INSERT INTO yagura.event_heads (tenant, day, sequence, units, rows, previous_hash, hash, "
-    "seal_time, expires, key_id, signature) FORMAT RowBinary";
-void EncodeEventHead(const v1::EventHead& head, eventstore::RowBinaryWriter* out);
+    "seal_time, expires, key_id, signature, scheme, kept) FORMAT RowBinary";
+// `kept`: seconds, kHeldUntil where a hold touches its day.
+void EncodeEventHead(const v1::EventHead& head, uint32_t kept, eventstore::RowBinaryWriter* out);
 inline constexpr std::string_view kEventHeadColumns =
     "toString(tenant), toInt64(toUInt16(day)), sequence, units, rows, previous_hash, hash, "
     "toUnixTimestamp64Nano(seal_time), toUInt64(toUnixTimestamp(expires)), toString(key_id), "
-    "signature";
+    "signature, toUInt64(scheme)";
 v1::EventHead DecodeEventHead(const eventstore::Row& row);
 
 }  // namespace yagura::archive

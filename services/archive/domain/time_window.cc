@@ -30,6 +30,11 @@ int64_t BucketsIn(const TimeWindow& window, seconds interval) {
 
 }  // namespace
 
+bool TouchesDay(const TimeWindow& window, int64_t day) {
+  const std::chrono::sys_days first{std::chrono::days(day)};
+  return window.start < first + std::chrono::days(1) && window.end > first;
+}
+
 StatusOr<TimeWindow> ResolveWindow(const v1::TimeRange& range, TimePoint now) {
   TimeWindow window;
   window.end = range.has_end_time() ? FromProto(range.end_time()) : now;

@@ -28,7 +28,12 @@ struct TimeWindow {
   TimePoint start{};
   TimePoint end{};
   TimeBasis basis = TimeBasis::kReceived;
+
+  bool operator==(const TimeWindow&) const = default;
 };
+
+// Whether it has any of that day (UTC, days since 1970).
+bool TouchesDay(const TimeWindow& window, int64_t day);
 
 // What happened may have been received so long after, or, by a clock that is ahead, before.
 inline constexpr std::chrono::hours kLatestDelivery{7 * 24};

@@ -107,7 +107,10 @@ std::vector<Migration> Migrations(const EventTable& table) {
       {9,
        5,
        "digests of what is stored, and their signed chains",
-       {AddColumn(table, "unit"), CreateUnits(kDurable), CreateUnitHeads(kDurable)}}};
+       {AddColumn(table, "unit"), CreateUnits(kDurable), CreateUnitHeads(kDurable)}},
+      // A release before goes on to seal, by scheme 1, and to verify; heads of scheme 2 it tells of
+      // as altered.
+      {10, 5, "signed expiry of digests, and heads that go by day", AlterUnitHeads()}};
 }
 
 struct Found {

@@ -1,14 +1,14 @@
 #include "services/archive/storage/proof_store.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "fmt/format.h"
 
 #include "common/eventstore/client.h"
-#include "common/redis/pool.h"
 #include "common/status/status.h"
-#include "common/text/text.h"
+#include "services/archive/domain/block_column.h"
 
 namespace yagura::archive {
 namespace {
@@ -17,6 +17,8 @@ constexpr std::chrono::minutes kInsertTimeout{2};
 constexpr std::chrono::hours kScanTimeout{1};
 constexpr size_t kMostHeads = 100'000;  // of a day: one a minute are 1,440
 constexpr size_t kMostUnits = 5'000'000;
+constexpr size_t kMostTenants = 1'000'000;
+constexpr std::array<std::string_view, 2> kTables = {"event_units", "event_heads"};
 // A head is sealed after its units are stored, as far as clocks agree.
 constexpr std::chrono::hours kClocksDiffer{1};
 constexpr int64_t kDayNanoseconds = 86'400'000'000'000;
@@ -40,15 +42,15 @@ eventstore::Query OfDay(std::string_view tenant, int64_t day) {
   return query;
 }
 
-std::string KeyOf(std::string_view tenant) {
-  return fmt::format("y:{{{}}}:archive:event-heads", tenant);
+// The value of a parameter of an array of numbers.
+template <typename Number>
+std::string Numbers(const std::vector<Number>& numbers) {
+  return fmt::format("[{}]", fmt::join(numbers, ","));
 }
 
 }  // namespace
 
-ProofStore::ProofStore(std::shared_ptr<eventstore::Client> client,
-                       std::shared_ptr<redis::Pool> state)
-    : client_(std::move(client)), state_(std::move(state)) {}
+ProofStore::ProofStore(std::shared_ptr<eventstore::Client> client) : client_(std::move(client)) {}
 
 Status ProofStore::InsertUnits(const std::vector<EventUnit>& units,
                                const std::string& token) const {
@@ -58,9 +60,9 @@ Status ProofStore::InsertUnits(const std::vector<EventUnit>& units,
   return client_->Insert(InsertOf(kInsertUnits, token + "/units"), rows.bytes()).status();
 }
 
-Status ProofStore::InsertHead(const v1::EventHead& head) const {
+Status ProofStore::InsertHead(const v1::EventHead& head, uint32_t kept) const {
   eventstore::RowBinaryWriter rows;
-  EncodeEventHead(head, &rows);
+  EncodeEventHead(head, kept, &rows);
   const std::string token =
       fmt::format("event-head/{}/{}/{}", head.tenant(), head.day(), head.sequence());
   return client_->Insert(InsertOf(kInsertUnitHeads, token), rows.bytes()).status();
@@ -98,6 +100,19 @@ StatusOr<std::map<uint64_t, EventUnit>> ProofStore::Units(std::string_view tenan
   return units;
 }
 
+StatusOr<std::set<uint64_t>> ProofStore::KnownUnits(std::string_view tenant, int64_t day,
+                                                    const std::vector<uint64_t>& numbers) const {
+  eventstore::Query query = OfDay(tenant, day);
+  query.array_parameters["units"] = Numbers(numbers);
+  query.sql =
+      "SELECT unit FROM yagura.event_units WHERE tenant = {tenant:String} AND day = "
+      "toDate({day:UInt16}) AND has({units:Array(UInt64)}, unit)";
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
+  std::set<uint64_t> known;
+  for (const auto& row : rows.rows) known.insert(row.at(0).AsUnsigned());
+  return known;
+}
+
 StatusOr<std::vector<uint16_t>> ProofStore::Checks(const EventUnit& unit) const {
   eventstore::Query query = OfDay(unit.tenant, unit.day);
   query.parameters["unit"] = std::to_string(unit.number);
@@ -113,7 +128,8 @@ StatusOr<std::vector<uint16_t>> ProofStore::Checks(const EventUnit& unit) const 
   return checks;
 }
 
-StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since) const {
+StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since,
+                                                      const std::optional<EventUnit>& after) const {
   const auto seconds = [](TimePoint time) {
     return std::to_string(std::max<int64_t>(
         std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(), 0));
@@ -121,12 +137,21 @@ StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since) const {
   eventstore::Query query;
   query.parameters = {{"since", seconds(since)}, {"sealed", seconds(since - kClocksDiffer)}};
   query.timeout = kScanTimeout;
+  std::string behind;
+  if (after) {
+    query.parameters["tenant"] = after->tenant;
+    query.parameters["day"] = std::to_string(after->day);
+    query.parameters["unit"] = std::to_string(after->number);
+    behind =
+        " AND (toString(tenant), toUInt16(day), unit) > ({tenant:String}, {day:UInt16}, "
+        "{unit:UInt64})";
+  }
   query.sql = fmt::format(
       "SELECT {} FROM yagura.event_units WHERE stored >= toDateTime({{since:UInt32}}, 'UTC') AND "
       "(tenant, day, unit) NOT IN (SELECT tenant, day, arrayJoin(units) FROM yagura.event_heads "
-      "WHERE seal_time >= toDateTime({{sealed:UInt32}}, 'UTC')) ORDER BY tenant, day, unit LIMIT "
+      "WHERE seal_time >= toDateTime({{sealed:UInt32}}, 'UTC')){} ORDER BY tenant, day, unit LIMIT "
       "{}",
-      kUnitColumns, kUnsealedAtOnce);
+      kUnitColumns, behind, kUnsealedAtOnce);
   YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query, kUnsealedAtOnce));
   std::vector<EventUnit> units;
   for (const auto& row : rows.rows) units.push_back(DecodeUnit(row));
@@ -158,33 +183,107 @@ Status ProofStore::Visit(std::string_view tenant, int64_t day, uint64_t unit,
       stop);
 }
 
-Status ProofStore::Remember(const v1::EventHead& head) const {
-  const std::string value = fmt::format("{}:{}", head.sequence(), HexEncode(head.hash()));
-  return state_->Command({"HSET", KeyOf(head.tenant()), std::to_string(head.day()), value})
-      .status();
-}
-
-StatusOr<ProofStore::Remembered> ProofStore::Recall(std::string_view tenant, int64_t day) const {
-  YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply,
-                          state_->Command({"HGET", KeyOf(tenant), std::to_string(day)}));
-  Remembered remembered;
-  const auto parts = Split(reply.text, ':');
-  if (parts.size() != 2) return remembered;
-  remembered.sequence = ParseNumber<uint32_t>(parts[0]).value_or(0);
-  remembered.hash = HexDecode(parts[1]).value_or("");
-  return remembered;
-}
-
-Status ProofStore::Forget(std::string_view tenant, int64_t before_day) const {
-  YAGURA_ASSIGN_OR_RETURN(const redis::Reply days, state_->Command({"HKEYS", KeyOf(tenant)}));
-  std::vector<std::string> words = {"HDEL", KeyOf(tenant)};
-  for (const redis::Reply& day : days.items) {
-    const auto number = ParseNumber<int64_t>(day.text);
-    if (number && *number < before_day) words.push_back(day.text);
+StatusOr<std::map<int64_t, ProofStore::LastHead>> ProofStore::LastHeads(
+    std::string_view tenant) const {
+  eventstore::Query query;
+  query.parameters = {{"tenant", std::string(tenant)}};
+  query.timeout = kScanTimeout;
+  query.sql =
+      "SELECT toInt64(toUInt16(day)) AS d, max(sequence), argMax(hash, sequence) FROM "
+      "yagura.event_heads WHERE tenant = {tenant:String} GROUP BY d";
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
+  std::map<int64_t, LastHead> heads;
+  for (const auto& row : rows.rows) {
+    heads[row.at(0).AsSigned()] = {static_cast<uint32_t>(row.at(1).AsUnsigned()), row.at(2).text};
   }
-  constexpr size_t kWithoutDays = 2;
-  if (words.size() == kWithoutDays) return absl::OkStatus();
-  return state_->Command({words.begin(), words.end()}).status();
+  return heads;
+}
+
+StatusOr<std::vector<std::string>> ProofStore::TenantsWithHeads() const {
+  eventstore::Query query;
+  query.timeout = kScanTimeout;
+  query.sql = "SELECT DISTINCT toString(tenant) FROM yagura.event_heads";
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query, kMostTenants));
+  std::vector<std::string> tenants;
+  for (const auto& row : rows.rows) tenants.push_back(row.at(0).text);
+  return tenants;
+}
+
+Status ProofStore::DropHeads(std::string_view tenant, const std::vector<int64_t>& days) const {
+  eventstore::Query drop;
+  drop.parameters = {{"tenant", std::string(tenant)}};
+  drop.array_parameters["days"] = Numbers(days);
+  drop.settings["mutations_sync"] = "1";
+  drop.timeout = kScanTimeout;
+  drop.sql =
+      "ALTER TABLE yagura.event_heads DELETE WHERE tenant = {tenant:String} AND "
+      "has({days:Array(UInt16)}, toUInt16(day))";
+  return client_->Execute(drop);
+}
+
+ProofStore::DayRange ProofStore::DaysOf(const TimeWindow& window) {
+  constexpr int64_t kLastDay = UINT16_MAX;
+  const auto day = [](TimePoint time) -> int64_t {
+    return std::chrono::floor<std::chrono::days>(time).time_since_epoch().count();
+  };
+  const int64_t last = day(window.end - std::chrono::nanoseconds(1));
+  return {std::clamp<int64_t>(day(window.start), 0, kLastDay),
+          std::clamp<int64_t>(last, 0, kLastDay)};
+}
+
+// A change rewrites parts: none is asked for where nothing is to be changed.
+Status ProofStore::SetKept(std::string_view table, std::string_view tenant, const DayRange& days,
+                           const std::string& kept, const std::string& condition) const {
+  eventstore::Query query;
+  query.parameters = {{"tenant", std::string(tenant)},
+                      {"first", std::to_string(days.first)},
+                      {"last", std::to_string(days.last)}};
+  query.timeout = kScanTimeout;
+  const std::string where = fmt::format(
+      "tenant = {{tenant:String}} AND day >= toDate({{first:UInt16}}) AND day <= "
+      "toDate({{last:UInt16}}) AND {}",
+      condition);
+  query.sql = fmt::format("SELECT count() FROM yagura.{} WHERE {}", table, where);
+  YAGURA_ASSIGN_OR_RETURN(const auto found, client_->Select(query));
+  if (found.rows.empty() || found.rows[0].at(0).AsUnsigned() == 0) return absl::OkStatus();
+  query.settings["mutations_sync"] = "1";
+  query.sql = fmt::format("ALTER TABLE yagura.{} UPDATE kept = {} WHERE {}", table, kept, where);
+  return client_->Execute(query);
+}
+
+Status ProofStore::Keep(std::string_view tenant, const DayRange& days) const {
+  const std::string held = fmt::format("toDateTime({}, 'UTC')", kHeldUntil);
+  for (const std::string_view table : kTables) {
+    YAGURA_RETURN_IF_ERROR(SetKept(table, tenant, days, held, "kept < " + held));
+  }
+  return absl::OkStatus();
+}
+
+Status ProofStore::LetGo(std::string_view tenant, const DayRange& days,
+                         const std::vector<DayRange>& except, std::chrono::seconds grace) const {
+  // What schema 9 stored under a hold does not know when it would have gone otherwise: it stays.
+  std::string condition =
+      fmt::format("kept = toDateTime({0}, 'UTC') AND expires < toDateTime({0}, 'UTC')", kHeldUntil);
+  for (const DayRange& other : except) {
+    condition += fmt::format(" AND NOT (toUInt16(day) >= {} AND toUInt16(day) <= {})", other.first,
+                             other.last);
+  }
+  const std::string kept = fmt::format(
+      "greatest(expires, toDateTime(toUnixTimestamp(now()) + {}, 'UTC'))", grace.count());
+  for (const std::string_view table : kTables) {
+    YAGURA_RETURN_IF_ERROR(SetKept(table, tenant, days, kept, condition));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<int64_t> ProofStore::LatestExpiry(std::string_view tenant, int64_t day) const {
+  eventstore::Query query = OfDay(tenant, day);
+  query.sql = fmt::format(
+      "SELECT toInt64(max(toUnixTimestamp(expires))) FROM yagura.event_units WHERE tenant = "
+      "{{tenant:String}} AND day = toDate({{day:UInt16}}) AND expires < toDateTime({}, 'UTC')",
+      kHeldUntil);
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
+  return rows.rows.empty() ? 0 : rows.rows[0].at(0).AsSigned();
 }
 
 }  // namespace yagura::archive

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -15,37 +17,62 @@
 
 #include "common/clock/clock.h"
 #include "services/archive/domain/event_proof.h"
+#include "services/archive/domain/time_window.h"
 
 namespace yagura::eventstore {
 class Client;
 }
-namespace yagura::redis {
-class Pool;
-}
 
 namespace yagura::archive {
 
-// Units and heads in the event store, and what the state Redis remembers of each day's last head:
-// what was cut off the end of a day's chain is missed by that. Thread-safe. Errors are those of
-// Client.
+// Units and heads in the event store. Thread-safe. Errors are those of Client.
 class ProofStore {
  public:
-  ProofStore(std::shared_ptr<eventstore::Client> client, std::shared_ptr<redis::Pool> state);
+  explicit ProofStore(std::shared_ptr<eventstore::Client> client);
 
   // Durable once they return; the same token again changes nothing.
   absl::Status InsertUnits(const std::vector<EventUnit>& units, const std::string& token) const;
-  // Where the day has a head of that sequence already, that one stays.
-  absl::Status InsertHead(const v1::EventHead& head) const;
+  // Where the day has a head of that sequence already, that one stays. `kept`: seconds, kHeldUntil
+  // where a hold touches the day.
+  absl::Status InsertHead(const v1::EventHead& head, uint32_t kept) const;
 
   // Of one tenant and day, in order.
   absl::StatusOr<std::vector<v1::EventHead>> Heads(std::string_view tenant, int64_t day) const;
   absl::StatusOr<std::map<uint64_t, EventUnit>> Units(std::string_view tenant, int64_t day) const;
+  // Those of `numbers` that are units of the day.
+  absl::StatusOr<std::set<uint64_t>> KnownUnits(std::string_view tenant, int64_t day,
+                                                const std::vector<uint64_t>& numbers) const;
   // Of a unit's events, in order.
   absl::StatusOr<std::vector<uint16_t>> Checks(const EventUnit& unit) const;
-  // Units that were stored at `since` or later and that no head has, at most kUnsealedAtOnce, by
-  // tenant, day and number.
+  // Units that were stored at `since` or later and that no head has, by tenant, day and number,
+  // behind `after` where that is given; at most kUnsealedAtOnce.
   static constexpr size_t kUnsealedAtOnce = 20'000;
-  absl::StatusOr<std::vector<EventUnit>> Unsealed(TimePoint since) const;
+  absl::StatusOr<std::vector<EventUnit>> Unsealed(TimePoint since,
+                                                  const std::optional<EventUnit>& after) const;
+
+  struct LastHead {
+    uint32_t sequence = 0;
+    std::string hash;
+  };
+  absl::StatusOr<std::map<int64_t, LastHead>> LastHeads(std::string_view tenant) const;  // by day
+  absl::StatusOr<std::vector<std::string>> TenantsWithHeads() const;
+  absl::Status DropHeads(std::string_view tenant, const std::vector<int64_t>& days) const;
+
+  // Days from the first to the last, since 1970.
+  struct DayRange {
+    int64_t first = 0;
+    int64_t last = 0;
+  };
+  static DayRange DaysOf(const TimeWindow& window);
+  // Digests and heads of these days stay until they are let go.
+  absl::Status Keep(std::string_view tenant, const DayRange& days) const;
+  // They go as they would have without, but none of the days in `except`, and none sooner than
+  // `grace` from now.
+  absl::Status LetGo(std::string_view tenant, const DayRange& days,
+                     const std::vector<DayRange>& except, std::chrono::seconds grace) const;
+  // The latest time (seconds since 1970) at which events of one of the day's units were to go; 0
+  // where there is none.
+  absl::StatusOr<int64_t> LatestExpiry(std::string_view tenant, int64_t day) const;
 
   struct StoredEvent {
     uint64_t unit = 0;
@@ -58,18 +85,11 @@ class ProofStore {
   absl::Status Visit(std::string_view tenant, int64_t day, uint64_t unit,
                      const std::stop_token& stop, const Visitor& visit) const;
 
-  struct Remembered {
-    uint32_t sequence = 0;
-    std::string hash;
-  };
-  absl::Status Remember(const v1::EventHead& head) const;
-  absl::StatusOr<Remembered> Recall(std::string_view tenant, int64_t day) const;
-  // Drops what is remembered of days before.
-  absl::Status Forget(std::string_view tenant, int64_t before_day) const;
-
  private:
+  absl::Status SetKept(std::string_view table, std::string_view tenant, const DayRange& days,
+                       const std::string& kept, const std::string& condition) const;
+
   const std::shared_ptr<eventstore::Client> client_;
-  const std::shared_ptr<redis::Pool> state_;
 };
 
 }  // namespace yagura::archive

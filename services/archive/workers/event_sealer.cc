@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <mutex>
+#include <map>
+#include <optional>
 #include <utility>
+
+#include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "services/archive/domain/block_column.h"
+#include "services/archive/workers/retention.h"
 
 namespace yagura::archive {
 namespace {
@@ -15,73 +20,247 @@ constexpr size_t kMostOfAHead = 5'000;
 // An insert may take a while between the store's clock and being seen.
 constexpr std::chrono::minutes kOverlap{20};
 
+Status Behind(const std::string& what) {
+  return MakeError(absl::StatusCode::kDataLoss, "EVENT_STORE_BEHIND", what);
+}
+
+Status Altered(const std::string& what) {
+  return MakeError(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED", what);
+}
+
+int64_t LatestExpiry(const std::vector<v1::EventHead>& heads) {
+  int64_t latest = 0;
+  for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
+  return latest;
+}
+
+bool IsOfOneDay(const Status& status) {
+  return status.code() == absl::StatusCode::kDataLoss ||
+         status.code() == absl::StatusCode::kAborted;
+}
+
 }  // namespace
 
-EventSealer::EventSealer(const ProofStore& store, auth::SigningKey key,
-                         std::shared_ptr<const Clock> clock, Options options, Logger logger)
-    : store_(store),
-      key_(std::move(key)),
-      clock_(std::move(clock)),
+EventSealer::EventSealer(Parts parts, Options options)
+    : parts_(std::move(parts)),
       options_(options),
-      logger_(std::move(logger)),
-      since_(clock_->Now() - options.look_back) {}
+      since_(parts_.clock->Now() - options.look_back),
+      next_review_(parts_.clock->Now()) {}
 
 EventSealer::~EventSealer() { Stop(); }
 
+// What is remembered must be there as it was; what lies behind it, a sealer has made that ended
+// before it could remember it, or another process just now.
+Status EventSealer::Follows(const Heads& heads, const HeadMemory::Head& known) const {
+  const uint32_t last = heads.empty() ? 0 : heads.back().sequence();
+  if (last < known.sequence) {
+    return Behind(
+        fmt::format("{} heads were sealed, the event store ends at {}", known.sequence, last));
+  }
+  uint32_t sequence = known.sequence;
+  std::optional<std::string> hash;
+  if (known.sequence == 0 && !heads.empty()) {
+    hash = UnitChainStart(heads.front().tenant(), heads.front().day());
+  }
+  for (const v1::EventHead& head : heads) {
+    if (head.sequence() < known.sequence) continue;
+    if (known.sequence > 0 && head.sequence() == known.sequence) {
+      if (head.hash() != known.hash) {
+        return Altered(fmt::format("head {} is not the one that was sealed", head.sequence()));
+      }
+      hash = head.hash();
+      continue;
+    }
+    const auto key = parts_.trusted.find(head.key_id());
+    const bool good = hash && head.sequence() == sequence + 1 && head.previous_hash() == *hash &&
+                      key != parts_.trusted.end() &&
+                      auth::VerifySignature(key->second, EventHeadText(head), head.signature());
+    if (!good) {
+      return Altered(fmt::format(
+          "head {} does not follow, or is signed by nobody who is trusted here", head.sequence()));
+    }
+    sequence = head.sequence();
+    hash = head.hash();
+  }
+  if (!heads.empty() && !hash) {
+    return Altered(fmt::format("head {} is not there any more", known.sequence));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<EventSealer::Heads> EventSealer::Agreed(const std::string& tenant, int64_t day) {
+  // A head of another process may be there before it is remembered: then the second look knows it.
+  constexpr int kLooks = 2;
+  Heads heads;
+  HeadMemory::Head known;
+  Status agreed;
+  for (int look = 0; look < kLooks; ++look) {
+    // In this order: what is remembered was stored before.
+    YAGURA_ASSIGN_OR_RETURN(known, parts_.memory.Recall(tenant, day));
+    YAGURA_ASSIGN_OR_RETURN(heads, parts_.store.Heads(tenant, day));
+    agreed = Follows(heads, known);
+    if (agreed.ok()) break;
+  }
+  if (agreed.ok() && !heads.empty() &&
+      (heads.back().sequence() > known.sequence || known.expires == 0)) {
+    agreed = parts_.memory.Raise(heads.back(), LatestExpiry(heads));
+  }
+  if (agreed.ok() || agreed.code() == absl::StatusCode::kDataLoss) Tell(tenant, day, agreed);
+  if (!agreed.ok()) return agreed;
+  return heads;
+}
+
+void EventSealer::Tell(const std::string& tenant, int64_t day, const Status& status) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (status.ok()) {
+      broken_.erase({tenant, day});
+      return;
+    }
+    if (!broken_.emplace(tenant, day).second) return;
+  }
+  const std::chrono::sys_days date{std::chrono::days(day)};
+  parts_.logger.Error("the event store does not have what was sealed; nothing more of the day is",
+                      {{"tenant", tenant},
+                       {"day", std::string_view(FormatTime(date)).substr(0, 10)},
+                       {"why", Message(status)}});
+}
+
+size_t EventSealer::broken() const {
+  const std::lock_guard lock(mutex_);
+  return broken_.size();
+}
+
+bool EventSealer::Held(std::string_view tenant, int64_t day) const {
+  const auto holds = parts_.retention.HoldsOf(tenant);
+  return std::any_of(holds.begin(), holds.end(),
+                     [day](const TimeWindow& hold) { return TouchesDay(hold, day); });
+}
+
 Status EventSealer::Seal(const std::vector<EventUnit>& units) {
   const EventUnit& first = units.front();
-  YAGURA_ASSIGN_OR_RETURN(const auto heads, store_.Heads(first.tenant, first.day));
+  YAGURA_ASSIGN_OR_RETURN(const Heads heads, Agreed(first.tenant, first.day));
   v1::EventHead head;
   head.set_tenant(first.tenant);
   head.set_day(first.day);
+  head.set_scheme(kHeadScheme);
   head.set_sequence(heads.empty() ? 1 : heads.back().sequence() + 1);
   head.set_previous_hash(heads.empty() ? UnitChainStart(first.tenant, first.day)
                                        : heads.back().hash());
   std::string hash = head.previous_hash();
   int64_t expires = 0;
+  uint32_t kept = Held(first.tenant, first.day) ? kHeldUntil : 0;
   for (const EventUnit& unit : units) {
-    hash = UnitChainNext(hash, unit);
+    hash = UnitChainNext(hash, unit, kHeadScheme);
     head.add_units(unit.number);
     head.set_event_count(head.event_count() + unit.events);
     expires = std::max<int64_t>(expires, unit.expires);
+    kept = std::max(kept, unit.kept);
   }
   head.set_hash(hash);
-  *head.mutable_seal_time() = ToProto(clock_->Now());
+  *head.mutable_seal_time() = ToProto(parts_.clock->Now());
   head.mutable_expire_time()->set_seconds(expires);
-  head.set_key_id(key_.key_id());
-  head.set_signature(key_.Sign(EventHeadText(head)));
-  YAGURA_RETURN_IF_ERROR(store_.InsertHead(head));
+  head.set_key_id(parts_.key.key_id());
+  head.set_signature(parts_.key.Sign(EventHeadText(head)));
+  YAGURA_RETURN_IF_ERROR(parts_.store.InsertHead(head, kept));
   // Whichever came first is the one that counts.
-  YAGURA_ASSIGN_OR_RETURN(const auto now, store_.Heads(first.tenant, first.day));
-  if (now.empty()) return Internal("a head that was stored is not there");
-  YAGURA_RETURN_IF_ERROR(store_.Remember(now.back()));
-  if (now.back().hash() == head.hash()) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const Heads now, Agreed(first.tenant, first.day));
+  const bool ours = std::any_of(now.begin(), now.end(), [&head](const v1::EventHead& stored) {
+    return stored.sequence() == head.sequence() && stored.hash() == head.hash();
+  });
+  if (ours) return absl::OkStatus();
   return absl::AbortedError("another process sealed the day first; the rest follows");
 }
 
 Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
+  Status first;
   std::vector<EventUnit> day;
+  // What is wrong with one day keeps no other waiting.
+  const auto seal = [&]() -> Status {
+    if (day.empty()) return absl::OkStatus();
+    const Status sealed = Seal(day);
+    day.clear();
+    if (first.ok()) first = sealed;
+    return sealed.ok() || IsOfOneDay(sealed) ? absl::OkStatus() : sealed;
+  };
   for (const EventUnit& unit : units) {
     const bool other = !day.empty() && (day.front().tenant != unit.tenant ||
                                         day.front().day != unit.day || day.size() >= kMostOfAHead);
-    if (other) {
-      YAGURA_RETURN_IF_ERROR(Seal(day));
-      day.clear();
-    }
+    if (other) YAGURA_RETURN_IF_ERROR(seal());
     day.push_back(unit);
   }
-  return day.empty() ? absl::OkStatus() : Seal(day);
+  YAGURA_RETURN_IF_ERROR(seal());
+  return first;
 }
 
 Status EventSealer::Turn() {
-  const TimePoint began = clock_->Now();
-  for (;;) {
-    YAGURA_ASSIGN_OR_RETURN(const auto units, store_.Unsealed(since_));
-    YAGURA_RETURN_IF_ERROR(SealAll(units));
-    if (units.size() < ProofStore::kUnsealedAtOnce) break;
+  const TimePoint began = parts_.clock->Now();
+  if (began >= next_review_) {
+    YAGURA_RETURN_IF_ERROR(Review());
+    next_review_ = began + options_.review;
   }
-  since_ = std::max(since_, began - kOverlap);
+  Status first;
+  std::optional<EventUnit> after;
+  for (;;) {
+    YAGURA_ASSIGN_OR_RETURN(const auto units, parts_.store.Unsealed(since_, after));
+    const Status sealed = SealAll(units);
+    if (!sealed.ok() && !IsOfOneDay(sealed)) return sealed;
+    if (first.ok()) first = sealed;
+    if (units.size() < ProofStore::kUnsealedAtOnce) break;
+    after = units.back();
+  }
+  // What waits is looked for again, as after a start.
+  const auto sure = first.ok() ? std::chrono::nanoseconds(kOverlap)
+                               : std::chrono::nanoseconds(options_.look_back);
+  since_ = std::max(since_, began - sure);
+  return first;
+}
+
+// The day's heads are not needed any more.
+bool EventSealer::Over(const HeadMemory::Head& known) const {
+  return known.expires > 0 &&
+         TimePoint(std::chrono::seconds(known.expires)) + kHeadsOutlive <= parts_.clock->Now();
+}
+
+Status EventSealer::Review() {
+  YAGURA_ASSIGN_OR_RETURN(std::vector<std::string> tenants, parts_.memory.Tenants());
+  YAGURA_ASSIGN_OR_RETURN(const auto stored, parts_.store.TenantsWithHeads());
+  tenants.insert(tenants.end(), stored.begin(), stored.end());
+  std::sort(tenants.begin(), tenants.end());
+  tenants.erase(std::unique(tenants.begin(), tenants.end()), tenants.end());
+  for (const std::string& tenant : tenants) YAGURA_RETURN_IF_ERROR(ReviewTenant(tenant));
   return absl::OkStatus();
+}
+
+Status EventSealer::ReviewTenant(const std::string& tenant) {
+  // In this order: what is remembered was stored before.
+  YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.memory.RecallAll(tenant));
+  YAGURA_ASSIGN_OR_RETURN(const auto stored, parts_.store.LastHeads(tenant));
+  std::vector<int64_t> over;
+  std::set<int64_t> doubtful;
+  for (const auto& [day, last] : stored) {
+    if (!known.contains(day)) doubtful.insert(day);
+  }
+  for (const auto& [day, head] : known) {
+    const auto last = stored.find(day);
+    const bool same = last != stored.end() && last->second.sequence == head.sequence &&
+                      last->second.hash == head.hash && head.expires > 0;
+    if (Over(head) && !Held(tenant, day)) {
+      over.push_back(day);
+      Tell(tenant, day, absl::OkStatus());
+    } else if (!same) {
+      doubtful.insert(day);
+    } else {
+      Tell(tenant, day, absl::OkStatus());
+    }
+  }
+  for (const int64_t day : doubtful) {
+    const Status agreed = Agreed(tenant, day).status();
+    if (!agreed.ok() && agreed.code() != absl::StatusCode::kDataLoss) return agreed;
+  }
+  if (over.empty()) return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(parts_.store.DropHeads(tenant, over));
+  return parts_.memory.Forget(tenant, over);
 }
 
 void EventSealer::Start() {
@@ -97,8 +276,9 @@ void EventSealer::Run(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
-    if (const Status status = Turn(); !status.ok()) {
-      logger_.Warning("what was stored waits to be sealed", {{"why", Message(status)}});
+    // What a day lacks was told once.
+    if (const Status status = Turn(); !status.ok() && !absl::IsDataLoss(status)) {
+      parts_.logger.Warning("what was stored waits to be sealed", {{"why", Message(status)}});
     }
     std::unique_lock lock(mutex);
     wake.wait_for(lock, stop, options_.interval, [] { return false; });

@@ -1,36 +1,40 @@
 #include "services/archive/workers/hold_keeper.h"
 
 #include <algorithm>
-#include <map>
+#include <thread>
 #include <utility>
 
+#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "common/eventstore/client.h"
-#include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
 #include "services/archive/domain/block_column.h"
+#include "services/archive/domain/hold_window.h"
 #include "services/archive/domain/selection.h"
+#include "services/archive/storage/proof_store.h"
+#include "services/archive/workers/hold_watcher.h"
 #include "services/archive/workers/retention.h"
 
 namespace yagura::archive {
 namespace {
 
-constexpr std::string_view kLeaseKey = "y:{-}:archive:hold-keeper";
-constexpr std::string_view kLeaseSeconds = "300";
+// Of another name than that of schema 9, which was no hash.
+constexpr std::string_view kLeaseKey = "y:{-}:archive:hold-lease";
 constexpr std::chrono::minutes kMutationTimeout{30};
+constexpr std::chrono::milliseconds kLookAgain{50};
 constexpr size_t kMostDays = 100'000;
-constexpr size_t kDayDigits = 8;
-
-TimeWindow WindowOf(const v1::LegalHold& hold) {
-  return {FromProto(hold.start_time()),
-          hold.has_end_time() ? FromProto(hold.end_time()) : TimePoint::max()};
-}
 
 std::string TenantOf(const v1::LegalHold& hold) {
   return std::string(store::TenantOf(hold.name()).value_or(""));
+}
+
+bool IsActive(const v1::LegalHold& hold) { return hold.state() == v1::LegalHold::ACTIVE; }
+
+bool IsOpen(const v1::LegalHold& hold) {
+  return IsActive(hold) ? !hold.has_applied_time() : !hold.has_settled_time();
 }
 
 // The range of the hold on the column of receive times.
@@ -44,6 +48,11 @@ std::string RangeSql(const TimeWindow& window, const std::string& prefix,
 
 std::string HeldSql() { return fmt::format("toDateTime({}, 'UTC')", kHeldUntil); }
 
+// The partition of a day, "20261122".
+std::string PartitionOf(int64_t day) {
+  return fmt::format("{:%Y%m%d}", fmt::gmtime(static_cast<std::time_t>(day * 86'400)));
+}
+
 store::WriteContext Context() {
   store::WriteContext context;
   context.principal = "services/archive";
@@ -53,78 +62,47 @@ store::WriteContext Context() {
 
 }  // namespace
 
-store::Kind LegalHoldKind() {
-  return {
-      .area = "archive",
-      .kind = "legal_hold",
-      .pattern = "tenants/{tenant}/legalHolds/{hold}",
-      .indexes = {{"by_create_time", {}, "create_time"}, {"by_state", {"state"}, "create_time"}}};
-}
-
-HoldKeeper::HoldKeeper(const Parts& parts, store::Store<v1::LegalHold> holds, Options options)
-    : parts_(parts), holds_(std::move(holds)), options_(options) {}
+HoldKeeper::HoldKeeper(Parts parts, store::Store<v1::LegalHold> holds, Options options)
+    : parts_(std::move(parts)),
+      holds_(std::move(holds)),
+      options_(std::move(options)),
+      lease_(parts_.state, std::string(kLeaseKey),
+             options_.holder.empty() ? fmt::format("holds/{}", store::NewUlid()) : options_.holder,
+             options_.lease),
+      renewer_(parts_.state, options_.lease) {}
 
 HoldKeeper::~HoldKeeper() { Stop(); }
 
-StatusOr<std::vector<v1::LegalHold>> HoldKeeper::ReadAll() const {
-  YAGURA_ASSIGN_OR_RETURN(const auto tenants, store::ListTenants(*parts_.state));
-  std::vector<Hold> all;
-  for (const std::string& tenant : tenants) {
-    YAGURA_RETURN_IF_ERROR(holds_.ForEach(tenant, [&all](const Hold& hold) {
-      all.push_back(hold);
-      return absl::OkStatus();
-    }));
-  }
-  return all;
-}
+Status HoldKeeper::Fence() const { return lease_.Fence(epoch_); }
 
-Status HoldKeeper::Load() {
-  YAGURA_ASSIGN_OR_RETURN(const auto all, ReadAll());
-  std::map<std::string, std::vector<TimeWindow>, std::less<>> active;
-  for (const Hold& hold : all) {
-    if (hold.state() == Hold::ACTIVE) active[TenantOf(hold)].push_back(WindowOf(hold));
-  }
-  parts_.retention.SetHolds(std::move(active));
-  return absl::OkStatus();
-}
-
-bool HoldKeeper::HasSettled(const google::protobuf::Timestamp& since) const {
-  return parts_.clock->Now() - FromProto(since) >= options_.settle;
-}
-
-StatusOr<std::vector<std::string>> HoldKeeper::DaysWith(const Hold& hold,
-                                                        const std::string& condition) const {
+StatusOr<std::vector<int64_t>> HoldKeeper::DaysWith(const Hold& hold,
+                                                    const std::string& condition) const {
   eventstore::Query query;
   query.parameters["tenant"] = TenantOf(hold);
   query.sql = fmt::format(
-      "SELECT DISTINCT toString(toYYYYMMDD(receive_time)) AS day FROM yagura.events WHERE tenant = "
-      "{{tenant:String}} AND {} AND {} ORDER BY day",
+      "SELECT DISTINCT toInt64(toUInt16(toDate(receive_time, 'UTC'))) AS day FROM yagura.events "
+      "WHERE tenant = {{tenant:String}} AND {} AND {} ORDER BY day",
       RangeSql(WindowOf(hold), "hold", &query), condition);
   query.timeout = kMutationTimeout;
   YAGURA_ASSIGN_OR_RETURN(const auto rows, parts_.client->Select(query, kMostDays));
-  std::vector<std::string> days;
-  for (const auto& row : rows.rows) days.push_back(row.at(0).text);
+  std::vector<int64_t> days;
+  for (const auto& row : rows.rows) days.push_back(row.at(0).AsSigned());
   return days;
 }
 
-Status HoldKeeper::SetExpiry(const Hold& hold, const std::string& expiry,
-                             const Condition& condition) {
-  YAGURA_ASSIGN_OR_RETURN(const std::string first, condition());
+Status HoldKeeper::SetExpiry(const Hold& hold, const Change& change) {
+  YAGURA_ASSIGN_OR_RETURN(const std::string first, change.condition());
   YAGURA_ASSIGN_OR_RETURN(const auto days, DaysWith(hold, first));
-  for (const std::string& day : days) {
-    if (day.size() != kDayDigits || day.find_first_not_of("0123456789") != std::string::npos) {
-      return Internal("the event store names a day otherwise than we do");
-    }
-    YAGURA_RETURN_IF_ERROR(
-        parts_.state->Command({"EXPIRE", std::string(kLeaseKey), std::string(kLeaseSeconds)})
-            .status());
-    YAGURA_ASSIGN_OR_RETURN(const std::string where, condition());
+  for (const int64_t day : days) {
+    YAGURA_ASSIGN_OR_RETURN(const std::string expiry, change.expiry(day));
+    YAGURA_RETURN_IF_ERROR(Fence());
+    YAGURA_ASSIGN_OR_RETURN(const std::string where, change.condition());
     eventstore::Query update;
     update.parameters["tenant"] = TenantOf(hold);
     update.sql = fmt::format(
         "ALTER TABLE yagura.events UPDATE expires = {} IN PARTITION ID '{}' WHERE tenant = "
         "{{tenant:String}} AND {} AND {}",
-        expiry, day, RangeSql(WindowOf(hold), "hold", &update), where);
+        expiry, PartitionOf(day), RangeSql(WindowOf(hold), "hold", &update), where);
     update.settings["mutations_sync"] = "1";
     update.timeout = kMutationTimeout;
     YAGURA_RETURN_IF_ERROR(parts_.client->Execute(update));
@@ -132,26 +110,27 @@ Status HoldKeeper::SetExpiry(const Hold& hold, const std::string& expiry,
   return absl::OkStatus();
 }
 
-Status HoldKeeper::Apply(const Hold& hold) {
-  YAGURA_RETURN_IF_ERROR(
-      SetExpiry(hold, HeldSql(), [] { return fmt::format("expires < {}", HeldSql()); }));
-  if (!HasSettled(hold.create_time())) return absl::OkStatus();
-  const TimePoint now = parts_.clock->Now();
-  parts_.logger.Info("a legal hold keeps all that is stored", {{"hold", hold.name()}});
-  return holds_
-      .Mutate(Context(), hold.name(),
-              [now](Hold& stored) {
-                if (!stored.has_applied_time()) *stored.mutable_applied_time() = ToProto(now);
-                return absl::OkStatus();
-              })
-      .status();
+Status HoldKeeper::Keep(const Hold& hold) {
+  // What proves the events first: nothing is kept without.
+  YAGURA_RETURN_IF_ERROR(Fence());
+  YAGURA_RETURN_IF_ERROR(parts_.proofs.Keep(TenantOf(hold), ProofStore::DaysOf(WindowOf(hold))));
+  return SetExpiry(hold, {[](int64_t /*day*/) { return HeldSql(); },
+                          [] { return fmt::format("expires < {}", HeldSql()); }});
+}
+
+StatusOr<std::vector<v1::LegalHold>> HoldKeeper::ActiveOf(const std::string& tenant) const {
+  std::vector<Hold> active;
+  YAGURA_RETURN_IF_ERROR(holds_.ForEach(tenant, [&active](const Hold& hold) {
+    if (IsActive(hold)) active.push_back(hold);
+    return absl::OkStatus();
+  }));
+  return active;
 }
 
 StatusOr<std::string> HoldKeeper::Unheld(const std::string& tenant) const {
-  YAGURA_ASSIGN_OR_RETURN(const auto all, ReadAll());
+  YAGURA_ASSIGN_OR_RETURN(const auto active, ActiveOf(tenant));
   std::string condition = fmt::format("expires = {}", HeldSql());
-  for (const Hold& other : all) {
-    if (other.state() != Hold::ACTIVE || TenantOf(other) != tenant) continue;
+  for (const Hold& other : active) {
     const TimeWindow window = WindowOf(other);
     const auto nanoseconds = [](TimePoint time) { return time.time_since_epoch().count(); };
     condition += fmt::format(
@@ -162,51 +141,129 @@ StatusOr<std::string> HoldKeeper::Unheld(const std::string& tenant) const {
   return condition;
 }
 
-// What no other hold keeps gets the expiry that it would have had, by the retention of today.
-Status HoldKeeper::Settle(const Hold& hold) {
-  // By the default what is kept for longer would go, and not come back.
-  if (!parts_.retention.told()) return absl::OkStatus();
+// What no other hold keeps gets the expiry that it would have had, by the retention of today, but
+// none sooner than its digest was signed to say.
+Status HoldKeeper::LetGo(const Hold& hold) {
   const std::string tenant = TenantOf(hold);
   const TimePoint never;
   const auto kept = std::chrono::duration_cast<std::chrono::seconds>(
       parts_.retention.ExpiryOf(tenant, never) - never);
-  const std::string expiry = fmt::format(
-      "toDateTime(greatest(least(toUnixTimestamp(receive_time) + {}, {}), "
-      "toUnixTimestamp(now()) + {}), 'UTC')",
-      kept.count(), kHeldUntil - 1, options_.grace.count());
-  YAGURA_RETURN_IF_ERROR(SetExpiry(hold, expiry, [&] { return Unheld(tenant); }));
-  if (!HasSettled(hold.release_time())) return absl::OkStatus();
+  const auto expiry = [&](int64_t day) -> StatusOr<std::string> {
+    YAGURA_ASSIGN_OR_RETURN(const int64_t signed_for, parts_.proofs.LatestExpiry(tenant, day));
+    return fmt::format(
+        "toDateTime(greatest(toInt64(least(toUnixTimestamp(receive_time) + {}, {})), toInt64({}), "
+        "toInt64(toUnixTimestamp(now()) + {})), 'UTC')",
+        kept.count(), kHeldUntil - 1, signed_for, options_.grace.count());
+  };
+  YAGURA_RETURN_IF_ERROR(SetExpiry(hold, {expiry, [&] { return Unheld(tenant); }}));
+  YAGURA_RETURN_IF_ERROR(Fence());
+  YAGURA_ASSIGN_OR_RETURN(const auto active, ActiveOf(tenant));
+  std::vector<ProofStore::DayRange> others;
+  for (const Hold& other : active) others.push_back(ProofStore::DaysOf(WindowOf(other)));
+  return parts_.proofs.LetGo(tenant, ProofStore::DaysOf(WindowOf(hold)), others, options_.grace);
+}
+
+StatusOr<bool> HoldKeeper::EverybodyKnows(const Hold& hold) {
+  uint64_t& round = rounds_[fmt::format("{}/{}", hold.name(), IsActive(hold))];
+  if (round == 0) {
+    YAGURA_ASSIGN_OR_RETURN(round, parts_.rounds.Begin());
+  }
+  YAGURA_ASSIGN_OR_RETURN(const auto state, parts_.rounds.Look(round, options_.gone));
+  if (state.now < round) {
+    round = 0;  // Redis lost it: another begins
+    return false;
+  }
+  return state.lagging.empty();
+}
+
+StatusOr<bool> HoldKeeper::Twice(const Hold& hold, const Pass& pass) {
+  YAGURA_ASSIGN_OR_RETURN(bool known, EverybodyKnows(hold));
+  if (!known) {
+    YAGURA_RETURN_IF_ERROR(pass(hold));
+    const auto until = std::chrono::steady_clock::now() + options_.patience;
+    while (!known && std::chrono::steady_clock::now() < until &&
+           !thread_.get_stop_token().stop_requested()) {
+      std::this_thread::sleep_for(kLookAgain);
+      YAGURA_ASSIGN_OR_RETURN(known, EverybodyKnows(hold));
+    }
+  }
+  if (!known) return false;
+  YAGURA_RETURN_IF_ERROR(pass(hold));
+  return true;
+}
+
+Status HoldKeeper::Mark(const Hold& hold) {
+  YAGURA_RETURN_IF_ERROR(Fence());
   const TimePoint now = parts_.clock->Now();
-  parts_.logger.Info("what a legal hold kept goes as retention says", {{"hold", hold.name()}});
+  const bool active = IsActive(hold);
+  parts_.logger.Info(active ? "a legal hold keeps all that is stored"
+                            : "what a legal hold kept goes as retention says",
+                     {{"hold", hold.name()}});
   return holds_
       .Mutate(Context(), hold.name(),
-              [now](Hold& stored) {
-                if (!stored.has_settled_time()) *stored.mutable_settled_time() = ToProto(now);
+              [now, active](Hold& stored) {
+                // It may have been released meanwhile.
+                if (IsActive(stored) == active && IsOpen(stored)) {
+                  *(active ? stored.mutable_applied_time() : stored.mutable_settled_time()) =
+                      ToProto(now);
+                }
                 return absl::OkStatus();
               })
       .status();
 }
 
-Status HoldKeeper::Turn() {
-  YAGURA_RETURN_IF_ERROR(Load());
-  YAGURA_ASSIGN_OR_RETURN(const auto all, ReadAll());
-  const auto open = [](const Hold& hold) {
-    return hold.state() == Hold::ACTIVE ? !hold.has_applied_time() : !hold.has_settled_time();
-  };
-  if (std::none_of(all.begin(), all.end(), open)) return absl::OkStatus();
-  // Two at once do the same work twice: each asks anew, day by day, what is held.
-  YAGURA_ASSIGN_OR_RETURN(const auto lease,
-                          parts_.state->Command({"SET", std::string(kLeaseKey), "1", "NX", "EX",
-                                                 std::string(kLeaseSeconds)}));
-  if (lease.is_nil()) return absl::OkStatus();
-  Status status;
+Status HoldKeeper::Do(const Hold& hold) {
+  // By the default what is kept for longer would go, and not come back.
+  if (!IsActive(hold) && !parts_.retention.told()) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const bool done, Twice(hold, [this](const Hold& each) {
+                            return IsActive(each) ? Keep(each) : LetGo(each);
+                          }));
+  if (!done) return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(Mark(hold));
+  rounds_.erase(fmt::format("{}/{}", hold.name(), IsActive(hold)));
+  return absl::OkStatus();
+}
+
+Status HoldKeeper::Work(const std::vector<Hold>& all, bool recheck) {
+  Status first;
   for (const Hold& hold : all) {
-    if (!status.ok()) break;
-    if (!open(hold)) continue;
-    status = hold.state() == Hold::ACTIVE ? Apply(hold) : Settle(hold);
+    Status status;
+    if (IsOpen(hold)) {
+      status = Do(hold);
+    } else if (recheck && IsActive(hold)) {
+      status = Keep(hold);
+    }
+    if (absl::IsAborted(status)) return status;
+    if (first.ok()) first = status;
   }
-  const auto released = parts_.state->Command({"DEL", std::string(kLeaseKey)});
-  return status.ok() ? released.status() : status;
+  return first;
+}
+
+Status HoldKeeper::Turn() {
+  const std::lock_guard lock(turn_mutex_);
+  YAGURA_ASSIGN_OR_RETURN(const auto all, ReadHolds(*parts_.state, holds_));
+  open_ = std::any_of(all.begin(), all.end(), IsOpen);
+  const auto began = std::chrono::steady_clock::now();
+  const bool recheck = began >= next_recheck_ && std::any_of(all.begin(), all.end(), IsActive);
+  if (!open_ && !recheck) return absl::OkStatus();
+  const auto epoch = lease_.Acquire();
+  if (ErrorReason(epoch.status()) == "LEASE_HELD") return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(epoch.status());
+  epoch_ = *epoch;
+  Status status;
+  {
+    // Renewed while a day takes long.
+    const auto held = renewer_.Keep(lease_.key(), lease_.holder(), epoch_);
+    status = Work(all, recheck);
+  }
+  lease_.Release(epoch_);
+  if (recheck && status.ok()) next_recheck_ = began + options_.recheck;
+  return status;
+}
+
+bool HoldKeeper::IsBusy() {
+  const std::lock_guard lock(turn_mutex_);
+  return open_;
 }
 
 void HoldKeeper::Start() {
@@ -226,12 +283,15 @@ void HoldKeeper::Wake() {
 
 void HoldKeeper::Run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    if (const Status status = Turn(); !status.ok()) {
+    const Status status = Turn();
+    if (!status.ok()) {
       parts_.logger.Warning("legal holds are not in force everywhere yet",
                             {{"why", Message(status)}});
     }
+    const bool soon = !status.ok() || IsBusy();
     std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, stop, options_.interval, [this] { return woken_; });
+    wake_.wait_for(lock, stop, soon ? options_.retry : options_.interval,
+                   [this] { return woken_; });
     woken_ = false;
   }
 }

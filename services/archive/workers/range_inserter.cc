@@ -12,7 +12,6 @@
 #include "services/archive/domain/event_proof.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/proof_store.h"
-#include "services/archive/workers/retention.h"
 
 namespace yagura::archive {
 namespace {
@@ -62,6 +61,20 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range) c
 
 StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, const Part& part,
                                                        const std::string& token) const {
+  if (!retention_.HoldsGood()) {
+    return Unavailable("HOLDS_UNKNOWN",
+                       "nothing is stored while it is not known which events are held");
+  }
+  const auto holds = retention_.holds();
+  auto outcome = Insert(range, part, token, *holds);
+  // What was sent may still come into the store.
+  if (!outcome.ok()) retention_.Linger(holds, kTimeout);
+  return outcome;
+}
+
+StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, const Part& part,
+                                                       const std::string& token,
+                                                       const Retention::Holds& holds) const {
   Outcome outcome;
   EventBlock block(table_);
   UnitCollector units;
@@ -76,7 +89,9 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
     }
     const TimePoint never;
     batch->KeepFor(retention_.ExpiryOf(batch->tenant(), never) - never);
-    batch->Hold(retention_.HoldsOf(batch->tenant()));
+    if (const auto held = holds.find(batch->tenant()); held != holds.end()) {
+      batch->Hold(held->second);
+    }
     batch->OfUnit(unit);
     block.Add(*batch);
     if (proofs_ != nullptr) units.Add(*batch);

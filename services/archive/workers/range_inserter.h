@@ -9,6 +9,7 @@
 
 #include "common/stream/topic.h"
 #include "services/archive/storage/spool.h"
+#include "services/archive/workers/retention.h"
 
 namespace yagura::eventstore {
 class Client;
@@ -19,7 +20,6 @@ namespace yagura::archive {
 class EventBlock;
 class EventTable;
 class ProofStore;
-class Retention;
 
 // Puts planned ranges into the event store, and the digests of what is put there. Thread-safe.
 class RangeInserter {
@@ -39,7 +39,8 @@ class RangeInserter {
     // Entries, by their place in the range, that are no batch of events: they are not in the store.
     std::vector<std::pair<size_t, absl::Status>> broken;
   };
-  // Durable once it returns. The same range again changes nothing. Errors are those of Client.
+  // Durable once it returns. The same range again changes nothing. Errors are those of Client, and
+  // UNAVAILABLE (HOLDS_UNKNOWN).
   absl::StatusOr<Outcome> Insert(const RangeData& range) const;
   // A part of the range under a token of its own: never of a range that may have been inserted
   // whole.
@@ -49,6 +50,8 @@ class RangeInserter {
   absl::Status Probe() const;
 
  private:
+  absl::StatusOr<Outcome> Insert(const RangeData& range, const Part& part, const std::string& token,
+                                 const Retention::Holds& holds) const;
   absl::Status Insert(EventBlock* block, const std::string& token) const;
 
   const std::shared_ptr<eventstore::Client> client_;

@@ -30,16 +30,63 @@ void Retention::SetFlowDays(std::map<std::string, int, std::less<>> days_by_tena
   flow_days_ = std::move(days_by_tenant);
 }
 
-void Retention::SetHolds(
-    std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_by_tenant) {
+void Retention::SetHolds(Holds holds) {
   const std::lock_guard lock(mutex_);
-  holds_ = std::move(holds_by_tenant);
+  if (holds == *holds_) return;
+  older_.emplace_back(holds_);
+  holds_ = std::make_shared<const Holds>(std::move(holds));
 }
 
 std::vector<TimeWindow> Retention::HoldsOf(std::string_view tenant) const {
   const std::lock_guard lock(mutex_);
-  const auto it = holds_.find(tenant);
-  return it == holds_.end() ? std::vector<TimeWindow>() : it->second;
+  const auto it = holds_->find(tenant);
+  return it == holds_->end() ? std::vector<TimeWindow>() : it->second;
+}
+
+std::shared_ptr<const Retention::Holds> Retention::holds() const {
+  const std::lock_guard lock(mutex_);
+  return holds_;
+}
+
+void Retention::Linger(std::shared_ptr<const Holds> holds,
+                       std::chrono::nanoseconds duration) const {
+  const auto until = std::chrono::steady_clock::now() + duration;
+  const std::lock_guard lock(mutex_);
+  DropOld();
+  for (Late& late : late_) {
+    if (late.holds != holds) continue;
+    late.until = std::max(late.until, until);
+    return;
+  }
+  late_.push_back({until, std::move(holds)});
+}
+
+void Retention::DropOld() const {
+  const auto now = std::chrono::steady_clock::now();
+  std::erase_if(late_, [now](const Late& late) { return late.until <= now; });
+  std::erase_if(older_, [](const auto& holds) { return holds.expired(); });
+}
+
+bool Retention::OlderHoldsInUse() const {
+  const std::lock_guard lock(mutex_);
+  DropOld();
+  return !older_.empty();
+}
+
+bool Retention::Lingers() const {
+  const std::lock_guard lock(mutex_);
+  DropOld();
+  return !late_.empty();
+}
+
+void Retention::HoldsGoodUntil(std::chrono::steady_clock::time_point time) {
+  const std::lock_guard lock(mutex_);
+  good_until_ = time;
+}
+
+bool Retention::HoldsGood() const {
+  const std::lock_guard lock(mutex_);
+  return std::chrono::steady_clock::now() < good_until_;
 }
 
 int Retention::FlowDaysOf(std::string_view tenant) const {

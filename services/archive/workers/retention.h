@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -27,17 +29,40 @@ class Retention {
   // Of a tenant's flows.
   int FlowDaysOf(std::string_view tenant) const;
 
-  // Ranges of receive time whose events are kept whatever their expiry.
-  void SetHolds(std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_by_tenant);
+  // By tenant, ranges of receive time whose events are kept whatever their expiry.
+  using Holds = std::map<std::string, std::vector<TimeWindow>, std::less<>>;
+  void SetHolds(Holds holds);
   std::vector<TimeWindow> HoldsOf(std::string_view tenant) const;
 
+  // What an insert goes by. It keeps it for as long as what it writes may still come into the
+  // store.
+  std::shared_ptr<const Holds> holds() const;
+  // An insert by these holds may come into the store until then, though nobody waits for it.
+  void Linger(std::shared_ptr<const Holds> holds, std::chrono::nanoseconds duration) const;
+  // Whether an insert is under way that goes by other holds than those of now.
+  bool OlderHoldsInUse() const;
+  // Whether an insert is under way that nobody waits for.
+  bool Lingers() const;
+  // Until then the holds are known as they are; until the first call, for ever.
+  void HoldsGoodUntil(std::chrono::steady_clock::time_point time);
+  bool HoldsGood() const;
+
  private:
+  struct Late {
+    std::chrono::steady_clock::time_point until;
+    std::shared_ptr<const Holds> holds;
+  };
+  void DropOld() const;  // under mutex_
+
   const int default_days_;
   mutable std::mutex mutex_;
   bool told_ = false;
   std::map<std::string, int, std::less<>> days_;
   std::map<std::string, int, std::less<>> flow_days_;
-  std::map<std::string, std::vector<TimeWindow>, std::less<>> holds_;
+  std::shared_ptr<const Holds> holds_ = std::make_shared<const Holds>();
+  std::chrono::steady_clock::time_point good_until_ = std::chrono::steady_clock::time_point::max();
+  mutable std::vector<std::weak_ptr<const Holds>> older_;
+  mutable std::vector<Late> late_;
 };
 
 }  // namespace yagura::archive

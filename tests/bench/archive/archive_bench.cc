@@ -23,6 +23,7 @@
 #include "common/testing/fortigate_lines.h"
 #include "services/archive/domain/queries.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/storage/proof_store.h"
 #include "services/archive/workers/range_inserter.h"
 #include "services/archive/workers/retention.h"
 #include "services/ingestion/domain/line_pipeline.h"
@@ -113,8 +114,9 @@ class Bench {
     while (events_ < events) Insert(NextRange(kEventsPerInsert));
   }
 
-  void Insert(const RangeData& range) {
-    const RangeInserter inserter(client_, table_, retention_);
+  void Insert(const RangeData& range, bool digests = false) {
+    const ProofStore proofs(client_);
+    const RangeInserter inserter(client_, table_, retention_, digests ? &proofs : nullptr);
     if (!inserter.Insert(range).ok()) std::abort();
   }
 
@@ -218,11 +220,12 @@ Bench& Shared() {
   return bench;
 }
 
-// Inserts of so many lines. Processor time an event: of the store until the last insert was
-// answered, with what was merged meanwhile; of the store until nothing was left to merge; and of
-// the inserting process.
+// Inserts of so many lines, without and with the digests that prove them. Processor time an event:
+// of the store until the last insert was answered, with what was merged meanwhile; of the store
+// until nothing was left to merge; and of the inserting process.
 void InsertFirewallLines(benchmark::State& state) {
   const auto lines = static_cast<size_t>(state.range(0));
+  const bool digests = state.range(1) != 0;
   const double store_before = Shared().StoreCpu();
   double own = 0;
   for (auto _ : state) {
@@ -230,7 +233,7 @@ void InsertFirewallLines(benchmark::State& state) {
     const RangeData range = Shared().NextRange(lines);
     state.ResumeTiming();
     const double before = OwnCpu();
-    Shared().Insert(range);
+    Shared().Insert(range, digests);
     own += OwnCpu() - before;
   }
   state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(lines));
@@ -244,9 +247,8 @@ void InsertFirewallLines(benchmark::State& state) {
   state.counters["parts"] = Shared().Parts();
 }
 BENCHMARK(InsertFirewallLines)
-    ->Args({5'000})
-    ->Args({20'000})
-    ->Args({50'000})
+    ->ArgNames({"lines", "digests"})
+    ->ArgsProduct({{5'000, 20'000, 50'000}, {0, 1}})
     ->Iterations(20)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();

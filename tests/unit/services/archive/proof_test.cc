@@ -1,5 +1,6 @@
 // Digests, chains and their verification over a real event store, with rows changed behind its
 // back.
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -7,11 +8,14 @@
 #include "common/auth/token.h"
 #include "common/clock/proto_time.h"
 #include "common/redis/pool.h"
+#include "common/store/store.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/api/event_verifier.h"
 #include "services/archive/api/proof_handlers.h"
+#include "services/archive/domain/block_column.h"
 #include "services/archive/workers/event_sealer.h"
+#include "services/archive/workers/hold_watcher.h"
 #include "services/archive/workers/range_inserter.h"
 
 namespace yagura::archive {
@@ -32,23 +36,52 @@ class ProofTest : public ::testing::Test {
  protected:
   ProofTest() {
     clock_->SetNow(SystemClock()->Now());
+    EXPECT_THAT(store::RegisterTenant(*state_, "acme"), IsOk());
     Insert("one", "a", 0, kEvents);
     Insert("two", "b", kEvents, kEvents);
     EXPECT_THAT(sealer_.Turn(), IsOk());
   }
 
-  void Insert(const std::string& token, const std::string& batch, int first, int count) {
+  void Insert(const std::string& token, const std::string& batch, int first, int count,
+              const std::string& tenant = "acme") {
     const RangeInserter inserter(archive_.client, archive_.table, archive_.retention, &store_);
     RangeData range;
     range.plan.set_token(token);
-    range.entries.push_back({{1, 0}, batch, MakeBatch("acme", batch, first, count)});
+    range.entries.push_back({{1, 0}, batch, MakeBatch(tenant, batch, first, count)});
     EXPECT_THAT(inserter.Insert(range), IsOk());
   }
-  v1::DayProof Verify() {
-    EventVerifier verifier(store_, trusted_, clock_->Now(), "acme", day_);
+  EventVerifier::Parts VerifierParts() {
+    return {store_, memory_, trusted_, holds_, clock_->Now(), std::chrono::milliseconds(0)};
+  }
+  v1::DayProof Verify(const std::string& tenant = "acme") {
+    EventVerifier verifier(VerifierParts(), tenant, day_);
     const auto proof = verifier.Run({}, [](const v1::DayProof&) { return absl::OkStatus(); });
     EXPECT_THAT(proof, IsOk());
     return proof.ok() ? *proof : v1::DayProof();
+  }
+  // Kinds of what is wrong.
+  std::vector<v1::EventFlaw::Kind> Flaws(const std::string& tenant = "acme") {
+    std::vector<v1::EventFlaw::Kind> kinds;
+    const v1::DayProof proof = Verify(tenant);
+    for (const auto& flaw : proof.flaws()) kinds.push_back(flaw.kind());
+    return kinds;
+  }
+  std::unique_ptr<EventSealer> NewSealer() {
+    return std::make_unique<EventSealer>(EventSealer::Parts{store_, memory_, archive_.retention,
+                                                            key_, trusted_, clock_, Logger::Null()},
+                                         EventSealer::Options{});
+  }
+  uint64_t Number(const std::string& sql) {
+    const auto result = archive_.client->Select({.sql = sql});
+    EXPECT_THAT(result, IsOk());
+    return result.ok() ? result->rows.at(0).at(0).AsUnsigned() : 0;
+  }
+  // Somebody who can write the event store alone makes the day anew, digests included.
+  void MakeTheDayAnew() {
+    Run("TRUNCATE TABLE yagura.events");
+    Run("TRUNCATE TABLE yagura.event_units");
+    Run("TRUNCATE TABLE yagura.event_heads");
+    Insert("anew", "x", 0, kEvents);
   }
   void Run(const std::string& sql) {
     eventstore::Query query;
@@ -63,10 +96,13 @@ class ProofTest : public ::testing::Test {
   Archive archive_;
   const std::shared_ptr<redis::Pool> state_ = archive_.redis.NewPool();
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
-  const ProofStore store_{archive_.client, state_};
+  const ProofStore store_{archive_.client};
+  const HeadMemory memory_{state_};
+  std::vector<EventVerifier::Hold> holds_;
   const auth::SigningKey key_ = auth::SigningKey::Generate();
   TrustedKeys trusted_{{key_.key_id(), key_.public_key()}};
-  EventSealer sealer_{store_, key_, clock_, {}, Logger::Null()};
+  EventSealer sealer_{{store_, memory_, archive_.retention, key_, trusted_, clock_, Logger::Null()},
+                      {}};
   const int64_t day_ = std::chrono::floor<std::chrono::days>(BaseTime()).time_since_epoch().count();
 };
 
@@ -88,6 +124,7 @@ TEST_F(ProofTest, WhatIsAsItWasStoredIsVerified) {
 TEST_F(ProofTest, TheChainGoesOnWithWhatComesLater) {
   Insert("three", "c", 2 * kEvents, kEvents);
   EXPECT_EQ(Verify().unsealed_units(), 1u);
+  EXPECT_THAT(Verify().flaws(), IsEmpty()) << "received days ago, but stored just now";
   ASSERT_THAT(sealer_.Turn(), IsOk());
   const v1::DayProof proof = Verify();
   EXPECT_THAT(proof.flaws(), IsEmpty()) << proof.DebugString();
@@ -159,8 +196,207 @@ TEST_F(ProofTest, WhatRetentionMayHaveDeletedIsNoFlaw) {
   EXPECT_EQ(proof.expired_units(), 2u);
 }
 
+TEST_F(ProofTest, ADayThatWasMadeAnewInTheStoreIsNotSigned) {
+  MakeTheDayAnew();
+  Insert("of beta", "y", 0, kEvents, "beta");
+  EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_STORE_BEHIND"));
+  EXPECT_EQ(sealer_.broken(), 1u);
+  EXPECT_THAT(store_.Heads("acme", day_).value(), IsEmpty());
+  EXPECT_EQ(memory_.Recall("acme", day_)->sequence, 1u) << "what was sealed stays remembered";
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::HEAD_MISSING));
+  EXPECT_THAT(store_.Heads("beta", day_).value(), SizeIs(1)) << "other days are sealed";
+  EXPECT_THAT(Flaws("beta"), IsEmpty());
+}
+
+TEST_F(ProofTest, NothingIsSignedBehindAHeadThatIsNotTheOneThatWasSealed) {
+  Run("ALTER TABLE yagura.event_heads UPDATE hash = reverse(hash) WHERE 1");
+  Insert("three", "c", 2 * kEvents, kEvents);
+  EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED"));
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(1));
+}
+
+TEST_F(ProofTest, NothingIsSignedBehindAHeadThatNobodyTrustedSigned) {
+  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(2 AS sequence, hash AS previous_hash) FROM "
+      "(SELECT * FROM yagura.event_heads)");
+  Insert("three", "c", 2 * kEvents, kEvents);
+  EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED"));
+  EXPECT_EQ(memory_.Recall("acme", day_)->sequence, 1u);
+}
+
+TEST_F(ProofTest, TheReviewTellsOfDaysToWhichNothingIsAdded) {
+  EXPECT_EQ(sealer_.broken(), 0u);
+  Run("TRUNCATE TABLE yagura.event_heads");
+  Run("TRUNCATE TABLE yagura.event_units");
+  clock_->Advance(hours(25));
+  EXPECT_THAT(sealer_.Turn(), IsOk()) << "nothing waits to be sealed";
+  EXPECT_EQ(sealer_.broken(), 1u);
+}
+
+TEST_F(ProofTest, TheReviewRemembersWhatASealerDidNotComeTo) {
+  ASSERT_THAT(memory_.Forget("acme", {day_}), IsOk());
+  ASSERT_THAT(NewSealer()->Turn(), IsOk());
+  const auto known = memory_.Recall("acme", day_);
+  EXPECT_EQ(known->sequence, 1u);
+  EXPECT_GT(known->expires, 0);
+}
+
+TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
+  v1::EventHead head;
+  head.set_tenant("acme");
+  head.set_day(77);
+  head.set_sequence(5);
+  head.set_hash(std::string(32, 'a'));
+  ASSERT_THAT(memory_.Raise(head, 1000), IsOk());
+  head.set_sequence(3);
+  ASSERT_THAT(memory_.Raise(head, 2000), IsOk());
+  EXPECT_EQ(memory_.Recall("acme", 77)->sequence, 5u);
+  EXPECT_EQ(memory_.Recall("acme", 77)->expires, 1000);
+  head.set_sequence(5);
+  head.set_hash(std::string(32, 'b'));
+  EXPECT_THAT(memory_.Raise(head, 1000), StatusIs(absl::StatusCode::kDataLoss, "HEAD_DIFFERS"));
+  head.set_sequence(6);
+  ASSERT_THAT(memory_.Raise(head, 500), IsOk());
+  EXPECT_EQ(memory_.Recall("acme", 77)->sequence, 6u);
+  EXPECT_EQ(memory_.Recall("acme", 77)->expires, 1000) << "of the day's heads the latest";
+  // As schema 9 wrote it.
+  ASSERT_THAT(
+      state_->Command({"HSET", "y:{acme}:archive:event-heads", "78", "2:" + std::string(64, '0')}),
+      IsOk());
+  EXPECT_EQ(memory_.Recall("acme", 78)->sequence, 2u);
+  EXPECT_EQ(memory_.Recall("acme", 78)->expires, 0);
+}
+
+TEST_F(ProofTest, AnExpiryThatWasMovedIsTold) {
+  Run("ALTER TABLE yagura.event_units UPDATE expires = toDateTime(1000) WHERE 1");
+  Run("ALTER TABLE yagura.events DELETE WHERE id LIKE 'a-%'");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::UNIT_ALTERED));
+}
+
+TEST_F(ProofTest, HeadsOfSchema9AreVerifiedAndContinued) {
+  Insert("of beta", "y", 0, kEvents, "beta");
+  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("beta", day_));
+  const EventUnit& unit = units.begin()->second;
+  v1::EventHead head;
+  head.set_tenant("beta");
+  head.set_day(day_);
+  head.set_sequence(1);
+  head.set_scheme(1);
+  head.set_previous_hash(UnitChainStart("beta", day_));
+  head.set_hash(UnitChainNext(head.previous_hash(), unit, 1));
+  head.add_units(unit.number);
+  head.set_event_count(unit.events);
+  *head.mutable_seal_time() = ToProto(clock_->Now());
+  head.mutable_expire_time()->set_seconds(unit.expires);
+  head.set_key_id(key_.key_id());
+  head.set_signature(key_.Sign(EventHeadText(head)));
+  ASSERT_THAT(store_.InsertHead(head, unit.kept), IsOk());
+  EXPECT_THAT(Flaws("beta"), IsEmpty());
+  Insert("more of beta", "z", kEvents, kEvents, "beta");
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(Flaws("beta"), IsEmpty());
+  ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("beta", day_));
+  ASSERT_THAT(heads, SizeIs(2));
+  EXPECT_EQ(heads[0].scheme(), 1u);
+  EXPECT_EQ(heads[1].scheme(), 2u);
+}
+
+TEST_F(ProofTest, WhatComesWhileWeLookIsNoFlaw) {
+  // Its events are there, the digest is on its way.
+  Insert("three", "c", 2 * kEvents, kEvents);
+  const std::string ours = fmt::format("unit = {}", UnitNumber("three"));
+  Run("CREATE TABLE yagura.waiting ENGINE = Memory AS SELECT * FROM yagura.event_units WHERE " +
+      ours);
+  Run("ALTER TABLE yagura.event_units DELETE WHERE " + ours);
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::EVENT_INSERTED)) << "it never comes";
+  EventVerifier::Parts parts = VerifierParts();
+  parts.progress_every = 1;
+  EventVerifier verifier(parts, "acme", day_);
+  bool come = false;
+  const auto proof = verifier.Run({}, [&](const v1::DayProof&) {
+    if (!come) Run("INSERT INTO yagura.event_units SELECT * FROM yagura.waiting");
+    come = true;
+    return absl::OkStatus();
+  });
+  ASSERT_THAT(proof, IsOk());
+  EXPECT_THAT(proof->flaws(), IsEmpty()) << proof->DebugString();
+  EXPECT_EQ(proof->verified_events(), 2u * kEvents);
+}
+
+TEST_F(ProofTest, WhatNobodySealedIsToldByWhenItWasStored) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  EXPECT_THAT(Flaws(), IsEmpty());
+  const auto stored = [this](const std::string& when) {
+    Run("ALTER TABLE yagura.event_units UPDATE stored = now() + " + when +
+        fmt::format(" WHERE unit = {}", UnitNumber("three")));
+  };
+  stored("-3600");
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::UNIT_UNSEALED));
+  stored("7200");
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::UNIT_UNSEALED)) << "in the future";
+}
+
+TEST_F(ProofTest, HeadsThatAreOverAreNotMissing) {
+  Run("TRUNCATE TABLE yagura.events");
+  Run("TRUNCATE TABLE yagura.event_units");
+  Run("TRUNCATE TABLE yagura.event_heads");
+  clock_->SetNow(BaseTime() + hours(24 * 450));
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::HEAD_MISSING)) << "it stays for 80 days more";
+  clock_->SetNow(BaseTime() + hours(24 * 500));
+  EXPECT_THAT(Flaws(), IsEmpty());
+  holds_.push_back({{BaseTime(), BaseTime() + hours(1)}, BaseTime() + hours(24)});
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::HEAD_MISSING)) << "a hold keeps it";
+}
+
+TEST_F(ProofTest, HeadsThatAreOverAreDroppedAndForgotten) {
+  clock_->SetNow(BaseTime() + hours(24 * 500));
+  archive_.retention.SetHolds({{"acme", {{BaseTime(), BaseTime() + hours(1)}}}});
+  ASSERT_THAT(NewSealer()->Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(1)) << "a hold keeps them";
+  archive_.retention.SetHolds({});
+  // What the store says of how long they are kept does not count.
+  Run("ALTER TABLE yagura.event_heads UPDATE kept = toDateTime(4102444800, 'UTC') WHERE 1");
+  ASSERT_THAT(NewSealer()->Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), IsEmpty());
+  EXPECT_EQ(memory_.Recall("acme", day_)->sequence, 0u);
+}
+
+TEST_F(ProofTest, WhatAHoldKeepsIsVerifiedBeyondItsRetention) {
+  clock_->SetNow(BaseTime() + hours(24 * 500));
+  holds_.push_back({{BaseTime(), BaseTime() + std::chrono::seconds(10)},  // unit one
+                    BaseTime() + hours(24)});
+  v1::DayProof proof = Verify();
+  EXPECT_THAT(proof.flaws(), IsEmpty()) << proof.DebugString();
+  EXPECT_EQ(proof.verified_units(), 1u);
+  EXPECT_EQ(proof.expired_units(), 1u);
+  Run("ALTER TABLE yagura.events DELETE WHERE id IN ('a-17', 'b-17')");
+  proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::EVENT_MISSING);
+  EXPECT_THAT(IdsOf(proof.flaws(0)), ElementsAre("a-16", "a-18"));
+  holds_[0].since = BaseTime() + hours(24 * 450);
+  EXPECT_THAT(Flaws(), IsEmpty()) << "they may have gone before they were held";
+}
+
+TEST_F(ProofTest, DigestsOfWhatIsHeldSayWhenItWouldGoOtherwise) {
+  archive_.retention.SetHolds({{"acme", {{BaseTime(), BaseTime() + hours(1)}}}});
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("acme", day_));
+  const EventUnit& unit = units.at(UnitNumber("three"));
+  EXPECT_EQ(unit.kept, kHeldUntil);
+  EXPECT_LT(unit.expires, kHeldUntil);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(Number("SELECT toUInt64(toUnixTimestamp(max(kept))) FROM yagura.event_heads"),
+            uint64_t{kHeldUntil});
+  // Released again, it goes as it was signed to.
+  archive_.retention.SetHolds({});
+  Run("ALTER TABLE yagura.events DELETE WHERE id LIKE 'c-%'");
+  clock_->SetNow(BaseTime() + hours(24 * 405));
+  EXPECT_THAT(Flaws(), IsEmpty());
+}
+
 TEST_F(ProofTest, AnswersByDay) {
-  const ProofHandlers handlers(store_, trusted_, clock_);
+  const store::Store<v1::LegalHold> holds(state_, LegalHoldKind(), clock_);
+  const ProofHandlers handlers(store_, memory_, holds, trusted_, clock_);
   v1::VerifyEventsRequest request;
   request.set_parent("tenants/acme");
   request.set_first_day(FormatTime(BaseTime() - hours(24)).substr(0, 10));

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/redis/script.h"
+#include "yagura/archive/v1/proof.pb.h"
+
+namespace yagura::redis {
+class Pool;
+}
+
+namespace yagura::archive {
+
+// What the state Redis remembers of the last head of each tenant and day: what is cut off the end
+// of a chain in the event store, or made anew there, is missed by that. It is only ever raised.
+// Thread-safe. Errors: UNAVAILABLE, and DATA_LOSS (HEAD_MEMORY_UNREADABLE).
+class HeadMemory {
+ public:
+  explicit HeadMemory(std::shared_ptr<redis::Pool> state);
+
+  struct Head {
+    uint32_t sequence = 0;  // 0: none
+    std::string hash;       // 32 bytes
+    int64_t expires = 0;    // the latest expire_time of the day's heads, seconds; 0: not known
+  };
+  // Nothing changes where a later head is remembered. DATA_LOSS (HEAD_DIFFERS) where another one of
+  // the same sequence is.
+  absl::Status Raise(const v1::EventHead& head, int64_t expires) const;
+  absl::StatusOr<Head> Recall(std::string_view tenant, int64_t day) const;
+  absl::StatusOr<std::map<int64_t, Head>> RecallAll(std::string_view tenant) const;  // by day
+  // All tenants that the state Redis knows.
+  absl::StatusOr<std::vector<std::string>> Tenants() const;
+  absl::Status Forget(std::string_view tenant, const std::vector<int64_t>& days) const;
+
+ private:
+  const std::shared_ptr<redis::Pool> state_;
+  const redis::Script raise_;
+};
+
+}  // namespace yagura::archive
