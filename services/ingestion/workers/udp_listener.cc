@@ -27,6 +27,8 @@ constexpr size_t kControlBytes = CMSG_SPACE(sizeof(uint32_t));
 constexpr size_t kMaxSenders = 65'536;  // remembered a thread
 constexpr auto kPause = std::chrono::milliseconds(50);
 constexpr auto kLookInterval = std::chrono::seconds(1);
+// At a stop, what the kernel holds is still read, but senders that do not stop are not waited for.
+constexpr auto kDrain = std::chrono::seconds(1);
 
 // One thread with its own socket (SO_REUSEPORT): a datagram is a line. There is no way to make a
 // sender wait; what the streams cannot take goes to the spool.
@@ -59,8 +61,8 @@ class UdpThread {
         }
       }
     }
-    while (Receive() > 0) {
-    }
+    const SteadyTime end = parts_.clock->SteadyNow() + kDrain;
+    while (Receive() > 0 && parts_.clock->SteadyNow() < end) HandOn(false);
     next_look_ = {};
     LookForDrops();
     HandOn(true);

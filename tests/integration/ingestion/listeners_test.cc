@@ -1,11 +1,14 @@
 // Listeners, sink and spool against a real flow Redis: what came in is in the streams, once, also
 // when Redis was away in the middle.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <future>
 #include <map>
 #include <thread>
 
 #include "common/testing/fortigate_lines.h"
+#include "common/testing/patience.h"
 #include "services/ingestion/domain/multi_line.h"
 #include "tests/integration/ingestion/intake_world.h"
 
@@ -179,6 +182,25 @@ TEST_F(ListenersTest, UdpLinesReachTheStreams) {
   }
   ASSERT_TRUE(EventuallyStored(sent.size()));
   EXPECT_EQ(RawOf(Stored()), sent);
+}
+
+TEST_F(ListenersTest, AStopDoesNotWaitForSendersOverUdpThatNeverStop) {
+  const std::string address = Listen(false);
+  std::atomic<bool> over{false};
+  std::vector<std::thread> flood;
+  for (int i = 0; i < 2; ++i) {
+    flood.emplace_back([&] {
+      const Client client(SOCK_DGRAM, address);
+      const std::string line = "<13>app: " + std::string(1000, 'x');
+      while (!over) client.Offer(line);
+    });
+  }
+  EXPECT_TRUE(EventuallyStored(1));
+  auto stopped = std::async(std::launch::async, [&] { listener_->Stop(); });
+  EXPECT_EQ(stopped.wait_for(testing::Patient(std::chrono::seconds(10))),
+            std::future_status::ready);
+  over = true;
+  for (std::thread& thread : flood) thread.join();
 }
 
 TEST_F(ListenersTest, DatagramsThatTheKernelDropsAreCountedThoughNoneComesAfterThem) {
