@@ -176,7 +176,10 @@ void FileFollower::Meet(const std::filesystem::path& path, bool only_known) {
 bool FileFollower::Recall(FollowedFile& file) {
   auto& known = *known_.mutable_files();
   for (int i = 0; i < known.size(); ++i) {
-    if (!file.Resume(known[i])) continue;
+    const bool resumed = file.Resume(known[i]);
+    // What cannot be read now says nothing: the position is for when it can be.
+    if (!file.readable()) return false;
+    if (!resumed) continue;
     known.DeleteSubrange(i, 1);
     return true;
   }
@@ -190,7 +193,9 @@ bool FileFollower::Replaces(FollowedFile& file) {
     if (old.path() != file.path() || !old.Look(parts_.clock->SteadyNow()) || !old.removed()) {
       continue;
     }
-    if (!file.Resume(old.Position())) continue;
+    const bool resumed = file.Resume(old.Position());
+    if (!file.readable()) return false;
+    if (!resumed) continue;
     files_.erase(at);
     return true;
   }

@@ -1,6 +1,9 @@
 // Files that are followed across rotation and restarts, into a real flow Redis.
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "services/ingestion/workers/file_follower.h"
@@ -129,6 +132,31 @@ TEST_F(FilesTest, KilledBetweenTheStreamsAndItsMemoryItDoublesAndLosesNothing) {
   Write("app.log", "three\n");  // must not become part of what is sent again
   Follow();
   ASSERT_TRUE(EventuallyHas({"one", "two", "three"}));
+}
+
+TEST_F(FilesTest, AFileThatCannotBeReadNowIsRememberedForLater) {
+  // Opens, and refuses to be read.
+  const fs::path path = "/proc/self/mem";
+  const int held = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);  // so that its inode stays
+  struct stat info {};
+  if (held < 0 || ::fstat(held, &info) != 0 || !S_ISREG(info.st_mode)) GTEST_SKIP() << "no /proc";
+  internal::v1::FilePositions positions;
+  auto& position = *positions.add_files();
+  position.set_path(path.native());
+  position.set_inode(info.st_ino);
+  position.set_life("the life before");
+  std::ofstream(options_.positions, std::ios::binary) << positions.SerializeAsString();
+  options_.patterns = {path.native(), (logs_ / "*.log").string()};
+  Write("app.log", "one\n");
+  Follow();
+  ASSERT_TRUE(EventuallyHas({"one"}));
+  follower_.reset();
+  ::close(held);
+  std::ifstream in(options_.positions, std::ios::binary);
+  ASSERT_TRUE(positions.ParseFromIstream(&in));
+  EXPECT_TRUE(std::ranges::any_of(positions.files(), [](const auto& known) {
+    return known.life() == "the life before";
+  })) << positions.ShortDebugString();
 }
 
 TEST_F(FilesTest, AnotherFileOnTheSameInodeIsNotTakenForTheOldOne) {
