@@ -27,6 +27,7 @@
 #include "services/ingestion/domain/quarantine.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/storage/request_memory.h"
 #include "services/ingestion/workers/coverage_reporter.h"
 #include "services/ingestion/workers/current_sources.h"
 #include "services/ingestion/workers/descriptor_budget.h"
@@ -123,7 +124,8 @@ class IngestionApp final : public rpc::App {
     parts_.intake.enrichment = enrichment_;
     parts_.sink = std::make_shared<BatchSink>(
         std::make_shared<stream::Producer>(platform.flow, topic_, producer), std::move(spool),
-        metrics_, platform.logger.Named("ingestion/spool"));
+        metrics_, platform.logger.Named("ingestion/spool"),
+        std::make_shared<RequestMemory>(platform.flow, topic_.shards, producer.dedup_window));
     parts_.sources = sources_;
     parts_.quarantine = quarantine_;
     parts_.metrics = metrics_;

@@ -7,6 +7,7 @@
 #include "grpcpp/support/status.h"
 
 #include "common/clock/proto_time.h"
+#include "common/event/batch_format.h"
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
 #include "services/ingestion/domain/framing.h"
@@ -108,6 +109,13 @@ Status Validate(const v1::PushRequest& request, const ParserCatalogue* parsers) 
   return errors.ToStatus();
 }
 
+// What the batch is known by whosever its lines are: sender, id and content.
+std::string RequestOf(const std::string& instance, const v1::PushRequest& request) {
+  uint64_t digest = event::HashBytes(request.relay().site(), 0);
+  for (const std::string& line : request.lines()) digest = event::HashBytes(line, digest);
+  return event::BatchIdOf({instance, std::to_string(digest)});
+}
+
 class PushSession final : public rpc::StreamSession<v1::PushRequest> {
  public:
   PushSession(const ListenerParts& parts, std::chrono::milliseconds patience, const rpc::Call& call,
@@ -159,8 +167,11 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     sender_.origin =
         request.source().empty() ? principal : fmt::format("{} {}", principal, request.source());
     // The same for every repeat, so that the streams know it again; the lines become part of it.
-    intake_.Begin(event::BatchIdOf({"push", principal, request.batch_id(), request.parent(),
-                                    request.source(), request.parser()}));
+    const std::string instance =
+        event::BatchIdOf({"push", principal, request.batch_id(), request.parent(), request.source(),
+                          request.parser()});
+    intake_.Begin(instance);
+    request_ = RequestOf(instance, request);
     fresh_ = 0;
     losses_.clear();
     if (request.has_relay()) return ReadRelayed(request, sources);
@@ -238,7 +249,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
 
   // Appends what was read and answers, or lets the sender wait where waiting may help.
   void Settle(const v1::PushRequest& request, Status status) {
-    if (status.ok()) status = sink_->Append(batches_, &fresh_);
+    if (status.ok()) status = sink_->Append(batches_, &fresh_, request_);
     pause_ = std::chrono::milliseconds(0);
     const std::string reason = status.ok() ? "" : ErrorReason(status);
     if ((reason == "FLOW_FULL" || reason == "SOURCES_UNKNOWN") && clock_->SteadyNow() < give_up_) {
@@ -294,6 +305,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   std::chrono::milliseconds pause_{0};
   v1::PushRequest unread_;  // set while the sources are waited for
   std::vector<ReadyBatch> batches_;
+  std::string request_;             // what they are known by together
   size_t fresh_ = 0;                // of these, the streams did not have them before
   std::vector<ReadyBatch> losses_;  // that a relay told of with them
   StringMap<std::unique_ptr<SenderState>> relayed_;  // who sent lines to a relay

@@ -5,23 +5,23 @@
 #include "common/status/status.h"
 #include "common/stream/producer.h"
 #include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/storage/request_memory.h"
 
 namespace yagura::ingestion {
 namespace {
 
 constexpr auto kRetryPause = std::chrono::milliseconds(100);
 constexpr size_t kItemsARound = 64;
-constexpr size_t kMaxInDoubt = 1 << 16;
-
-uint64_t HashOf(const ReadyBatch& batch) { return std::hash<std::string>{}(batch.key); }
 
 }  // namespace
 
 BatchSink::BatchSink(std::shared_ptr<stream::Producer> producer, std::unique_ptr<Spool> spool,
-                     std::shared_ptr<IngestionMetrics> metrics, Logger logger)
+                     std::shared_ptr<IngestionMetrics> metrics, Logger logger,
+                     std::shared_ptr<RequestMemory> requests)
     : producer_(std::move(producer)),
       metrics_(std::move(metrics)),
       logger_(std::move(logger)),
+      requests_(std::move(requests)),
       spool_(std::move(spool)) {
   // What an earlier process left goes first.
   if (!spool_->empty()) flowing_ = false;
@@ -43,12 +43,12 @@ void BatchSink::Stop() {
 
 bool BatchSink::WasInDoubt(const ReadyBatch& batch) {
   const std::lock_guard lock(doubt_mutex_);
-  return in_doubt_.erase(HashOf(batch)) > 0;
+  return in_doubt_.Take(batch.key, std::chrono::steady_clock::now());
 }
 
 void BatchSink::Doubt(const ReadyBatch& batch) {
   const std::lock_guard lock(doubt_mutex_);
-  if (in_doubt_.size() < kMaxInDoubt) in_doubt_.insert(HashOf(batch));
+  in_doubt_.Note(batch.key, std::chrono::steady_clock::now());
 }
 
 Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
@@ -82,10 +82,18 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_re
   return absl::OkStatus();
 }
 
-Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh) {
+Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh,
+                         std::string_view request) {
+  const bool may_come_again = requests_ != nullptr && !request.empty();
+  if (may_come_again) {
+    YAGURA_ASSIGN_OR_RETURN(const bool known, requests_->Knows(request));
+    if (known) return absl::OkStatus();
+  }
   size_t done = 0;
   size_t unused = 0;
-  return AppendSome(batches, /*may_repeat=*/true, &done, fresh == nullptr ? &unused : fresh);
+  YAGURA_RETURN_IF_ERROR(
+      AppendSome(batches, /*may_repeat=*/true, &done, fresh == nullptr ? &unused : fresh));
+  return may_come_again ? requests_->Remember(request) : absl::OkStatus();
 }
 
 void BatchSink::Deliver(std::vector<ReadyBatch>& batches) {

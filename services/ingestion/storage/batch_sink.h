@@ -5,13 +5,14 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
-#include <unordered_set>
 #include <vector>
 
 #include "absl/status/status.h"
 
 #include "common/log/log.h"
+#include "services/ingestion/domain/doubtful_batches.h"
 #include "services/ingestion/domain/intake.h"
 #include "services/ingestion/storage/spool.h"
 
@@ -22,13 +23,16 @@ class Producer;
 namespace yagura::ingestion {
 
 class IngestionMetrics;
+class RequestMemory;
 
 // Where batches go: to the event streams of the flow Redis, and while that cannot take them to the
 // spool, from which a thread of its own replays them in order as soon as it can again. Thread-safe.
 class BatchSink {
  public:
+  // `requests` may be null: then a request is known again by its batches alone.
   BatchSink(std::shared_ptr<stream::Producer> producer, std::unique_ptr<Spool> spool,
-            std::shared_ptr<IngestionMetrics> metrics, Logger logger);
+            std::shared_ptr<IngestionMetrics> metrics, Logger logger,
+            std::shared_ptr<RequestMemory> requests = nullptr);
   ~BatchSink();  // stops
   void Start();
   void Stop();
@@ -38,8 +42,11 @@ class BatchSink {
   void Deliver(std::vector<ReadyBatch>& batches);
   // Straight to the streams, without the spool; for senders that resend what was not acknowledged.
   // Counts as received what the streams did not have yet, and adds how many batches that were to
-  // `fresh` (may be null), also where it fails.
-  absl::Status Append(const std::vector<ReadyBatch>& batches, size_t* fresh = nullptr);
+  // `fresh` (may be null), also where it fails. `request` (may be empty: it never comes again) is
+  // what the batches were made of, a digest of its sender, id and content: where the streams have
+  // all of it, nothing is appended, whatever batches its lines would be by now.
+  absl::Status Append(const std::vector<ReadyBatch>& batches, size_t* fresh = nullptr,
+                      std::string_view request = {});
   // Counts what is given up.
   void Lose(const std::vector<ReadyBatch>& batches);
 
@@ -66,14 +73,14 @@ class BatchSink {
   const std::shared_ptr<stream::Producer> producer_;
   const std::shared_ptr<IngestionMetrics> metrics_;
   const Logger logger_;
+  const std::shared_ptr<RequestMemory> requests_;
   std::atomic<bool> flowing_{true};
   mutable std::mutex mutex_;  // of all below
   std::condition_variable changed_;
   std::unique_ptr<Spool> spool_;
   absl::Status last_error_;
   std::mutex doubt_mutex_;
-  // Hashes of the keys of batches whose appending failed: they may be in the streams uncounted.
-  std::unordered_set<uint64_t> in_doubt_;
+  DoubtfulBatches in_doubt_;
   std::jthread replayer_;
 };
 

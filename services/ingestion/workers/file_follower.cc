@@ -316,7 +316,8 @@ FollowedFile::UpTo FileFollower::UpTo(const FollowedFile& file, SteadyTime now) 
 }
 
 bool FileFollower::Send(FollowedFile& file, const std::string& part, const std::stop_token& stop) {
-  intake_.Begin(file.PartId());
+  const std::string id = file.PartId();
+  intake_.Begin(id);
   const TimePoint receive_time = parts_.clock->Now();
   LineJoiner joiner(options_.multi_line);
   const auto take = [&](std::string_view event, bool truncated) {
@@ -325,7 +326,7 @@ bool FileFollower::Send(FollowedFile& file, const std::string& part, const std::
   ForEachLineOf(part, [&](std::string_view line) { joiner.Add(line, false, take); });
   joiner.Flush(take);
   std::vector<ReadyBatch> batches = intake_.TakeAll();
-  while (!parts_.sink->Append(batches).ok()) {
+  while (!parts_.sink->Append(batches, nullptr, id).ok()) {
     if (stop.stop_requested()) return false;
     TellUnread();
     std::this_thread::sleep_for(kRetryPause);

@@ -1,6 +1,7 @@
 #include "services/ingestion/workers/record_intake.h"
 
 #include "common/event/batch_codec.h"
+#include "common/event/batch_format.h"
 #include "common/status/status.h"
 #include "services/ingestion/storage/batch_sink.h"
 #include "services/ingestion/workers/current_sources.h"
@@ -56,25 +57,30 @@ Status RecordIntake::Take(const RecordSender& from,
   state.tenant = from.tenant;
   state.may_write = from.may_write;
   auto intake = Borrow();
+  std::string request;  // empty: it is never known again
   if (from.batch_id.empty()) {
     const std::lock_guard lock(mutex_);
     intake->Begin(
         event::BatchIdOf({parts_.instance, from.sender.listener, std::to_string(requests_++)}));
   } else {
     // The same for every repeat, so that the streams know it again; the lines become part of it.
-    intake->Begin(event::BatchIdOf({from.sender.listener, from.sender.credential, from.tenant,
-                                    from.batch_id, std::to_string(from.content)}));
+    request = event::BatchIdOf({from.sender.listener, from.sender.credential, from.tenant,
+                                from.batch_id, std::to_string(from.content)});
+    intake->Begin(request);
   }
   const TimePoint receive_time = parts_.clock->Now();
+  uint64_t digest = 0;
   // Where this fails, what the intake has by then goes with it.
   YAGURA_RETURN_IF_ERROR(
       read([&](std::string_view line, const LineEnvelope& envelope, bool truncated) {
+        digest = event::HashBytes(line, digest);
         intake->Add(state, sources, line, truncated, receive_time, {}, &envelope);
       }));
   const std::vector<ReadyBatch> batches = intake->TakeAll();
   state.memory.Clear();  // another thread has the intake next, and its budget
   Return(std::move(intake));
-  return parts_.sink->Append(batches);
+  if (!request.empty()) request = event::BatchIdOf({request, std::to_string(digest)});
+  return parts_.sink->Append(batches, nullptr, request);
 }
 
 }  // namespace yagura::ingestion

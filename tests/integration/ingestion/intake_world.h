@@ -27,6 +27,7 @@
 #include "services/ingestion/domain/quarantine.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/storage/request_memory.h"
 #include "services/ingestion/workers/current_sources.h"
 #include "services/ingestion/workers/listener.h"
 #include "yagura/directory/v1/source.pb.h"
@@ -100,9 +101,9 @@ class IntakeWorld : public ::testing::Test {
   void NewSink() {
     parts_.sink.reset();
     auto producer = std::make_shared<stream::Producer>(pool_, topic_, stream::Producer::Options{});
-    parts_.sink =
-        std::make_shared<BatchSink>(producer, Spool::Open(folder_ / "spool", spool_quota_).value(),
-                                    parts_.metrics, Logger::Null());
+    parts_.sink = std::make_shared<BatchSink>(
+        producer, Spool::Open(folder_ / "spool", spool_quota_).value(), parts_.metrics,
+        Logger::Null(), std::make_shared<RequestMemory>(pool_, topic_.shards));
     parts_.sink->Start();
   }
 

@@ -119,6 +119,37 @@ TEST_F(RepeatsTest, LinesThatGoToAnotherSourceThanBeforeAreNotLost) {
   EXPECT_EQ(reader->batch_id(), together[0].key);
 }
 
+// Between the two sends the directory gave one of the lines to another source.
+TEST_F(RepeatsTest, ARepeatIsKnownAgainThoughItsLinesGoToOtherSourcesByNow) {
+  RecordIntake intake(parts_);
+  const auto records = Records({LineOf("one"), LineOf("two")});
+  ASSERT_THAT(intake.Take(From("b1"), records), IsOk());
+  parts_.sources->Set(MapOf(kB));
+  ASSERT_THAT(intake.Take(From("b1"), records), IsOk());
+  EXPECT_EQ(Stored().size(), 2u);
+  EXPECT_EQ(Counted(), 2u);
+  // Another process, and a request that is really another.
+  NewSink();
+  RecordIntake other(parts_);
+  ASSERT_THAT(other.Take(From("b1"), records), IsOk());
+  EXPECT_EQ(Stored().size(), 2u);
+  ASSERT_THAT(other.Take(From("b1", 7), records), IsOk());
+  EXPECT_EQ(Stored().size(), 4u);
+}
+
+TEST_F(RepeatsTest, BatchesInDoubtAreForgottenInTimeAndTheOldestWhereTheyAreMany) {
+  DoubtfulBatches doubts(3, std::chrono::hours(30));
+  const SteadyTime now{std::chrono::hours(100)};
+  for (const char* key : {"a", "b", "c", "d"}) doubts.Note(key, now);
+  EXPECT_EQ(doubts.size(), 3u);
+  EXPECT_FALSE(doubts.Take("a", now)) << "it gave way to the newer ones";
+  EXPECT_TRUE(doubts.Take("d", now));
+  EXPECT_FALSE(doubts.Take("d", now));
+  doubts.Note("b", now + std::chrono::hours(20));  // again: it counts from now on
+  EXPECT_TRUE(doubts.Take("b", now + std::chrono::hours(31)));
+  EXPECT_EQ(doubts.size(), 0u) << "nobody sent c again";
+}
+
 TEST_F(RepeatsTest, AnHourOfLateLinesAddsToWhatWasToldOfIt) {
   ReadyBatch batch;
   batch.partition = kA;
