@@ -117,6 +117,8 @@ class IngestionApp final : public rpc::App {
     otlp_options_ = {
         settings.otlp,         settings.otlp_certificate,   settings.otlp_key,
         settings.otlp_threads, settings.otlp_request_bytes, settings.otlp_memory_bytes};
+    otlp_options_.connections_per_address = settings.otlp_connections_per_address;
+    otlp_options_.idle_timeout = settings.otlp_idle_timeout;
     parts_.instance = instance_;
     parts_.intake.batch_bytes = settings.batch_bytes;
     parts_.intake.linger = settings.batch_linger;

@@ -121,6 +121,12 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       reader.Bytes("otlp_memory_bytes", settings.otlp_memory_bytes, 16u << 20, 1ull << 40,
                    "Bytes of requests over OTLP that are coming in or waiting; beyond it they are "
                    "refused.");
+  settings.otlp_connections_per_address = static_cast<int>(reader.Integer(
+      "otlp_connections_per_address", settings.otlp_connections_per_address, 1, 100'000,
+      "Connections over OTLP from one address, of IPv6 from one /64; a proxy is one."));
+  settings.otlp_idle_timeout =
+      reader.Duration("otlp_idle_timeout", settings.otlp_idle_timeout, seconds(1), minutes(24 * 60),
+                      "A connection over OTLP without a request for so long is closed.");
   for (auto& section : reader.Sections("files", "Groups of files that are followed.")) {
     auto& files = settings.files.emplace_back();
     files.name = section.String("name", "file", "What sources match by as listener.");

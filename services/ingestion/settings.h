@@ -55,6 +55,8 @@ struct Settings {
   int otlp_threads = 4;
   uint64_t otlp_request_bytes = 16ull << 20;
   uint64_t otlp_memory_bytes = 256ull << 20;
+  int otlp_connections_per_address = 100;
+  std::chrono::milliseconds otlp_idle_timeout{300'000};
   std::vector<FileSettings> files;
   std::chrono::milliseconds files_interval{500};
   int files_limit = 1'000;

@@ -45,6 +45,7 @@ constexpr size_t kKeyQueue = 256;
 constexpr uint64_t kMaxIncoming = 1024;  // requests that are coming in
 constexpr int kMaxMetadataBytes = 16 << 10;
 constexpr auto kDrain = std::chrono::seconds(5);
+constexpr int kHandshakeMs = 10'000;  // of TLS and HTTP/2 together
 
 Status KeyMissing() {
   return MakeError(absl::StatusCode::kUnauthenticated, "KEY_MISSING",
@@ -310,6 +311,9 @@ class GrpcOtlpServer final : public OtlpServer {
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 100);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 60'000);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS,
+                               static_cast<int>(options.idle_timeout.count()));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) {
@@ -317,7 +321,8 @@ class GrpcOtlpServer final : public OtlpServer {
     }
     const int fd = listening.fd();
     gate_ = std::make_unique<ConnectionGate>(
-        "otlp", std::move(listening), parts_, [this, fd](int connection) {
+        "otlp", std::move(listening), parts_, static_cast<size_t>(options.connections_per_address),
+        [this, fd](int connection) {
           grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
           parameters.listener_fd = fd;
           parameters.fd = connection;

@@ -22,6 +22,9 @@ struct OtlpServerOptions {
   uint64_t request_bytes = 16ull << 20;       // the largest, as it comes and inflated
   uint64_t memory_bytes = 256ull << 20;       // of requests that came and wait, or are coming in
   std::chrono::milliseconds timeout{30'000};  // a request that comes in more slowly is cut off
+  int connections_per_address = 100;          // of IPv6: per /64
+  // A connection without a request for so long is closed; its sender connects again.
+  std::chrono::milliseconds idle_timeout{300'000};
 };
 
 // OTLP log records over gRPC (LogsService), on a port of its own: its senders show an API key with

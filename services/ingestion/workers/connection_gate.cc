@@ -25,14 +25,22 @@ uint64_t InodeOf(int fd) {
   return ::fstat(fd, &info) == 0 ? info.st_ino : 0;
 }
 
+// Whoever has one address of an IPv6 /64 has them all.
+std::string NetworkOf(const sockaddr_storage& peer) {
+  const event::IpAddress address = AddressOf(peer);
+  const std::string_view bytes = address.bytes();
+  return std::string(bytes.substr(0, bytes.size() == 16 ? 8 : bytes.size()));
+}
+
 }  // namespace
 
 ConnectionGate::ConnectionGate(std::string name, Socket listening, const ListenerParts& parts,
-                               Admit admit)
+                               size_t most_per_address, Admit admit)
     : name_(std::move(name)),
       listening_(std::move(listening)),
       address_(BoundAddress(listening_)),
       parts_(parts),
+      most_per_address_(most_per_address),
       admit_(std::move(admit)),
       wake_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
       thread_([this](const std::stop_token& stop) { Run(stop); }) {}
@@ -49,7 +57,7 @@ void ConnectionGate::Run(const std::stop_token& stop) {
     std::array<pollfd, 2> polled{{{wake_.fd(), POLLIN, 0}, {listening_.fd(), POLLIN, 0}}};
     ::poll(polled.data(), paused_ ? 1 : 2, static_cast<int>(kSweepInterval.count()));
     paused_ = false;
-    if (parts_.clock->SteadyNow() >= next_sweep_) Sweep();
+    Sweep();
     if (stop.stop_requested()) return;
     if (polled[1].revents == 0) continue;
     while (Accept()) {
@@ -58,7 +66,10 @@ void ConnectionGate::Run(const std::stop_token& stop) {
 }
 
 bool ConnectionGate::Accept() {
-  Socket socket(::accept4(listening_.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  sockaddr_storage peer{};
+  socklen_t size = sizeof peer;
+  Socket socket(::accept4(listening_.fd(), reinterpret_cast<sockaddr*>(&peer), &size,
+                          SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket.fd() < 0) {
     const int error = errno;
     if (error != EMFILE && error != ENFILE && error != ENOBUFS && error != ENOMEM) return false;
@@ -70,31 +81,47 @@ bool ConnectionGate::Accept() {
     }
     return false;
   }
+  std::string network = NetworkOf(peer);
   DescriptorBudget::Lease descriptor;
-  if (parts_.descriptors != nullptr) {
-    descriptor = parts_.descriptors->Take(name_);
-    if (!descriptor) {
-      Sweep();
-      descriptor = parts_.descriptors->Take(name_);
-    }
-    if (!descriptor) {
-      parts_.metrics->CountConnectionsCut(name_, "descriptors");
-      return true;
-    }
-  }
+  if (!HasRoom(network, &descriptor)) return true;
   const int on = 1;
   ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  open_.push_back({socket.fd(), InodeOf(socket.fd()), std::move(descriptor)});
+  ++by_network_[network];
+  open_.push_back({socket.fd(), InodeOf(socket.fd()), std::move(network), std::move(descriptor)});
   parts_.metrics->CountConnections(name_, +1);
   admit_(socket.Release());
   return true;
 }
 
+bool ConnectionGate::HasRoom(const std::string& network, DescriptorBudget::Lease* descriptor) {
+  const auto is_full = [&] {
+    const auto held = by_network_.find(network);
+    return held != by_network_.end() && held->second >= most_per_address_;
+  };
+  if (is_full()) Sweep();
+  if (is_full()) {
+    parts_.metrics->CountConnectionsCut(name_, "limit");
+    return false;
+  }
+  if (parts_.descriptors == nullptr) return true;
+  *descriptor = parts_.descriptors->Take(name_);
+  if (!*descriptor) {
+    Sweep();
+    *descriptor = parts_.descriptors->Take(name_);
+  }
+  if (!*descriptor) parts_.metrics->CountConnectionsCut(name_, "descriptors");
+  return static_cast<bool>(*descriptor);
+}
+
 void ConnectionGate::Sweep() {
-  next_sweep_ = parts_.clock->SteadyNow() + kSweepInterval;
+  const SteadyTime now = parts_.clock->SteadyNow();
+  if (now < next_sweep_) return;
+  next_sweep_ = now + kSweepInterval;
   std::erase_if(open_, [this](const Open& open) {
     if (InodeOf(open.fd) == open.inode) return false;
     parts_.metrics->CountConnections(name_, -1);
+    const auto held = by_network_.find(open.network);
+    if (--held->second == 0) by_network_.erase(held);
     return true;
   });
 }

@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/text/text.h"
 #include "services/ingestion/workers/descriptor_budget.h"
 #include "services/ingestion/workers/listener.h"
 #include "services/ingestion/workers/socket.h"
@@ -13,14 +14,15 @@
 namespace yagura::ingestion {
 
 // Accepts connections for somebody who closes them without telling (gRPC): as many as the budget of
-// descriptors has room for, and where the kernel has nothing for another one it waits, while gRPC
-// itself would stop listening for good.
+// descriptors has room for, of one address (of IPv6: one /64) no more than told, and where the
+// kernel has nothing for another one it waits, while gRPC itself would stop listening for good.
 class ConnectionGate {
  public:
   // Takes the descriptor as its own.
   using Admit = std::function<void(int fd)>;
   // `listening`: as Bind makes it. `name`: of the input. Accepts from here on.
-  ConnectionGate(std::string name, Socket listening, const ListenerParts& parts, Admit admit);
+  ConnectionGate(std::string name, Socket listening, const ListenerParts& parts,
+                 size_t most_per_address, Admit admit);
   ~ConnectionGate();  // stops
 
   const std::string& address() const { return address_; }
@@ -29,20 +31,26 @@ class ConnectionGate {
   struct Open {
     int fd = -1;
     uint64_t inode = 0;  // tells whether the number is still that socket
+    std::string network;
     DescriptorBudget::Lease descriptor;
   };
   void Run(const std::stop_token& stop);
   // False: nothing to accept, or nothing to accept it with.
   bool Accept();
+  // Whether there is room for one more of that network, and a descriptor for it.
+  bool HasRoom(const std::string& network, DescriptorBudget::Lease* descriptor);
+  // Takes note of those that were closed. Looks at all: not more often than every kSweepInterval.
   void Sweep();
 
   const std::string name_;
   const Socket listening_;
   const std::string address_;
   const ListenerParts parts_;
+  const size_t most_per_address_;
   const Admit admit_;
   const Socket wake_;
   std::vector<Open> open_;
+  StringMap<size_t> by_network_;  // how many of them
   SteadyTime next_sweep_{};
   bool paused_ = false;
   bool told_ = false;

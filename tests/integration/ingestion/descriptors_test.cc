@@ -1,7 +1,11 @@
 // What happens where there are no more file descriptors: inputs share them out, and nothing spins.
 #include <sys/resource.h>
 
+#include <atomic>
+
+#include "common/testing/fake_clock.h"
 #include "common/testing/fortigate_lines.h"
+#include "services/ingestion/workers/connection_gate.h"
 #include "services/ingestion/workers/descriptor_budget.h"
 #include "tests/integration/ingestion/intake_world.h"
 
@@ -45,6 +49,28 @@ TEST_F(DescriptorsTest, AConnectionBeyondTheBudgetIsClosedAndTheOthersAreRead) {
   }
   EXPECT_TRUE(HasMetric("cut_total{listener=\"syslog_tcp\",reason=\"descriptors\"} 1"));
   EXPECT_TRUE(Eventually([&] { return HasMetric("yagura_ingestion_descriptors 0"); }));
+}
+
+// Who is refused costs no look at all those who are in: a flood would cost the square of it.
+TEST_F(DescriptorsTest, RefusedConnectionsHaveNobodyLookedAtMoreOften) {
+  const auto clock = std::make_shared<testing::FakeClock>();
+  parts_.clock = clock;
+  parts_.descriptors = std::make_shared<DescriptorBudget>(2, parts_.metrics, Logger::Null());
+  std::atomic<int> admitted{-1};
+  const ConnectionGate gate("otlp", Bind("127.0.0.1:0", SOCK_STREAM).value(), parts_, 100,
+                            [&](int fd) { admitted = fd; });
+  const Client first(SOCK_STREAM, gate.address());
+  ASSERT_TRUE(Eventually([&] { return admitted >= 0; }));
+  ::close(admitted.exchange(-1));  // as gRPC does it, without telling
+  for (int i = 1; i <= 3; ++i) {
+    const Client refused(SOCK_STREAM, gate.address());
+    EXPECT_TRUE(Eventually([&] { return refused.HasEnded(); })) << i;
+  }
+  EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"descriptors\"} 3"));
+  clock->Advance(std::chrono::seconds(1));
+  const Client second(SOCK_STREAM, gate.address());
+  ASSERT_TRUE(Eventually([&] { return admitted >= 0; }));
+  ::close(admitted);
 }
 
 TEST_F(DescriptorsTest, WithoutADescriptorAcceptingWaitsInsteadOfSpinning) {

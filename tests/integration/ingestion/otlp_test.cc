@@ -10,6 +10,7 @@
 #include "grpcpp/generic/generic_stub.h"
 
 #include "common/testing/fortigate_lines.h"
+#include "common/testing/patience.h"
 #include "opentelemetry/proto/collector/logs/v1/logs_service.grpc.pb.h"
 #include "services/ingestion/api/otlp_server.h"
 #include "services/ingestion/workers/descriptor_budget.h"
@@ -323,6 +324,28 @@ TEST_F(OtlpTest, ConnectionsCountAmongTheDescriptorsOfInputs) {
     EXPECT_TRUE(Eventually([&] { return second.HasEnded(); }));
   }
   EXPECT_TRUE(Eventually([&] { return HasMetric("yagura_ingestion_descriptors 0"); }));
+  AddRecord().mutable_body()->set_string_value("x");
+  EXPECT_TRUE(Export().ok());
+}
+
+TEST_F(OtlpTest, NoAddressHasMoreConnectionsThanItsPartAndIdleOnesAreClosed) {
+  options_.connections_per_address = 2;
+  options_.idle_timeout = std::chrono::milliseconds(500);
+  Serve();
+  const auto channel = grpc::CreateChannel(server_->address(), grpc::InsecureChannelCredentials());
+  ASSERT_TRUE(channel->WaitForConnected(std::chrono::system_clock::now() +
+                                        testing::Patient(std::chrono::seconds(20))));
+  {
+    const Client first(SOCK_STREAM, server_->address());
+    const Client second(SOCK_STREAM, server_->address());
+    EXPECT_TRUE(Eventually([&] { return first.HasEnded() || second.HasEnded(); }));
+    EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"limit\"} 1"));
+  }
+  // Without a request the first one does not stay, either.
+  EXPECT_TRUE(Eventually([&] { return channel->GetState(false) == GRPC_CHANNEL_IDLE; }));
+  EXPECT_TRUE(Eventually([&] {
+    return HasMetric("connections_closed_total{listener=\"otlp\"} 2");
+  })) << registry_->Render();
   AddRecord().mutable_body()->set_string_value("x");
   EXPECT_TRUE(Export().ok());
 }
