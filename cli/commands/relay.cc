@@ -66,8 +66,9 @@ void AddRelayCommand(Program& program) {
   CLI::App& relay = *program.app().add_subcommand(
       "relay", "Take syslog at a customer's site, keep it on disk, send it to the suite");
   relay.footer(
-      "--endpoint, --api-key-file and --data-dir (a folder of its own) must be given; --ca-file "
-      "turns TLS on.");
+      "--endpoint, --api-key-file and --data-dir (a folder of its own) must be given, and "
+      "--ca-file "
+      "(TLS), unless the suite is on this host or --insecure says that there is no need for it.");
   auto& options = flags->relay;
   relay.add_option("--tenant", options.tenant, "Whose lines these are");
   relay.add_option(
@@ -87,6 +88,8 @@ void AddRelayCommand(Program& program) {
   relay.add_option("--spool-mib", flags->spool_mebibytes, "More lines that wait are given up")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 24));
+  relay.add_flag("--insecure", options.insecure,
+                 "Without --ca-file: let key and lines go to another host in the clear");
   relay.add_flag("--debug", flags->debug, "Log more");
   relay.require_subcommand(0, 1);
   CLI::App& status = *relay.add_subcommand("status", "What the relay of --data-dir does");

@@ -1,6 +1,8 @@
 #include "services/ingestion/relay/relay.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -41,6 +43,16 @@ std::string TimeOrNone(TimePoint time) {
 bool IsId(std::string_view text) {
   return !text.empty() && text.size() <= 64 &&
          text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string_view::npos;
+}
+
+// "127.0.0.1:7070", "localhost:7070", "[::1]:7070", "unix:/path".
+bool IsOnThisHost(std::string_view endpoint) {
+  if (endpoint.starts_with("unix:")) return true;
+  const std::string_view host = endpoint.substr(0, endpoint.rfind(':'));
+  if (host == "localhost" || host == "[::1]") return true;
+  in_addr address{};
+  return ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 &&
+         ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 class RunningRelay final : public Relay {
@@ -151,18 +163,21 @@ class RunningRelay final : public Relay {
     set("yagura_relay_lag_seconds", "Age of the oldest of them, about", static_cast<double>(lag));
     set("yagura_relay_lost_lines", "Lines given up since the start",
         static_cast<double>(spool.lost_lines));
+    set("yagura_relay_doubtful_lines",
+        "Lines since the start that went again to the suite and may be there twice",
+        static_cast<double>(spool.doubtful_lines));
     set("yagura_relay_damaged_bytes",
         "Bytes of the spool that were no sound record since the start",
         static_cast<double>(spool.damaged_bytes));
     const std::string text = fmt::format(
         R"({{"time":{},"runs":{},"tenant":{},"site":{},"endpoint":{},"connected":{},)"
         R"("last_error":{},"received_lines":{:.0f},"acknowledged_lines":{},"acknowledged_at":{},)"
-        R"("waiting_bytes":{},"oldest":{},"lag_seconds":{},"lost_lines":{}}})"
+        R"("waiting_bytes":{},"oldest":{},"lag_seconds":{},"lost_lines":{},"doubtful_lines":{}}})"
         "\n",
         QuoteJson(FormatTime(now)), runs, QuoteJson(options_.tenant), QuoteJson(options_.site),
         QuoteJson(options_.endpoint), runs && sender.connected, QuoteJson(sender.last_error),
         lines_->Value(), sender.acknowledged_lines, TimeOrNone(sender.acknowledged_at), spool.bytes,
-        TimeOrNone(spool.oldest), lag, spool.lost_lines);
+        TimeOrNone(spool.oldest), lag, spool.lost_lines, spool.doubtful_lines);
     const Status written =
         blob::WriteFileDurably(StatusFile(options_.data_dir), text, 0644, blob::IfExists::kReplace);
     if (!written.ok()) logger_.Warning("the status is not written", {{"error", Message(written)}});
@@ -203,6 +218,12 @@ StatusOr<Socket> TakeFolder(const std::filesystem::path& data_dir) {
 StatusOr<std::unique_ptr<Relay>> Relay::Start(const RelayOptions& options, Logger logger) {
   if (!IsId(options.tenant)) return InvalidField("tenant", "must be the id of a tenant");
   if (!IsId(options.site)) return InvalidField("site", "must be the id of a site of the tenant");
+  if (options.ca_file.empty() && !options.insecure && !IsOnThisHost(options.endpoint)) {
+    return InvalidField("ca-file",
+                        fmt::format("is needed, as key and lines go to {} in the clear without "
+                                    "TLS; --insecure says that they may",
+                                    options.endpoint));
+  }
   YAGURA_ASSIGN_OR_RETURN(Socket lock, TakeFolder(options.data_dir));
   RelaySpool::Options spool_options;
   spool_options.folder = options.data_dir / "spool";

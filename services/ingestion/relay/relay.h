@@ -19,8 +19,10 @@ struct RelayOptions {
   std::string site;
   std::string endpoint;
   std::filesystem::path api_key_file;
-  std::filesystem::path ca_file;  // empty: no TLS
-  std::string syslog_udp;         // empty: no listener
+  std::filesystem::path
+      ca_file;             // empty: no TLS, which wants `insecure` or an endpoint of this host
+  bool insecure = false;   // key and lines may go over the network for all to read
+  std::string syslog_udp;  // empty: no listener
   std::string syslog_tcp;
   std::string syslog_tls;
   std::filesystem::path tls_certificate;

@@ -11,6 +11,7 @@
 #include "grpcpp/security/credentials.h"
 
 #include "common/blob/file_io.h"
+#include "common/clock/proto_time.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
@@ -205,19 +206,52 @@ bool RelaySender::SendNext(Session& session) {
   }
   auto entry = spool_->Next();
   if (!entry.ok()) {
-    const std::lock_guard lock(session.mutex);
-    session.why = entry.status();
-    session.ended = true;
+    EndSession(session, entry.status());
     return false;
   }
   if (!*entry) return false;
+  bool may_be_doubled = false;
   {
     const std::lock_guard lock(session.mutex);
+    may_be_doubled = MayBeDoubled(**entry);
+  }
+  if (may_be_doubled) {
+    logger_.Warning(
+        "lines go to the suite again that it may have: they may be there twice",
+        {{"batch", (*entry)->batch.batch_id()}, {"lines", (*entry)->batch.lines_size()}});
+    if (const Status told = spool_->TellDoubt(**entry); !told.ok()) {
+      EndSession(session, told);
+      return false;
+    }
+  }
+  {
+    const std::lock_guard lock(session.mutex);
+    // From the first time on that it may have come there.
+    const auto now = clock_->SteadyNow();
+    const auto [sent, is_new] = sent_.try_emplace((*entry)->place, now);
+    if (may_be_doubled) sent->second = now;
+    if (sent_.size() > 4 * options_.window) sent_.erase(sent_.begin());  // the spool gave it up
     if (session.sent.empty()) session.heard_at = clock_->SteadyNow();
     session.sent.push_back(**entry);
   }
   // A write that fails shows as the end of the stream.
   return session.stream->Write((*entry)->batch);
+}
+
+void RelaySender::EndSession(Session& session, const Status& why) {
+  const std::lock_guard lock(session.mutex);
+  session.why = why;
+  session.ended = true;
+}
+
+bool RelaySender::MayBeDoubled(const RelaySpool::Entry& entry) {
+  if (const auto sent = sent_.find(entry.place); sent != sent_.end()) {
+    return clock_->SteadyNow() - sent->second > options_.suite_remembers;
+  }
+  // What an earlier run had sent without an answer are the first ones of what it left.
+  if (entry.place > spool_->end_at_open() || of_earlier_run_ >= options_.window) return false;
+  ++of_earlier_run_;
+  return clock_->Now() - FromProto(entry.batch.send_time()) > options_.suite_remembers;
 }
 
 void RelaySender::ReadAnswers(Session& session) {
@@ -231,6 +265,7 @@ void RelaySender::ReadAnswers(Session& session) {
     }
     const RelaySpool::Entry entry = std::move(session.sent.front());
     session.sent.pop_front();
+    if (!response.has_status()) sent_.erase(sent_.begin(), sent_.upper_bound(entry.place));
     session.changed.notify_all();
     if (response.has_status()) {
       session.why = StatusOf(response.status());

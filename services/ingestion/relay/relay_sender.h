@@ -3,6 +3,7 @@
 #include <chrono>
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
@@ -28,7 +29,8 @@ namespace yagura::ingestion {
 
 // Sends what is in a relay's spool to the suite over IngestionService.Push, in order, each batch
 // until it is acknowledged. Where the suite is away or refuses, it tries again, later each time
-// and never at the same moment as others. On a thread of its own.
+// and never at the same moment as others. What goes again after longer than the suite remembers may
+// be doubled: that is told first. On a thread of its own.
 class RelaySender {
  public:
   struct Options {
@@ -39,6 +41,7 @@ class RelaySender {
     std::chrono::milliseconds least_pause{500};
     std::chrono::milliseconds longest_pause{60'000};
     std::chrono::milliseconds ack_patience{60'000};  // without one, the connection is given up
+    std::chrono::hours suite_remembers{24};          // for how long it knows a batch again
   };
   struct Stats {
     bool connected = false;  // the suite knows the key, and nothing has failed since
@@ -65,6 +68,9 @@ class RelaySender {
   void ReadAnswers(Session& session);
   // The next batch onto the stream; false: there is none, or no room, or the stream has ended.
   bool SendNext(Session& session);
+  // Whether the suite may have the batch, and would not know it again. Under the session's mutex.
+  bool MayBeDoubled(const RelaySpool::Entry& entry);
+  void EndSession(Session& session, const absl::Status& why);
   bool IsOver(Session& session, const std::stop_token& stop);
   void NoteFailure(const absl::Status& status);
   // After the pause, each longer than the one before; half of it is left to chance.
@@ -80,6 +86,9 @@ class RelaySender {
   std::chrono::milliseconds pause_{0};
   std::string refused_id_;  // the batch that was refused as it is
   int refusals_ = 0;        // how often
+  // When what the suite may have was sent first, or told to be in doubt. Under a session's mutex.
+  std::map<RelaySpool::Place, SteadyTime> sent_;
+  size_t of_earlier_run_ = 0;  // batches that one may have sent, and that were given again
   mutable std::mutex mutex_;
   Stats stats_;
   std::string told_error_;

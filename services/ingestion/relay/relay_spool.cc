@@ -31,6 +31,7 @@ constexpr uint32_t kMaxRecordBytes = 64u << 20;
 constexpr auto kSaveInterval = std::chrono::seconds(1);
 constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
 constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
+constexpr uint64_t kReserveBytes = 1 << 20;
 
 bool IsSound(std::string_view bytes, uint64_t seed) {
   if (bytes.size() < kHeadBytes) return false;
@@ -86,6 +87,7 @@ RelaySpool::RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logg
       run_(fmt::format("{:016x}{:016x}", RandomNumber(), RandomNumber())) {}
 
 RelaySpool::~RelaySpool() {
+  TellLosses();
   SaveAcknowledged(/*now=*/true);
   if (write_fd_ >= 0) ::close(write_fd_);
   if (read_fd_ >= 0) ::close(read_fd_);
@@ -131,13 +133,45 @@ Status RelaySpool::Load() {
   // Numbers of segments that are no more must not come again below the mark.
   next_number_ = std::max(next_number_, acknowledged_.segment + 1);
   saved_ = given_ = acknowledged_;
+  opened_at_ = clock_->SteadyNow();
+  opened_ = clock_->Now();
+  if (!segments_.empty()) {
+    const Segment& newest = segments_.back();
+    end_at_open_ = {newest.number, newest.size};
+    // The wall clock may have jumped while nobody ran: its step is believed no further than this.
+    opened_ = std::clamp(opened_, newest.first, TimePoint(newest.first + 2 * options_.segment_age));
+  }
+  MakeReserve();
   while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
   return absl::OkStatus();
 }
 
-Status RelaySpool::StartSegment(TimePoint now) {
+TimePoint RelaySpool::SpoolNow() const {
+  return opened_ +
+         std::chrono::duration_cast<TimePoint::duration>(clock_->SteadyNow() - opened_at_);
+}
+
+void RelaySpool::MakeReserve() {
+  const auto path = options_.folder / "reserve";
+  std::error_code error;
+  if (std::filesystem::file_size(path, error) == kReserveBytes && !error) return;
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  const bool made = ::posix_fallocate(fd, 0, static_cast<off_t>(kReserveBytes)) == 0;
+  ::close(fd);
+  if (!made) std::filesystem::remove(path, error);  // the next Trim tries again
+}
+
+Status RelaySpool::WithReserve(const std::function<Status()>& write) {
+  const Status status = write();
+  std::error_code error;
+  if (status.ok() || !std::filesystem::remove(options_.folder / "reserve", error)) return status;
+  return write();
+}
+
+Status RelaySpool::StartSegment() {
   if (write_fd_ >= 0) ::close(write_fd_);
-  const Segment segment{next_number_, now, RandomNumber(), 0};
+  const Segment segment{next_number_, SpoolNow(), RandomNumber(), 0};
   const auto path = PathOf(segment);
   write_fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (write_fd_ < 0) return DiskError("create", path);
@@ -151,10 +185,10 @@ Status RelaySpool::StartSegment(TimePoint now) {
   return absl::OkStatus();
 }
 
-Status RelaySpool::Write(const v1::PushRequest& batch, TimePoint now) {
+Status RelaySpool::Write(const v1::PushRequest& batch) {
   if (write_fd_ < 0 || segments_.back().size >= options_.segment_bytes ||
-      now - segments_.back().first > options_.segment_age) {
-    YAGURA_RETURN_IF_ERROR(StartSegment(now));
+      SpoolNow() - segments_.back().first > options_.segment_age) {
+    YAGURA_RETURN_IF_ERROR(StartSegment());
   }
   Segment& segment = segments_.back();
   const std::string body = batch.SerializeAsString();
@@ -182,7 +216,7 @@ Status RelaySpool::Append(v1::PushRequest batch) {
   batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
   batch.mutable_relay()->set_site(options_.site);
   *batch.mutable_send_time() = ToProto(now);
-  return Write(batch, now);
+  return Write(batch);
 }
 
 void RelaySpool::Count(const v1::PushRequest& batch) {
@@ -287,8 +321,14 @@ void RelaySpool::Acknowledge(const Place& place) {
 void RelaySpool::GiveUp(const Entry& entry) {
   const std::lock_guard lock(mutex_);
   if (entry.place <= acknowledged_) return;
+  const auto losses_before = losses_;
+  const uint64_t lost_before = lost_lines_;
   Count(entry.batch);
-  TellLosses();
+  if (!TellLosses()) {
+    losses_ = losses_before;
+    lost_lines_ = lost_before;
+    return;
+  }
   acknowledged_ = entry.place;
   SaveAcknowledged(/*now=*/true);
 }
@@ -346,10 +386,20 @@ void RelaySpool::Trim() {
   const size_t over = CountOver();
   if (over > 0) {
     // What tells of them must be there before they go, and not go with them.
-    if (over == segments_.size() && !StartSegment(clock_->Now()).ok()) return;
+    if (over == segments_.size() && !WithReserve([this] { return StartSegment(); }).ok()) return;
+    const auto losses_before = losses_;
     const uint64_t before = lost_lines_;
     for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
-    TellLosses();
+    if (!TellLosses()) {
+      losses_ = losses_before;
+      lost_lines_ = before;
+      if (!std::exchange(told_of_disk_, true)) {
+        logger_.Error("the disk refuses what tells of lines to be given up; they stay until then",
+                      {{"segments", over}});
+      }
+      return;
+    }
+    told_of_disk_ = false;
     const Segment& last = segments_[over - 1];
     acknowledged_ = std::max(acknowledged_, Place{last.number, last.size});
     given_ = std::max(given_, acknowledged_);
@@ -361,10 +411,11 @@ void RelaySpool::Trim() {
     }
   }
   TellLosses();
+  MakeReserve();
 }
 
 size_t RelaySpool::CountOver() const {
-  const TimePoint now = clock_->Now();
+  const TimePoint now = SpoolNow();
   uint64_t waiting = WaitingBytes();
   size_t over = 0;
   while (over < std::min(segments_.size(), kMaxDropped)) {
@@ -381,35 +432,60 @@ size_t RelaySpool::CountOver() const {
   return over;
 }
 
-// As a batch with a line of the relay's own: it is a record, and counts once.
-void RelaySpool::TellLosses() {
-  if (losses_.empty()) return;
-  const TimePoint now = clock_->Now();
+// It is a record, and counts once.
+v1::PushRequest RelaySpool::OwnBatch(const std::string& text, TimePoint now) {
   v1::PushRequest batch;
   v1::RelayedBatch& relay = *batch.mutable_relay();
   relay.add_senders();  // the relay itself
-  uint64_t lines = 0;
-  TimePoint first = now;
-  for (const auto& [key, loss] : losses_) {
-    v1::RelayLoss& told = *relay.add_losses();
-    told.set_sender(static_cast<uint32_t>(relay.senders_size()));
-    *relay.add_senders() = loss.sender;
-    *told.mutable_receive_time() = ToProto(loss.first);
-    told.set_line_count(loss.lines);
-    lines += loss.lines;
-    first = std::min(first, loss.first);
-  }
-  batch.add_lines(fmt::format(
-      "<132>1 {} - yagura-relay - - - gave up {} lines of {} senders and hours, received from {} "
-      "on: they could not be delivered in time",
-      FormatTime(now), lines, losses_.size(), FormatTime(first)));
+  batch.add_lines(fmt::format("<132>1 {} - yagura-relay - - - {}", FormatTime(now), text));
   relay.add_line_senders(0);
   *relay.add_line_receive_times() = ToProto(now);
   relay.set_site(options_.site);
   batch.set_parent(options_.parent);
   batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
   *batch.mutable_send_time() = ToProto(now);
-  if (Write(batch, now).ok()) losses_.clear();
+  return batch;
+}
+
+bool RelaySpool::TellLosses() {
+  if (losses_.empty()) return true;
+  const TimePoint now = clock_->Now();
+  uint64_t lines = 0;
+  TimePoint first = now;
+  for (const auto& [key, loss] : losses_) {
+    lines += loss.lines;
+    first = std::min(first, loss.first);
+  }
+  v1::PushRequest batch =
+      OwnBatch(fmt::format("gave up {} lines of {} senders and hours, received from {} on: they "
+                           "could not be delivered in time",
+                           lines, losses_.size(), FormatTime(first)),
+               now);
+  v1::RelayedBatch& relay = *batch.mutable_relay();
+  for (const auto& [key, loss] : losses_) {
+    v1::RelayLoss& told = *relay.add_losses();
+    told.set_sender(static_cast<uint32_t>(relay.senders_size()));
+    *relay.add_senders() = loss.sender;
+    *told.mutable_receive_time() = ToProto(loss.first);
+    told.set_line_count(loss.lines);
+  }
+  if (!WithReserve([&] { return Write(batch); }).ok()) return false;
+  losses_.clear();
+  return true;
+}
+
+Status RelaySpool::TellDoubt(const Entry& entry) {
+  const std::lock_guard lock(mutex_);
+  const auto lines = static_cast<uint64_t>(entry.batch.lines_size());
+  const TimePoint now = clock_->Now();
+  const v1::PushRequest batch = OwnBatch(
+      fmt::format("sent {} lines again, received about {}, of which it is not known whether the "
+                  "suite had them, longer ago than it remembers: they may be there twice",
+                  lines, FormatTime(FromProto(entry.batch.send_time()))),
+      now);
+  YAGURA_RETURN_IF_ERROR(WithReserve([&] { return Write(batch); }));
+  doubtful_lines_ += lines;
+  return absl::OkStatus();
 }
 
 uint64_t RelaySpool::WaitingBytes() const {
@@ -426,11 +502,12 @@ RelaySpool::Stats RelaySpool::stats() const {
   Stats stats;
   stats.bytes = WaitingBytes();
   stats.lost_lines = lost_lines_;
+  stats.doubtful_lines = doubtful_lines_;
   stats.damaged_bytes = damaged_bytes_;
   for (const Segment& segment : segments_) {
     const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
     if (segment.number < acknowledged_.segment || done >= segment.size) continue;
-    stats.oldest = segment.first;
+    stats.oldest = clock_->Now() - (SpoolNow() - segment.first);
     break;
   }
   return stats;

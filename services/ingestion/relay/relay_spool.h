@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,8 +21,11 @@
 namespace yagura::ingestion {
 
 // Batches of a relay on disk until the suite has acknowledged them, first in, first out, each under
-// the id that it keeps. Bounded by age and bytes: beyond that the oldest go, and a batch is added
-// that tells what they were. Thread-safe.
+// the id that it keeps. Bounded by age and bytes: beyond that the oldest go, once a batch is there
+// that tells what they were; a file "reserve" keeps room for that on a full disk. Thread-safe.
+//
+// Age is time in which the relay ran, and of each pause between two runs no more than two hours: a
+// clock that jumps ages nothing.
 //
 // Files "<number>-<first time, ms>-<seed>.relay" in one folder, each a sequence of records: size
 // (u32 little-endian), hash (u64, seeded so that no sender can write what would be taken for a
@@ -51,6 +55,7 @@ class RelaySpool {
     uint64_t bytes = 0;       // not acknowledged yet
     TimePoint oldest{};       // about when the oldest of them came; zero: there is none
     uint64_t lost_lines = 0;  // since the start
+    uint64_t doubtful_lines = 0;
     uint64_t damaged_bytes = 0;
   };
 
@@ -58,7 +63,7 @@ class RelaySpool {
   static absl::StatusOr<std::unique_ptr<RelaySpool>> Open(const Options& options,
                                                           std::shared_ptr<const Clock> clock,
                                                           Logger logger);
-  ~RelaySpool();
+  ~RelaySpool();  // tells what is lost and not told yet
 
   // Gives the batch its id; on disk (fdatasync) when it returns OK. UNAVAILABLE where the disk
   // refuses; the batch is then not in the spool.
@@ -73,16 +78,21 @@ class RelaySpool {
   void Rewind();
   // All up to there is done.
   void Acknowledge(const Place& place);
-  // The batch at that place, the oldest, will never be taken.
+  // The batch at that place, the oldest, will never be taken. It stays where the disk refuses to
+  // keep what tells of it.
   void GiveUp(const Entry& entry);
-  // Drops what is too old or too much, and tells of it.
+  // Adds a batch which tells that the lines of `entry` may be with the suite twice.
+  absl::Status TellDoubt(const Entry& entry);
+  // Up to where an earlier run had filled the spool: it may have sent what is there.
+  Place end_at_open() const { return end_at_open_; }
+  // Drops what is too old or too much, once it is told.
   void Trim();
   Stats stats() const;
 
  private:
   struct Segment {
     uint64_t number;
-    TimePoint first;
+    TimePoint first;  // as SpoolNow
     uint64_t seed;
     uint64_t size;
   };
@@ -96,15 +106,23 @@ class RelaySpool {
   std::filesystem::path PathOf(const Segment& segment) const;
   absl::Status Load();
   // All below under the mutex.
-  absl::Status StartSegment(TimePoint now);
-  absl::Status Write(const v1::PushRequest& batch, TimePoint now);
+  // The time that things age by.
+  TimePoint SpoolNow() const;
+  absl::Status StartSegment();
+  absl::Status Write(const v1::PushRequest& batch);
+  // Runs `write`, and where the disk refuses once more without the reserve.
+  absl::Status WithReserve(const std::function<absl::Status()>& write);
+  void MakeReserve();
+  // A batch with a line of the relay's own.
+  v1::PushRequest OwnBatch(const std::string& text, TimePoint now);
   absl::StatusOr<std::optional<Entry>> ReadAt(const Segment& segment, uint64_t offset);
   void Count(const v1::PushRequest& batch);
   void CountSegment(const Segment& segment);
   // How many of the oldest segments are too old or too much.
   size_t CountOver() const;
   void DropOldest();
-  void TellLosses();
+  // False where the disk refuses: they are told later.
+  bool TellLosses();
   void SaveAcknowledged(bool now);
   uint64_t WaitingBytes() const;
 
@@ -117,6 +135,9 @@ class RelaySpool {
   int write_fd_ = -1;             // of the last one
   uint64_t next_number_ = 1;
   uint64_t sequence_ = 0;
+  TimePoint opened_{};  // as SpoolNow
+  SteadyTime opened_at_{};
+  Place end_at_open_;
   Place acknowledged_;
   Place saved_;
   SteadyTime saved_at_{};
@@ -125,7 +146,9 @@ class RelaySpool {
   uint64_t read_segment_ = 0;
   std::map<std::string, Loss> losses_;  // not told yet; by sender and hour
   uint64_t lost_lines_ = 0;
+  uint64_t doubtful_lines_ = 0;
   uint64_t damaged_bytes_ = 0;
+  bool told_of_disk_ = false;
 };
 
 }  // namespace yagura::ingestion

@@ -1,6 +1,9 @@
 // What a relay keeps on disk until the suite has it.
 #include "services/ingestion/relay/relay_spool.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -149,6 +152,91 @@ TEST_F(RelaySpoolTest, WhatIsTooOldGoesAndIsTold) {
   }
   EXPECT_EQ(told, 6u);
   EXPECT_EQ(spool_->stats().lost_lines, 6u);
+}
+
+// Files of this process become no longer while it lives: a disk that is full.
+class FullDisk {
+ public:
+  FullDisk() : handler_(::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit none{0, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &none);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    ::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+TEST_F(RelaySpoolTest, NothingGoesBeforeItIsToldAlsoWhereTheDiskRefuses) {
+  options_.segment_bytes = 500;
+  options_.max_bytes = 2'000;
+  Open();
+  for (int i = 0; i < 40; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 2)), IsOk());
+  const uint64_t before = spool_->stats().bytes;
+  {
+    const FullDisk full;
+    spool_->Trim();
+    spool_->Trim();
+  }
+  EXPECT_EQ(spool_->stats().bytes, before);
+  EXPECT_EQ(spool_->stats().lost_lines, 0u);
+  const auto first = spool_->Next();
+  ASSERT_THAT(first.status(), IsOk());
+  {
+    const FullDisk full;
+    spool_->GiveUp(**first);  // nor does what the suite refuses
+  }
+  spool_->Rewind();
+  EXPECT_EQ(FirstLines(Drain())[0], "0");
+  spool_->Trim();
+  spool_->Rewind();
+  uint64_t lines = 0;
+  uint64_t lost = 0;
+  for (const auto& entry : Drain()) {
+    for (const auto& loss : entry.batch.relay().losses()) lost += loss.line_count();
+    if (entry.batch.relay().losses().empty()) lines += 2;
+  }
+  EXPECT_GT(lost, 0u);
+  EXPECT_EQ(lines + lost, 80u) << "each told once";
+}
+
+TEST_F(RelaySpoolTest, WhatCouldNotBeAppendedIsToldAtTheEnd) {
+  spool_->NoteLost(Batch("x", 7));
+  Open();
+  const auto told = Drain();
+  ASSERT_EQ(told.size(), 1u);
+  ASSERT_EQ(told[0].batch.relay().losses_size(), 1);
+  EXPECT_EQ(told[0].batch.relay().losses(0).line_count(), 7u);
+}
+
+TEST_F(RelaySpoolTest, AClockThatJumpsAgesNothing) {
+  ASSERT_THAT(spool_->Append(Batch("before")), IsOk());
+  const TimePoint now = clock_->Now();
+  for (const auto jump : {std::chrono::hours(24 * 3650), -std::chrono::hours(24 * 3650)}) {
+    clock_->SetNow(now + jump);
+    spool_->Trim();
+    ASSERT_THAT(spool_->Append(Batch("while")), IsOk());
+    Open();  // and while nobody runs
+    spool_->Trim();
+    ASSERT_THAT(spool_->Append(Batch("after")), IsOk());
+  }
+  clock_->SetNow(now);
+  Open();
+  spool_->Trim();
+  EXPECT_EQ(FirstLines(Drain()),
+            (std::vector<std::string>{"before", "while", "after", "while", "after"}));
+  EXPECT_EQ(spool_->stats().lost_lines, 0u);
+  // Time that really passes counts.
+  clock_->Advance(std::chrono::hours(80));
+  spool_->Trim();
+  EXPECT_EQ(spool_->stats().lost_lines, 5u);
 }
 
 TEST_F(RelaySpoolTest, WhatIsDamagedCostsItselfAlone) {
