@@ -320,6 +320,7 @@ void AddKeyCreate(Program& program, CLI::App& group) {
     std::string id;
     std::string display_name;
     std::vector<std::string> roles;
+    std::vector<std::string> relay_sites;
     std::string secret_file;
   };
   CLI::App& create = *group.add_subcommand("create", "Make a key; its secret is shown once");
@@ -328,6 +329,9 @@ void AddKeyCreate(Program& program, CLI::App& group) {
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
   create.add_option("--display-name", options->display_name, "What it is for");
   create.add_option("--role", options->roles, kRoleHelp)->required();
+  create.add_option("--relay-site", options->relay_sites,
+                    "Site of the tenant, or tenants/TENANT/sites/SITE: it is the key of the relay "
+                    "there; repeatable");
   create.add_option("--secret-file", options->secret_file,
                     "Write the secret to this file (mode 0600) instead of showing it");
   program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
@@ -337,6 +341,11 @@ void AddKeyCreate(Program& program, CLI::App& group) {
     request.mutable_api_key()->set_display_name(options->display_name);
     for (const auto& role : options->roles) {
       *request.mutable_api_key()->add_roles() = ParseGrant(role);
+    }
+    for (const auto& site : options->relay_sites) {
+      const bool is_name = site.find('/') != std::string::npos;
+      request.mutable_api_key()->add_relay_sites(
+          is_name ? site : fmt::format("{}/sites/{}", request.parent(), site));
     }
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(auto file,

@@ -40,8 +40,8 @@ class RelayTest : public ::testing::Test {
       sites_[site].folder = suite_.data_dir().string() + ".relay-" + site;
     }
     key_ = suite_.data_dir().string() + ".relay.key";
-    suite_.Run({"key", "create", "relay", "--tenant", "acme", "--role", "collector",
-                "--secret-file", key_.string()});
+    suite_.Run({"key", "create", "relay", "--tenant", "acme", "--role", "collector", "--relay-site",
+                "hq", "--relay-site", "branch", "--secret-file", key_.string()});
   }
   ~RelayTest() override {
     for (auto& [id, site] : sites_) {

@@ -24,6 +24,7 @@ constexpr size_t kMaxHostName = 253;
 constexpr int kMaxNetworks = 256;
 constexpr int kMaxAddresses = 64;
 constexpr int kMaxProducts = 64;
+constexpr int kMaxRelaySites = 16;
 constexpr int kMaxRetentionDays = 3650;
 constexpr int kDefaultRetentionDays = 400;
 constexpr size_t kMinPassword = 12;
@@ -184,7 +185,21 @@ absl::Status Normalize(v1::User& user) {
 absl::Status Normalize(v1::ApiKey& key) {
   FieldErrors errors;
   CheckText(key.display_name(), "display_name", kMaxDisplayName, errors);
-  CheckGrants(key.roles(), *store::TenantOf(key.name()), "roles", errors);
+  const std::string_view tenant = *store::TenantOf(key.name());
+  CheckGrants(key.roles(), tenant, "roles", errors);
+  if (key.relay_sites_size() > kMaxRelaySites) {
+    errors.Add("relay_sites", fmt::format("at most {}", kMaxRelaySites));
+  }
+  static const store::NamePattern kSite("tenants/{tenant}/sites/{site}");
+  for (int i = 0; i < std::min(key.relay_sites_size(), kMaxRelaySites); ++i) {
+    const std::string path = fmt::format("relay_sites[{}]", i);
+    const auto ids = kSite.Match(key.relay_sites(i));
+    if (!ids) {
+      errors.Add(path, "must be \"tenants/{tenant}/sites/{site}\"");
+    } else if (tenant != kProvider && ids->front() != tenant) {
+      errors.Add(path, "is a site of another tenant");
+    }
+  }
   return errors.ToStatus();
 }
 

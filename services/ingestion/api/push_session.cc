@@ -188,6 +188,11 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
                      const std::shared_ptr<const SourceMap>& sources) {
     const v1::RelayedBatch& relay = request.relay();
     const std::string site = fmt::format("{}/sites/{}", request.parent(), relay.site());
+    if (!sources->MayRelay(sender_.sender.credential, site)) {
+      return MakeError(absl::StatusCode::kPermissionDenied, "RELAY_SITE_DENIED",
+                       fmt::format("{} does not name {} as a site of its relay",
+                                   sender_.sender.credential, site));
+    }
     if (!sources->HasSite(site)) {
       return MakeError(absl::StatusCode::kFailedPrecondition, "SITE_UNKNOWN",
                        fmt::format("the directory has no site {}", site));

@@ -112,7 +112,8 @@ SourceMap::~SourceMap() = default;
 std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v1::Source>& sources,
                                                   const FallbackZones& zones,
                                                   std::vector<std::string>* problems,
-                                                  const ParserCatalogue* parsers) {
+                                                  const ParserCatalogue* parsers,
+                                                  RelaySites relays) {
   std::shared_ptr<SourceMap> map(new SourceMap());
   const auto refuse = [&](const directory::v1::Source& source, std::string_view why) {
     if (problems != nullptr) problems->push_back(fmt::format("{}: {}", source.name(), why));
@@ -167,6 +168,7 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
     map->rules_.push_back(std::move(rule));
   }
   for (const auto& [site, zone] : zones.by_site) map->sites_.insert(site);
+  map->relays_ = std::move(relays);
   for (const auto& [tenant, name] : zones.by_tenant) {
     if (auto zone = SourceZone::Find(name); zone.ok()) map->zones_.emplace(tenant, *zone);
   }
@@ -180,6 +182,11 @@ std::shared_ptr<const SourceMap> SourceMap::Empty() { return Build({}, {}, nullp
 SourceZone SourceMap::ZoneOf(std::string_view tenant) const {
   const auto found = zones_.find(tenant);
   return found == zones_.end() ? SourceZone() : found->second;
+}
+
+bool SourceMap::MayRelay(std::string_view principal, std::string_view site) const {
+  const auto found = relays_.find(principal);
+  return found != relays_.end() && found->second.contains(site);
 }
 
 std::vector<const SourceTarget*> SourceMap::targets() const {

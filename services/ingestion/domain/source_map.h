@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,6 +55,9 @@ struct FallbackZones {
   std::map<std::string, std::string> by_tenant;  // tenant id -> IANA name
 };
 
+// Sites for which an API key may speak as a relay, both by name.
+using RelaySites = std::map<std::string, std::set<std::string, std::less<>>, std::less<>>;
+
 // The sources that lines of one sender can be mapped by, the most specific first. Shares ownership
 // of the map that it came from.
 class SenderSources {
@@ -84,7 +88,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   static std::shared_ptr<const SourceMap> Build(const std::vector<directory::v1::Source>& sources,
                                                 const FallbackZones& zones,
                                                 std::vector<std::string>* problems,
-                                                const ParserCatalogue* parsers = nullptr);
+                                                const ParserCatalogue* parsers = nullptr,
+                                                RelaySites relays = {});
   // Without any source: everything is quarantine.
   static std::shared_ptr<const SourceMap> Empty();
   ~SourceMap();
@@ -93,6 +98,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   SourceZone ZoneOf(std::string_view tenant) const;
   // "tenants/{tenant}/sites/{site}"
   bool HasSite(std::string_view name) const { return sites_.contains(name); }
+  // Whether the key of that principal names the site as one of its relay.
+  bool MayRelay(std::string_view principal, std::string_view site) const;
   size_t size() const { return rules_.size(); }
   // All sources that lines are mapped by.
   std::vector<const SourceTarget*> targets() const;
@@ -102,6 +109,7 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   std::vector<std::unique_ptr<SenderSources::Rule>> rules_;  // the most specific first
   StringMap<SourceZone> zones_;                              // by tenant
   StringSet sites_;                                          // names
+  RelaySites relays_;
 };
 
 }  // namespace yagura::ingestion

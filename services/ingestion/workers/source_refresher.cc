@@ -105,14 +105,29 @@ Status SourceRefresher::Refresh() {
       [&](const dv1::ListSourcesResponse& response) {
         sources.insert(sources.end(), response.sources().begin(), response.sources().end());
       })));
-  Use(sources, zones);
+  dv1::ListApiKeysRequest keys;
+  keys.set_parent("tenants/-");
+  RelaySites relays;
+  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListApiKeysRequest, dv1::ListApiKeysResponse>(
+      *channels_, kTimeout, keys,
+      [&](auto* context, const auto& request, auto* response) {
+        return stub->ListApiKeys(context, request, response);
+      },
+      [&](const dv1::ListApiKeysResponse& response) {
+        for (const auto& key : response.api_keys()) {
+          if (key.relay_sites().empty()) continue;
+          relays[key.name()] = {key.relay_sites().begin(), key.relay_sites().end()};
+        }
+      })));
+  Use(sources, zones, relays);
   return absl::OkStatus();
 }
 
-void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const FallbackZones& zones) {
+void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const FallbackZones& zones,
+                          const RelaySites& relays) {
   dv1::ListSourcesResponse stored;
   for (const dv1::Source& source : sources) *stored.add_sources() = source;
-  // Zones go along as sources that map nothing, so that the cache is one message.
+  // Zones and relays go along as sources that map nothing, so that the cache is one message.
   for (const auto& [tenant, zone] : zones.by_tenant) {
     dv1::Source* carrier = stored.add_sources();
     carrier->set_name("tenants/" + tenant);
@@ -123,10 +138,17 @@ void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const Fallbac
     carrier->set_name(site);
     carrier->set_time_zone(zone);
   }
+  for (const auto& [key, relayed] : relays) {
+    for (const std::string& site : relayed) {
+      dv1::Source* carrier = stored.add_sources();
+      carrier->set_name(key);
+      carrier->set_site(site);
+    }
+  }
   std::string bytes = stored.SerializeAsString();
   if (sources_->Get() != nullptr && bytes == last_) return;
   std::vector<std::string> problems;
-  sources_->Set(SourceMap::Build(sources, zones, &problems, options_.parsers.get()));
+  sources_->Set(SourceMap::Build(sources, zones, &problems, options_.parsers.get(), relays));
   const std::string told = Join(problems, "; ");
   if (!told.empty() && told != last_problems_) {
     logger_.Warning("sources that are not used as they stand", {{"sources", told}});
@@ -151,17 +173,20 @@ void SourceRefresher::LoadCache() {
   if (!stored.ParseFromString(bytes.str())) return;
   std::vector<dv1::Source> sources;
   FallbackZones zones;
+  RelaySites relays;
   for (const dv1::Source& source : stored.sources()) {
     const auto parts = Split(source.name(), '/');
     if (parts.size() == 2) {
       zones.by_tenant[std::string(parts[1])] = source.time_zone();
     } else if (parts.size() == 4 && parts[2] == "sites") {
       zones.by_site[source.name()] = source.time_zone();
+    } else if (parts.size() == 4 && parts[2] == "apiKeys") {
+      relays[source.name()].insert(source.site());
     } else {
       sources.push_back(source);
     }
   }
-  Use(sources, zones);
+  Use(sources, zones, relays);
 }
 
 }  // namespace yagura::ingestion

@@ -46,7 +46,8 @@ class SourceRefresher {
   void Run(const std::stop_token& stop);
   absl::Status Refresh();
   void LoadCache();
-  void Use(const std::vector<directory::v1::Source>& sources, const FallbackZones& zones);
+  void Use(const std::vector<directory::v1::Source>& sources, const FallbackZones& zones,
+           const RelaySites& relays);
 
   const Options options_;
   const std::shared_ptr<rpc::Channels> channels_;

@@ -155,6 +155,24 @@ TEST_F(DirectoryTest, AnApiKeyIsShownOnceAndWorksUntilItEnds) {
   refused(secret);
 }
 
+TEST_F(DirectoryTest, AKeyNamesSitesOfItsOwnTenantAlone) {
+  AddTenant("acme");
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  for (const char* bad : {"tenants/other/sites/hq", "hq", "tenants/-/sites/hq"}) {
+    create.set_api_key_id("bad");
+    create.mutable_api_key()->clear_relay_sites();
+    create.mutable_api_key()->add_relay_sites(bad);
+    EXPECT_THAT(Call(&Stub::CreateApiKey, create), StatusIs(StatusCode::kInvalidArgument)) << bad;
+  }
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->set_relay_sites(0, "tenants/acme/sites/hq");
+  const auto created = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(created, IsOk());
+  EXPECT_EQ(created->api_key().relay_sites(0), "tenants/acme/sites/hq");
+}
+
 TEST_F(DirectoryTest, SecretsAreKeptAsHashesAlone) {
   AddTenant("acme");
   AddUser("acme", "sato", "customer-viewer");

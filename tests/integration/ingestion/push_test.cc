@@ -58,7 +58,13 @@ class PushTest : public ::testing::Test {
       source->set_device(std::string("fw-") + site);
       source->mutable_match()->set_listener("relay");
       source->mutable_match()->set_cidr("10.0.0.5/32");
+      source = cached.add_sources();  // that key is of the relays of these sites
+      source->set_name("tenants/acme/apiKeys/relay");
+      source->set_site(std::string("tenants/acme/sites/") + site);
     }
+    source = cached.add_sources();
+    source->set_name("tenants/acme/apiKeys/relay");
+    source->set_site("tenants/acme/sites/nowhere");
     std::filesystem::create_directories(folder_ / "ingestion");
     std::ofstream(folder_ / "ingestion" / "sources.pb", std::ios::binary)
         << cached.SerializeAsString();
@@ -547,8 +553,23 @@ TEST_F(PushTest, ARelaysLinesAreThoseOfItsSiteAlone) {
   }
 }
 
+TEST_F(PushTest, OnlyAKeyThatNamesTheSiteSpeaksForItsRelay) {
+  for (const char* name : {"tenants/acme/apiKeys/sender", "tenants/acme/users/alice"}) {
+    const auto session = Open({"acme"}, name);
+    v1::PushRequest request = Relayed("b", "hq");
+    v1::RelayLoss& loss = *request.mutable_relay()->add_losses();
+    loss.set_line_count(7);
+    *loss.mutable_receive_time() = ToProto(SystemClock()->Now());
+    const Status status = StatusOf(session->Push(request));
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kPermissionDenied)) << name;
+    EXPECT_EQ(ErrorReason(status), "RELAY_SITE_DENIED");
+  }
+  EXPECT_TRUE(Stored().empty());
+  EXPECT_EQ(metrics_->Render().find("lost_lines_total"), std::string::npos);
+}
+
 TEST_F(PushTest, ARelayOfAnUnknownSiteWaitsAndIsToldWhy) {
-  const auto session = Open();
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
   const Status status = StatusOf(session->Push(Relayed("b", "nowhere")));
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(ErrorReason(status), "SITE_UNKNOWN");
