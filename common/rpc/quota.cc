@@ -9,6 +9,7 @@ namespace {
 
 constexpr double kBurstSeconds = 2;
 constexpr size_t kMaxBuckets = 10'000;
+constexpr double kLongestWait = 3'600'000;  // ms
 
 double Seconds(SteadyTime::duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -59,7 +60,7 @@ Quota::Bucket& Quota::Filled(std::string_view key) {
 
 std::chrono::milliseconds Quota::WaitFor(const Bucket& bucket) const {
   const double wait = std::ceil((-bucket.level / rate_) * 1000) + 1;
-  return std::chrono::milliseconds(static_cast<int64_t>(std::min(wait, 60'000.0)));
+  return std::chrono::milliseconds(static_cast<int64_t>(std::min(wait, kLongestWait)));
 }
 
 void Quota::DropFull(SteadyTime now) {

@@ -15,6 +15,7 @@ constexpr size_t kMaxSecret = 512;
 constexpr auto kRenewBefore = std::chrono::minutes(2);
 constexpr auto kRenewPause = std::chrono::seconds(1);
 constexpr auto kBadFor = std::chrono::seconds(10);
+constexpr double kUnknownPerSecond = 20;  // twice as many at once
 constexpr double kBadBurst = 5;
 constexpr double kBadPerSecond = 5.0 / (15 * 60);
 
@@ -45,6 +46,7 @@ ApiKeys::ApiKeys(Exchange exchange, std::shared_ptr<auth::TokenVerifier> verifie
     : exchange_(std::move(exchange)),
       verifier_(std::move(verifier)),
       clock_(std::move(clock)),
+      unknown_keys_(kUnknownPerSecond, clock_),
       bad_keys_(kBadPerSecond, kBadBurst, clock_),
       renewer_([this](const std::stop_token& stop) { Renew(stop); }) {}
 
@@ -88,6 +90,12 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std:
     seen_good = known_.contains(digest);
   }
   if (seen_good) return Ask(digest, secret);
+  const std::string network = rpc::PeerNetwork(peer);
+  if (const auto wait = unknown_keys_.Take(network, 1); wait.count() > 0) {
+    return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_UNKNOWN_KEYS",
+                                    "too many keys that are not known were tried from there"),
+                          wait);
+  }
   const std::string claim = Claim(secret, peer);
   if (const auto wait = bad_keys_.Take(claim, 1); wait.count() > 0) {
     return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_BAD_KEYS",
@@ -95,6 +103,7 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std:
                           wait);
   }
   auto principal = Ask(digest, secret);
+  if (principal.ok()) unknown_keys_.Give(network, 1);
   if (principal.ok() || !IsBadKey(principal.status())) bad_keys_.Give(claim, 1);
   return principal;
 }

@@ -23,9 +23,10 @@ namespace yagura::ingestion {
 // key that is disabled is refused at once), and renewed on a thread of its own before it ends: a
 // key in use waits for nobody.
 //
-// A key that turned out bad is refused for ten seconds without asking again. Bad ones are counted
-// by the network they come from and the key that they claim to be, so that guesses at one key keep
-// no other key out, from whatever address; a key that was good once is not counted. Thread-safe.
+// Keys that are not known are asked for at a bounded rate by network, whatever they claim to be. A
+// key that turned out bad is refused for ten seconds without asking again. Bad ones are counted by
+// the network they come from and the key that they claim to be, so that guesses at one key keep no
+// other key out, from whatever address; a key that was good once is not counted. Thread-safe.
 class ApiKeys {
  public:
   using PrincipalPtr = std::shared_ptr<const auth::Principal>;
@@ -61,7 +62,8 @@ class ApiKeys {
   const Exchange exchange_;
   const std::shared_ptr<auth::TokenVerifier> verifier_;
   const std::shared_ptr<const Clock> clock_;
-  rpc::Quota bad_keys_;
+  rpc::Quota unknown_keys_;  // by network
+  rpc::Quota bad_keys_;      // by network and claim
   std::mutex mutex_;
   std::condition_variable_any wake_;
   StringMap<Known> known_;     // by digest of the secret

@@ -18,6 +18,7 @@ namespace {
 constexpr std::string_view kPermission = "ingestion.events.push";
 constexpr uint64_t kInflation = 4;  // how many times longer than on the wire
 constexpr size_t kMaxIdempotencyKey = 128;
+constexpr int64_t kMaxRetryAfter = 3600;  // seconds
 
 enum class Route { kNone, kBulk, kHecEvent, kHecRaw, kHecHealth };
 
@@ -143,7 +144,7 @@ HttpAnswer AnswerOf(Route route, const Status& status) {
   for (auto& [name, value] : answer.headers) {
     if (name != "Retry-After" || !delay) continue;
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*delay).count();
-    value = std::to_string(std::clamp<int64_t>(seconds, 1, 60));
+    value = std::to_string(std::clamp<int64_t>(seconds, 1, kMaxRetryAfter));
   }
   return answer;
 }

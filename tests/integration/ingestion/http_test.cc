@@ -8,6 +8,7 @@
 
 #include "gmock/gmock.h"
 
+#include "common/testing/fake_clock.h"
 #include "common/testing/fortigate_lines.h"
 #include "common/text/text.h"
 #include "services/ingestion/api/http_intake.h"
@@ -220,6 +221,42 @@ TEST_F(HttpTest, GuessersAreHeldUpAndThoseWithAKnownKeyAreNot) {
             200)
       << "another key from the same address, not seen before";
   EXPECT_EQ(Send("/services/collector", R"({"event":"x"})").status, 200);
+}
+
+TEST_F(HttpTest, WhoIsHeldUpIsToldForHowLong) {
+  // Guesses at one key.
+  Reply last;
+  for (int i = 0; i < 10; ++i) {
+    last = Send("/services/collector", "{}", {.key = "ygr_acme_guess_" + std::to_string(i)});
+  }
+  EXPECT_EQ(last.status, 429);
+  const size_t at = last.headers.find("Retry-After: ");
+  ASSERT_NE(at, std::string::npos) << last.headers;
+  // One more in three minutes; a hundred seconds earlier it would be refused again.
+  const int seconds = std::stoi(last.headers.substr(at + 13));
+  EXPECT_GT(seconds, 100);
+  EXPECT_LE(seconds, 180);
+}
+
+TEST_F(HttpTest, KeysOfAllKindsFromOneNetworkAreAskedForAtABoundedRate) {
+  const auto clock = std::make_shared<testing::FakeClock>();
+  int asked = 0;
+  ApiKeys keys(
+      [&](const std::string&) -> StatusOr<std::string> {
+        ++asked;
+        return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "log-in failed");
+      },
+      verifier_, clock);
+  const auto try_all = [&](const std::string& peer) {
+    for (int i = 0; i < 100; ++i) {
+      const std::string secret = "ygr_acme_key" + peer + std::to_string(i) + "_0";
+      EXPECT_FALSE(keys.Resolve(secret, "ipv4:" + peer + ":1").ok());
+    }
+  };
+  try_all("192.0.2.1");
+  EXPECT_EQ(asked, 40);
+  try_all("192.0.2.2");
+  EXPECT_EQ(asked, 80) << "another network has its own";
 }
 
 TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
