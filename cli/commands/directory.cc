@@ -232,6 +232,8 @@ void AddUserCommands(Program& program) {
   AddNamed(program, group, "disable", "Keep a person from logging in", "users", {},
            &Stub::DisableUser);
   AddNamed(program, group, "enable", "Let a person log in again", "users", {}, &Stub::EnableUser);
+  AddNamed(program, group, "unblock", "Let a person log in who gave too many wrong passwords",
+           "users", {{"reason", "Why; goes on record"}}, &Stub::UnblockUser);
   AddImport(
       program, group,
       R"({"user_id": "aki", "user": {"email": "aki@example.jp", "roles": [{"role": "analyst"}]}})",
@@ -448,10 +450,17 @@ void AddAssetCreate(Program& program, CLI::App& group) {
   });
 }
 
+// In words: IMPORT_CREATE is "create".
+std::string ActionOfRow(const google::protobuf::Message& message) {
+  const auto& row = dynamic_cast<const directory::v1::ImportedRow&>(message);
+  const std::string name = directory::v1::ImportAction_Name(row.action());
+  return ToLower(name.substr(name.find('_') + 1));
+}
+
 absl::Status PrintImport(const Program& program,
                          const directory::v1::ImportAssetsResponse& response, bool dry_run) {
   Renderer renderer(program.format(), {{"LINE", "line"},
-                                       {"ACTION", "action"},
+                                       {"ACTION", "action", 60, ActionOfRow},
                                        {"ASSET", "asset", 80},
                                        {"CHANGES", "changed_fields"},
                                        {"ERROR", "error", 120}});

@@ -35,6 +35,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   throttle.per_address = static_cast<int>(
       reader.Integer("login_attempts_per_address", throttle.per_address, 1, 100'000,
                      "Failures within the window from one address, for all users and keys."));
+  settings.unknown_keys_per_second = reader.Number(
+      "unknown_keys_per_second", settings.unknown_keys_per_second, 0.1, 1e6,
+      "API keys that are looked up for one address (an IPv6 /64) and were not good within the last "
+      "day, twice as many at once; more wait.");
   return settings;
 }
 

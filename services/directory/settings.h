@@ -22,6 +22,7 @@ struct Settings {
   uint64_t password_operations = 2;
   uint64_t password_memory_bytes = 64u << 20;
   ThrottleLimits throttle;
+  double unknown_keys_per_second = 50;
 };
 
 // Reads the section; unknown keys are reported by the root's Finish.

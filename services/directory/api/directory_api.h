@@ -7,6 +7,7 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/rpc/service_registry.h"
+#include "services/directory/api/key_gate.h"
 #include "services/directory/settings.h"
 #include "services/directory/storage/directory_store.h"
 #include "services/directory/storage/login_throttle.h"
@@ -27,6 +28,7 @@ struct Parts {
   std::unique_ptr<DirectoryStore> store;
   std::unique_ptr<PasswordHasher> hasher;
   std::unique_ptr<LoginThrottle> throttle;
+  std::unique_ptr<KeyGate> key_gate;
   std::unique_ptr<auth::TokenIssuer> issuer;
   std::shared_ptr<auth::TokenVerifier> verifier;
   std::vector<std::string> retired_keys;  // public keys that signed before `issuer`'s

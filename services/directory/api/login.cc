@@ -13,6 +13,7 @@ using rpc::Call;
 
 constexpr size_t kMaxPasswordBytes = 256;
 constexpr size_t kMaxSecretBytes = 512;
+constexpr size_t kMaxReasonBytes = 2000;  // 500 characters
 
 // The same for every reason: what is wrong is nobody's business who cannot log in.
 absl::Status LoginFailed() {
@@ -45,17 +46,40 @@ class LoginApi {
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
                                                    const v1::ExchangeApiKeyRequest& request) {
     const TimePoint begun = parts_.clock->Now();
+    const std::string network = rpc::PeerNetwork(call.peer());
+    const std::string hash = HashKeySecret(request.secret().substr(0, kMaxSecretBytes + 1));
+    YAGURA_RETURN_IF_ERROR(parts_.key_gate->Begin(hash, network));
     const auto secret = request.secret().size() <= kMaxSecretBytes
                             ? ParseKeySecret(request.secret())
                             : absl::StatusOr<KeySecret>(LoginFailed());
     if (!secret.ok()) return RefuseKey(call, std::string(kProvider), "apiKeys/?");
     const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
-    YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, request.secret()));
+    YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, hash));
+    if (!key) {
+      parts_.key_gate->Bad(hash);
+      return RefuseKey(call, secret->tenant, name);
+    }
+    parts_.key_gate->Good(hash, network);
     YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(secret->tenant));
-    if (!key || !active) return RefuseKey(call, secret->tenant, name);
+    if (!active) return RefuseKey(call, secret->tenant, name);
     std::optional<TimePoint> end;
     if (key->has_expire_time()) end = FromProto(key->expire_time());
     return Accept(call, {secret->tenant, name, begun}, key->roles(), end);
+  }
+
+  absl::StatusOr<v1::UnblockUserResponse> UnblockUser(const Call& call,
+                                                      const v1::UnblockUserRequest& request) {
+    if (request.reason().size() > kMaxReasonBytes) return InvalidField("reason", "is too long");
+    YAGURA_ASSIGN_OR_RETURN(const v1::User user, parts_.store->users.store.Get(request.name()));
+    const std::string tenant(*store::TenantOf(user.name()));
+    YAGURA_RETURN_IF_ERROR(CheckCallerHolds(call.principal(), user.roles(), tenant));
+    audit::v1::Record record =
+        NewRecord(call, tenant, call.principal().name, audit::v1::UPDATED, 0);
+    record.set_resource(user.name());
+    record.set_detail(request.reason());
+    YAGURA_RETURN_IF_ERROR(store::AppendRecords(*parts_.state, {record}));
+    YAGURA_RETURN_IF_ERROR(parts_.throttle->Forgive(user.name()));
+    return v1::UnblockUserResponse();
   }
 
   v1::GetSigningKeysResponse GetSigningKeys() const {
@@ -106,20 +130,19 @@ class LoginApi {
     return *user;
   }
 
-  // The key where the secret is right and it may be used now. With the secret of before it ends
-  // when that does.
+  // The key where the secret is right (`given` is its hash) and it may be used now. With the secret
+  // of before it ends when that does. A wrong one costs a single reading.
   absl::StatusOr<std::optional<v1::ApiKey>> CheckSecret(const std::string& name,
-                                                        std::string_view secret) {
-    const auto key = parts_.store->api_keys.store.Get(name);
+                                                        const std::string& given) {
     const auto hash = parts_.store->key_hashes.Get(name);
-    for (const absl::Status& status : {key.status(), hash.status()}) {
-      if (!status.ok() && status.code() != absl::StatusCode::kNotFound) return status;
-    }
-    const std::string given = HashKeySecret(secret);
+    if (!hash.ok() && hash.status().code() != absl::StatusCode::kNotFound) return hash.status();
     const bool current = SameHash(given, hash.ok() ? hash->hash() : std::string(32, '\0'));
     const bool previous =
         SameHash(given, hash.ok() ? hash->previous_hash() : std::string(32, '\0'));
-    if (!key.ok() || !hash.ok() || !(current || previous) || key->disabled()) return std::nullopt;
+    if (!hash.ok() || !(current || previous)) return std::nullopt;
+    const auto key = parts_.store->api_keys.store.Get(name);
+    if (!key.ok() && key.status().code() != absl::StatusCode::kNotFound) return key.status();
+    if (!key.ok() || key->disabled()) return std::nullopt;
     const bool theirs = !hash->has_key_create_time() ||
                         FromProto(hash->key_create_time()) == FromProto(key->create_time());
     if (!theirs) return std::nullopt;
@@ -185,6 +208,11 @@ class LoginApi {
 
   absl::Status Record(const Call& call, const std::string& tenant, std::string_view name,
                       audit::v1::Action action, int code) const {
+    return store::AppendRecords(*parts_.state, {NewRecord(call, tenant, name, action, code)});
+  }
+
+  audit::v1::Record NewRecord(const Call& call, const std::string& tenant, std::string_view name,
+                              audit::v1::Action action, int code) const {
     audit::v1::Record record;
     *record.mutable_time() = ToProto(parts_.clock->Now());
     record.set_tenant(tenant);
@@ -195,7 +223,7 @@ class LoginApi {
     record.set_kind("directory.session");
     record.set_detail("from " + rpc::PeerAddress(call.peer()));
     record.set_status_code(code);
-    return store::AppendRecords(*parts_.state, {record});
+    return record;
   }
 
   Parts& parts_;
@@ -212,6 +240,10 @@ void RegisterLogin(rpc::ServiceRegistry& registry, Parts& parts) {
   registry.Unary<v1::ExchangeApiKeyRequest, v1::TokenResponse>(
       Method("ExchangeApiKey"), [api](const Call& call, const v1::ExchangeApiKeyRequest& request) {
         return api->ExchangeApiKey(call, request);
+      });
+  registry.Unary<v1::UnblockUserRequest, v1::UnblockUserResponse>(
+      Method("UnblockUser"), [api](const Call& call, const v1::UnblockUserRequest& request) {
+        return api->UnblockUser(call, request);
       });
   registry.Unary<v1::GetSigningKeysRequest, v1::GetSigningKeysResponse>(
       Method("GetSigningKeys"),

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 
 #include "common/log/log.h"
+#include "services/ingestion/domain/source_map.h"
 
 namespace yagura::rpc {
 class Channels;
@@ -23,7 +24,6 @@ namespace yagura::ingestion {
 class ParserCatalogue;
 
 class CurrentSources;
-struct FallbackZones;
 
 // Keeps the map of sources as the directory has it. The last one is kept in a file, so that lines
 // find their tenants after a restart even while the directory is away.

@@ -2,6 +2,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/rpc/revocations.h"
+#include "common/status/retry_delay.h"
 #include "common/store/store.h"
 #include "tests/integration/directory/fixture.h"
 #include "yagura/directory/internal/v1/secret.pb.h"
@@ -306,6 +307,60 @@ TEST_F(DirectoryTest, BadKeysKeepNeitherGoodKeysOutNorPeople) {
   EXPECT_EQ(last, StatusCode::kResourceExhausted);
   EXPECT_FALSE(Exchange(created->secret()).empty());
   EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+}
+
+// Behind them Redis would read three times each.
+TEST_F(DirectoryTest, WrongKeysBeyondTheBoundOfTheirAddressAreNotLookedUp) {
+  StopServer();
+  settings_.unknown_keys_per_second = 0.1;
+  StartServer();
+  const auto exchange = [this](const std::string& secret) {
+    v1::ExchangeApiKeyRequest request;
+    request.set_secret(secret);
+    return CallAs("", &Stub::ExchangeApiKey, request).status();
+  };
+  EXPECT_THAT(exchange(AdminSecret()), IsOk());
+  const auto commands = [this] {
+    const auto info = state_->Command({"INFO", "stats"});
+    const std::string text = info.ok() ? info->text : "";
+    const std::string_view name = "total_commands_processed:";
+    const size_t at = text.find(name);
+    return at == text.npos ? 0L : std::stol(text.substr(at + name.size()));
+  };
+  const long before = commands();
+  absl::Status last;
+  for (int i = 0; i < 300; ++i) {
+    last = exchange(fmt::format("ygr_acme_key{}_{}", i, std::string(64, 'a')));
+    EXPECT_FALSE(last.ok());
+  }
+  EXPECT_THAT(last, StatusIs(StatusCode::kResourceExhausted, "KEYS_THROTTLED"));
+  EXPECT_TRUE(RetryDelayOf(last).has_value());
+  EXPECT_LT(commands() - before, 300);
+  EXPECT_THAT(exchange(AdminSecret()), IsOk()) << "it was good before";
+}
+
+TEST_F(DirectoryTest, TooManyGuessesAreForgivenByAnAdministrator) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  const std::string engineer = AddUser("provider", "ishii", "engineer", {"acme"});
+  for (int i = 0; i < 3; ++i) EXPECT_THAT(Login("acme", "sato", "a wrong guess"), LoginFailed());
+  ASSERT_THAT(Login("acme", "sato", kPassword), Throttled());
+  v1::UnblockUserRequest unblock;
+  unblock.set_name("tenants/acme/users/sato");
+  unblock.set_reason("called us");
+  EXPECT_THAT(CallAs(engineer, &Stub::UnblockUser, unblock),
+              StatusIs(StatusCode::kPermissionDenied));
+  ASSERT_THAT(Call(&Stub::UnblockUser, unblock), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+  const auto records = store::ReadRecords(*state_, "acme", 0, 1000);
+  ASSERT_THAT(records, IsOk());
+  EXPECT_TRUE(std::ranges::any_of(*records, [](const auto& record) {
+    return record.action() == audit::v1::UPDATED && record.detail() == "called us" &&
+           record.resource() == "tenants/acme/users/sato" &&
+           record.principal() != record.resource();
+  }));
+  unblock.set_name("tenants/acme/users/nobody");
+  EXPECT_THAT(Call(&Stub::UnblockUser, unblock), StatusIs(StatusCode::kNotFound));
 }
 
 TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {

@@ -206,6 +206,34 @@ TEST_F(CommandsTest, SendFailsWhereAFileIsDamaged) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("all acknowledged")));
 }
 
+TEST_F(CommandsTest, WhoReadAndSearchedIsListedWhereItIsAskedFor) {
+  const auto filter_of = [this](const std::vector<std::string>& line) {
+    EXPECT_TRUE(Run(line).status.ok());
+    return suite_.audit_filter;
+  };
+  EXPECT_EQ(filter_of({"audit", "list"}), "action != READ AND action != SEARCHED");
+  EXPECT_EQ(filter_of({"audit", "list", "--filter", "status_code = 0 OR detail = x"}),
+            "(status_code = 0 OR detail = x) AND action != READ AND action != SEARCHED");
+  EXPECT_EQ(filter_of({"audit", "list", "--reads"}), "");
+  EXPECT_EQ(filter_of({"audit", "list", "--filter", "action = READ"}), "action = READ");
+}
+
+TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
+  using directory::v1::ImportAction;
+  for (const auto action : {directory::v1::IMPORT_CREATE, directory::v1::IMPORT_UNCHANGED}) {
+    suite_.asset_import_answer.add_rows()->set_action(action);
+  }
+  const std::vector<std::string> line = {"asset", "import", File("a.csv", "asset_id\na\n"),
+                                         "--tenant", "acme"};
+  const auto table = Run(line);
+  EXPECT_THAT(table.out, HasSubstr("create\n"));
+  EXPECT_THAT(table.out, HasSubstr("unchanged\n"));
+  EXPECT_THAT(table.out, Not(HasSubstr("IMPORT_")));
+  auto as_json = line;
+  as_json.insert(as_json.end(), {"-o", "jsonl"});
+  EXPECT_THAT(Run(as_json).out, HasSubstr("IMPORT_CREATE")) << "for programs";
+}
+
 TEST_F(CommandsTest, WordsThatNothingTakesAreNotRepeated) {
   const std::vector<std::vector<std::string>> lines = {{"--api-key", "ygr_secret", "key", "list"},
                                                        {"--api-key=ygr_secret", "key", "list"},

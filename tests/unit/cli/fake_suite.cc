@@ -38,6 +38,11 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
     for (const auto& key : suite_.api_keys) *response->add_api_keys() = key;
     return grpc::Status::OK;
   }
+  grpc::Status ImportAssets(grpc::ServerContext*, const directory::v1::ImportAssetsRequest*,
+                            directory::v1::ImportAssetsResponse* response) override {
+    *response = suite_.asset_import_answer;
+    return grpc::Status::OK;
+  }
   FakeSuite& suite_;
 };
 
@@ -64,6 +69,16 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
                                archive::v1::AggregateEventsResponse* response) override {
     suite_.aggregate = *request;
     *response = suite_.aggregate_answer;
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
+struct FakeSuite::Audit : audit::v1::AuditService::Service {
+  explicit Audit(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status ListRecords(grpc::ServerContext*, const audit::v1::ListRecordsRequest* request,
+                           audit::v1::ListRecordsResponse*) override {
+    suite_.audit_filter = request->filter();
     return grpc::Status::OK;
   }
   FakeSuite& suite_;
@@ -112,6 +127,7 @@ struct FakeSuite::Ingestion : ingestion::v1::IngestionService::Service {
 FakeSuite::FakeSuite()
     : directory_(std::make_unique<Directory>(*this)),
       archive_(std::make_unique<Archive>(*this)),
+      audit_(std::make_unique<Audit>(*this)),
       detection_(std::make_unique<Detection>(*this)),
       ingestion_(std::make_unique<Ingestion>(*this)) {
   int port = 0;
@@ -119,6 +135,7 @@ FakeSuite::FakeSuite()
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(directory_.get());
   builder.RegisterService(archive_.get());
+  builder.RegisterService(audit_.get());
   builder.RegisterService(detection_.get());
   builder.RegisterService(ingestion_.get());
   server_ = builder.BuildAndStart();
@@ -139,6 +156,7 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   AddEventCommands(program);
   AddDetectionCommands(program);
   AddDirectoryCommands(program);
+  AddAuditCommands(program);
 
   Outcome outcome;
   ::testing::internal::CaptureStdout();

@@ -9,6 +9,7 @@
 #include "grpcpp/server.h"
 
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
+#include "yagura/audit/v1/audit_service.grpc.pb.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 #include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
@@ -24,26 +25,30 @@ class FakeSuite {
 
   const std::string& endpoint() const { return endpoint_; }
 
-  size_t events = 0;                              // that there are to find, their ids from 0
-  std::vector<directory::v1::ApiKey> api_keys;    // to list
-  grpc::Status push_answer = grpc::Status::OK;    // not OK: ends each Push stream
-  std::vector<std::string> secrets;               // that were exchanged
-  int rotations = 0;                              // of keys; the secret is "secret-N"
-  std::vector<std::string> batch_ids;             // that were pushed
-  std::vector<std::string> imported;              // sources of rules; all are refused
-  std::string quarantine_filter;                  // of the latest list
+  size_t events = 0;                            // that there are to find, their ids from 0
+  std::vector<directory::v1::ApiKey> api_keys;  // to list
+  grpc::Status push_answer = grpc::Status::OK;  // not OK: ends each Push stream
+  std::vector<std::string> secrets;             // that were exchanged
+  int rotations = 0;                            // of keys; the secret is "secret-N"
+  std::vector<std::string> batch_ids;           // that were pushed
+  std::vector<std::string> imported;            // sources of rules; all are refused
+  std::string quarantine_filter;                // of the latest list
+  std::string audit_filter;                     // likewise
+  directory::v1::ImportAssetsResponse asset_import_answer;
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;
 
  private:
   struct Directory;
   struct Archive;
+  struct Audit;
   struct Detection;
   struct Ingestion;
 
   std::string endpoint_;
   std::unique_ptr<Directory> directory_;
   std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Audit> audit_;
   std::unique_ptr<Detection> detection_;
   std::unique_ptr<Ingestion> ingestion_;
   std::unique_ptr<grpc::Server> server_;
