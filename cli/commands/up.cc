@@ -184,7 +184,8 @@ void AddUpCommand(Program& program) {
   auto& suite = options->suite;
   CLI::App& up = *program.app().add_subcommand(
       "up", "Run the whole suite in one process, with its own Redis and event store");
-  up.add_option("--settings", suite.settings_file, "YAML file with a section for each service");
+  up.add_option("--settings", suite.settings_file,
+                "YAML file with a section for each service, and \"store\" for the event store");
   up.add_option("--content-dir", suite.content_dir, "Folder with sigma/; else found by itself");
   up.add_option("--grpc", suite.grpc_address, "Address of the API; port 0 takes a free one")
       ->capture_default_str();

@@ -47,9 +47,10 @@ struct Suite::Impl {
   std::unique_ptr<rpc::PlatformHost> host;
   std::unique_ptr<rpc::Server> server;
 
-  absl::Status StartChildren(const DataFolder& folder, const Logger& logger);
+  absl::Status StartChildren(const DataFolder& folder, SettingsReader& reader,
+                             const Logger& logger);
   absl::Status StartServer(const SuiteOptions& options, const DataFolder& folder,
-                           const Logger& logger);
+                           SettingsReader& reader, const Logger& logger);
 };
 
 namespace {
@@ -169,7 +170,21 @@ class AppFactory {
 
 }  // namespace
 
-absl::Status Suite::Impl::StartChildren(const DataFolder& folder, const Logger& logger) {
+absl::Status Suite::Impl::StartChildren(const DataFolder& folder, SettingsReader& reader,
+                                        const Logger& logger) {
+  auto section = reader.Section("store", "The embedded event store, a child process.");
+  std::filesystem::path config_file =
+      section.String("config_file", "",
+                     "A ClickHouse configuration file (XML or YAML), for disks and storage "
+                     "policies; empty: none.");
+  if (!config_file.empty()) {
+    std::error_code error;
+    config_file = std::filesystem::absolute(config_file, error);
+    if (!std::filesystem::is_regular_file(config_file, error)) {
+      return InvalidField("store.config_file",
+                          fmt::format("there is no file {}", config_file.string()));
+    }
+  }
   redis_state = std::make_unique<RedisChild>("redis-state", folder.Folder("redis-state"),
                                              folder.Socket("state"), folder.Log("redis-state"),
                                              logger.Named("up"));
@@ -182,17 +197,14 @@ absl::Status Suite::Impl::StartChildren(const DataFolder& folder, const Logger& 
       store, eventstore::StoreProcess::Start({.program = ProgramFolder() / "yagura-store",
                                               .data_dir = folder.Folder("store"),
                                               .socket = folder.Socket("store"),
+                                              .config_file = config_file,
                                               .log_file = folder.Log("store")},
                                              logger.Named("up")));
   return absl::OkStatus();
 }
 
 absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFolder& folder,
-                                      const Logger& logger) {
-  auto reader = SettingsReader::Empty();
-  if (!options.settings_file.empty()) {
-    YAGURA_ASSIGN_OR_RETURN(reader, SettingsReader::FromFile(options.settings_file));
-  }
+                                      SettingsReader& reader, const Logger& logger) {
   auto grpc_section = reader.Section("grpc", "The gRPC server.");
   auto server_options = rpc::ReadServerOptions(grpc_section);
   server_options.address = options.grpc_address;
@@ -219,9 +231,13 @@ absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFol
 
 absl::StatusOr<std::unique_ptr<Suite>> Suite::Start(const SuiteOptions& options,
                                                     const DataFolder& folder, Logger logger) {
+  auto reader = SettingsReader::Empty();
+  if (!options.settings_file.empty()) {
+    YAGURA_ASSIGN_OR_RETURN(reader, SettingsReader::FromFile(options.settings_file));
+  }
   auto impl = std::make_unique<Impl>();
-  YAGURA_RETURN_IF_ERROR(impl->StartChildren(folder, logger));
-  YAGURA_RETURN_IF_ERROR(impl->StartServer(options, folder, logger));
+  YAGURA_RETURN_IF_ERROR(impl->StartChildren(folder, reader, logger));
+  YAGURA_RETURN_IF_ERROR(impl->StartServer(options, folder, reader, logger));
   return std::unique_ptr<Suite>(new Suite(std::move(impl)));
 }
 

@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/process/child_process.h"
 #include "common/testing/process.h"
 #include "common/text/text.h"
 #include "tests/e2e/suite_process.h"
@@ -53,6 +54,46 @@ TEST(Suite, ThatRunsIsUsedByUpAndStoppedByDownAsOftenAsAsked) {
   EXPECT_THAT(suite.Run({"up"}, 1), HasSubstr("ALREADY_RUNNING"));
   EXPECT_EQ(suite.Run({"down"}), "Yagura is down.\n");
   EXPECT_THAT(suite.Run({"down"}), StartsWith("No suite runs in "));
+}
+
+TEST(Suite, GivesItsEventStoreAConfiguration) {
+  const auto folder = testing::MakeTemporaryFolder();
+  const auto file = [&folder](const std::string& name, const std::string& text) {
+    std::ofstream(folder / name) << text;
+    return (folder / name).string();
+  };
+  const std::string config =
+      file("disks.xml",
+           "<clickhouse><storage_configuration>"
+           "<disks><cold_disk><type>local</type><path>" +
+               (folder / "cold/").string() +
+               "</path></cold_disk></disks>"
+               "<policies><tiered><volumes><default><disk>default</disk></default>"
+               "<cold><disk>cold_disk</disk></cold></volumes></tiered></policies>"
+               "</storage_configuration></clickhouse>");
+  const std::string settings = file("settings.yaml", "store:\n  config_file: " + config +
+                                                         "\narchive:\n  store:\n    storage_policy:"
+                                                         " tiered\n");
+  {
+    e2e::SuiteProcess suite({"--settings", settings});
+    const std::string line =
+        e2e::ReadAll("/proc/" + std::to_string(suite.Child("store")) + "/cmdline");
+    EXPECT_THAT(line, HasSubstr(std::string("--config-file") + '\0' + config));
+    suite.Stop();
+  }
+  const std::string wrong = file("wrong.yaml", "store:\n  config_file: /nowhere/disks.xml\n");
+  ChildProcess::Options up;
+  up.arguments = {e2e::SuiteProcess::Program(),
+                  "--data-dir",
+                  (folder / "data").string(),
+                  "up",
+                  "--settings",
+                  wrong};
+  up.output = folder / "out";
+  auto refused = ChildProcess::Start(up).value();
+  EXPECT_TRUE(e2e::Eventually(kSoon, [&] { return refused.ExitStatus().has_value(); }));
+  EXPECT_THAT(e2e::ReadAll(up.output), HasSubstr("store.config_file"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Suite, ToldOfItsChildrenStaysTrue) {
