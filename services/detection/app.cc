@@ -64,12 +64,13 @@ class DetectionApp final : public rpc::App {
                                                            ProducerOptions())),
         surroundings_(std::make_shared<Surroundings>(LoadAdvice(settings_.advice_folder, logger_))),
         surroundings_reader_(std::make_shared<SurroundingsReader>(
-            SurroundingsReader::Options{.kev_file = settings_.kev_file}, platform.channels,
-            surroundings_, logger_)),
+            SurroundingsReader::Options{.kev_file = settings_.kev_file,
+                                        .on_read = [this] { JudgeAgain(); }},
+            platform.channels, surroundings_, logger_)),
         sink_(std::make_shared<FindingSink>(
             findings_, findings_topic_,
             FindingSink::Steps{
-                [about = surroundings_](v1::Finding& finding) { about->Judge(finding); },
+                [about = surroundings_](v1::Finding& finding) { return about->Judge(finding); },
                 [about = surroundings_](v1::Finding& finding) { about->Advise(finding, false); }})),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
@@ -174,6 +175,14 @@ class DetectionApp final : public rpc::App {
   }
 
  private:
+  // What came while assets were not known yet.
+  void JudgeAgain() {
+    const absl::Status status = sink_->JudgeAgain();
+    if (!status.ok()) {
+      logger_.Warning("findings wait to be judged again", {{"reason", Message(status)}});
+    }
+  }
+
   // `part`: what holds the leases, where a reader has several topics.
   stream::Worker::Options Options(std::string_view reader, int threads,
                                   stream::Worker::Splitter split, std::string_view part = {},

@@ -55,11 +55,16 @@ std::string Surroundings::LanguageOf(std::string_view tenant) const {
   return found == languages_.end() || found->second != "ja" ? "en" : "ja";
 }
 
-void Surroundings::Judge(v1::Finding& finding) const {
+bool Surroundings::Judge(v1::Finding& finding) const {
   const auto inventory = InventoryOf(TenantOf(finding.name()));
   const auto catalog = kev();
-  *finding.mutable_impact() = JudgeImpact(finding, {inventory.get(), catalog.get()});
+  const auto before = finding.impact().level();
+  const bool was_judged = before != v1::IMPACT_LEVEL_UNSPECIFIED && before != v1::UNKNOWN;
+  if (inventory != nullptr || !was_judged) {
+    *finding.mutable_impact() = JudgeImpact(finding, {inventory.get(), catalog.get()});
+  }
   finding.set_rank(RankOf(finding));
+  return inventory != nullptr;
 }
 
 void Surroundings::Advise(v1::Finding& finding, bool all_languages) const {

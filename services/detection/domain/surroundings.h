@@ -34,8 +34,9 @@ class Surroundings {
   // "ja" or "en"; "en" where it is not known.
   std::string LanguageOf(std::string_view tenant) const;
 
-  // Judges a finding before it is kept: impact and rank.
-  void Judge(v1::Finding& finding) const;
+  // Judges a finding before it is kept: impact and rank. False while inventories have not been
+  // read: what was found out about it before stays, else it is UNKNOWN; it is to be judged again.
+  bool Judge(v1::Finding& finding) const;
   // Adds advice: in the tenant's language, or in all of them with that one first.
   void Advise(v1::Finding& finding, bool all_languages) const;
 

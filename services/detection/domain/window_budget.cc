@@ -1,7 +1,5 @@
 #include "services/detection/domain/window_budget.h"
 
-#include <algorithm>
-
 namespace yagura::detection {
 
 void WindowBudget::Set(const std::string& key, const std::string& owner, size_t bytes) {
@@ -25,23 +23,6 @@ void WindowBudget::Remove(const std::string& key) {
 size_t WindowBudget::bytes_of(const std::string& owner) const {
   const auto found = owners_.find(owner);
   return found == owners_.end() ? 0 : found->second;
-}
-
-std::string WindowBudget::heaviest() const {
-  const auto most =
-      std::max_element(owners_.begin(), owners_.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  return most == owners_.end() ? std::string() : most->first;
-}
-
-size_t WindowBudget::next_bytes() const {
-  size_t first = 0;
-  size_t second = 0;
-  for (const auto& [owner, bytes] : owners_) {
-    second = std::max(second, std::min(first, bytes));
-    first = std::max(first, bytes);
-  }
-  return second;
 }
 
 }  // namespace yagura::detection

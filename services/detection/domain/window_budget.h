@@ -19,11 +19,8 @@ class WindowBudget {
 
   size_t bytes() const { return bytes_; }
   size_t bytes_of(const std::string& owner) const;
-  // Who takes the most, the first by name among equals: a tenant's flood costs that tenant's
-  // windows, and a rule's that rule's. Empty: there is no group.
-  std::string heaviest() const;
-  // What is left of the heaviest's share when it is as heavy as the next.
-  size_t next_bytes() const;
+  // What each takes, by name.
+  const std::map<std::string, size_t>& owners() const { return owners_; }
 
  private:
   struct Size {

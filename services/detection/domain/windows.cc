@@ -109,12 +109,24 @@ void AddOuter(Group& group, const google::protobuf::RepeatedPtrField<OuterLevel>
   *all.Add() = std::move(fresh);
 }
 
+// Which ones find room follows from the hits: the order of a map does not.
 void AddNames(Group& group, const Hit& hit) {
-  for (const auto& [key, name] : hit.names()) {
+  std::vector<uint64_t> keys;
+  keys.reserve(static_cast<size_t>(hit.names_size()));
+  for (const auto& [key, name] : hit.names()) keys.push_back(key);
+  std::ranges::sort(keys);
+  for (const uint64_t key : keys) {
     if (group.names_size() >= kMaxNames) return;
-    (*group.mutable_names())[key] = name;
+    (*group.mutable_names())[key] = hit.names().at(key);
   }
 }
+
+struct HeaviestFirst {
+  bool operator()(const std::pair<size_t, std::string>& a,
+                  const std::pair<size_t, std::string>& b) const {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  }
+};
 
 PendingEvent EventOf(const Hit& hit, int at) {
   return {hit.times(at), at < hit.keys_size() ? hit.keys(at) : 0,
@@ -368,29 +380,34 @@ void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
   }
   if (budget_.bytes() <= limits_.bytes) return;
   const size_t enough = limits_.bytes / 8 * 7;
-  while (budget_.bytes() > enough) {
-    const std::string owner = budget_.heaviest();
-    const size_t share = budget_.next_bytes();
-    std::vector<Order> groups;
-    for (const auto& [key, group] : groups_) {
-      if (RuleKey(group.tenant(), group.rule_id()) == owner) {
-        groups.push_back({group.expires(), key});
-      }
-    }
-    std::ranges::sort(groups);
-    const Group& any = groups_.at(groups.front().key);
-    const RuleSummary* rule = RuleOf(BundleKey(any.text_id(), any.rule_version()), any.rule_id());
-    v1::Finding finding =
-        GivenUpFinding(any.tenant(), any.rule_id(), rule == nullptr ? "" : rule->title(), received);
-    size_t gone = 0;
-    for (const auto& [expires, key] : groups) {
-      if (budget_.bytes() <= enough || (gone > 0 && budget_.bytes_of(owner) < share)) break;
-      GiveUp(key, outcomes);
-      ++gone;
-    }
-    finding.set_event_count(gone);
-    outcomes.push_back({std::move(finding), true, true});
+  // A tenant's flood costs that tenant's windows, and a rule's that rule's: always one of who takes
+  // the most, the first by name among equals.
+  std::map<std::string, std::vector<Order>> groups;  // by owner, the first to go last
+  for (const auto& [key, group] : groups_) {
+    groups[RuleKey(group.tenant(), group.rule_id())].push_back({group.expires(), key});
   }
+  for (auto& [owner, orders] : groups) std::ranges::sort(orders, std::ranges::greater());
+  std::set<std::pair<size_t, std::string>, HeaviestFirst> heaviest;
+  for (const auto& [owner, bytes] : budget_.owners()) heaviest.insert({bytes, owner});
+  std::map<std::string, v1::Finding> told;
+  while (budget_.bytes() > enough && !heaviest.empty()) {
+    const std::string owner = heaviest.begin()->second;
+    heaviest.erase(heaviest.begin());
+    if (groups[owner].empty()) continue;
+    const std::string key = std::move(groups[owner].back().key);
+    groups[owner].pop_back();
+    v1::Finding& finding = told[owner];
+    if (finding.event_count() == 0) {
+      const Group& any = groups_.at(key);
+      const RuleSummary* rule = RuleOf(BundleKey(any.text_id(), any.rule_version()), any.rule_id());
+      finding = GivenUpFinding(any.tenant(), any.rule_id(), rule == nullptr ? "" : rule->title(),
+                               received);
+    }
+    finding.set_event_count(finding.event_count() + 1);
+    GiveUp(key, outcomes);
+    if (const size_t left = budget_.bytes_of(owner); left > 0) heaviest.insert({left, owner});
+  }
+  for (auto& [owner, finding] : told) outcomes.push_back({std::move(finding), true, true});
   changed_.clear();
 }
 

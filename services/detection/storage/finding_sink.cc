@@ -11,6 +11,8 @@
 namespace yagura::detection {
 namespace {
 
+constexpr size_t kMaxUnjudged = 10'000;
+
 store::WriteContext Context() {
   return {.principal = "services/detection",
           .on_behalf_of = "",
@@ -71,17 +73,63 @@ absl::Status FindingSink::Tell(v1::Finding kept, const std::vector<std::string>&
 
 absl::StatusOr<v1::Finding> FindingSink::Keep(const Windows::Outcome& outcome) {
   const v1::Finding& finding = outcome.finding;
+  bool judged = true;
   const auto merge = [&](v1::Finding& kept) {
-    if (MergeFinding(finding, kept) && steps_.judge) steps_.judge(kept);
+    if (MergeFinding(finding, kept) && steps_.judge) judged = steps_.judge(kept);
     return absl::OkStatus();
   };
   auto kept = findings_.Mutate(Context(), finding.name(), merge);
-  if (kept.status().code() != absl::StatusCode::kNotFound || outcome.closing) return kept;
-  v1::Finding fresh = finding;
-  if (steps_.judge) steps_.judge(fresh);
-  kept = findings_.Create(Context(), std::move(fresh));
-  if (kept.status().code() != absl::StatusCode::kAlreadyExists) return kept;
-  return findings_.Mutate(Context(), finding.name(), merge);
+  if (kept.status().code() == absl::StatusCode::kNotFound && !outcome.closing) {
+    v1::Finding fresh = finding;
+    if (steps_.judge) judged = steps_.judge(fresh);
+    kept = findings_.Create(Context(), std::move(fresh));
+    if (kept.status().code() == absl::StatusCode::kAlreadyExists) {
+      kept = findings_.Mutate(Context(), finding.name(), merge);
+    }
+  }
+  if (kept.ok() && !judged) NoteUnjudged(*kept);
+  return kept;
+}
+
+void FindingSink::NoteUnjudged(const v1::Finding& kept) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (unjudged_.size() < kMaxUnjudged) unjudged_.insert(kept.name());
+  }
+  // What was missing may have come, and JudgeAgain gone, before it was noted.
+  v1::Finding copy = kept;
+  if (steps_.judge(copy)) static_cast<void>(JudgeAgain());
+}
+
+absl::Status FindingSink::JudgeAgain() {
+  for (;;) {
+    std::string name;
+    {
+      const std::lock_guard lock(mutex_);
+      if (unjudged_.empty()) return absl::OkStatus();
+      name = unjudged_.extract(unjudged_.begin()).value();
+    }
+    const absl::Status status = JudgeAgain(name);
+    if (status.ok() || status.code() == absl::StatusCode::kNotFound) continue;
+    const std::lock_guard lock(mutex_);
+    unjudged_.insert(std::move(name));
+    return status;
+  }
+}
+
+absl::Status FindingSink::JudgeAgain(const std::string& name) {
+  bool judged = false;
+  bool changed = false;
+  const auto kept = findings_.Mutate(Context(), name, [&](v1::Finding& finding) {
+    const std::string before = finding.impact().SerializeAsString();
+    judged = steps_.judge(finding);
+    changed = finding.impact().SerializeAsString() != before;
+    return absl::OkStatus();
+  });
+  YAGURA_RETURN_IF_ERROR(kept.status());
+  if (!judged) return Unavailable("NOT_JUDGED", "what findings are judged by is not there yet");
+  if (!changed || kept->untold()) return absl::OkStatus();
+  return Tell(*kept, {fmt::format("{}/judged", store::LastId(name))});
 }
 
 }  // namespace yagura::detection

@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,9 @@ class FindingSink {
   // Adds to a finding what follows from what is known now.
   using Step = std::function<void(v1::Finding&)>;
   struct Steps {
-    Step judge = {};  // whenever one is made or grows, before it is kept: impact and rank
+    // Whenever one is made or grows, before it is kept: impact and rank. False: something is
+    // missing that it is judged by; JudgeAgain when it may be there.
+    std::function<bool(v1::Finding&)> judge = {};
     Step adorn = {};  // what is told: advice
   };
   FindingSink(store::Store<v1::Finding> findings, std::shared_ptr<stream::Producer> topic,
@@ -33,14 +37,21 @@ class FindingSink {
   // finding for each outcome that tells, under the key of its id where it began, else of
   // "<id>/<events>". UNAVAILABLE: some may be done; repeat.
   virtual absl::Status Put(const std::vector<Windows::Outcome>& outcomes);
+  // Judges what lacked something before, 10,000 findings at most, and tells those that came out
+  // otherwise, under the key "<id>/judged". UNAVAILABLE: the rest waits for the next call.
+  absl::Status JudgeAgain();
 
  private:
   absl::StatusOr<v1::Finding> Keep(const Windows::Outcome& outcome);
+  absl::Status JudgeAgain(const std::string& name);
+  void NoteUnjudged(const v1::Finding& kept);
   absl::Status Tell(v1::Finding kept, const std::vector<std::string>& keys);
 
   store::Store<v1::Finding> findings_;
   std::shared_ptr<stream::Producer> topic_;
   const Steps steps_;
+  std::mutex mutex_;
+  std::set<std::string> unjudged_;  // names
 };
 
 }  // namespace yagura::detection

@@ -128,6 +128,7 @@ void SurroundingsReader::Work() {
                       {{"reason", error}});
     }
     last_error_ = error;
+    if (status.ok() && options_.on_read) options_.on_read();
     lock.lock();
     if (status.ok()) continue;
     wanted_.Add(wanted);

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -32,6 +33,8 @@ class SurroundingsReader final : public store::FeedFollower::Subscriber {
     std::chrono::milliseconds retry{2000};
     std::chrono::milliseconds anyway{600'000};
     std::chrono::milliseconds look_at_files{60'000};
+    // Called, from a thread of the reader's, when the directory has been read. May be empty.
+    std::function<void()> on_read = {};
   };
   SurroundingsReader(Options options, std::shared_ptr<rpc::Channels> channels,
                      std::shared_ptr<Surroundings> surroundings, Logger logger);

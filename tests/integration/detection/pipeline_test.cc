@@ -2,6 +2,7 @@
 // late with an old lease, and get the same entries again.
 #include "google/protobuf/text_format.h"
 
+#include "services/detection/domain/surroundings.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 
 namespace yagura::detection {
@@ -31,6 +32,58 @@ TEST_F(DetectionPipelineTest, EventsBecomeFindings) {
   EXPECT_EQ(by_title.size(), 2U);
   for (const auto& [name, times] : Published()) EXPECT_EQ(times, 1) << name;
   EXPECT_EQ(Published().size(), 10U);
+}
+
+// The directory answers late; and after a restart, late again.
+TEST_F(DetectionPipelineTest, FindingsThatCameBeforeTheAssetsAreJudgedWhenTheyAreKnown) {
+  const auto pool = redis_.NewPool();
+  ASSERT_THAT(store::RegisterTenant(*pool, "acme"), IsOk());
+  store::Store<v1::Finding> findings(pool, FindingKind(), SystemClock());
+  Surroundings about;
+  const auto new_sink = [&] {
+    return std::make_unique<FindingSink>(
+        findings, std::make_shared<stream::Producer>(pool, kFindings, stream::Producer::Options{}),
+        FindingSink::Steps{[&about](v1::Finding& finding) { return about.Judge(finding); }, {}});
+  };
+  Windows::Outcome outcome;
+  outcome.began = outcome.tells = true;
+  outcome.finding.set_name("tenants/acme/findings/f");
+  outcome.finding.set_severity(event::v1::HIGH);
+  outcome.finding.set_event_count(1);
+  outcome.finding.set_action(event::v1::DETECTED);
+  auto& target = *outcome.finding.add_entities();
+  target.set_type(v1::IP_ADDRESS);
+  target.set_value("10.0.0.1");
+  target.set_role("target");
+  const auto level = [&] {
+    const auto kept = findings.Get("tenants/acme/findings/f");
+    EXPECT_THAT(kept, IsOk());
+    return kept.ok() ? kept->impact().level() : v1::IMPACT_LEVEL_UNSPECIFIED;
+  };
+  auto sink = new_sink();
+  ASSERT_THAT(sink->Put({outcome}), IsOk());
+  EXPECT_EQ(level(), v1::UNKNOWN);
+  EXPECT_THAT(sink->JudgeAgain(), StatusIs(absl::StatusCode::kUnavailable, "NOT_JUDGED"));
+  directory::v1::Asset asset;
+  asset.set_name("tenants/acme/assets/web");
+  asset.add_addresses()->set_address("10.0.0.1");
+  asset.set_exposure(directory::v1::EXPOSURE_INTERNET);
+  about.SetInventories({{"acme", Inventory::Build({asset}, true)}});
+  ASSERT_THAT(sink->JudgeAgain(), IsOk());
+  const auto judged = level();
+  EXPECT_NE(judged, v1::UNKNOWN);
+  ASSERT_THAT(sink->JudgeAgain(), IsOk());
+  EXPECT_EQ(Published().size(), 1U);
+  EXPECT_THAT(grown_[outcome.finding.name()], ::testing::ElementsAre("judged")) << "told once";
+  // Another process lets it grow before it knows of any asset.
+  const Surroundings fresh;
+  FindingSink other(
+      findings, std::make_shared<stream::Producer>(pool, kFindings, stream::Producer::Options{}),
+      FindingSink::Steps{[&fresh](v1::Finding& finding) { return fresh.Judge(finding); }, {}});
+  outcome.began = false;
+  outcome.finding.set_event_count(2);
+  ASSERT_THAT(other.Put({outcome}), IsOk());
+  EXPECT_EQ(level(), judged);
 }
 
 TEST_F(DetectionPipelineTest, WhatARuleOnTrialFindsIsKeptAndToldNobody) {

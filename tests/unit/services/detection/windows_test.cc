@@ -1,5 +1,7 @@
 #include "services/detection/domain/windows.h"
 
+#include <algorithm>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -325,6 +327,35 @@ TEST(MergeFinding, AFindingThatGrewNamesOthersAndTellsThatOneCameThrough) {
   EXPECT_EQ(kept.action(), event::v1::DETECTED);
 }
 
+TEST_F(WindowsTest, WhichNamesFindRoomFollowsFromTheHits) {
+  std::vector<std::vector<uint64_t>> kept;
+  for (int i = 0; i < 2; ++i) {
+    Windows windows({.lateness = std::chrono::seconds(30)});
+    for (const int first : {0, 600}) {
+      internal::v1::HitBatch batch = Batch({first / 600});
+      batch.mutable_rules(0)->set_at_end(true);
+      auto& hit = *batch.mutable_hits(0);
+      // Filled in another order each time, and larger before.
+      for (int k = 0; k < 5000 * i; ++k) (*hit.mutable_names())[static_cast<uint64_t>(k)] = "x";
+      hit.clear_names();
+      for (int k = 0; k < 600; ++k) {
+        const auto key = static_cast<uint64_t>(first + (i == 0 ? k : 599 - k));
+        (*hit.mutable_names())[key] = "name";
+      }
+      windows.Apply(batch);
+    }
+    ASSERT_THAT(windows.dirty_groups(), SizeIs(1));
+    auto& keys = kept.emplace_back();
+    for (const auto& [key, name] : windows.dirty_groups().begin()->second->names()) {
+      keys.push_back(key);
+    }
+    std::ranges::sort(keys);
+  }
+  EXPECT_EQ(kept[0], kept[1]);
+  ASSERT_THAT(kept[0], SizeIs(1000));
+  EXPECT_EQ(kept[0].back(), 999U) << "the lowest of those there is no room for all of";
+}
+
 // More groups than there is room for, of one rule of one tenant, beside a few of others.
 class WindowBudgetTest : public WindowsTest {
  protected:
@@ -367,6 +398,33 @@ TEST_F(WindowBudgetTest, TheHeaviestLosesItsOldestWindowsAndThatIsTold) {
   // The latest are there: two more events make a finding.
   EXPECT_THAT(windows.Apply(Batch({40, 41}, "flood399")), SizeIs(1));
   EXPECT_THAT(windows.Apply(Batch({40, 41}, "flood0")), IsEmpty());
+}
+
+// Level rules lose one window each in turn; it is told once a rule, with how many went.
+TEST_F(WindowBudgetTest, ManyRulesThatAreLevelAreToldOnceEach) {
+  constexpr int kRules = 20;
+  Windows windows(
+      {.lateness = std::chrono::seconds(30), .groups_per_rule = 100'000, .bytes = 300'000});
+  uint64_t gone = 0;
+  int times = 0;
+  for (int i = 0; times < 2 && i < 20'000; ++i) {
+    internal::v1::HitBatch batch = Batch({i / 100}, fmt::format("group{:05}", i));
+    const int number = i % kRules;
+    batch.mutable_rules(0)->set_id(fmt::format("00000000-0000-4000-8000-0000000001{:02}", number));
+    std::map<std::string, int> told;  // by finding
+    for (const auto& outcome : windows.Apply(batch)) {
+      if (outcome.finding.title() != "A rule's windows take more memory than there is") continue;
+      ++told[outcome.finding.name()];
+      gone += outcome.finding.event_count();
+    }
+    if (told.empty()) continue;
+    ++times;
+    EXPECT_EQ(told.size(), static_cast<size_t>(kRules));
+    for (const auto& [name, count] : told) EXPECT_EQ(count, 1) << name;
+  }
+  EXPECT_EQ(times, 2);
+  EXPECT_EQ(gone, windows.given_up());
+  EXPECT_GT(gone, 2U * kRules);
 }
 
 TEST_F(WindowBudgetTest, WhatGoesFollowsFromTheHitsAlone) {
