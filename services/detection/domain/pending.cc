@@ -223,15 +223,33 @@ std::optional<PendingWindow> FindOrdered(const Group& group, const RuleSummary& 
   return std::nullopt;
 }
 
-// Whether the value of the event at `at` is in the window before it already: then it completes
-// nothing that was not complete. Only for the latest event.
-bool RepeatsLatest(const Group& group, const RuleSummary& rule, int at) {
-  if (at + 1 != group.pending_size()) return false;
+// Whether the event at `at` completes nothing that was not complete, as its value is there already:
+// each window with it has the value at another place, too, or has nothing else that a window
+// without it lacks. Looks no further than to the nearest events of that value.
+bool Repeats(const Group& group, const RuleSummary& rule, int at) {
   const auto& times = group.pending();
-  for (int i = at - 1; i >= 0 && Plus(times[i], rule.timespan_nanos()) >= times[at]; --i) {
-    if (group.keys(i) == group.keys(at)) return true;
+  const int64_t span = rule.timespan_nanos();
+  int before = at - 1;
+  while (before >= 0 && Plus(times[before], span) >= times[at] &&
+         group.keys(before) != group.keys(at)) {
+    --before;
   }
-  return false;
+  if (before >= 0 && Plus(times[before], span) >= times[at]) {
+    // Windows that begin later than the one before end, as far as there are events, where the
+    // window that begins with it does.
+    if (times[times.size() - 1] <= Plus(times[before], span)) return true;
+  } else {
+    before = -1;
+  }
+  int after = at + 1;
+  while (after < times.size() && times[after] <= Plus(times[at], span) &&
+         group.keys(after) != group.keys(at)) {
+    ++after;
+  }
+  if (after == times.size() || times[after] > Plus(times[at], span)) return false;
+  // Any window around both places has one of the two; or none begins so early that it has neither.
+  const int64_t begin = before < 0 ? times[0] : times[before];
+  return times[after] <= Plus(begin, span);
 }
 
 Verdict JudgeShares(const Group& group, const RuleSummary& rule, const PendingWindow& window) {
@@ -370,12 +388,12 @@ std::optional<PendingWindow> FindWindow(const Group& group, const RuleSummary& r
   const uint64_t threshold = std::max<uint64_t>(rule.threshold(), 1);
   switch (rule.type()) {
     case internal::v1::VALUE_COUNT:
-      if (RepeatsLatest(group, rule, at)) return std::nullopt;
+      if (Repeats(group, rule, at)) return std::nullopt;
       return Slide(group, rule, at, ValueTally(group, threshold));
     case internal::v1::VALUE_SUM:
       return Slide(group, rule, at, SumTally(group, rule));
     case internal::v1::TEMPORAL:
-      if (RepeatsLatest(group, rule, at)) return std::nullopt;
+      if (Repeats(group, rule, at)) return std::nullopt;
       return Slide(group, rule, at, MemberTally(group, threshold));
     case internal::v1::TEMPORAL_ORDERED:
       return FindOrdered(group, rule, at);
