@@ -16,6 +16,7 @@
 #include "services/archive/api/flow_handlers.h"
 #include "services/archive/api/hold_handlers.h"
 #include "services/archive/api/investigation_handlers.h"
+#include "services/archive/api/measures_handlers.h"
 #include "services/archive/api/proof_handlers.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/audit_key.h"
@@ -103,6 +104,7 @@ class ArchiveApp final : public rpc::App {
         handlers_(runner_, table_),
         coverage_(runner_),
         flows_(runner_),
+        measures_(runner_, table_),
         investigations_(runner_, table_),
         flow_keeper_(client_, retention_),
         holds_(platform.state, LegalHoldKind(), platform.clock),
@@ -158,6 +160,14 @@ class ArchiveApp final : public rpc::App {
     registry.Unary<v1::ListFlowsRequest, v1::ListFlowsResponse>(
         service + "ListFlows",
         [this](const auto& call, const auto& request) { return flows_.ListFlows(call, request); });
+    registry.Unary<v1::ListHourlyMeasuresRequest, v1::ListHourlyMeasuresResponse>(
+        service + "ListHourlyMeasures", [this](const auto& call, const auto& request) {
+          return measures_.ListHourlyMeasures(call, request);
+        });
+    registry.Unary<v1::ListPeriodicFlowsRequest, v1::ListPeriodicFlowsResponse>(
+        service + "ListPeriodicFlows", [this](const auto& call, const auto& request) {
+          return measures_.ListPeriodicFlows(call, request);
+        });
     registry.Unary<v1::InvestigateEntityRequest, v1::InvestigateEntityResponse>(
         service + "InvestigateEntity", [this](const auto& call, const auto& request) {
           return investigations_.InvestigateEntity(call, request);
@@ -389,6 +399,7 @@ class ArchiveApp final : public rpc::App {
   const ArchiveHandlers handlers_;
   const CoverageHandlers coverage_;
   const FlowHandlers flows_;
+  const MeasuresHandlers measures_;
   const InvestigationHandlers investigations_;
   const FlowKeeper flow_keeper_;
   const store::Store<v1::LegalHold> holds_;

@@ -14,6 +14,7 @@
 #include "services/archive/domain/event_proof.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/domain/flow_table.h"
+#include "services/archive/domain/measures_table.h"
 
 namespace yagura::archive {
 namespace {
@@ -110,7 +111,11 @@ std::vector<Migration> Migrations(const EventTable& table) {
        {AddColumn(table, "unit"), CreateUnits(kDurable), CreateUnitHeads(kDurable)}},
       // A release before goes on to seal, by scheme 1, and to verify; heads of scheme 2 it tells of
       // as altered.
-      {10, 5, "signed expiry of digests, and heads that go by day", AlterUnitHeads()}};
+      {10, 5, "signed expiry of digests, and heads that go by day", AlterUnitHeads()},
+      {11,
+       5,
+       "what the events of an hour of a device come to",
+       {CreateMeasures(kDurable), CreateMeasuresView()}}};
 }
 
 struct Found {
