@@ -88,6 +88,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddInvestigateCommands(program);
   yagura::cli::AddDetectionCommands(program);
   yagura::cli::AddTuningCommands(program);
+  yagura::cli::AddHuntCommands(program);
   yagura::cli::AddNotificationCommands(program);
   yagura::cli::AddTicketCommands(program);
   yagura::cli::AddConfigCommands(program);

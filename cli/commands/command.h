@@ -170,10 +170,12 @@ absl::StatusOr<std::string> ReadText(const std::string& path, size_t max_bytes);
 void AddEventCommands(Program& program);
 void AddFlowCommands(Program& program);
 void AddArchiveCommands(Program& program);
-void AddInvestigateCommands(Program& program);   // investigate, trace
-void AddDetectionCommands(Program& program);     // finding, rule
-void AddTuningCommands(Program& program);        // placeholder, tuning
-void AddNotificationCommands(Program& program);  // alert, contact, route, delivery
+void AddInvestigateCommands(Program& program);  // investigate, trace
+void AddDetectionCommands(Program& program);    // finding, rule
+void AddTuningCommands(Program& program);       // placeholder, tuning
+void AddHuntCommands(Program& program);
+void AddRuleCoverage(Program& program, CLI::App& group);  // rule coverage
+void AddNotificationCommands(Program& program);           // alert, contact, route, delivery
 void AddTicketCommands(Program& program);
 void AddConfigCommands(Program& program);  // device, credential, change
 void AddReportCommands(Program& program);

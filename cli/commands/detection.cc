@@ -314,6 +314,7 @@ void AddDetectionCommands(Program& program) {
   AddMute(program, rule);
   AddImport(program, rule);
   AddTest(program, rule);
+  AddRuleCoverage(program, rule);
 }
 
 }  // namespace yagura::cli

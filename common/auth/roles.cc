@@ -29,6 +29,8 @@ const std::vector<std::string_view> kCustomerReads = {
     "archive.*.get",
     "detection.findings.get",
     "detection.findings.list",
+    "detection.hunt_results.get",
+    "detection.hunt_results.list",
     "notification.alerts.get",
     "notification.alerts.list",
     "ticketing.tickets.get",
@@ -85,6 +87,7 @@ Table MakeTable() {
   const std::vector<std::string_view> triage = {
       "ticketing.*",          "notification.alerts.*", "notification.silences.*",
       "detection.findings.*", "archive.*.export",      "detection.rules.test",
+      "detection.hunts.*",
       "reporting.*.run",      "reporting.*.create",
   };
   // Nobody but the account's administrators ends a ticket's existence.

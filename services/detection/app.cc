@@ -1,5 +1,7 @@
 #include "services/detection/app.h"
 
+#include <algorithm>
+
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/store/projection.h"
@@ -8,19 +10,27 @@
 #include "common/stream/worker.h"
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
+#include "services/detection/api/hunt_handlers.h"
+#include "services/detection/api/rule_coverage_handlers.h"
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/api/rule_state_handlers.h"
 #include "services/detection/api/tuning_handlers.h"
 #include "services/detection/domain/rule_resource.h"
+#include "services/detection/domain/rule_state.h"
+#include "services/detection/domain/tags.h"
 #include "services/detection/storage/content_advice.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/finding_sink.h"
+#include "services/detection/storage/hunt_store.h"
 #include "services/detection/storage/kinds.h"
 #include "services/detection/storage/rule_set_store.h"
 #include "services/detection/storage/source_watch_store.h"
 #include "services/detection/storage/watermark_store.h"
 #include "services/detection/storage/window_store.h"
 #include "services/detection/workers/dead_letter_teller.h"
+#include "services/detection/workers/hunt_archive_client.h"
+#include "services/detection/workers/hunt_worker.h"
+#include "services/detection/workers/log_look_client.h"
 #include "services/detection/workers/match_worker.h"
 #include "services/detection/workers/rule_book.h"
 #include "services/detection/workers/source_worker.h"
@@ -43,6 +53,22 @@ stream::Producer::Options ProducerOptions() {
   stream::Producer::Options options;
   options.memory_budget_bytes = 0;
   return options;
+}
+
+// Texts of the rules in force that are tagged with a CVE: the provider's, then the tenant's own.
+absl::StatusOr<std::vector<std::string>> RulesAbout(const store::Store<v1::Rule>& rules,
+                                                    const std::string& tenant,
+                                                    const std::string& cve) {
+  std::vector<std::string> texts;
+  const auto take = [&](const v1::Rule& rule) {
+    const bool is_about = std::ranges::any_of(
+        rule.tags(), [&cve](const std::string& tag) { return CveOf(tag) == cve; });
+    if (is_about && IsMatched(StateOf(rule))) texts.push_back(rule.text());
+    return absl::OkStatus();
+  };
+  YAGURA_RETURN_IF_ERROR(rules.ForEach(kProviderTenant, take));
+  if (tenant != kProviderTenant) YAGURA_RETURN_IF_ERROR(rules.ForEach(tenant, take));
+  return texts;
 }
 
 class DetectionApp final : public rpc::App {
@@ -117,10 +143,35 @@ class DetectionApp final : public rpc::App {
                 {settings_.events, settings_.hits, settings_.findings, settings_.coverage}, sink_,
                 *platform.metrics, logger_),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
+        hunt_store_(std::make_shared<HuntStore>(platform.state, platform.clock)),
+        hunt_worker_(std::make_shared<HuntWorker>(
+            HuntWorker::Parts{
+                .state = platform.state,
+                .store = hunt_store_,
+                .archive = std::make_shared<HuntArchiveClient>(platform.channels),
+                .surroundings = surroundings_,
+                .placeholders = [book = rule_book_](
+                                    const auto& tenant) { return book->PlaceholdersFor(tenant); },
+                .rules_about = [this](const auto& tenant,
+                                      const auto& cve) { return RulesAbout(rules_, tenant, cve); },
+                .clock = platform.clock,
+                .logger = logger_,
+                .instance = platform.HolderOf("hunts")},
+            HuntOptions(settings_))),
         dead_letter_handlers_(
             platform.flow, platform.state,
             {settings_.events, settings_.hits, settings_.findings, settings_.coverage}),
         finding_handlers_(findings_, platform.feed, surroundings_),
+        hunt_handlers_({.state = platform.state,
+                        .store = hunt_store_,
+                        .feed = platform.feed,
+                        .worker = hunt_worker_,
+                        .rules = rules_,
+                        .rule_book = rule_book_,
+                        .surroundings = surroundings_,
+                        .clock = platform.clock}),
+        rule_coverage_handlers_(rules_, rule_book_,
+                                std::make_shared<LogLookClient>(platform.channels), platform.clock),
         rule_handlers_(rules_, platform.feed, rule_book_, platform.clock),
         tuning_handlers_(
             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
@@ -137,6 +188,8 @@ class DetectionApp final : public rpc::App {
   void Register(rpc::ServiceRegistry& registry) override {
     dead_letter_handlers_.Register(registry);
     finding_handlers_.Register(registry);
+    hunt_handlers_.Register(registry);
+    rule_coverage_handlers_.Register(registry);
     rule_handlers_.Register(registry);
     tuning_handlers_.Register(registry);
     rule_state_handlers_.Register(registry);
@@ -161,10 +214,12 @@ class DetectionApp final : public rpc::App {
     source_worker_.Start();
     teller_.Start();
     trimmer_.Start();
+    hunt_worker_->Start();
     return absl::OkStatus();
   }
 
   void Stop() override {
+    hunt_worker_->Stop();
     match_worker_.Stop();
     window_worker_.Stop();
     source_worker_.Stop();
@@ -181,6 +236,18 @@ class DetectionApp final : public rpc::App {
     if (!status.ok()) {
       logger_.Warning("findings wait to be judged again", {{"reason", Message(status)}});
     }
+  }
+
+  static HuntWorker::Options HuntOptions(const Settings& settings) {
+    HuntWorker::Options options;
+    options.threads = settings.hunt_threads;
+    options.keep = settings.hunt_keep;
+    options.windows = {.lateness = settings.lateness,
+                       .groups_per_rule = static_cast<size_t>(settings.groups_per_rule),
+                       .silence = settings.silence,
+                       .bytes = settings.window_bytes / 4};
+    options.run.most_events = settings.hunt_events;
+    return options;
   }
 
   // `part`: what holds the leases, where a reader has several topics.
@@ -216,8 +283,12 @@ class DetectionApp final : public rpc::App {
   stream::Worker source_worker_;
   DeadLetterTeller teller_;
   stream::Trimmer trimmer_;
+  const std::shared_ptr<HuntStore> hunt_store_;
+  const std::shared_ptr<HuntWorker> hunt_worker_;
   DeadLetterHandlers dead_letter_handlers_;
   FindingHandlers finding_handlers_;
+  HuntHandlers hunt_handlers_;
+  RuleCoverageHandlers rule_coverage_handlers_;
   RuleHandlers rule_handlers_;
   TuningHandlers tuning_handlers_;
   RuleStateHandlers rule_state_handlers_;

@@ -36,6 +36,19 @@ SourceWatch::Limits ReadSourceLimits(config::SettingsReader reader) {
   return limits;
 }
 
+void ReadHunts(config::SettingsReader reader, Settings* settings) {
+  using std::chrono::hours;
+  settings->hunt_threads = static_cast<int>(
+      reader.Integer("threads", settings->hunt_threads, 1, 16, "Tenants that are hunted at once."));
+  settings->hunt_keep = std::chrono::duration_cast<hours>(
+      reader.Duration("keep", settings->hunt_keep, hours(1), hours(24 * 366),
+                      "How long after its end a hunt is kept, with its results."));
+  settings->hunt_events = static_cast<uint64_t>(reader.Integer(
+      "events", static_cast<int64_t>(settings->hunt_events), 1, 1'000'000'000'000,
+      "Most events of a tenant that a hunt looks at one by one; its result says where "
+      "that was not all."));
+}
+
 }  // namespace
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
@@ -84,6 +97,7 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       "kev_file", settings.kev_file.string(),
       "CISA's catalogue of known exploited vulnerabilities as JSON, for the impact of findings; "
       "read anew when it changes; empty: none.");
+  ReadHunts(reader.Section("hunt", "Questions over stored events."), &settings);
   return settings;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 
 #include "absl/status/statusor.h"
@@ -31,6 +32,9 @@ struct Settings {
   std::filesystem::path content_folder;  // of Sigma rules; empty: none
   std::filesystem::path advice_folder;   // texts for people; empty: none
   std::filesystem::path kev_file;        // CISA's catalogue; empty: none
+  int hunt_threads = 2;
+  std::chrono::hours hunt_keep{90 * 24};
+  uint64_t hunt_events = 50'000'000;
 };
 
 // Wrong and unknown keys are told by the reader's Finish.

@@ -34,6 +34,7 @@ class Inventory {
   Found ByHost(std::string_view host) const;
 
   bool empty() const { return assets_.empty(); }
+  const std::vector<directory::v1::Asset>& assets() const { return assets_; }
   bool complete() const { return complete_; }
 
  private:

@@ -38,4 +38,32 @@ store::Kind RuleTuningKind() {
           .indexes = {{"by_update_time", {}, "update_time"}, {"by_title", {}, "title"}}};
 }
 
+store::Kind HuntKind() {
+  return {.area = "detection",
+          .kind = "hunt",
+          .pattern = "tenants/{tenant}/hunts/{hunt}",
+          .indexes = {{"by_create_time", {}, "create_time"}}};
+}
+
+store::Kind HuntResultKind() {
+  return {.area = "detection",
+          .kind = "hunt_result",
+          .pattern = "tenants/{tenant}/huntResults/{hunt}",
+          .indexes = {{"by_create_time", {}, "create_time"}}};
+}
+
+store::Kind HuntPlanKind() {
+  return {.area = "detection",
+          .kind = "hunt_plan",
+          .pattern = "tenants/{tenant}/huntPlans/{hunt}",
+          .silent = true};
+}
+
+store::Kind HuntCheckpointKind() {
+  return {.area = "detection",
+          .kind = "hunt_checkpoint",
+          .pattern = "tenants/{tenant}/huntCheckpoints/{hunt}",
+          .silent = true};
+}
+
 }  // namespace yagura::detection

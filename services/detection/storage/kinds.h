@@ -8,5 +8,9 @@ store::Kind FindingKind();
 store::Kind RuleResourceKind();
 store::Kind PlaceholderKind();
 store::Kind RuleTuningKind();
+store::Kind HuntKind();
+store::Kind HuntResultKind();
+store::Kind HuntPlanKind();
+store::Kind HuntCheckpointKind();
 
 }  // namespace yagura::detection

@@ -62,6 +62,8 @@ class Matcher {
   bool cased() const { return cased_; }
   // Of a kEquals, kStartsWith, kEndsWith or kContains: what is looked for, folded unless cased.
   const std::string& text() const { return text_; }
+  // Of a kGlob: what the whole value must look like, folded unless cased.
+  const Pattern& pattern() const { return glob_; }
   // Of a kCidr: the first and the last address.
   const std::array<uint8_t, 16>& low() const { return low_; }
   const std::array<uint8_t, 16>& high() const { return high_; }

@@ -75,6 +75,20 @@ TEST(Roles, DeadLettersAreForWhoKeepsTheHouseRunning) {
   }
 }
 
+TEST(Roles, StaffHuntCustomersSeeResultsAlone) {
+  for (const char* verb : {"create", "cancel", "delete"}) {
+    EXPECT_THAT(
+        RolesWith(std::string("detection.hunts.") + verb),
+        testing::UnorderedElementsAre("analyst", "engineer", "on-call", "admin", "service"));
+  }
+  for (const char* role : {"customer-viewer", "customer-approver"}) {
+    EXPECT_TRUE(RoleGrants(role, "detection.hunt_results.list")) << role;
+    EXPECT_FALSE(RoleGrants(role, "detection.hunts.get")) << role;
+    EXPECT_FALSE(RoleGrants(role, "detection.rule_coverage.list")) << role;
+  }
+  EXPECT_TRUE(RoleGrants("viewer", "detection.rule_coverage.list"));
+}
+
 TEST(Roles, AnUnknownRoleGrantsNothingAndAPatternIsNoPermission) {
   EXPECT_FALSE(RoleGrants("root", "ticketing.tickets.list"));
   EXPECT_FALSE(RoleGrants("", "ticketing.tickets.list"));

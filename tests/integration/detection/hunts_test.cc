@@ -1,0 +1,440 @@
+// Hunts from their making to their results, over real Redis and an archive of our own.
+#include <mutex>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "common/filter/filter.h"
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/testing/call_builder.h"
+#include "common/testing/eventually.h"
+#include "common/testing/redis_server.h"
+#include "common/testing/status_matchers.h"
+#include "services/detection/api/hunt_handlers.h"
+#include "services/detection/domain/rule_resource.h"
+#include "services/detection/storage/kinds.h"
+#include "services/detection/storage/rule_set_store.h"
+#include "services/detection/workers/hunt_worker.h"
+
+namespace yagura::detection {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using yagura::testing::CallBuilder;
+using yagura::testing::Eventually;
+using yagura::testing::IsOk;
+using yagura::testing::StatusIs;
+
+constexpr char kRuleId[] = "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001";
+
+std::string RuleText() {
+  return fmt::format(
+      "title: A rule\nid: {}\nlevel: high\ntags: [cve.2021-44228]\nlogsource:\n"
+      "  product: acme\ndetection:\n  s:\n    a: 1\n  condition: s\n",
+      kRuleId);
+}
+
+// Ten events a message, in order of receipt.
+class Archive final : public HuntArchive {
+ public:
+  void Add(const std::string& tenant, int hours_ago, event::v1::Action action,
+           const std::string& a = "1") {
+    const std::lock_guard lock(mutex_);
+    auto& events = events_[tenant];
+    auto& event = events.emplace_back();
+    event.set_id(fmt::format("{}-{}", tenant, events.size()));
+    event.set_tenant(tenant);
+    event.set_product("acme.firewall");
+    *event.mutable_receive_time() =
+        ToProto(SystemClock()->Now() - std::chrono::minutes(hours_ago * 60 + 1));
+    *event.mutable_event_time() = event.receive_time();
+    event.set_action(action);
+    auto& field = *event.add_fields();
+    field.set_name("a");
+    field.set_value(a);
+    std::ranges::sort(events, {}, [](const auto& one) { return FromProto(one.receive_time()); });
+  }
+  // Everything fails once so many messages have been given.
+  void FailAfter(int messages) {
+    const std::lock_guard lock(mutex_);
+    messages_left_ = messages;
+  }
+  // How often it was away.
+  int failures() {
+    const std::lock_guard lock(mutex_);
+    return failures_;
+  }
+
+  absl::Status Read(const Question& question, const Visit& visit) override {
+    std::vector<event::v1::Event> fitting;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto filter = filter::Filter::Parse(question.filter, filter::EventSchema());
+      if (!filter.ok()) return filter.status();
+      for (const auto& event : events_[question.tenant]) {
+        const TimePoint time = FromProto(event.receive_time());
+        if (time >= question.start && time < question.end && filter->Matches(event)) {
+          fitting.push_back(event);
+        }
+      }
+    }
+    size_t at = question.page_token.empty() ? 0 : std::stoul(question.page_token);
+    do {
+      archive::v1::SearchEventsResponse message;
+      for (int i = 0; i < 10 && at < fitting.size(); ++i) *message.add_events() = fitting[at++];
+      if (at < fitting.size()) message.set_next_page_token(std::to_string(at));
+      {
+        const std::lock_guard lock(mutex_);
+        if (messages_left_ == 0) {
+          ++failures_;
+          return Unavailable("EVENT_STORE_DOWN", "away");
+        }
+        if (messages_left_ > 0) --messages_left_;
+      }
+      if (!visit(message)) return absl::OkStatus();
+    } while (at < fitting.size());
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Logs> Describe(const std::string& tenant, TimePoint, TimePoint) override {
+    const std::lock_guard lock(mutex_);
+    Logs logs;
+    logs.event_count = events_[tenant].size();
+    logs.coverage.set_source_count(1);
+    if (logs.event_count > 0) {
+      logs.first_receive_time = FromProto(events_[tenant].front().receive_time());
+    }
+    return logs;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::vector<event::v1::Event>> events_;
+  int messages_left_ = -1;
+  int failures_ = 0;
+};
+
+class HuntsTest : public ::testing::Test {
+ protected:
+  HuntsTest()
+      : pool_(redis_.NewPool()),
+        feed_(std::make_shared<store::FeedFollower>(pool_, Logger::Null())),
+        rules_(pool_, RuleResourceKind(), SystemClock()),
+        book_(std::make_shared<RuleBook>(
+            rules_, pool_,
+            std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
+            metrics_, Logger::Null())),
+        store_(std::make_shared<HuntStore>(pool_, SystemClock())) {
+    for (const auto* tenant : {"acme", "globex", "initech", "provider", "quarantine"}) {
+      EXPECT_THAT(store::RegisterTenant(*pool_, tenant), IsOk());
+    }
+    surroundings_->SetInventories({});
+    feed_->Start();
+    MakeWorker();
+  }
+  ~HuntsTest() override {
+    worker_->Stop();
+    feed_->Stop();
+  }
+
+  // As after a restart.
+  void MakeWorker(std::chrono::milliseconds save_every = std::chrono::milliseconds(0)) {
+    HuntWorker::Options options;
+    options.save_every = save_every;
+    worker_ = std::make_shared<HuntWorker>(
+        HuntWorker::Parts{
+            .state = pool_,
+            .store = store_,
+            .archive = archive_,
+            .surroundings = surroundings_,
+            .placeholders =
+                [this](const std::string& tenant) { return book_->PlaceholdersFor(tenant); },
+            .rules_about = [](const std::string&,
+                              const std::string&) { return std::vector<std::string>{RuleText()}; },
+            .clock = SystemClock(),
+            .logger = Logger::Null(),
+            .instance = "test"},
+        options);
+    handlers_ = std::make_unique<HuntHandlers>(HuntHandlers::Parts{.state = pool_,
+                                                                   .store = store_,
+                                                                   .feed = feed_,
+                                                                   .worker = worker_,
+                                                                   .rules = rules_,
+                                                                   .rule_book = book_,
+                                                                   .surroundings = surroundings_,
+                                                                   .clock = SystemClock()});
+  }
+
+  static v1::CreateHuntRequest Request(const std::string& parent) {
+    v1::CreateHuntRequest request;
+    request.set_parent("tenants/" + parent);
+    request.mutable_hunt()->mutable_rule()->set_text(RuleText());
+    return request;
+  }
+  static rpc::Call StaffCall(const std::string& home = "provider") {
+    return CallBuilder("detection.hunts.create").Tenant(home).Role("analyst").Build();
+  }
+  v1::HuntResult ResultIn(const std::string& tenant, const std::string& hunt) {
+    return store_->results.Get(HuntStore::ResultName(tenant, hunt)).value_or(v1::HuntResult());
+  }
+  bool IsDone(const std::string& hunt, v1::HuntState state = v1::DONE) {
+    return Eventually([&] {
+      const auto now = store_->hunts.Get(hunt);
+      return now.ok() && now->state() == state && now->has_finish_time();
+    });
+  }
+
+  testing::RedisServer redis_;
+  std::shared_ptr<redis::Pool> pool_;
+  std::shared_ptr<store::FeedFollower> feed_;
+  store::Store<v1::Rule> rules_;
+  MetricsRegistry metrics_;
+  std::shared_ptr<RuleBook> book_;
+  std::shared_ptr<HuntStore> store_;
+  std::shared_ptr<Surroundings> surroundings_ = std::make_shared<Surroundings>();
+  std::shared_ptr<Archive> archive_ = std::make_shared<Archive>();
+  std::shared_ptr<HuntWorker> worker_;
+  std::unique_ptr<HuntHandlers> handlers_;
+};
+
+TEST_F(HuntsTest, EveryTenantGetsItsResult) {
+  archive_->Add("acme", 30, event::v1::BLOCKED);
+  archive_->Add("acme", 5, event::v1::ALLOWED);
+  archive_->Add("acme", 24 * 40, event::v1::ALLOWED);  // before the 30 days
+  archive_->Add("globex", 5, event::v1::BLOCKED, "2");
+  worker_->Start();
+  const auto hunt = handlers_->Create(StaffCall(), Request("provider"));
+  ASSERT_THAT(hunt, IsOk());
+  EXPECT_EQ(hunt->title(), "A rule");
+  EXPECT_EQ(hunt->tenant_count(), 3u);
+  EXPECT_THAT(hunt->rule().text(), IsEmpty());
+  ASSERT_TRUE(IsDone(hunt->name()));
+  const auto acme = ResultIn("acme", hunt->name());
+  EXPECT_EQ(acme.state(), v1::DONE);
+  EXPECT_EQ(acme.attempted().count(), 2u);
+  EXPECT_EQ(acme.passed().count(), 1u);
+  EXPECT_EQ(acme.blocked().count(), 1u);
+  EXPECT_THAT(acme.evidence(), SizeIs(2));
+  EXPECT_EQ(acme.coverage().source_count(), 1u);
+  EXPECT_EQ(ResultIn("globex", hunt->name()).attempted().count(), 0u);
+  const auto initech = ResultIn("initech", hunt->name());
+  EXPECT_THAT(initech.remarks(), ElementsAre(HasSubstr("nothing can be said")));
+  v1::GetHuntRequest get;
+  get.set_name(hunt->name());
+  const auto whole = handlers_->Get(StaffCall(), get);
+  ASSERT_THAT(whole, IsOk());
+  EXPECT_EQ(whole->rule().text(), RuleText());
+  EXPECT_EQ(whole->finished_tenant_count(), 3u);
+  EXPECT_DOUBLE_EQ(whole->progress(), 1);
+}
+
+TEST_F(HuntsTest, AKilledHuntGoesOnFromItsCheckpointAndCountsEveryEventOnce) {
+  for (int i = 0; i < 200; ++i) {
+    archive_->Add("acme", 3 * i, i % 3 == 0 ? event::v1::ALLOWED : event::v1::BLOCKED);
+  }
+  archive_->FailAfter(12);
+  auto request = Request("provider");
+  request.add_tenants("acme");
+  worker_->Start();
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 2; }));
+  worker_->Stop();
+  const auto checkpoint = store_->checkpoints.Get(
+      HuntStore::CheckpointName(HuntStore::ResultName("acme", hunt->name())));
+  ASSERT_THAT(checkpoint, IsOk());
+  EXPECT_GT(checkpoint->result().attempted().count(), 0u);
+  EXPECT_LT(checkpoint->result().attempted().count(), 200u);
+  archive_->FailAfter(-1);
+  MakeWorker();
+  worker_->Start();
+  ASSERT_TRUE(IsDone(hunt->name()));
+  const auto result = ResultIn("acme", hunt->name());
+  EXPECT_EQ(result.attempted().count(), 200u);
+  EXPECT_EQ(result.passed().count(), 67u);
+  EXPECT_EQ(result.events_read(), 200u);
+  EXPECT_THAT(result.error(), IsEmpty());
+  const auto gone = store_->checkpoints.Get(checkpoint->name());
+  EXPECT_THAT(gone.status(), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(HuntsTest, WhatWasReadBehindTheCheckpointIsReadAgain) {
+  for (int i = 0; i < 100; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->FailAfter(5);
+  MakeWorker(std::chrono::hours(1));  // never saved
+  worker_->Start();
+  auto request = Request("provider");
+  request.add_tenants("acme");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 1; }));
+  worker_->Stop();
+  archive_->FailAfter(-1);
+  MakeWorker();
+  worker_->Start();
+  ASSERT_TRUE(IsDone(hunt->name()));
+  EXPECT_EQ(ResultIn("acme", hunt->name()).attempted().count(), 100u);
+}
+
+TEST_F(HuntsTest, ACancelledHuntKeepsWhatItHasFound) {
+  for (int i = 0; i < 50; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->FailAfter(3);
+  worker_->Start();
+  const auto hunt = handlers_->Create(StaffCall(), Request("provider"));
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 1; }));
+  v1::CancelHuntRequest cancel;
+  cancel.set_name(hunt->name());
+  ASSERT_THAT(handlers_->Cancel(StaffCall(), cancel), IsOk());
+  ASSERT_TRUE(Eventually([&] { return ResultIn("acme", hunt->name()).state() == v1::CANCELLED; }));
+  EXPECT_EQ(store_->hunts.Get(hunt->name())->state(), v1::CANCELLED);
+}
+
+TEST_F(HuntsTest, ADeletedHuntGoesWithItsResultsEverywhere) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  worker_->Start();
+  const auto hunt = handlers_->Create(StaffCall(), Request("provider"));
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(IsDone(hunt->name()));
+  v1::DeleteHuntRequest request;
+  request.set_name(hunt->name());
+  ASSERT_THAT(handlers_->Delete(StaffCall(), request), IsOk());
+  EXPECT_TRUE(Eventually([&] {
+    return ResultIn("acme", hunt->name()).name().empty() &&
+           ResultIn("initech", hunt->name()).name().empty() &&
+           !store_->plans.Get(HuntStore::PlanName(hunt->name())).ok();
+  }));
+}
+
+TEST_F(HuntsTest, NobodyHuntsWhereTheyMayNot) {
+  const auto one = CallBuilder("detection.hunts.create")
+                       .Tenant("acme")
+                       .Role("analyst", {"acme", "globex"})
+                       .Build();
+  auto request = Request("acme");
+  auto hunt = handlers_->Create(one, request);
+  ASSERT_THAT(hunt, IsOk());
+  EXPECT_EQ(hunt->tenant_count(), 1u);
+  request.add_tenants("-");
+  hunt = handlers_->Create(one, request);
+  ASSERT_THAT(hunt, IsOk());
+  EXPECT_EQ(hunt->tenant_count(), 2u);
+  std::set<std::string> answers;
+  for (const auto* foreign : {"initech", "does-not-exist", "provider"}) {
+    request.clear_tenants();
+    request.add_tenants(foreign);
+    const auto refused = handlers_->Create(one, request);
+    EXPECT_THAT(refused.status(), StatusIs(absl::StatusCode::kPermissionDenied)) << foreign;
+    answers.insert(std::string(Message(refused.status())));
+  }
+  EXPECT_THAT(answers, SizeIs(1));
+  // A provider's rule is for those who may read it.
+  request.clear_tenants();
+  request.mutable_hunt()->mutable_rule()->clear_text();
+  request.mutable_hunt()->mutable_rule()->set_rule(
+      fmt::format("tenants/provider/rules/{}", kRuleId));
+  EXPECT_THAT(handlers_->Create(one, request).status(),
+              StatusIs(absl::StatusCode::kPermissionDenied));
+}
+
+TEST_F(HuntsTest, EverybodySeesTheResultsOfTheirOwnTenantsAlone) {
+  for (const auto* tenant : {"acme", "globex", "initech"}) {
+    archive_->Add(tenant, 1, event::v1::ALLOWED);
+  }
+  worker_->Start();
+  const auto hunt = handlers_->Create(StaffCall(), Request("provider"));
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(IsDone(hunt->name()));
+  const auto names = [&](const rpc::Call& call, const std::string& parent, int page_size = 0) {
+    std::vector<std::string> found;
+    v1::ListHuntResultsRequest request;
+    request.set_parent(parent);
+    request.set_hunt(hunt->name());
+    request.set_filter("passed.count > 0");
+    request.set_page_size(page_size);
+    do {
+      const auto page = handlers_->ListResults(call, request);
+      EXPECT_THAT(page, IsOk());
+      if (!page.ok()) return found;
+      for (const auto& result : page->hunt_results()) {
+        EXPECT_THAT(result.evidence(), IsEmpty());
+        found.emplace_back(*store::TenantOf(result.name()));
+      }
+      request.set_page_token(page->next_page_token());
+    } while (!request.page_token().empty());
+    return found;
+  };
+  const auto list = [](const std::string& tenant, const std::string& role,
+                       std::set<std::string> of) {
+    return CallBuilder("detection.hunt_results.list").Tenant(tenant).Role(role, of).Build();
+  };
+  EXPECT_THAT(names(list("-", "viewer", {}), "tenants/-"),
+              ElementsAre("acme", "globex", "initech"));
+  EXPECT_THAT(names(list("-", "viewer", {}), "tenants/-", 1),
+              ElementsAre("acme", "globex", "initech"));
+  EXPECT_THAT(names(list("-", "customer-viewer", {"globex"}), "tenants/-"), ElementsAre("globex"));
+  EXPECT_THAT(names(list("acme", "customer-viewer", {"acme"}), "tenants/acme"),
+              ElementsAre("acme"));
+}
+
+TEST_F(HuntsTest, AQuestionThatCannotBeAskedIsRefused) {
+  const auto refused = [&](const std::function<void(v1::Hunt&)>& change) {
+    auto request = Request("provider");
+    change(*request.mutable_hunt());
+    const auto hunt = handlers_->Create(StaffCall(), request);
+    EXPECT_THAT(hunt.status(), StatusIs(absl::StatusCode::kInvalidArgument));
+    return std::string(Message(hunt.status()));
+  };
+  EXPECT_THAT(refused([](auto& hunt) { hunt.clear_question(); }), HasSubstr("hunt"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.mutable_rule()->set_text("title: x"); }),
+              HasSubstr("hunt.rule.text"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.mutable_vulnerability()->set_cve("log4shell"); }),
+              HasSubstr("hunt.vulnerability.cve"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.mutable_indicators()->set_text("a.example\nx"); }),
+              HasSubstr("line 2"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.set_event_filter("sorce = 1"); }),
+              HasSubstr("hunt.event_filter"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.set_title("a\x1b[31m"); }), HasSubstr("hunt.title"));
+  EXPECT_THAT(refused([](auto& hunt) { hunt.set_product("log4j"); }), HasSubstr("hunt.product"));
+  EXPECT_THAT(refused([](auto& hunt) {
+                *hunt.mutable_start_time() =
+                    ToProto(SystemClock()->Now() - std::chrono::hours(401 * 24));
+              }),
+              HasSubstr("400 days"));
+}
+
+TEST_F(HuntsTest, ACveAsksForItsRulesAndTheProduct) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  const auto kev = KevCatalog::Parse(
+      R"({"vulnerabilities": [{"cveID": "CVE-2021-44228", "vendorProject": "Apache",
+          "product": "Log4j2", "vulnerabilityName": "Log4Shell"}]})");
+  ASSERT_THAT(kev, IsOk());
+  surroundings_->SetKev(*kev);
+  directory::v1::Asset asset;
+  asset.set_name("tenants/acme/assets/web");
+  asset.add_products("apache:log4j:2.14.1");
+  surroundings_->SetInventory("acme", Inventory::Build({asset}, true));
+  worker_->Start();
+  auto request = Request("provider");
+  request.mutable_hunt()->mutable_vulnerability()->set_cve("cve-2021-44228");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  EXPECT_EQ(hunt->vulnerability().cve(), "CVE-2021-44228");
+  EXPECT_TRUE(hunt->vulnerability().known_exploited());
+  EXPECT_THAT(hunt->products(), ElementsAre("Apache Log4j2"));
+  ASSERT_TRUE(IsDone(hunt->name()));
+  const auto acme = ResultIn("acme", hunt->name());
+  EXPECT_EQ(acme.product_presence(), v1::PRODUCT_FOUND);
+  EXPECT_EQ(acme.passed().count(), 1u);
+  const auto globex = ResultIn("globex", hunt->name());
+  EXPECT_EQ(globex.product_presence(), v1::PRODUCT_UNKNOWN);
+  EXPECT_THAT(globex.product_reasons(), ElementsAre(HasSubstr("no inventory")));
+}
+
+}  // namespace
+}  // namespace yagura::detection
