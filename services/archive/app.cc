@@ -4,11 +4,14 @@
 #include <thread>
 #include <utility>
 
+#include "fmt/format.h"
+
 #include "common/eventstore/client.h"
 #include "common/filter/filter.h"
 #include "common/metrics/metrics.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/store/resource_name.h"
 #include "common/stream/worker.h"
 #include "services/archive/api/archive_handlers.h"
 #include "services/archive/api/audit_handlers.h"
@@ -39,6 +42,7 @@
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
 #include "services/archive/workers/tier_mover.h"
+#include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
 namespace {
@@ -75,6 +79,12 @@ stream::Worker::Options CoverageOptions(const Settings& settings, const rpc::Pla
   return options;
 }
 
+// As which a process that writes to the event store is known to who pauses that.
+std::string WriterNameOf(const rpc::Platform& platform) {
+  const std::string holder = platform.HolderOf("archive");
+  return holder.empty() ? fmt::format("archive/{}", store::NewUlid()) : holder;
+}
+
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool,
@@ -87,8 +97,9 @@ class ArchiveApp final : public rpc::App {
         spool_(std::move(spool)),
         proofs_(client_),
         head_memory_(platform.state),
+        pause_(platform.flow, WriterNameOf(platform), gate_, {}, logger_),
         writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_,
-                 &proofs_},
+                 &proofs_, &gate_},
                 WriterOptionsOf(settings, platform), settings.writer_threads),
         coverage_writer_(client_),
         coverage_worker_(
@@ -122,9 +133,11 @@ class ArchiveApp final : public rpc::App {
         sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
         event_sealer_({proofs_, head_memory_, retention_, audit_key_, trusted_keys, platform.clock,
                        logger_.Named("event-sealer")},
-                      {}),
+                      {.gate = &gate_}),
         proof_handlers_(proofs_, head_memory_, holds_, trusted_keys, platform.clock),
-        audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {}
+        audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {
+    sealing_.gate = &gate_;
+  }
 
   ~ArchiveApp() override { Stop(); }
 
@@ -225,6 +238,7 @@ class ArchiveApp final : public rpc::App {
   absl::Status Start() override {
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.events));
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.coverage));
+    pause_.Start();
     const Status migrated = PrepareSchema();
     if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
     schema_ready_ = migrated.ok();
@@ -239,6 +253,7 @@ class ArchiveApp final : public rpc::App {
   void Stop() override {
     ticker_.request_stop();
     if (ticker_.joinable()) ticker_.join();
+    pause_.Stop();
     tail_.Stop();
     trimmer_.Stop();
     refresher_.Stop();
@@ -389,6 +404,8 @@ class ArchiveApp final : public rpc::App {
   const std::unique_ptr<Spool> spool_;
   const ProofStore proofs_;
   const HeadMemory head_memory_;
+  WriteGate gate_;
+  PauseFollower pause_;
   EventWriter writer_;
   const CoverageWriter coverage_writer_;
   stream::Worker coverage_worker_;

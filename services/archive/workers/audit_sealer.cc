@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kGateWait{200};
 constexpr milliseconds kShortestPoll{20};
 constexpr milliseconds kLongestPoll{5'000};
 constexpr std::chrono::hours kTrimLook{1};
@@ -79,6 +80,8 @@ Status AuditSealer::Pass(bool all, const std::stop_token& stop) {
   uint64_t unsealed = 0;
   for (const auto& [tenant, feed] : feeds) {
     if (stop.stop_requested()) break;
+    const auto pass = WriteGate::Enter(parts_.gate, kGateWait);
+    if (!pass) break;  // at a later look
     if (feed.newest > feed.sealed) unsealed += feed.newest - feed.sealed;
     const bool due = Due(tenant, feed) || Failed(tenant);
     if ((due && !Waits(tenant)) || (all && feed.newest != feed.sealed)) {

@@ -17,6 +17,8 @@ namespace yagura::archive {
 namespace {
 
 constexpr size_t kMostOfAHead = 5'000;
+constexpr std::chrono::milliseconds kGateWait{200};
+constexpr std::string_view kPaused = "WRITING_PAUSED";
 // An insert may take a while between the store's clock and being seen.
 constexpr std::chrono::minutes kOverlap{20};
 
@@ -178,6 +180,8 @@ Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
   // What is wrong with one day keeps no other waiting.
   const auto seal = [&]() -> Status {
     if (day.empty()) return absl::OkStatus();
+    const auto pass = WriteGate::Enter(options_.gate, kGateWait);
+    if (!pass) return Unavailable(kPaused, "writing to the event store pauses for a backup");
     const Status sealed = Seal(day);
     day.clear();
     if (first.ok()) first = sealed;
@@ -276,8 +280,10 @@ void EventSealer::Run(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
-    // What a day lacks was told once.
-    if (const Status status = Turn(); !status.ok() && !absl::IsDataLoss(status)) {
+    const Status status = Turn();
+    // What a day lacks was told once; a pause ends soon.
+    const bool told = absl::IsDataLoss(status) || ErrorReason(status) == kPaused;
+    if (!status.ok() && !told) {
       parts_.logger.Warning("what was stored waits to be sealed", {{"why", Message(status)}});
     }
     std::unique_lock lock(mutex);

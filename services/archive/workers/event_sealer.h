@@ -20,6 +20,7 @@
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/head_memory.h"
 #include "services/archive/storage/proof_store.h"
+#include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
 
@@ -41,6 +42,7 @@ class EventSealer {
     std::chrono::hours look_back{24 * 7};
     // All days that are remembered are compared with the store so often, the first time at once.
     std::chrono::hours review{24};
+    WriteGate* gate = nullptr;  // null: never closed
   };
   struct Parts {
     const ProofStore& store;

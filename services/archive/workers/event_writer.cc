@@ -31,6 +31,7 @@ std::string NewHolder() {
 EventWriter::EventWriter(const Parts& parts, WriterOptions options, int threads)
     : options_(std::move(options)),
       threads_count_(std::clamp(threads, 1, parts.topic.shards)),
+      gate_(parts.gate),
       holder_(options_.holder.empty() ? NewHolder() : options_.holder),
       plans_(parts.flow, parts.topic, options_.reader),
       inserter_(parts.client, parts.table, parts.retention, parts.proofs),
@@ -82,6 +83,8 @@ Status EventWriter::Health() const {
 // One step of a shard that this process holds, or may take.
 bool EventWriter::Step(Item& item, milliseconds block) {
   if (std::chrono::steady_clock::now() < item.next) return false;
+  const auto pass = WriteGate::Enter(gate_, block);
+  if (!pass) return false;
   if (item.taken && share_.LetGo()) {
     item.writer.Finish();
     item.taken = false;
@@ -114,12 +117,17 @@ void EventWriter::Run(const std::stop_token& stop, int thread) {
       wake.wait_for(lock, stop, block, [] { return false; });
     }
   }
-  for (Item& item : items) item.writer.Finish();
+  for (Item& item : items) {
+    // Without a pass what was read is left to the next holder.
+    if (const auto pass = WriteGate::Enter(gate_, kIdleBlock); pass) item.writer.Finish();
+  }
 }
 
 // Stores the oldest range that the spool has of a shard. Needs no lease: the token sees to it that
 // a range which somebody else repeats meanwhile is stored once.
 Status EventWriter::DrainOne(int shard, int* failures) {
+  const auto pass = WriteGate::Enter(gate_, kIdleBlock);
+  if (!pass) return Unavailable("WRITING_PAUSED", "writing to the event store pauses");
   YAGURA_ASSIGN_OR_RETURN(auto range, shared_.spool.Oldest(shard));
   if (!range.has_value()) return absl::OkStatus();
   YAGURA_ASSIGN_OR_RETURN(

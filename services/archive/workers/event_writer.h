@@ -14,6 +14,7 @@
 #include "services/archive/storage/dead_letters.h"
 #include "services/archive/workers/shard_share.h"
 #include "services/archive/workers/shard_writer.h"
+#include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
 
@@ -31,6 +32,7 @@ class EventWriter {
     Spool& spool;
     Logger logger;
     const ProofStore* proofs = nullptr;  // null: no digests are made
+    WriteGate* gate = nullptr;           // null: never closed
   };
   EventWriter(const Parts& parts, WriterOptions options, int threads);
   ~EventWriter();  // stops
@@ -59,6 +61,7 @@ class EventWriter {
 
   const WriterOptions options_;
   const int threads_count_;
+  WriteGate* const gate_;
   const std::string holder_;
   const PlanStore plans_;
   const RangeInserter inserter_;

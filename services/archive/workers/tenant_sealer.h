@@ -17,6 +17,7 @@
 #include "common/log/log.h"
 #include "services/archive/storage/audit_store.h"
 #include "services/archive/storage/seal_store.h"
+#include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
 
@@ -42,6 +43,7 @@ struct SealerParts {
   std::shared_ptr<const Clock> clock;
   Logger logger;
   std::function<void(SealStep)> after_step = [](SealStep) {};
+  WriteGate* gate = nullptr;            // null: never closed
   std::atomic<uint64_t> sealed{0};      // records sealed by this process
   std::atomic<uint64_t> seals_made{0};  //
   std::atomic<uint64_t> lost{0};        // records that vanished from the feed unsealed
