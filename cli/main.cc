@@ -77,6 +77,7 @@ int main(int argc, char** argv) {
 
   yagura::cli::Program program(app, globals);
   yagura::cli::AddUpCommand(program);
+  yagura::cli::AddBackupCommands(program);
   yagura::cli::AddDemoCommand(program);
   yagura::cli::AddRelayCommand(program);
   yagura::cli::AddSendCommand(program);

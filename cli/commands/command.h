@@ -188,5 +188,6 @@ void AddDetectCommand(Program& program);
 void AddRelayCommand(Program& program);
 void AddUpCommand(Program& program);  // up, down
 void AddDemoCommand(Program& program);
+void AddBackupCommands(Program& program);  // backup, restore
 
 }  // namespace yagura::cli

@@ -36,7 +36,8 @@ using Endpoints = std::map<std::string, std::string>;
 std::string Describe(const Endpoints& endpoints, const std::filesystem::path& data_dir) {
   std::string text;
   for (const auto& [name, address] : endpoints) {
-    if (!name.starts_with("pid")) text += fmt::format("  {:<12} {}\n", name, address);
+    const bool own = name.starts_with("pid") || address.starts_with("unix:");
+    if (!own) text += fmt::format("  {:<12} {}\n", name, address);
   }
   text += fmt::format("  {:<12} {}\n  {:<12} {}\n", "data folder", data_dir.string(), "admin key",
                       AdminKeyFile(data_dir).string());

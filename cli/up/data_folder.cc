@@ -62,6 +62,11 @@ bool IsOurs(const std::filesystem::path& root) {
           std::filesystem::is_directory(root / "redis-state", error));
 }
 
+bool HasRestoreMarker(const std::filesystem::path& root) {
+  std::error_code error;
+  return std::filesystem::is_regular_file(root / kRestoreMarker, error);
+}
+
 // Nothing in it but what a fresh file system has at its root.
 absl::StatusOr<bool> IsEmpty(const std::filesystem::path& root) {
   std::error_code error;
@@ -78,7 +83,7 @@ absl::Status CheckFree(const std::filesystem::path& root) {
   if (!std::filesystem::status_known(status)) return Unusable(root, error.message());
   if (!std::filesystem::exists(status)) return absl::OkStatus();
   if (!std::filesystem::is_directory(status)) return Unusable(root, "is not a folder");
-  if (IsOurs(root)) return absl::OkStatus();
+  if (IsOurs(root) || HasRestoreMarker(root)) return absl::OkStatus();
   YAGURA_ASSIGN_OR_RETURN(const bool empty, IsEmpty(root));
   if (empty) return absl::OkStatus();
   return Unusable(root, fmt::format("holds other files and is no data folder of Yagura (it has no "
@@ -105,7 +110,22 @@ absl::StatusOr<std::filesystem::path> Claim(const std::filesystem::path& root) {
 }  // namespace
 
 absl::StatusOr<DataFolder> DataFolder::Take(const std::filesystem::path& root) {
+  if (HasRestoreMarker(root)) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "RESTORE_UNFINISHED",
+                     fmt::format("a restore into {} was broken off: run it again, or name another "
+                                 "folder",
+                                 root.string()));
+  }
   YAGURA_ASSIGN_OR_RETURN(const auto absolute, Claim(root));
+  return TakeClaimed(absolute);
+}
+
+absl::StatusOr<DataFolder> DataFolder::TakeForRestore(const std::filesystem::path& root) {
+  YAGURA_ASSIGN_OR_RETURN(const auto absolute, Claim(root));
+  return TakeClaimed(absolute);
+}
+
+absl::StatusOr<DataFolder> DataFolder::TakeClaimed(const std::filesystem::path& absolute) {
   // Children inherit it, and with it the lock: two redis-servers must never meet in one folder.
   const int fd = open(LockFile(absolute).c_str(), O_RDWR | O_CREAT, 0600);
   if (fd < 0) return Unusable(LockFile(absolute), strerror(errno));

@@ -7,6 +7,9 @@
 
 namespace yagura::cli {
 
+// A file in a data folder into which a restore has not finished.
+inline constexpr char kRestoreMarker[] = "restore-unfinished";
+
 // The folder in which one suite lives: who holds the object holds the folder. Everything is below
 // it but the sockets, where its path is too long for one.
 class DataFolder {
@@ -14,8 +17,11 @@ class DataFolder {
   // Takes a folder that is new, empty, or a data folder already (it has the file yagura-data), and
   // makes it private (mode 0700). FAILED_PRECONDITION: DATA_DIR_UNUSABLE for any other path, which
   // stays untouched; ALREADY_RUNNING, with the process id, where another suite has it. Where one
-  // was killed, waits until its children are gone.
+  // was killed, waits until its children are gone. RESTORE_UNFINISHED where a restore into it was
+  // broken off.
   static absl::StatusOr<DataFolder> Take(const std::filesystem::path& root);
+  // The same of a folder with the marker of a restore, which may hold anything besides.
+  static absl::StatusOr<DataFolder> TakeForRestore(const std::filesystem::path& root);
   DataFolder(DataFolder&& other) noexcept;
   DataFolder& operator=(DataFolder&&) = delete;
   ~DataFolder();  // gives it back and removes endpoints.json
@@ -30,6 +36,7 @@ class DataFolder {
   std::filesystem::path Socket(const std::string& name) const;
 
  private:
+  static absl::StatusOr<DataFolder> TakeClaimed(const std::filesystem::path& absolute);
   DataFolder(std::filesystem::path root, int lock) : root_(std::move(root)), lock_(lock) {}
   std::filesystem::path root_;
   std::filesystem::path sockets_;

@@ -28,6 +28,8 @@ Supervisor::Options OptionsOf(const std::string& name, const std::filesystem::pa
                                    // LZF over batches that zstd has compressed.
                                    {"rdbcompression", name == "redis-flow" ? "no" : "yes"},
                                    {"maxmemory-policy", "noeviction"},
+                                   // A backup asks for a dump and waits for its moment.
+                                   {"repl-diskless-sync-delay", "0"},
                                    {"daemonize", "no"}}) {
     options.child.arguments.push_back("--" + key);
     options.child.arguments.push_back(value);

@@ -46,6 +46,7 @@ struct Suite::Impl {
   std::unique_ptr<eventstore::StoreProcess> store;
   std::unique_ptr<rpc::PlatformHost> host;
   std::unique_ptr<rpc::Server> server;
+  std::map<std::string, std::string> sockets;  // "unix:/path" of each Redis
 
   absl::Status StartChildren(const DataFolder& folder, SettingsReader& reader,
                              const Logger& logger);
@@ -214,8 +215,11 @@ absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFol
   settings.data_dir = folder.root();
   // The folder and its Redis are one process's: who holds them is the suite that was killed, again.
   settings.instance = "suite";
-  settings.state_address = "unix:" + folder.Socket("state").string();
-  settings.flow_address = "unix:" + folder.Socket("flow").string();
+  for (const char* name : {"state", "flow"}) {
+    sockets[name] = "unix:" + folder.Socket(name).string();
+  }
+  settings.state_address = sockets["state"];
+  settings.flow_address = sockets["flow"];
   settings.internal_key = folder.Folder("keys") / "internal.key";
   settings.metrics_address = options.metrics_address;
   YAGURA_ASSIGN_OR_RETURN(host, rpc::PlatformHost::Make(settings, logger));
@@ -247,8 +251,9 @@ Suite::~Suite() { Stop(); }
 
 std::map<std::string, std::string> Suite::Endpoints() const {
   std::map<std::string, std::string> endpoints = {
-      {"grpc", Local(impl_->server->port())},
-      {"pid", fmt::to_string(getpid())},
+      {"grpc", Local(impl_->server->port())},      {"pid", fmt::to_string(getpid())},
+      {"redis_state", impl_->sockets.at("state")}, {"redis_flow", impl_->sockets.at("flow")},
+      {"store", impl_->store->address()},
   };
   for (const auto& [name, pid] : {std::pair{"pid_redis_state", impl_->redis_state->pid()},
                                   {"pid_redis_flow", impl_->redis_flow->pid()},

@@ -36,8 +36,8 @@ class Suite {
                                                       const DataFolder& folder, Logger logger);
   ~Suite();  // Stop
   // Where everything listens: grpc, health, syslog_udp, syslog_tcp, syslog_tls, http, otlp,
-  // metrics; and the process ids of the children that run now: pid_redis_state, pid_redis_flow,
-  // pid_store.
+  // metrics; the children's sockets, which `yagura backup` asks: redis_state, redis_flow, store;
+  // and the process ids of the children that run now: pid_redis_state, pid_redis_flow, pid_store.
   std::map<std::string, std::string> Endpoints() const;
   // New calls are refused, calls in progress finish, workers stop, then the children.
   void Stop();

@@ -170,7 +170,8 @@ ChildProcess SuiteProcess::Launch(const std::vector<std::string>& arguments,
 
 std::string SuiteProcess::Run(const std::vector<std::string>& arguments,
                               int expected_exit_code) const {
-  std::string made = (folder_ / "run-XXXXXX").string();
+  // Beside the data folder, which a restore wants empty.
+  std::string made = folder_.string() + ".run-XXXXXX";
   close(mkstemp(made.data()));
   auto child = Launch(arguments, made);
   Eventually(std::chrono::minutes(2), [&] { return child.ExitStatus().has_value(); });

@@ -49,6 +49,21 @@ TEST_F(DataFolderTest, IsTakenWhereItIsNewOrEmptyOrOurs) {
   EXPECT_TRUE(DataFolder::Take(folder_ / "old").ok());
 }
 
+TEST_F(DataFolderTest, IsNotTakenWhileARestoreIntoItHasNotFinished) {
+  const auto root = folder_ / "restored";
+  std::filesystem::create_directories(root / "store");
+  std::ofstream(root / kRestoreMarker) << "";
+  EXPECT_EQ(ErrorReason(DataFolder::Take(root).status()), "RESTORE_UNFINISHED");
+  EXPECT_FALSE(std::filesystem::exists(root / "lock"));
+  {
+    const auto taken = DataFolder::TakeForRestore(root);
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    EXPECT_EQ(ErrorReason(DataFolder::TakeForRestore(root).status()), "ALREADY_RUNNING");
+  }
+  std::filesystem::remove(root / kRestoreMarker);
+  EXPECT_TRUE(DataFolder::Take(root).ok());
+}
+
 TEST_F(DataFolderTest, LeavesWhatIsSomebodyElsesUntouched) {
   std::ofstream(folder_ / "letter") << "text";
   ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);

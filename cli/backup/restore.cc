@@ -1,0 +1,245 @@
+#include "cli/backup/restore.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "cli/backup/backup_reader.h"
+#include "cli/backup/files.h"
+#include "cli/backup/store_copy.h"
+#include "cli/backup/work.h"
+#include "cli/up/data_folder.h"
+#include "cli/up/redis_child.h"
+#include "fmt/format.h"
+
+#include "common/blob/file_io.h"
+#include "common/clock/clock.h"
+#include "common/eventstore/client.h"
+#include "common/eventstore/store_process.h"
+#include "common/log/log.h"
+#include "common/redis/pool.h"
+#include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/archive/storage/migrations.h"
+#include "services/archive/storage/pause_store.h"
+
+namespace yagura::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPartsFolder[] = "restore-parts";  // of the store, until they are taken over
+constexpr std::string_view kDataPrefix = "data/";
+constexpr std::string_view kStorePrefix = "store/";
+constexpr std::string_view kSettingsName = "settings.yaml";
+
+fs::path ProgramFolder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
+
+bool IsEmptyOrNew(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::exists(folder, error)) return true;
+  fs::directory_iterator entries(folder, error);
+  return !error && std::all_of(begin(entries), end(entries), [](const auto& entry) {
+    return entry.path().filename() == "lost+found";
+  });
+}
+
+StatusOr<fs::path> MoveAside(const fs::path& folder) {
+  const auto running = RunningProcess(folder);
+  if (running.ok()) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "ALREADY_RUNNING",
+                     fmt::format("a suite runs in {} (process {}): stop it with `yagura down`",
+                                 folder.string(), *running));
+  }
+  if (ErrorReason(running.status()) != "NOT_RUNNING") return running.status();
+  const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock()->Now());
+  fs::path aside = fs::absolute(folder).lexically_normal();
+  if (!aside.has_filename()) aside = aside.parent_path();
+  aside += fmt::format(".before-restore-{}", now.time_since_epoch().count());
+  std::error_code error;
+  fs::rename(folder, aside, error);
+  if (error) return FileError("move aside", folder, error.value());
+  return aside;
+}
+
+// What a restore that was broken off has put there.
+void Clear(const fs::path& folder) {
+  static constexpr std::array<std::string_view, 5> kSpared = {"lost+found", kRestoreMarker, "lock",
+                                                              "yagura-data", "run"};
+  std::error_code ignored;
+  std::vector<fs::path> entries;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) entries.push_back(entry.path());
+  for (const fs::path& entry : entries) {
+    const std::string name = entry.filename().string();
+    if (std::find(kSpared.begin(), kSpared.end(), name) != kSpared.end()) continue;
+    fs::remove_all(entry, ignored);
+  }
+}
+
+Status CheckFits(const backup::v1::Manifest& manifest) {
+  const uint32_t schema = manifest.store_schema();
+  const uint32_t oldest = manifest.store_schema_oldest_reader() > 0
+                              ? manifest.store_schema_oldest_reader()
+                              : std::max(schema, 1U) - 1;
+  if (schema <= archive::kSchemaVersion || oldest <= archive::kSchemaVersion) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kFailedPrecondition, "SCHEMA_TOO_NEW",
+                   fmt::format("the event store of the backup has schema {}, which releases from "
+                               "schema {} on can read; this one knows {}: restore with the release "
+                               "that made the backup, or a newer one",
+                               schema, oldest, archive::kSchemaVersion));
+}
+
+class RestoreRun {
+ public:
+  RestoreRun(const RestoreOptions& options, Work& work, const BackupReader& reader,
+             DataFolder folder)
+      : options_(options),
+        work_(work),
+        reader_(reader),
+        folder_(std::move(folder)),
+        logger_(Logger::ToFile(folder_.Log("restore").string(), LogLevel::kInfo)) {}
+
+  StatusOr<RestoreSummary> Run() {
+    work_.Begin("restoring", reader_.bytes());
+    YAGURA_RETURN_IF_ERROR(PutFiles());
+    YAGURA_RETURN_IF_ERROR(PutRedis("state"));
+    YAGURA_RETURN_IF_ERROR(PutRedis("flow"));
+    YAGURA_RETURN_IF_ERROR(LoadRedis());
+    YAGURA_RETURN_IF_ERROR(PutStore());
+    YAGURA_RETURN_IF_ERROR(SyncFileSystem(folder_.root()));
+    std::error_code error;
+    fs::remove(folder_.root() / kRestoreMarker, error);
+    if (error) return FileError("remove", folder_.root() / kRestoreMarker, error.value());
+    YAGURA_RETURN_IF_ERROR(SyncFileSystem(folder_.root()));
+    summary_.files = static_cast<uint64_t>(reader_.manifest().files_size());
+    summary_.without_store = reader_.manifest().tables_size() == 0;
+    return summary_;
+  }
+
+ private:
+  Status PutFiles();
+  Status PutRedis(const std::string& name);
+  Status LoadRedis();
+  Status PutStore();
+
+  const RestoreOptions& options_;
+  Work& work_;
+  const BackupReader& reader_;
+  DataFolder folder_;
+  const Logger logger_;
+  RestoreSummary summary_;
+};
+
+Status RestoreRun::PutFiles() {
+  for (const auto& [name, file] : reader_.FilesBelow(kDataPrefix)) {
+    const fs::path to = folder_.root() / name.substr(kDataPrefix.size());
+    YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, to, work_));
+  }
+  for (const auto& [name, file] : reader_.FilesBelow(kSettingsName)) {
+    summary_.settings_file = folder_.root() / kSettingsName;
+    YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, summary_.settings_file, work_));
+  }
+  return absl::OkStatus();
+}
+
+// As the base of an append-only file, in which an RDB is what a rewrite leaves.
+Status RestoreRun::PutRedis(const std::string& name) {
+  const auto found = reader_.FilesBelow(fmt::format("redis/{}.rdb", name));
+  if (found.size() != 1) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "BACKUP_WITHOUT_DATA",
+                     fmt::format("the backup has no data of the {} Redis", name));
+  }
+  const fs::path folder = folder_.Folder("redis-" + name) / "appendonlydir";
+  YAGURA_RETURN_IF_ERROR(
+      reader_.Extract(*found[0].second, folder / "appendonly.aof.1.base.rdb", work_));
+  return blob::WriteFileDurably(folder / "appendonly.aof.manifest",
+                                "file appendonly.aof.1.base.rdb seq 1 type b\n", 0600,
+                                blob::IfExists::kFail);
+}
+
+// Sees that what was put there can be loaded; and drops what was true of the old machine's
+// processes alone.
+Status RestoreRun::LoadRedis() {
+  for (const std::string name : {"state", "flow"}) {
+    const fs::path socket = folder_.Socket(name);
+    RedisChild child("redis-" + name, folder_.Folder("redis-" + name), socket,
+                     folder_.Log("redis-" + name), logger_);
+    const Status started = child.Start();
+    if (!started.ok()) {
+      return Annotate(started, fmt::format("the {} Redis does not load its data, see {}", name,
+                                           folder_.Log("redis-" + name).string()));
+    }
+    redis::Endpoint endpoint;
+    endpoint.address = "unix:" + socket.string();
+    redis::Pool pool(endpoint, 1);
+    if (name == "flow") YAGURA_RETURN_IF_ERROR(archive::PauseStore::Forget(pool));
+    YAGURA_RETURN_IF_ERROR(pool.Command({"DBSIZE"}).status());
+  }
+  return absl::OkStatus();
+}
+
+Status RestoreRun::PutStore() {
+  const auto& manifest = reader_.manifest();
+  if (manifest.tables_size() == 0) return absl::OkStatus();
+  const fs::path parts = folder_.Folder(kPartsFolder);
+  for (const auto& [name, file] : reader_.FilesBelow(kStorePrefix)) {
+    YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, parts / name.substr(kStorePrefix.size()), work_));
+  }
+  YAGURA_ASSIGN_OR_RETURN(const auto process, eventstore::StoreProcess::Start(
+                                                  {.program = ProgramFolder() / "yagura-store",
+                                                   .data_dir = folder_.Folder("store"),
+                                                   .socket = folder_.Socket("store"),
+                                                   .log_file = folder_.Log("store")},
+                                                  logger_));
+  eventstore::ClientOptions options;
+  options.addresses = {process->address()};
+  eventstore::Client client(options);
+  YAGURA_RETURN_IF_ERROR(RestoreStore(client, manifest, parts));
+  process->Stop();
+  for (const backup::v1::Table& table : manifest.tables()) summary_.rows += table.rows();
+  std::error_code ignored;
+  fs::remove_all(parts, ignored);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work) {
+  YAGURA_ASSIGN_OR_RETURN(BackupReader reader, BackupReader::Open(options.from));
+  YAGURA_RETURN_IF_ERROR(CheckFits(reader.manifest()));
+  YAGURA_RETURN_IF_ERROR(reader.Unlock(options.key));
+  std::error_code error;
+  const bool unfinished = fs::exists(options.data_dir / kRestoreMarker, error);
+  const bool free = unfinished || IsEmptyOrNew(options.data_dir);
+  if (!free && !options.force) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_NOT_EMPTY",
+                     fmt::format("{} is not empty: name a new or an empty folder, or have what is "
+                                 "there moved aside with --force",
+                                 options.data_dir.string()));
+  }
+  work.Begin("checking the backup", reader.bytes());
+  YAGURA_RETURN_IF_ERROR(reader.Verify(work));
+  fs::path aside;
+  if (!free) {
+    YAGURA_ASSIGN_OR_RETURN(aside, MoveAside(options.data_dir));
+  }
+  YAGURA_RETURN_IF_ERROR(CheckRoom(options.data_dir, reader.bytes()));
+  YAGURA_RETURN_IF_ERROR(MakeFolders(options.data_dir));
+  YAGURA_RETURN_IF_ERROR(blob::WriteFileDurably(options.data_dir / kRestoreMarker,
+                                                "A restore into this folder has not finished.\n",
+                                                0600, blob::IfExists::kReplace));
+  YAGURA_ASSIGN_OR_RETURN(auto folder, DataFolder::TakeForRestore(options.data_dir));
+  Clear(folder.root());
+  YAGURA_ASSIGN_OR_RETURN(auto summary, RestoreRun(options, work, reader, std::move(folder)).Run());
+  summary.moved_aside = std::move(aside);
+  return summary;
+}
+
+}  // namespace yagura::cli
