@@ -96,6 +96,25 @@ Status CheckFits(const backup::v1::Manifest& manifest) {
                                schema, oldest, archive::kSchemaVersion));
 }
 
+// Before anything is put in place.
+StatusOr<fs::path> StoreConfig(const RestoreOptions& options,
+                               const backup::v1::Manifest& manifest) {
+  std::error_code error;
+  if (!options.store_config.empty()) {
+    const fs::path file = fs::absolute(options.store_config, error);
+    if (fs::is_regular_file(file, error)) return file;
+    return InvalidField("store-config", fmt::format("there is no file {}", file.string()));
+  }
+  const bool wanted =
+      std::any_of(manifest.tables().begin(), manifest.tables().end(), [](const auto& table) {
+        return table.create_statement().find("storage_policy = ") != std::string::npos;
+      });
+  if (!wanted) return fs::path();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "STORE_CONFIG_WANTED",
+                   "events of this backup lie on disks of a storage policy: give the ClickHouse "
+                   "configuration that has it with --store-config");
+}
+
 class RestoreRun {
  public:
   RestoreRun(const RestoreOptions& options, Work& work, const BackupReader& reader,
@@ -196,6 +215,7 @@ Status RestoreRun::PutStore() {
                                                   {.program = ProgramFolder() / "yagura-store",
                                                    .data_dir = folder_.Folder("store"),
                                                    .socket = folder_.Socket("store"),
+                                                   .config_file = options_.store_config,
                                                    .log_file = folder_.Log("store")},
                                                   logger_));
   eventstore::ClientOptions options;
@@ -215,6 +235,8 @@ StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work) {
   YAGURA_ASSIGN_OR_RETURN(BackupReader reader, BackupReader::Open(options.from));
   YAGURA_RETURN_IF_ERROR(CheckFits(reader.manifest()));
   YAGURA_RETURN_IF_ERROR(reader.Unlock(options.key));
+  RestoreOptions checked = options;
+  YAGURA_ASSIGN_OR_RETURN(checked.store_config, StoreConfig(options, reader.manifest()));
   std::error_code error;
   const bool unfinished = fs::exists(options.data_dir / kRestoreMarker, error);
   const bool free = unfinished || IsEmptyOrNew(options.data_dir);
@@ -237,7 +259,7 @@ StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work) {
                                                 0600, blob::IfExists::kReplace));
   YAGURA_ASSIGN_OR_RETURN(auto folder, DataFolder::TakeForRestore(options.data_dir));
   Clear(folder.root());
-  YAGURA_ASSIGN_OR_RETURN(auto summary, RestoreRun(options, work, reader, std::move(folder)).Run());
+  YAGURA_ASSIGN_OR_RETURN(auto summary, RestoreRun(checked, work, reader, std::move(folder)).Run());
   summary.moved_aside = std::move(aside);
   return summary;
 }

@@ -14,6 +14,8 @@ struct RestoreOptions {
   std::filesystem::path from;
   std::filesystem::path data_dir;
   KeySource key;
+  // Of ClickHouse, with the disks and storage policies that tables name; empty: none.
+  std::filesystem::path store_config;
   bool force = false;  // what the data folder holds is moved aside
 };
 
@@ -30,7 +32,7 @@ struct RestoreSummary {
 // folder; another restore takes it over.
 //
 // Errors: those of BackupReader; FAILED_PRECONDITION: DATA_DIR_NOT_EMPTY, ALREADY_RUNNING,
-// SCHEMA_TOO_NEW, BACKUP_WITHOUT_DATA (it lacks a Redis), DISK_FULL.
+// SCHEMA_TOO_NEW, BACKUP_WITHOUT_DATA (it lacks a Redis), STORE_CONFIG_WANTED, DISK_FULL.
 absl::StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work);
 
 }  // namespace yagura::cli

@@ -209,6 +209,16 @@ Status Run(eventstore::Client& client, std::string sql) {
   return client.Execute({.sql = std::move(sql), .timeout = kAttachTimeout});
 }
 
+// The store's first disk may be another one than that of the data folder.
+Status Move(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  if (error == std::errc::cross_device_link) {
+    fs::copy(from, to, fs::copy_options::recursive, error);
+  }
+  return error ? FileError("move", from, error.value()) : absl::OkStatus();
+}
+
 Status AttachParts(eventstore::Client& client, const backup::v1::Table& table,
                    const fs::path& parts) {
   eventstore::Query query{.sql =
@@ -224,8 +234,7 @@ Status AttachParts(eventstore::Client& client, const backup::v1::Table& table,
   for (const auto& entry : fs::directory_iterator(parts / table.name(), error)) {
     const std::string name = entry.path().filename().string();
     if (!IsPartName(name)) return Internal(fmt::format("a part has the name {}", name));
-    fs::rename(entry.path(), detached / name, error);
-    if (error) return FileError("move", entry.path(), error.value());
+    YAGURA_RETURN_IF_ERROR(Move(entry.path(), detached / name));
     partitions.insert(name.substr(0, name.find('_')));
   }
   for (const std::string& partition : partitions) {

@@ -199,6 +199,8 @@ void AddBackupCommands(Program& program) {
       "after the backup is lost; keys and users that were taken away since are good again.");
   restore.add_option("--from", options->from, "Folder of the backup")->required();
   AddKeyOptions(restore, options->key, "Key of the backup");
+  restore.add_option("--store-config", options->store_config,
+                     "ClickHouse configuration with the storage policy that the tables name");
   restore.add_flag("--force", options->force,
                    "Move what the data folder holds aside, to NAME.before-restore-TIME");
   program.Do(restore, [&program, options] { return RunRestore(program, *options); });

@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/clock.h"
+#include "common/eventstore/client.h"
 #include "tests/e2e/customer.h"
 #include "tests/e2e/suite_process.h"
 
@@ -321,6 +322,43 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
       fs::remove_all(entry.path());
     }
   }
+}
+
+// Events on another disk of the store: they come back to its first one.
+TEST_F(Backup, TakesEventsOnAllVolumesOfTheStore) {
+  suite_.Stop();
+  const fs::path config = backups_ / "disks.xml";
+  std::ofstream(config) << "<clickhouse><storage_configuration><disks><cold_disk><type>local</type>"
+                           "<path>"
+                        << (backups_ / "cold/").string()
+                        << "</path></cold_disk></disks><policies><tiered><volumes><default><disk>"
+                           "default</disk></default><cold><disk>cold_disk</disk></cold></volumes>"
+                           "</tiered></policies></storage_configuration></clickhouse>";
+  std::ofstream(settings_) << "store:\n  config_file: " << config.string()
+                           << "\narchive:\n  store:\n    storage_policy: tiered\n"
+                              "  writer:\n    max_delay: 10ms\n";
+  StartAgain();
+  SendMore();
+  ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
+  eventstore::Client store({.addresses = {suite_.Endpoint("store")}});
+  const auto days = store.Select({.sql = "SELECT DISTINCT partition_id FROM system.parts WHERE "
+                                         "database = 'yagura' AND table = 'events' AND active"});
+  ASSERT_TRUE(days.ok()) << days.status();
+  for (const auto& row : days->rows) {
+    const auto moved = store.Execute(
+        {.sql = fmt::format("ALTER TABLE yagura.events MOVE PARTITION ID '{}' TO VOLUME 'cold'",
+                            row.at(0).text)});
+    ASSERT_TRUE(moved.ok()) << moved;
+  }
+  suite_.Run({"backup", "--to", Folder("b"), "--plain", "--settings", settings_});
+  LoseTheMachine();
+  fs::remove_all(backups_ / "cold");
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b")}, 1),
+              ::testing::HasSubstr("STORE_CONFIG_WANTED"));
+  suite_.Run({"restore", "--from", Folder("b"), "--store-config", config.string()});
+  StartAgain();
+  ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
+  suite_.Stop();
 }
 
 TEST_F(Backup, OnAFullDiskSaysSoAndLeavesNothing) {
