@@ -316,6 +316,15 @@ absl::Status ShowSecret(const Program& program, SecretFile& file, Response& resp
   return absl::OkStatus();
 }
 
+// Sites of the key's tenant by id, others by name.
+void AddRelaySites(const std::vector<std::string>& sites, std::string_view parent,
+                   directory::v1::ApiKey& key) {
+  for (const auto& site : sites) {
+    const bool is_name = site.find('/') != std::string::npos;
+    key.add_relay_sites(is_name ? site : fmt::format("{}/sites/{}", parent, site));
+  }
+}
+
 void AddKeyCreate(Program& program, CLI::App& group) {
   struct Options {
     std::string tenant;
@@ -344,16 +353,38 @@ void AddKeyCreate(Program& program, CLI::App& group) {
     for (const auto& role : options->roles) {
       *request.mutable_api_key()->add_roles() = ParseGrant(role);
     }
-    for (const auto& site : options->relay_sites) {
-      const bool is_name = site.find('/') != std::string::npos;
-      request.mutable_api_key()->add_relay_sites(
-          is_name ? site : fmt::format("{}/sites/{}", request.parent(), site));
-    }
+    AddRelaySites(options->relay_sites, request.parent(), *request.mutable_api_key());
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(auto file,
                             SecretFile::Open(options->secret_file, /*may_replace=*/false));
     YAGURA_ASSIGN_OR_RETURN(auto response, client.Call(&Stub::CreateApiKey, request));
     return ShowSecret(program, file, response);
+  });
+}
+
+void AddKeyRelaySites(Program& program, CLI::App& group) {
+  struct Options {
+    std::string name;
+    std::vector<std::string> sites;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& command =
+      *group.add_subcommand("relay-sites", "Say for which sites a key is that of the relay there");
+  command.add_option("name", options->name, "tenants/TENANT/apiKeys/KEY")->required();
+  command.add_option(
+      "--relay-site", options->sites,
+      "Site of the tenant, or tenants/TENANT/sites/SITE; may come again; without one "
+      "it is no relay's any more");
+  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
+    directory::v1::UpdateApiKeyRequest request;
+    request.mutable_api_key()->set_name(options->name);
+    const size_t collection = options->name.find("/apiKeys/");
+    AddRelaySites(options->sites, options->name.substr(0, collection), *request.mutable_api_key());
+    request.mutable_update_mask()->add_paths("relay_sites");
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto changed, client.Call(&Stub::UpdateApiKey, request));
+    program.Print(changed);
+    return absl::OkStatus();
   });
 }
 
@@ -394,6 +425,7 @@ void AddKeyCommands(Program& program) {
            {"DISABLED", "disabled"}},
           &Stub::ListApiKeys);
   AddKeyCreate(program, group);
+  AddKeyRelaySites(program, group);
   AddKeyRotate(program, group);
   AddNamed(program, group, "delete", "Remove a key", "apiKeys", {}, &Stub::DeleteApiKey);
   // A secret that nobody sees is of no use, so keys are not imported.

@@ -234,6 +234,16 @@ TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
   EXPECT_THAT(Run(as_json).out, HasSubstr("IMPORT_CREATE")) << "for programs";
 }
 
+TEST_F(CommandsTest, AKeyThatIsThereBecomesThatOfARelay) {
+  const auto outcome = Run({"key", "relay-sites", "tenants/acme/apiKeys/k", "--relay-site", "hq",
+                            "--relay-site", "tenants/beta/sites/b"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(suite_.key_update.api_key().name(), "tenants/acme/apiKeys/k");
+  EXPECT_THAT(suite_.key_update.api_key().relay_sites(),
+              ElementsAre("tenants/acme/sites/hq", "tenants/beta/sites/b"));
+  EXPECT_THAT(suite_.key_update.update_mask().paths(), ElementsAre("relay_sites"));
+}
+
 TEST_F(CommandsTest, WordsThatNothingTakesAreNotRepeated) {
   const std::vector<std::vector<std::string>> lines = {{"--api-key", "ygr_secret", "key", "list"},
                                                        {"--api-key=ygr_secret", "key", "list"},

@@ -27,6 +27,12 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
                       directory::v1::WhoAmIResponse*) override {
     return grpc::Status::OK;
   }
+  grpc::Status UpdateApiKey(grpc::ServerContext*, const directory::v1::UpdateApiKeyRequest* request,
+                            directory::v1::ApiKey* response) override {
+    suite_.key_update = *request;
+    *response = request->api_key();
+    return grpc::Status::OK;
+  }
   grpc::Status RotateApiKey(grpc::ServerContext*, const directory::v1::RotateApiKeyRequest* request,
                             directory::v1::RotateApiKeyResponse* response) override {
     response->set_secret(fmt::format("secret-{}", ++suite_.rotations));

@@ -25,15 +25,16 @@ class FakeSuite {
 
   const std::string& endpoint() const { return endpoint_; }
 
-  size_t events = 0;                            // that there are to find, their ids from 0
-  std::vector<directory::v1::ApiKey> api_keys;  // to list
-  grpc::Status push_answer = grpc::Status::OK;  // not OK: ends each Push stream
-  std::vector<std::string> secrets;             // that were exchanged
-  int rotations = 0;                            // of keys; the secret is "secret-N"
-  std::vector<std::string> batch_ids;           // that were pushed
-  std::vector<std::string> imported;            // sources of rules; all are refused
-  std::string quarantine_filter;                // of the latest list
-  std::string audit_filter;                     // likewise
+  size_t events = 0;                              // that there are to find, their ids from 0
+  std::vector<directory::v1::ApiKey> api_keys;    // to list
+  grpc::Status push_answer = grpc::Status::OK;    // not OK: ends each Push stream
+  std::vector<std::string> secrets;               // that were exchanged
+  directory::v1::UpdateApiKeyRequest key_update;  // the latest
+  int rotations = 0;                              // of keys; the secret is "secret-N"
+  std::vector<std::string> batch_ids;             // that were pushed
+  std::vector<std::string> imported;              // sources of rules; all are refused
+  std::string quarantine_filter;                  // of the latest list
+  std::string audit_filter;                       // likewise
   directory::v1::ImportAssetsResponse asset_import_answer;
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;
