@@ -224,8 +224,8 @@ Bench& Shared() {
 // of the store until the last insert was answered, with what was merged meanwhile; of the store
 // until nothing was left to merge; and of the inserting process.
 void InsertFirewallLines(benchmark::State& state) {
-  const auto lines = static_cast<size_t>(state.range(0));
-  const bool digests = state.range(1) != 0;
+  const bool digests = state.range(0) != 0;
+  const auto lines = static_cast<size_t>(state.range(1));
   const double store_before = Shared().StoreCpu();
   double own = 0;
   for (auto _ : state) {
@@ -247,8 +247,8 @@ void InsertFirewallLines(benchmark::State& state) {
   state.counters["parts"] = Shared().Parts();
 }
 BENCHMARK(InsertFirewallLines)
-    ->ArgNames({"lines", "digests"})
-    ->ArgsProduct({{5'000, 20'000, 50'000}, {0, 1}})
+    ->ArgNames({"digests", "lines"})
+    ->ArgsProduct({{0, 1}, {5'000, 20'000, 50'000}})
     ->Iterations(20)
     ->Unit(benchmark::kMillisecond)
     ->UseRealTime();

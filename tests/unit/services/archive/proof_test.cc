@@ -322,6 +322,22 @@ TEST_F(ProofTest, WhatComesWhileWeLookIsNoFlaw) {
   EXPECT_EQ(proof->verified_events(), 2u * kEvents);
 }
 
+TEST_F(ProofTest, AStoreThatEndsMidwayIsAnErrorAndNoMissingEvents) {
+  constexpr int kMany = 60'000;  // more than lies in buffers
+  Insert("many", "m", 2 * kEvents, kMany);
+  EventVerifier::Parts parts = VerifierParts();
+  parts.progress_every = 1'000;
+  EventVerifier verifier(parts, "acme", day_);
+  bool stopped = false;
+  const auto proof = verifier.Run({}, [&](const v1::DayProof&) {
+    if (!stopped) archive_.store.KillHard();
+    stopped = true;
+    return absl::OkStatus();
+  });
+  EXPECT_TRUE(stopped);
+  EXPECT_THAT(proof, StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST_F(ProofTest, WhatNobodySealedIsToldByWhenItWasStored) {
   Insert("three", "c", 2 * kEvents, kEvents);
   EXPECT_THAT(Flaws(), IsEmpty());
