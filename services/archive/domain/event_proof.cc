@@ -34,7 +34,11 @@ std::string_view View(const Sha256Digest& digest) { return {digest.data(), diges
 class Hasher {
  public:
   Hasher() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {}
-  void Begin() { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
+  // Named once: OpenSSL looks the algorithm up anew each time it is named.
+  void Begin() {
+    EVP_DigestInit_ex(context_.get(), begun_ ? nullptr : EVP_sha256(), nullptr);
+    begun_ = true;
+  }
   void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
   void AddNumber(uint64_t number) { Add(BigEndian(number)); }
   void AddText(std::string_view text) {
@@ -49,6 +53,7 @@ class Hasher {
 
  private:
   std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+  bool begun_ = false;
 };
 
 Sha256Digest DigestWith(Hasher& hasher, int64_t receive_time, std::string_view id,
