@@ -132,6 +132,23 @@ TEST(Suite, TakesSyslogOverTlsUnderTheCertificateThatItMadeItself) {
               HasSubstr("440 lines"));
 }
 
+TEST(Suite, ProvesWhatItStoredAndSaysWhyItCannot) {
+  e2e::SuiteProcess suite;
+  suite.Run({"tenant", "create", "acme", "--display-name", "Acme"});
+  suite.Run({"source", "create", "fw", "--tenant", "acme", "--listener", "syslog_tls"});
+  EXPECT_TRUE(e2e::Eventually(kSoon, [&] {
+    suite.Run({"send", Samples(), "--to", "syslog-tls"});
+    return !suite.Run({"event", "count", "--tenant", "acme"}).starts_with("0 ");
+  }));
+  const std::vector<std::string> verify = {"archive", "verify", "--tenant", "acme",
+                                           "--from",  "24h",    "-o",       "json"};
+  EXPECT_THAT(suite.Run(verify), HasSubstr("\"verified_events\":"));
+  EXPECT_THAT(suite.Run({"archive", "verify", "--tenant", "nosuch", "--from", "24h"}, 1),
+              HasSubstr("tenants/nosuch does not exist [RESOURCE_NOT_FOUND]"));
+  EXPECT_THAT(suite.Run({"archive", "verify", "--tenant", "acme", "--day", "today"}, 1),
+              HasSubstr("first_day"));
+}
+
 TEST(Suite, TakesHecOverHttpWithAnApiKeyOfItsDirectory) {
   const e2e::SuiteProcess suite;
   suite.Run({"tenant", "create", "acme", "--display-name", "Acme"});
