@@ -95,7 +95,8 @@ class ArchiveApp final : public rpc::App {
         client_(std::make_shared<eventstore::Client>(settings.store)),
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
-        proofs_(client_),
+        unit_ledger_(platform.state),
+        proofs_(client_, &unit_ledger_),
         head_memory_(platform.state),
         pause_(platform.flow, WriterNameOf(platform), gate_, {}, logger_),
         writer_({platform.flow, settings.events, client_, table_, retention_, *spool_, logger_,
@@ -131,8 +132,8 @@ class ArchiveApp final : public rpc::App {
         audit_key_(audit_key),
         sealing_{seals_, audit_store_, audit_key_, platform.clock, logger_.Named("sealer")},
         sealer_(platform.state, SealOptionsOf(settings, platform), sealing_),
-        event_sealer_({proofs_, head_memory_, retention_, audit_key_, trusted_keys, platform.clock,
-                       logger_.Named("event-sealer")},
+        event_sealer_({proofs_, head_memory_, unit_ledger_, retention_, audit_key_, trusted_keys,
+                       platform.clock, logger_.Named("event-sealer")},
                       {.gate = &gate_}),
         proof_handlers_(proofs_, head_memory_, holds_, trusted_keys, platform.clock),
         audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {
@@ -380,6 +381,11 @@ class ArchiveApp final : public rpc::App {
                   "Days of tenants whose sealed heads the event store does not have as they were; "
                   "nothing more of them is sealed.")
         ->Set(static_cast<double>(event_sealer_.broken()));
+    metrics
+        .GetGauge("yagura_archive_event_units_strange",
+                  "Units of events in the event store that this suite did not put there; they are "
+                  "not sealed.")
+        ->Set(static_cast<double>(event_sealer_.strange()));
     AddUp("yagura_archive_audit_sealed_records_total", "Audit records sealed.", sealing_.sealed);
     AddUp("yagura_archive_audit_seals_total", "Stretches of audit records sealed.",
           sealing_.seals_made);
@@ -402,6 +408,7 @@ class ArchiveApp final : public rpc::App {
   const std::shared_ptr<eventstore::Client> client_;
   Retention retention_;
   const std::unique_ptr<Spool> spool_;
+  const UnitLedger unit_ledger_;
   const ProofStore proofs_;
   const HeadMemory head_memory_;
   WriteGate gate_;

@@ -9,6 +9,7 @@
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
 #include "services/archive/domain/block_column.h"
+#include "services/archive/storage/unit_ledger.h"
 
 namespace yagura::archive {
 namespace {
@@ -50,11 +51,13 @@ std::string Numbers(const std::vector<Number>& numbers) {
 
 }  // namespace
 
-ProofStore::ProofStore(std::shared_ptr<eventstore::Client> client) : client_(std::move(client)) {}
+ProofStore::ProofStore(std::shared_ptr<eventstore::Client> client, const UnitLedger* ledger)
+    : client_(std::move(client)), ledger_(ledger) {}
 
 Status ProofStore::InsertUnits(const std::vector<EventUnit>& units,
                                const std::string& token) const {
   if (units.empty()) return absl::OkStatus();
+  if (ledger_ != nullptr) YAGURA_RETURN_IF_ERROR(ledger_->Note(units));
   eventstore::RowBinaryWriter rows;
   for (const EventUnit& unit : units) EncodeUnit(unit, &rows);
   return client_->Insert(InsertOf(kInsertUnits, token + "/units"), rows.bytes()).status();

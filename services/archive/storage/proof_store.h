@@ -25,10 +25,14 @@ class Client;
 
 namespace yagura::archive {
 
+class UnitLedger;
+
 // Units and heads in the event store. Thread-safe. Errors are those of Client.
 class ProofStore {
  public:
-  explicit ProofStore(std::shared_ptr<eventstore::Client> client);
+  // Units are noted in `ledger` before they are stored; null: they are not, and will not be sealed.
+  explicit ProofStore(std::shared_ptr<eventstore::Client> client,
+                      const UnitLedger* ledger = nullptr);
 
   // Durable once they return; the same token again changes nothing.
   absl::Status InsertUnits(const std::vector<EventUnit>& units, const std::string& token) const;
@@ -90,6 +94,7 @@ class ProofStore {
                        const std::string& kept, const std::string& condition) const;
 
   const std::shared_ptr<eventstore::Client> client_;
+  const UnitLedger* const ledger_;
 };
 
 }  // namespace yagura::archive

@@ -174,6 +174,53 @@ Status EventSealer::Seal(const std::vector<EventUnit>& units) {
   return absl::AbortedError("another process sealed the day first; the rest follows");
 }
 
+StatusOr<std::vector<EventUnit>> EventSealer::OurOwn(const std::vector<EventUnit>& units) {
+  constexpr size_t kMostStrange = 100'000;
+  YAGURA_ASSIGN_OR_RETURN(auto ours, parts_.ledger.Noted(units));
+  if (ours.size() == units.size()) return ours;
+  std::set<uint64_t> noted;
+  for (const EventUnit& unit : ours) noted.insert(unit.number);
+  size_t fresh = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const EventUnit& unit : units) {
+      if (noted.contains(unit.number) || strange_.size() >= kMostStrange) continue;
+      if (strange_.insert(unit.number).second) ++fresh;
+    }
+  }
+  if (fresh > 0) {
+    const std::chrono::sys_days date{std::chrono::days(units.front().day)};
+    parts_.logger.Error("units lie in the event store that were not put there by this suite",
+                        {{"tenant", units.front().tenant},
+                         {"day", std::string_view(FormatTime(date)).substr(0, 10)},
+                         {"units", fresh}});
+  }
+  return ours;
+}
+
+size_t EventSealer::strange() const {
+  const std::lock_guard lock(mutex_);
+  return strange_.size();
+}
+
+// What a release without a ledger has stored is taken for ours, once.
+Status EventSealer::BeginLedger() {
+  if (begun_) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(begun_, parts_.ledger.Begun());
+  std::optional<EventUnit> after;
+  while (!begun_) {
+    YAGURA_ASSIGN_OR_RETURN(const auto units, parts_.store.Unsealed(since_, after));
+    YAGURA_RETURN_IF_ERROR(parts_.ledger.Note(units));
+    if (units.size() == ProofStore::kUnsealedAtOnce) {
+      after = units.back();
+      continue;
+    }
+    YAGURA_RETURN_IF_ERROR(parts_.ledger.Begin());
+    begun_ = true;
+  }
+  return absl::OkStatus();
+}
+
 Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
   Status first;
   std::vector<EventUnit> day;
@@ -182,8 +229,13 @@ Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
     if (day.empty()) return absl::OkStatus();
     const auto pass = WriteGate::Enter(options_.gate, kGateWait);
     if (!pass) return Unavailable(kPaused, "writing to the event store pauses for a backup");
-    const Status sealed = Seal(day);
+    const auto ours = OurOwn(day);
     day.clear();
+    if (!ours.ok()) return ours.status();
+    if (ours->empty()) return absl::OkStatus();
+    Status sealed = Seal(*ours);
+    // Else it is forgotten when the ledger is.
+    if (sealed.ok()) sealed = parts_.ledger.Forget(*ours);
     if (first.ok()) first = sealed;
     return sealed.ok() || IsOfOneDay(sealed) ? absl::OkStatus() : sealed;
   };
@@ -199,6 +251,7 @@ Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
 
 Status EventSealer::Turn() {
   const TimePoint began = parts_.clock->Now();
+  YAGURA_RETURN_IF_ERROR(BeginLedger());
   if (began >= next_review_) {
     YAGURA_RETURN_IF_ERROR(Review());
     next_review_ = began + options_.review;

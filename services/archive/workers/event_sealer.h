@@ -20,6 +20,7 @@
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/head_memory.h"
 #include "services/archive/storage/proof_store.h"
+#include "services/archive/storage/unit_ledger.h"
 #include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
@@ -32,7 +33,8 @@ class Retention;
 //
 // Nothing is signed behind heads that are not what the state Redis remembers, or that nobody
 // trusted has signed: such a day is told of and left alone, so that who can write the event store
-// alone does not get it signed anew. What goes on with other days.
+// alone does not get it signed anew. What goes on with other days. Nor are units signed that this
+// suite did not store: they stay unsealed, of which verification tells.
 class EventSealer {
  public:
   struct Options {
@@ -47,6 +49,7 @@ class EventSealer {
   struct Parts {
     const ProofStore& store;
     const HeadMemory& memory;
+    const UnitLedger& ledger;
     const Retention& retention;
     auth::SigningKey key;
     TrustedKeys trusted;  // of all who may seal
@@ -63,10 +66,15 @@ class EventSealer {
   void Stop();
   // Days whose heads in the store are not those that were sealed.
   size_t broken() const;
+  // Units that lay in the store and that this suite did not put there.
+  size_t strange() const;
 
  private:
   using Heads = std::vector<v1::EventHead>;
   absl::Status SealAll(const std::vector<EventUnit>& units);
+  // Those of one tenant and day that this suite stored; tells of the others.
+  absl::StatusOr<std::vector<EventUnit>> OurOwn(const std::vector<EventUnit>& units);
+  absl::Status BeginLedger();
   absl::Status Seal(const std::vector<EventUnit>& units);  // of one tenant and day
   // The day's heads, once they are found to be those that are remembered, or to go on from them.
   absl::StatusOr<Heads> Agreed(const std::string& tenant, int64_t day);
@@ -84,6 +92,8 @@ class EventSealer {
   TimePoint next_review_;  //
   mutable std::mutex mutex_;
   std::set<std::pair<std::string, int64_t>> broken_;  // guarded by mutex_
+  std::set<uint64_t> strange_;                        // numbers; guarded by mutex_
+  bool begun_ = false;                                // the ledger; one turn at a time
   std::jthread thread_;
 };
 

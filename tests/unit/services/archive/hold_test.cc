@@ -97,7 +97,8 @@ class HoldTest : public ::testing::Test {
   const std::shared_ptr<redis::Pool> state_ = archive_.redis.NewPool();
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
   const store::Store<v1::LegalHold> holds_{state_, LegalHoldKind(), clock_};
-  const ProofStore proofs_{archive_.client};
+  const UnitLedger ledger_{state_};
+  const ProofStore proofs_{archive_.client, &ledger_};
   const HoldRounds rounds_{state_};
   HoldWatcher watcher_{{state_, rounds_, archive_.retention, Logger::Null()}, holds_, {}};
   HoldKeeper keeper_{
@@ -258,6 +259,7 @@ TEST_F(HoldTest, DigestsAndHeadsOfItsDaysStayAsLong) {
   Insert(archive_.retention, "proven", 0, 500);
   EventSealer sealer({proofs_,
                       memory,
+                      ledger_,
                       archive_.retention,
                       key,
                       {{key.key_id(), key.public_key()}},

@@ -43,8 +43,9 @@ class ProofTest : public ::testing::Test {
   }
 
   void Insert(const std::string& token, const std::string& batch, int first, int count,
-              const std::string& tenant = "acme") {
-    const RangeInserter inserter(archive_.client, archive_.table, archive_.retention, &store_);
+              const std::string& tenant = "acme", const ProofStore* proofs = nullptr) {
+    const RangeInserter inserter(archive_.client, archive_.table, archive_.retention,
+                                 proofs == nullptr ? &store_ : proofs);
     RangeData range;
     range.plan.set_token(token);
     range.entries.push_back({{1, 0}, batch, MakeBatch(tenant, batch, first, count)});
@@ -67,9 +68,10 @@ class ProofTest : public ::testing::Test {
     return kinds;
   }
   std::unique_ptr<EventSealer> NewSealer() {
-    return std::make_unique<EventSealer>(EventSealer::Parts{store_, memory_, archive_.retention,
-                                                            key_, trusted_, clock_, Logger::Null()},
-                                         EventSealer::Options{});
+    return std::make_unique<EventSealer>(
+        EventSealer::Parts{store_, memory_, ledger_, archive_.retention, key_, trusted_, clock_,
+                           Logger::Null()},
+        EventSealer::Options{});
   }
   uint64_t Number(const std::string& sql) {
     const auto result = archive_.client->Select({.sql = sql});
@@ -96,13 +98,14 @@ class ProofTest : public ::testing::Test {
   Archive archive_;
   const std::shared_ptr<redis::Pool> state_ = archive_.redis.NewPool();
   const std::shared_ptr<FakeClock> clock_ = std::make_shared<FakeClock>();
-  const ProofStore store_{archive_.client};
+  const UnitLedger ledger_{state_};
+  const ProofStore store_{archive_.client, &ledger_};
   const HeadMemory memory_{state_};
   std::vector<EventVerifier::Hold> holds_;
   const auth::SigningKey key_ = auth::SigningKey::Generate();
   TrustedKeys trusted_{{key_.key_id(), key_.public_key()}};
-  EventSealer sealer_{{store_, memory_, archive_.retention, key_, trusted_, clock_, Logger::Null()},
-                      {}};
+  EventSealer sealer_{
+      {store_, memory_, ledger_, archive_.retention, key_, trusted_, clock_, Logger::Null()}, {}};
   const int64_t day_ = std::chrono::floor<std::chrono::days>(BaseTime()).time_since_epoch().count();
 };
 
@@ -264,6 +267,43 @@ TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
       IsOk());
   EXPECT_EQ(memory_.Recall("acme", 78)->sequence, 2u);
   EXPECT_EQ(memory_.Recall("acme", 78)->expires, 0);
+}
+
+TEST_F(ProofTest, WhatThisSuiteDidNotStoreIsNotSigned) {
+  // Digest and all, for today and for another tenant's day that has nothing.
+  const ProofStore forged(archive_.client);
+  Insert("forged", "f", 2 * kEvents, kEvents, "acme", &forged);
+  Insert("forged too", "g", 0, kEvents, "beta", &forged);
+  Insert("three", "c", 4 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.strange(), 2u);
+  ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("acme", day_));
+  ASSERT_THAT(heads, SizeIs(2)) << "what is ours is sealed all the same";
+  EXPECT_THAT(heads[1].units(), ElementsAre(UnitNumber("three")));
+  EXPECT_THAT(store_.Heads("beta", day_).value(), IsEmpty());
+  Run("ALTER TABLE yagura.event_units UPDATE stored = now() - 7200 WHERE 1");
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::UNIT_UNSEALED));
+  EXPECT_THAT(Flaws("beta"), ElementsAre(v1::EventFlaw::UNIT_UNSEALED));
+  EXPECT_THAT(ledger_.Noted({store_.Units("acme", day_)->at(UnitNumber("three"))}).value(),
+              IsEmpty())
+      << "what is sealed is forgotten";
+}
+
+TEST_F(ProofTest, AUnitThatWasChangedBeforeItWasSealedIsNotSigned) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  Run("ALTER TABLE yagura.event_units UPDATE expires = expires - 3600 WHERE unit = " +
+      std::to_string(UnitNumber("three")));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.strange(), 1u);
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(1));
+}
+
+TEST_F(ProofTest, WhatAReleaseWithoutALedgerStoredIsSealed) {
+  ASSERT_THAT(state_->Command({"DEL", "y:{-}:archive:unit-ledger"}), IsOk());
+  const ProofStore earlier(archive_.client);
+  Insert("three", "c", 2 * kEvents, kEvents, "acme", &earlier);
+  ASSERT_THAT(NewSealer()->Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(2));
 }
 
 TEST_F(ProofTest, AnExpiryThatWasMovedIsTold) {
