@@ -98,9 +98,20 @@ void AddRelayCommand(Program& program) {
     return Run(program, *flags);
   });
   program.Do(status, [&program]() -> absl::Status {
-    YAGURA_ASSIGN_OR_RETURN(const std::string text,
-                            ingestion::Relay::ReadStatus(program.globals().connection.data_dir));
-    Write(text);
+    const std::filesystem::path& data_dir = program.globals().connection.data_dir;
+    YAGURA_ASSIGN_OR_RETURN(const auto report, ingestion::Relay::ReadStatus(data_dir));
+    Write(report.text);
+    if (!report.runs) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "NOT_RUNNING",
+                       fmt::format("no relay runs in {}; what it said last is {} seconds old",
+                                   data_dir.string(), report.age.count()));
+    }
+    if (report.is_old) {
+      return MakeError(absl::StatusCode::kUnavailable, "STATUS_OLD",
+                       fmt::format("the relay in {} runs, but what it said last is {} seconds old: "
+                                   "its disk may be full",
+                                   data_dir.string(), report.age.count()));
+    }
     return absl::OkStatus();
   });
 }

@@ -109,6 +109,23 @@ class RelayTest : public ::testing::Test {
     return std::regex_search(text, found, pattern) ? std::stoull(found[1]) : 0;
   }
 
+  // By `relay status`.
+  static bool IsSaidToRun(const Site& site) {
+    const auto output = site.folder.string() + ".status";
+    ChildProcess::Options options;
+    options.arguments = {SuiteProcess::Program(), "--data-dir", site.folder.string(), "relay",
+                         "status"};
+    options.output = output;
+    auto child = ChildProcess::Start(options).value();
+    EXPECT_TRUE(Eventually(seconds(30), [&] { return child.ExitStatus().has_value(); }));
+    const bool succeeds = child.ExitStatus() == 0;
+    EXPECT_NE(ReadAll(output).find(succeeds ? "\"runs\":true" : "\"runs\":false"),
+              std::string::npos)
+        << ReadAll(output);
+    std::filesystem::remove(output);
+    return succeeds;
+  }
+
   // Ingestion learns of new sources within seconds: so many lines came before.
   void AwaitSource(Site& site) {
     int tries = 0;
@@ -145,7 +162,9 @@ TEST_F(RelayTest, KillsOfRelayAndSuiteLoseAndDoubleNothing) {
   // The suite is away; the relay is killed with what waits on its disk, and so is what it starts.
   suite_.KillHard();
   for (auto& [id, site] : sites_) Send(site, "suite away");
+  EXPECT_TRUE(IsSaidToRun(hq));
   hq.relay->Stop(std::chrono::milliseconds(0));
+  EXPECT_FALSE(IsSaidToRun(hq));
   StartRelay(hq);
   Send(hq, "after a kill");
   suite_.Start();

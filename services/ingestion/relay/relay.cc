@@ -1,10 +1,7 @@
 #include "services/ingestion/relay/relay.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <condition_variable>
 #include <mutex>
@@ -13,12 +10,12 @@
 
 #include "fmt/format.h"
 
-#include "common/blob/file_io.h"
 #include "common/clock/proto_time.h"
 #include "common/metrics/metrics.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/ingestion_metrics.h"
+#include "services/ingestion/relay/relay_folder.h"
 #include "services/ingestion/relay/relay_outlet.h"
 #include "services/ingestion/relay/relay_sender.h"
 #include "services/ingestion/relay/relay_spool.h"
@@ -30,11 +27,6 @@ namespace yagura::ingestion {
 namespace {
 
 constexpr std::chrono::seconds kTick{1};
-constexpr size_t kMaxStatusBytes = 64 * 1024;
-
-std::filesystem::path StatusFile(const std::filesystem::path& data_dir) {
-  return data_dir / "relay-status.json";
-}
 
 std::string TimeOrNone(TimePoint time) {
   return time == TimePoint{} ? "null" : QuoteJson(FormatTime(time));
@@ -166,21 +158,27 @@ class RunningRelay final : public Relay {
     set("yagura_relay_doubtful_lines",
         "Lines since the start that went again to the suite and may be there twice",
         static_cast<double>(spool.doubtful_lines));
+    set("yagura_relay_disk_refuses", "1 while lines cannot be written to the relay's disk",
+        !spool.disk_error.empty());
     set("yagura_relay_damaged_bytes",
         "Bytes of the spool that were no sound record since the start",
         static_cast<double>(spool.damaged_bytes));
     const std::string text = fmt::format(
-        R"({{"time":{},"runs":{},"tenant":{},"site":{},"endpoint":{},"connected":{},)"
+        R"({{"time":{},"tenant":{},"site":{},"endpoint":{},"connected":{},)"
         R"("last_error":{},"received_lines":{:.0f},"acknowledged_lines":{},"acknowledged_at":{},)"
-        R"("waiting_bytes":{},"oldest":{},"lag_seconds":{},"lost_lines":{},"doubtful_lines":{}}})"
+        R"("waiting_bytes":{},"oldest":{},"lag_seconds":{},"lost_lines":{},"doubtful_lines":{},)"
+        R"("disk_error":{}}})"
         "\n",
-        QuoteJson(FormatTime(now)), runs, QuoteJson(options_.tenant), QuoteJson(options_.site),
+        QuoteJson(FormatTime(now)), QuoteJson(options_.tenant), QuoteJson(options_.site),
         QuoteJson(options_.endpoint), runs && sender.connected, QuoteJson(sender.last_error),
         lines_->Value(), sender.acknowledged_lines, TimeOrNone(sender.acknowledged_at), spool.bytes,
-        TimeOrNone(spool.oldest), lag, spool.lost_lines, spool.doubtful_lines);
-    const Status written =
-        blob::WriteFileDurably(StatusFile(options_.data_dir), text, 0644, blob::IfExists::kReplace);
-    if (!written.ok()) logger_.Warning("the status is not written", {{"error", Message(written)}});
+        TimeOrNone(spool.oldest), lag, spool.lost_lines, spool.doubtful_lines,
+        QuoteJson(spool.disk_error));
+    const Status written = WriteRelayStatus(options_.data_dir, text);
+    if (!std::exchange(status_fails_, !written.ok()) && !written.ok()) {
+      logger_.Error("the status cannot be written: what it says is old",
+                    {{"error", Message(written)}});
+    }
   }
 
   const RelayOptions options_;
@@ -190,28 +188,13 @@ class RunningRelay final : public Relay {
   const std::shared_ptr<const Clock> clock_ = SystemClock();
   const std::shared_ptr<MetricsRegistry> metrics_ = std::make_shared<MetricsRegistry>();
   Counter* lines_ = nullptr;
+  bool status_fails_ = false;
   RelaySender sender_;
   ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
   std::map<std::string, std::unique_ptr<Listener>> listeners_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::jthread watch_;
 };
-
-// Two relays must not share a spool.
-StatusOr<Socket> TakeFolder(const std::filesystem::path& data_dir) {
-  std::error_code error;
-  std::filesystem::create_directories(data_dir, error);
-  const auto path = data_dir / "relay.lock";
-  Socket lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (lock.fd() < 0) {
-    return Unavailable("DATA_DIR", fmt::format("cannot use {}", data_dir.string()));
-  }
-  if (::flock(lock.fd(), LOCK_EX | LOCK_NB) != 0) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "RUNS_ALREADY",
-                     fmt::format("a relay runs in {} already", data_dir.string()));
-  }
-  return lock;
-}
 
 }  // namespace
 
@@ -224,7 +207,7 @@ StatusOr<std::unique_ptr<Relay>> Relay::Start(const RelayOptions& options, Logge
                                     "TLS; --insecure says that they may",
                                     options.endpoint));
   }
-  YAGURA_ASSIGN_OR_RETURN(Socket lock, TakeFolder(options.data_dir));
+  YAGURA_ASSIGN_OR_RETURN(Socket lock, TakeRelayFolder(options.data_dir));
   RelaySpool::Options spool_options;
   spool_options.folder = options.data_dir / "spool";
   spool_options.max_bytes = options.spool_bytes;
@@ -240,8 +223,8 @@ StatusOr<std::unique_ptr<Relay>> Relay::Start(const RelayOptions& options, Logge
   return relay;
 }
 
-StatusOr<std::string> Relay::ReadStatus(const std::filesystem::path& data_dir) {
-  return blob::ReadFile(StatusFile(data_dir), kMaxStatusBytes);
+StatusOr<Relay::Report> Relay::ReadStatus(const std::filesystem::path& data_dir) {
+  return ReadRelayStatus(data_dir, SystemClock()->Now());
 }
 
 }  // namespace yagura::ingestion

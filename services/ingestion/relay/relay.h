@@ -37,6 +37,13 @@ struct RelayOptions {
 // acknowledged it, and needs nothing but a way out to the suite's gRPC port.
 class Relay {
  public:
+  // What the relay of a folder said of itself last; it says so every second.
+  struct Report {
+    std::string text;            // JSON
+    bool runs = false;           // now
+    bool is_old = false;         // the text is of a time before: a relay has ended, or cannot write
+    std::chrono::seconds age{};  // of the text
+  };
   virtual ~Relay() = default;  // stops
   // Reads no more, and keeps what was read.
   virtual void Stop() = 0;
@@ -44,10 +51,10 @@ class Relay {
   virtual std::map<std::string, std::string> Addresses() const = 0;
 
   // Takes the data folder for itself, binds, starts. INVALID_ARGUMENT, UNAVAILABLE,
-  // FAILED_PRECONDITION (RUNS_ALREADY).
+  // FAILED_PRECONDITION (RUNS_ALREADY; DATA_DIR_UNUSABLE where the folder is somebody else's).
   static absl::StatusOr<std::unique_ptr<Relay>> Start(const RelayOptions& options, Logger logger);
-  // What the relay of that folder said of itself last, as JSON; it says so every second.
-  static absl::StatusOr<std::string> ReadStatus(const std::filesystem::path& data_dir);
+  // NOT_FOUND where there was none yet.
+  static absl::StatusOr<Report> ReadStatus(const std::filesystem::path& data_dir);
 };
 
 }  // namespace yagura::ingestion

@@ -216,7 +216,18 @@ Status RelaySpool::Append(v1::PushRequest batch) {
   batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
   batch.mutable_relay()->set_site(options_.site);
   *batch.mutable_send_time() = ToProto(now);
-  return Write(batch);
+  const Status written = Write(batch);
+  NoteDisk(written);
+  return written;
+}
+
+void RelaySpool::NoteDisk(const Status& written) {
+  const std::string before = std::exchange(disk_error_, written.ok() ? "" : Message(written));
+  if (before.empty() && !written.ok()) {
+    logger_.Error("the disk refuses lines: senders wait, and what they do not keep is lost",
+                  {{"error", disk_error_}});
+  }
+  if (!before.empty() && written.ok()) logger_.Info("the disk takes lines again", {});
 }
 
 void RelaySpool::Count(const v1::PushRequest& batch) {
@@ -504,6 +515,7 @@ RelaySpool::Stats RelaySpool::stats() const {
   stats.lost_lines = lost_lines_;
   stats.doubtful_lines = doubtful_lines_;
   stats.damaged_bytes = damaged_bytes_;
+  stats.disk_error = disk_error_;
   for (const Segment& segment : segments_) {
     const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
     if (segment.number < acknowledged_.segment || done >= segment.size) continue;

@@ -57,6 +57,7 @@ class RelaySpool {
     uint64_t lost_lines = 0;  // since the start
     uint64_t doubtful_lines = 0;
     uint64_t damaged_bytes = 0;
+    std::string disk_error;  // why lines cannot be written now; empty: they can, as far as is known
   };
 
   // UNAVAILABLE where the folder cannot be used.
@@ -110,6 +111,8 @@ class RelaySpool {
   TimePoint SpoolNow() const;
   absl::Status StartSegment();
   absl::Status Write(const v1::PushRequest& batch);
+  // What became of lines that were to be written.
+  void NoteDisk(const absl::Status& written);
   // Runs `write`, and where the disk refuses once more without the reserve.
   absl::Status WithReserve(const std::function<absl::Status()>& write);
   void MakeReserve();
@@ -149,6 +152,7 @@ class RelaySpool {
   uint64_t doubtful_lines_ = 0;
   uint64_t damaged_bytes_ = 0;
   bool told_of_disk_ = false;
+  std::string disk_error_;
 };
 
 }  // namespace yagura::ingestion

@@ -207,6 +207,18 @@ TEST_F(RelaySpoolTest, NothingGoesBeforeItIsToldAlsoWhereTheDiskRefuses) {
   EXPECT_EQ(lines + lost, 80u) << "each told once";
 }
 
+TEST_F(RelaySpoolTest, AFullDiskIsSaidUntilItTakesLinesAgain) {
+  ASSERT_THAT(spool_->Append(Batch("before")), IsOk());
+  EXPECT_EQ(spool_->stats().disk_error, "");
+  {
+    const FullDisk full;
+    EXPECT_FALSE(spool_->Append(Batch("while")).ok());
+  }
+  EXPECT_NE(spool_->stats().disk_error.find("cannot write"), std::string::npos);
+  ASSERT_THAT(spool_->Append(Batch("after")), IsOk());
+  EXPECT_EQ(spool_->stats().disk_error, "");
+}
+
 TEST_F(RelaySpoolTest, WhatCouldNotBeAppendedIsToldAtTheEnd) {
   spool_->NoteLost(Batch("x", 7));
   Open();
