@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <regex>
 #include <set>
 #include <string>
 #include <thread>
@@ -277,7 +278,26 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
               ::testing::HasSubstr("ALREADY_RUNNING"));
   EXPECT_EQ(Traffic(), uint64_t{kLinesPerFile});
 
+  // By addresses, and without the event store.
+  suite_.Run({"backup", "--to", Folder("redis"), "--plain", "--without-store", "--state-redis",
+              suite_.Endpoint("redis_state"), "--flow-redis", suite_.Endpoint("redis_flow")});
+  EXPECT_TRUE(fs::exists(Folder("redis") + "/redis/flow.rdb"));
+  EXPECT_FALSE(fs::exists(Folder("redis") + "/store"));
+  // As a later release would make it.
+  suite_.Run({"backup", "--to", Folder("later"), "--plain"});
+  const std::string later =
+      std::regex_replace(ReadAll(Folder("later") + "/manifest.json"),
+                         std::regex("(\"store_schema[a-z_]*\"): [0-9]+"), "$1: 4711");
+  std::ofstream(Folder("later") + "/manifest.json") << later;
+  const std::string sums = fmt::format(
+      "cd '{0}' && find . -type f ! -name SHA256SUMS -printf '%P\\n' | xargs -d '\\n' sha256sum > "
+      "'{0}.sums' && mv '{0}.sums' SHA256SUMS",
+      Folder("later"));
+  ASSERT_EQ(std::system(sums.c_str()), 0);
+
   LoseTheMachine();
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("later")}, 1),
+              ::testing::HasSubstr("SCHEMA_TOO_NEW"));
   suite_.Run({"backup", "key", "--out", Folder("other-key")});
   EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b")}, 1),
               ::testing::HasSubstr("BACKUP_KEY_WANTED"));
