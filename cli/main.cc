@@ -90,6 +90,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddDetectionCommands(program);
   yagura::cli::AddTuningCommands(program);
   yagura::cli::AddHuntCommands(program);
+  yagura::cli::AddObserveCommands(program);
   yagura::cli::AddNotificationCommands(program);
   yagura::cli::AddTicketCommands(program);
   yagura::cli::AddConfigCommands(program);

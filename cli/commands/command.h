@@ -174,6 +174,7 @@ void AddInvestigateCommands(Program& program);  // investigate, trace
 void AddDetectionCommands(Program& program);    // finding, rule
 void AddTuningCommands(Program& program);       // placeholder, tuning
 void AddHuntCommands(Program& program);
+void AddObserveCommands(Program& program);
 void AddRuleCoverage(Program& program, CLI::App& group);  // rule coverage
 void AddNotificationCommands(Program& program);           // alert, contact, route, delivery
 void AddTicketCommands(Program& program);

@@ -53,6 +53,9 @@ const std::vector<std::string_view> kCustomerReads = {
     "directory.assets.get",
     "directory.assets.list",
     "archive.coverage.list",
+    "archive.measures.list",
+    "detection.observations.get",
+    "detection.observation_policies.get",
     "detection.rule_tunings.get",
     "detection.rule_tunings.list",
 };

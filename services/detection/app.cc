@@ -11,6 +11,7 @@
 #include "services/detection/api/dead_letter_handlers.h"
 #include "services/detection/api/finding_handlers.h"
 #include "services/detection/api/hunt_handlers.h"
+#include "services/detection/api/observation_handlers.h"
 #include "services/detection/api/rule_coverage_handlers.h"
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/api/rule_state_handlers.h"
@@ -32,6 +33,8 @@
 #include "services/detection/workers/hunt_worker.h"
 #include "services/detection/workers/log_look_client.h"
 #include "services/detection/workers/match_worker.h"
+#include "services/detection/workers/observation_reader.h"
+#include "services/detection/workers/observation_worker.h"
 #include "services/detection/workers/rule_book.h"
 #include "services/detection/workers/source_worker.h"
 #include "services/detection/workers/surroundings_reader.h"
@@ -142,6 +145,15 @@ class DetectionApp final : public rpc::App {
         teller_(platform.flow, platform.state,
                 {settings_.events, settings_.hits, settings_.findings, settings_.coverage}, sink_,
                 *platform.metrics, logger_),
+        observation_(
+            {platform.state, std::make_shared<ObservationReader>(platform.channels), sink_,
+             store::Store<v1::ObservationPolicy>(platform.state, ObservationPolicyKind(),
+                                                 platform.clock),
+             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
+             platform.clock, logger_.Named("observation")},
+            {.lateness = settings_.observation_lateness,
+             .catch_up = settings_.observation_catch_up,
+             .instance = platform.instance}),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
         hunt_store_(std::make_shared<HuntStore>(platform.state, platform.clock)),
         hunt_worker_(std::make_shared<HuntWorker>(
@@ -179,7 +191,14 @@ class DetectionApp final : public rpc::App {
             platform.feed, rule_book_),
         rule_state_handlers_(
             rules_, store::Store<v1::RuleTuning>(platform.state, RuleTuningKind(), platform.clock),
-            rule_book_, platform.clock) {}
+            rule_book_, platform.clock),
+        observation_handlers_(
+            store::Store<v1::ObservationPolicy>(platform.state, ObservationPolicyKind(),
+                                                platform.clock),
+            [channels = platform.channels](const rpc::Call& call) {
+              return std::make_unique<const ObservationReader>(channels, call);
+            },
+            platform.clock) {}
 
   ~DetectionApp() override { Stop(); }
 
@@ -193,6 +212,7 @@ class DetectionApp final : public rpc::App {
     rule_handlers_.Register(registry);
     tuning_handlers_.Register(registry);
     rule_state_handlers_.Register(registry);
+    observation_handlers_.Register(registry);
   }
 
   absl::Status Start() override {
@@ -213,6 +233,7 @@ class DetectionApp final : public rpc::App {
     match_worker_.Start();
     source_worker_.Start();
     teller_.Start();
+    observation_.Start();
     trimmer_.Start();
     hunt_worker_->Start();
     return absl::OkStatus();
@@ -224,6 +245,7 @@ class DetectionApp final : public rpc::App {
     window_worker_.Stop();
     source_worker_.Stop();
     teller_.Stop();
+    observation_.Stop();
     trimmer_.Stop();
     surroundings_reader_->Stop();
     rule_book_->Stop();
@@ -282,6 +304,7 @@ class DetectionApp final : public rpc::App {
   SourceWorker source_;
   stream::Worker source_worker_;
   DeadLetterTeller teller_;
+  ObservationWorker observation_;
   stream::Trimmer trimmer_;
   const std::shared_ptr<HuntStore> hunt_store_;
   const std::shared_ptr<HuntWorker> hunt_worker_;
@@ -292,6 +315,7 @@ class DetectionApp final : public rpc::App {
   RuleHandlers rule_handlers_;
   TuningHandlers tuning_handlers_;
   RuleStateHandlers rule_state_handlers_;
+  ObservationHandlers observation_handlers_;
 };
 
 }  // namespace

@@ -62,6 +62,15 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   settings.coverage = stream::ReadCoverageTopic(reader, settings.coverage);
   settings.sources =
       ReadSourceLimits(reader.Section("sources", "Log sources that fall silent or change."));
+  auto observation = reader.Section(
+      "observation", "Hours of devices that differ from the same hour of the weeks before.");
+  settings.observation_lateness = observation.Duration(
+      "lateness", settings.observation_lateness, milliseconds(0), hours(23),
+      "An hour is judged so long after its end; what comes later counts in it, but changes no "
+      "judgement.");
+  settings.observation_catch_up = std::chrono::hours(
+      observation.Integer("catch_up_hours", settings.observation_catch_up.count(), 1, 24 * 31,
+                          "Hours that were not judged for so long are passed over."));
   settings.match_threads = static_cast<int>(reader.Integer(
       "match_threads", settings.match_threads, 1, 64, "Threads that match events with rules."));
   settings.window_threads = static_cast<int>(reader.Integer(

@@ -21,6 +21,8 @@ struct Settings {
   stream::Topic findings = stream::FindingsTopic();
   stream::Topic coverage = stream::CoverageTopic();
   SourceWatch::Limits sources;
+  std::chrono::milliseconds observation_lateness{15 * 60'000};
+  std::chrono::hours observation_catch_up{72};
   int match_threads = 1;
   int window_threads = 1;
   std::chrono::milliseconds lease{8'000};

@@ -9,6 +9,7 @@
 #include "common/text/text.h"
 #include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/hits.h"
+#include "services/detection/domain/observation/matters.h"
 #include "services/detection/domain/source_watch.h"
 
 namespace yagura::detection {
@@ -104,6 +105,12 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
   // How it ended is known only then.
   if (changed && IsSourceFinding(update) && update.event_count() == kept.event_count()) {
     kept.set_description(update.description());
+  }
+  // What the latest hour says.
+  if (changed && IsObservationFinding(update) && update.event_count() == kept.event_count()) {
+    kept.set_description(update.description());
+    *kept.mutable_matched_fields() = update.matched_fields();
+    if (update.has_deviation()) *kept.mutable_deviation() = update.deviation();
   }
   for (const auto& evidence : update.evidence()) {
     if (kept.evidence_size() >= kMaxEvidence) break;

@@ -66,4 +66,11 @@ store::Kind HuntCheckpointKind() {
           .silent = true};
 }
 
+store::Kind ObservationPolicyKind() {
+  return {.area = "detection",
+          .kind = "observation_policy",
+          .pattern = "tenants/{tenant}/observationPolicies/{policy}",
+          .indexes = {{"by_update_time", {}, "update_time"}}};
+}
+
 }  // namespace yagura::detection

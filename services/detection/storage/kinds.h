@@ -12,5 +12,6 @@ store::Kind HuntKind();
 store::Kind HuntResultKind();
 store::Kind HuntPlanKind();
 store::Kind HuntCheckpointKind();
+store::Kind ObservationPolicyKind();
 
 }  // namespace yagura::detection

@@ -1,0 +1,105 @@
+// Fixed-point observation from end to end: weeks of a firewall's denies in the event store, an hour
+// that differs, the finding of it, and what the command shows.
+#include <chrono>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/clock.h"
+#include "common/eventstore/client.h"
+#include "common/testing/status_matchers.h"
+#include "tests/e2e/suite_process.h"
+
+namespace yagura::e2e {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::IsOk;
+
+class ObservedSuite : public ::testing::Test {
+ protected:
+  void Execute(const std::string& sql) {
+    eventstore::ClientOptions options;
+    options.addresses = {"unix:" + (suite_.data_dir() / "run" / "store.sock").string()};
+    eventstore::Client client(options);
+    ASSERT_THAT(client.Execute({.sql = sql}), IsOk());
+  }
+  // Denies of one hour, spread over it.
+  void Deny(int64_t hour, int count, const std::string& device = "fw-1") {
+    Execute(fmt::format(
+        "INSERT INTO yagura.events (id, tenant, site, device, receive_time, event_time, action, "
+        "src_ip, dst_ip, dst_port, product, category, expires) SELECT concat('e', toString({0}), "
+        "'-', toString(number)), 'acme', 'hq', '{2}', fromUnixTimestamp64Nano(toInt64(({0} * 3600 "
+        "+ number % 3600) * 1000000000), 'UTC') AS at, at, 2, toIPv6('::ffff:192.0.2.66'), "
+        "toIPv6('::ffff:10.1.0.5'), 22, 'fortinet.fortigate', 'traffic', now() + "
+        "toIntervalDay(400) FROM numbers({1})",
+        hour, count, device));
+  }
+  void Cover(int64_t hour) {
+    Execute(fmt::format(
+        "INSERT INTO yagura.coverage (tenant, source, hour, instance, sequence, site, device, "
+        "lines, minutes, watched) SELECT 'acme', 'fw-1', toDateTime({} * 3600, 'UTC'), 'i', 1, "
+        "'hq', 'fw-1', 1000, 1152921504606846975, 1152921504606846975",
+        hour));
+  }
+
+  SuiteProcess suite_;
+};
+
+TEST_F(ObservedSuite, AnHourOfManyDeniesIsFoundAndShown) {
+  const int64_t now =
+      std::chrono::floor<std::chrono::hours>(SystemClock()->Now()).time_since_epoch().count();
+  // Events are counted since long ago.
+  Execute(
+      "INSERT INTO yagura.schema_version (version, description, oldest_reader, applied) SELECT 11, "
+      "'test', 5, now64(3) - toIntervalDay(100)");
+  for (int week = 1; week <= 5; ++week) {
+    for (int64_t hour = now - 168 * week - 7; hour <= now - 168 * week + 4; ++hour) {
+      Deny(hour, 50);
+      Cover(hour);
+    }
+  }
+  // Whichever hour is judged first, by the minute at which this runs.
+  for (const int64_t hour : {now - 2, now - 1}) {
+    Deny(hour, 3'000);
+    Cover(hour);
+  }
+  Execute(fmt::format(
+      "INSERT INTO yagura.events (id, tenant, site, device, receive_time, event_time, product, "
+      "category, vendor_event_id, raw, expires) SELECT 'u-1', 'acme', 'hq', 'fw-1', "
+      "fromUnixTimestamp64Nano(toInt64(({} * 3600 + 60) * 1000000000), 'UTC') AS at, at, "
+      "'fortinet.fortigate', 'event', '0100041000', 'logdesc=\"FortiGate update succeeded\"', "
+      "now() "
+      "+ toIntervalDay(400)",
+      now - 3));
+  suite_.Run({"tenant", "create", "acme", "--display-name", "Acme"});
+  const auto found = [&] {
+    return suite_.Run({"observe", "findings", "--tenant", "acme", "-o", "jsonl"});
+  };
+  ASSERT_TRUE(Eventually(std::chrono::seconds(90), [&] {
+    return found().find("Far more denied connections") != std::string::npos;
+  })) << ReadAll(suite_.OutputFile());
+  const std::string finding = found();
+  EXPECT_THAT(finding, HasSubstr("192.0.2.66"));
+  EXPECT_THAT(finding, HasSubstr("\"time_zone\":\"Asia/Tokyo\""));
+  EXPECT_THAT(finding, HasSubstr("\"observed\":3000"));
+  EXPECT_THAT(finding, HasSubstr("SIGNATURE_UPDATE"));
+
+  const std::string series = suite_.Run(
+      {"observe", "series", "fw-1", "--tenant", "acme", "--measure", "denies", "--since", "12h"});
+  EXPECT_THAT(series, HasSubstr("Asia/Tokyo"));
+  EXPECT_THAT(series, HasSubstr("FAR MORE"));
+  EXPECT_THAT(series, HasSubstr("unknown")) << "hours of which there are no logs";
+  const std::string spark = suite_.Run(
+      {"observe", "series", "fw-1", "--tenant", "acme", "--measure", "denies", "--spark"});
+  EXPECT_THAT(spark, HasSubstr("^"));
+
+  suite_.Run({"observe", "set", "--tenant", "acme", "--sensitivity", "high", "--special-day",
+              "2026-11-23", "--reason", "agreed"});
+  EXPECT_THAT(suite_.Run({"observe", "policy", "--tenant", "acme"}), HasSubstr("agreed"));
+  suite_.Run({"observe", "set", "--tenant", "acme", "--weeks", "99"}, 1);
+}
+
+}  // namespace
+}  // namespace yagura::e2e
