@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "cli/commands/command.h"
 #include "cli/time_range.h"
@@ -78,7 +79,8 @@ std::string Sparkline(const dv1::Observation& observation) {
   std::string bars;
   std::string marks;
   for (const auto& point : observation.points()) {
-    const auto level = static_cast<size_t>(point.observed() / most * (kBars.size() - 1) + 0.5);
+    const auto level =
+        static_cast<size_t>(std::lround(point.observed() / most * (kBars.size() - 1)));
     const bool is_known = point.state() != dv1::ObservationPoint::UNKNOWN;
     bars += is_known ? kBars.at(std::min(level, kBars.size() - 1)) : "?";
     marks += point.state() == dv1::ObservationPoint::FAR_MORE    ? '^'

@@ -90,8 +90,7 @@ Table MakeTable() {
   const std::vector<std::string_view> triage = {
       "ticketing.*",          "notification.alerts.*", "notification.silences.*",
       "detection.findings.*", "archive.*.export",      "detection.rules.test",
-      "detection.hunts.*",
-      "reporting.*.run",      "reporting.*.create",
+      "detection.hunts.*",    "reporting.*.run",       "reporting.*.create",
   };
   // Nobody but the account's administrators ends a ticket's existence.
   const std::vector<std::string_view> destructive = {"ticketing.tickets.delete"};

@@ -57,10 +57,6 @@ struct MethodOf<archive::v1::ListHourlyMeasuresRequest> {
   static constexpr auto kMethod = &ArchiveService::Stub::ListHourlyMeasures;
 };
 template <>
-struct MethodOf<archive::v1::CountEventsRequest> {
-  static constexpr auto kMethod = &ArchiveService::Stub::CountEvents;
-};
-template <>
 struct MethodOf<archive::v1::AggregateEventsRequest> {
   static constexpr auto kMethod = &ArchiveService::Stub::AggregateEvents;
 };
