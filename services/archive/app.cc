@@ -244,6 +244,7 @@ class ArchiveApp final : public rpc::App {
     if (migrated.code() == absl::StatusCode::kFailedPrecondition) return migrated;
     schema_ready_ = migrated.ok();
     if (schema_ready_) StartWriting();
+    retention_.OnUnknown([this] { refresher_.Wake(); });
     refresher_.Start();
     trimmer_.Start();
     tail_.Start();
@@ -257,6 +258,7 @@ class ArchiveApp final : public rpc::App {
     pause_.Stop();
     tail_.Stop();
     trimmer_.Stop();
+    retention_.OnUnknown(nullptr);
     refresher_.Stop();
     mover_.Stop();
     hold_keeper_.Stop();

@@ -87,6 +87,10 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
       outcome.broken.emplace_back(i, batch.status());
       continue;
     }
+    if (retention_.Awaits(batch->tenant())) {
+      return Unavailable("RETENTION_UNKNOWN",
+                         "the directory is being asked how long a tenant's events are kept");
+    }
     const TimePoint never;
     batch->KeepFor(retention_.ExpiryOf(batch->tenant(), never) - never);
     if (const auto held = holds.find(batch->tenant()); held != holds.end()) {

@@ -9,11 +9,35 @@ void Retention::Set(std::map<std::string, int, std::less<>> days_by_tenant) {
   const std::lock_guard lock(mutex_);
   days_ = std::move(days_by_tenant);
   told_ = true;
+  ++heard_;
 }
 
 bool Retention::told() const {
   const std::lock_guard lock(mutex_);
   return told_;
+}
+
+void Retention::OnUnknown(std::function<void()> ask) {
+  const std::lock_guard lock(mutex_);
+  ask_ = std::move(ask);
+}
+
+bool Retention::Awaits(std::string_view tenant) const {
+  constexpr std::chrono::seconds kPatience{5};
+  constexpr size_t kMostAsked = 10'000;
+  std::function<void()> ask;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!ask_ || !told_ || days_.contains(tenant)) return false;
+    const auto now = std::chrono::steady_clock::now();
+    if (asked_.size() >= kMostAsked) asked_.clear();
+    // The first time may be the answer to what was asked before the tenant was made.
+    const Asked& asked = asked_.try_emplace(std::string(tenant), Asked{now, heard_}).first->second;
+    if (heard_ >= asked.heard + 2 || now - asked.at >= kPatience) return false;
+    ask = ask_;
+  }
+  ask();
+  return true;
 }
 
 TimePoint Retention::ExpiryOf(std::string_view tenant, TimePoint receive_time) const {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -24,6 +25,12 @@ class Retention {
   // Whether the directory has told of the tenants: before, only the default is known.
   bool told() const;
   TimePoint ExpiryOf(std::string_view tenant, TimePoint receive_time) const;
+
+  // Called, from any thread, to have the directory asked at once.
+  void OnUnknown(std::function<void()> ask);
+  // Whether to wait with a tenant's events: the directory has not told of it, and has not been
+  // heard twice since it was first asked for it; five seconds at most. Never without OnUnknown.
+  bool Awaits(std::string_view tenant) const;
 
   void SetFlowDays(std::map<std::string, int, std::less<>> days_by_tenant);
   // Of a tenant's flows.
@@ -59,6 +66,13 @@ class Retention {
   bool told_ = false;
   std::map<std::string, int, std::less<>> days_;
   std::map<std::string, int, std::less<>> flow_days_;
+  std::function<void()> ask_;
+  struct Asked {
+    std::chrono::steady_clock::time_point at;
+    uint64_t heard;  // how often the directory had been heard then
+  };
+  mutable std::map<std::string, Asked, std::less<>> asked_;  // tenants it had not told of
+  uint64_t heard_ = 0;
   std::shared_ptr<const Holds> holds_ = std::make_shared<const Holds>();
   std::chrono::steady_clock::time_point good_until_ = std::chrono::steady_clock::time_point::max();
   mutable std::vector<std::weak_ptr<const Holds>> older_;

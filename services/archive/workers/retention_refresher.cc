@@ -1,8 +1,6 @@
 #include "services/archive/workers/retention_refresher.h"
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <string>
 #include <utility>
 
@@ -42,6 +40,14 @@ void RetentionRefresher::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
+void RetentionRefresher::Wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_all();
+}
+
 Status RetentionRefresher::Refresh() {
   const auto stub = directory::v1::DirectoryService::NewStub(channels_->Get("directory"));
   std::map<std::string, int, std::less<>> days;
@@ -68,8 +74,6 @@ Status RetentionRefresher::Refresh() {
 }
 
 void RetentionRefresher::Run(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
   bool told = false;
   while (!stop.stop_requested()) {
     const Status status = Refresh();
@@ -78,8 +82,9 @@ void RetentionRefresher::Run(const std::stop_token& stop) {
                       {{"why", Message(status)}});
     }
     told = !status.ok();
-    std::unique_lock lock(mutex);
-    wake.wait_for(lock, stop, status.ok() ? interval_ : kRetry, [] { return false; });
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, status.ok() ? interval_ : kRetry, [this] { return woken_; });
+    woken_ = false;
   }
 }
 

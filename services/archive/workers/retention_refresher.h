@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <stop_token>
 #include <thread>
 
@@ -28,6 +30,8 @@ class RetentionRefresher {
   void Stop();
   // The directory has answered since the start.
   bool told() const { return told_; }
+  // Asks the directory as soon as may be.
+  void Wake();
 
  private:
   absl::Status Refresh();
@@ -38,6 +42,9 @@ class RetentionRefresher {
   const std::chrono::milliseconds interval_;
   const Logger logger_;
   std::atomic<bool> told_ = false;
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  bool woken_ = false;  // guarded by mutex_
   std::jthread thread_;
 };
 

@@ -80,6 +80,34 @@ TEST(EventWriter, ExpiryFollowsTheTenantsRetention) {
             10u);
 }
 
+TEST(EventWriter, EventsOfATenantThatIsNewWaitForItsRetention) {
+  Archive archive;
+  archive.retention.Set({{"acme", 30}});
+  int asked = 0;
+  archive.retention.OnUnknown([&asked] { ++asked; });
+  const RangeInserter inserter(archive.client, archive.table, archive.retention);
+  RangeData range;
+  range.plan.set_token("t");
+  range.entries.push_back({{1, 0}, "a", MakeBatch("acme", "a", 0, 10)});
+  range.entries.push_back({{2, 0}, "b", MakeBatch("fresh", "b", 0, 10)});
+  EXPECT_THAT(inserter.Insert(range),
+              StatusIs(absl::StatusCode::kUnavailable, "RETENTION_UNKNOWN"));
+  EXPECT_EQ(archive.CountEvents(), 0u);
+  EXPECT_EQ(asked, 1);
+  archive.retention.Set({{"acme", 30}, {"fresh", 90}});
+  ASSERT_THAT(inserter.Insert(range), IsOk());
+  EXPECT_EQ(archive.CountEvents(
+                "countIf(tenant = 'fresh' AND dateDiff('day', receive_time, expires) = 90)"),
+            10u);
+  // Somebody of whom the directory never tells is not waited for long.
+  range.plan.set_token("u");
+  range.entries[1].payload = MakeBatch("gone", "c", 0, 10);
+  EXPECT_THAT(inserter.Insert(range),
+              StatusIs(absl::StatusCode::kUnavailable, "RETENTION_UNKNOWN"));
+  for (int i = 0; i < 2; ++i) archive.retention.Set({{"acme", 30}, {"fresh", 90}});
+  EXPECT_THAT(inserter.Insert(range), IsOk());
+}
+
 // Kills of the store in the middle of inserts, and writers that end without a word.
 TEST(EventWriter, NothingIsMissingOrDoubledWhateverIsKilled) {
   Archive archive;
