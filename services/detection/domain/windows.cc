@@ -56,13 +56,21 @@ int64_t EvidenceTime(const v1::Evidence& evidence) {
   return time.time_since_epoch().count();
 }
 
+// Those from `begin` up to `end` go.
+void DropEvidence(Group& group, int begin, int end) {
+  for (int i = begin; i < end; ++i) {
+    group.set_evidence_bytes(group.evidence_bytes() - group.evidence(i).ByteSizeLong());
+  }
+  group.mutable_evidence()->DeleteSubrange(begin, end - begin);
+}
+
 void DropBefore(Group& group, const RuleSummary& rule, int64_t time) {
   DropPending(group, time);
-  auto& evidence = *group.mutable_evidence();
+  const auto& evidence = group.evidence();  // in order of time
   const int64_t reach = Minus(time, rule.reach_nanos());
-  const auto old = std::remove_if(evidence.begin(), evidence.end(),
-                                  [reach](const auto& one) { return EvidenceTime(one) < reach; });
-  evidence.erase(old, evidence.end());
+  const auto young = std::find_if(evidence.begin(), evidence.end(),
+                                  [reach](const auto& one) { return EvidenceTime(one) >= reach; });
+  DropEvidence(group, 0, static_cast<int>(young - evidence.begin()));
   auto& outers = *group.mutable_outers();
   const auto gone = std::remove_if(outers.begin(), outers.end(),
                                    [time](const auto& one) { return one.last() < time; });
@@ -76,12 +84,14 @@ void AddEvidence(Group& group, const v1::Evidence& evidence) {
   const auto is_same = [&](const auto& one) { return one.event_id() == evidence.event_id(); };
   if (std::any_of(all.begin(), all.end(), is_same)) return;
   *all.Add() = evidence;
+  group.set_evidence_bytes(group.evidence_bytes() + evidence.ByteSizeLong());
   for (int i = all.size() - 1; i > 0 && EvidenceTime(all[i]) < EvidenceTime(all[i - 1]); --i) {
     all.SwapElements(i, i - 1);
   }
-  if (group.at_end() && all.size() > kMaxEvidenceAtEnd) all.RemoveLast();
-  if (!group.at_end() && all.size() > kMaxEvidence)
-    all.DeleteSubrange(0, all.size() - kMaxEvidence);
+  const int over = all.size() - (group.at_end() ? kMaxEvidenceAtEnd : kMaxEvidence);
+  if (over <= 0) return;
+  const int begin = group.at_end() ? all.size() - over : 0;
+  DropEvidence(group, begin, begin + over);
 }
 
 // Notes what an event is to the correlations above.
@@ -210,9 +220,15 @@ void CloseFinding(Group& group) {
   group.set_last(0);
 }
 
-// As it is kept.
+// As it is kept, but for a few bytes: of the large parts, evidence is not gone through again.
 size_t SizeOf(const std::string& key, const Group& group) {
-  return key.size() + group.ByteSizeLong();
+  constexpr size_t kFixed = 200;  // ids and numbers
+  constexpr size_t kPending = 28;
+  size_t bytes = key.size() + kFixed + group.evidence_bytes() +
+                 kPending * static_cast<size_t>(group.pending_size());
+  for (const auto& [name, value] : group.names()) bytes += sizeof(name) + value.size();
+  for (const auto& outer : group.outers()) bytes += outer.ByteSizeLong();
+  return bytes + (group.has_about() ? group.about().ByteSizeLong() : 0);
 }
 
 // Windows of a rule went before their end; one an hour of receive time.
@@ -258,6 +274,11 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   ++per_rule_[RuleKey(group.tenant(), group.rule_id())];
   if (!group.text_id().empty()) {
     ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
+  }
+  if (group.evidence_bytes() == 0) {  // kept by a release that did not say so
+    for (const auto& one : group.evidence()) {
+      group.set_evidence_bytes(group.evidence_bytes() + one.ByteSizeLong());
+    }
   }
   budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
   groups_[key] = std::move(group);
@@ -532,6 +553,7 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
       outcomes.push_back({std::move(finding), began, tells});
     }
     group.clear_evidence();
+    group.clear_evidence_bytes();
     fresh.Clear();
     grew = false;
     began = false;

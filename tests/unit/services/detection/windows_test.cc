@@ -222,6 +222,35 @@ TEST_F(WindowsTest, KeepsAtMostTwentyPiecesOfEvidence) {
   EXPECT_THAT(findings[0].finding.evidence(), SizeIs(20));
 }
 
+// Evidence comes, is too much, too old, and told.
+TEST_F(WindowsTest, TheSizeOfEvidenceIsThatOfWhatIsKept) {
+  threshold_ = 30;
+  const std::vector<std::vector<int64_t>> steps = {
+      {0, 1, 2},
+      {1, 2},
+      {500, 501},
+      {502, 503, 504, 505, 506, 507, 508, 509, 510, 511, 512, 513},
+      {514, 515, 516, 517, 518, 519, 520, 521, 522, 523, 524, 525},
+      {526, 527, 528, 529, 530},
+      {531},
+      {9000}};
+  bool has_none = false;
+  bool has_many = false;
+  for (const auto& step : steps) {
+    windows_.Apply(Batch(step));
+    for (const auto& [key, group] : windows_.dirty_groups()) {
+      if (group == nullptr) continue;
+      size_t bytes = 0;
+      for (const auto& one : group->evidence()) bytes += one.ByteSizeLong();
+      EXPECT_EQ(group->evidence_bytes(), bytes) << group->evidence_size() << " pieces";
+      has_none |= group->evidence().empty();
+      has_many |= group->evidence_size() == 20;
+    }
+  }
+  EXPECT_TRUE(has_none);
+  EXPECT_TRUE(has_many);
+}
+
 // What is told of a finding, as counts.
 std::vector<uint64_t> Told(const std::vector<Windows::Outcome>& outcomes) {
   std::vector<uint64_t> counts;
