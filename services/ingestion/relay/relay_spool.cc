@@ -32,6 +32,9 @@ constexpr auto kSaveInterval = std::chrono::seconds(1);
 constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
 constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
 constexpr uint64_t kReserveBytes = 1 << 20;
+constexpr size_t kMaxDamaged = 4;           // files kept aside
+constexpr uint64_t kLikelyLineBytes = 200;  // where no line is left to tell
+constexpr uint64_t kEnd = ~uint64_t{0};     // of a segment, behind all of it
 
 bool IsSound(std::string_view bytes, uint64_t seed) {
   if (bytes.size() < kHeadBytes) return false;
@@ -70,6 +73,13 @@ std::optional<uint64_t> ParseHex(std::string_view text) {
   return value;
 }
 
+// As they count in a Mark: also what the batch tells of.
+uint64_t LinesOf(const v1::PushRequest& batch) {
+  auto lines = static_cast<uint64_t>(batch.lines_size());
+  for (const v1::RelayLoss& loss : batch.relay().losses()) lines += loss.line_count();
+  return lines;
+}
+
 }  // namespace
 
 StatusOr<std::unique_ptr<RelaySpool>> RelaySpool::Open(const Options& options,
@@ -88,6 +98,7 @@ RelaySpool::RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logg
 
 RelaySpool::~RelaySpool() {
   TellLosses();
+  SaveFilled();
   SaveAcknowledged(/*now=*/true);
   if (write_fd_ >= 0) ::close(write_fd_);
   if (read_fd_ >= 0) ::close(read_fd_);
@@ -96,7 +107,34 @@ RelaySpool::~RelaySpool() {
 std::filesystem::path RelaySpool::PathOf(const Segment& segment) const {
   const auto first = std::chrono::floor<milliseconds>(segment.first.time_since_epoch()).count();
   return options_.folder /
-         fmt::format("{:016}-{}-{:016x}.relay", segment.number, first, segment.seed);
+         fmt::format("{:016}-{}-{:016x}{}.relay", segment.number, first, segment.seed,
+                     segment.begin.run.empty()
+                         ? ""
+                         : fmt::format(".{}.{}", segment.begin.run, segment.begin.lines));
+}
+
+std::optional<RelaySpool::Segment> RelaySpool::ParseName(const std::filesystem::path& path) {
+  if (path.extension() != ".relay") return std::nullopt;
+  const std::string stem = path.stem().string();
+  const auto fields = Split(stem, '.');
+  const auto parts = Split(fields[0], '-');
+  if (parts.size() != 3 || (fields.size() != 1 && fields.size() != 3)) return std::nullopt;
+  const auto number = ParseNumber<uint64_t>(parts[0]);
+  const auto first = ParseNumber<int64_t>(parts[1]);
+  const auto seed = ParseHex(parts[2]);
+  if (!number || !first || !seed) return std::nullopt;
+  Segment segment{*number, TimePoint(milliseconds(*first)), *seed, 0, {}};
+  if (fields.size() == 1) return segment;  // of a relay of before
+  const auto lines = ParseNumber<uint64_t>(fields[2]);
+  if (!lines || fields[1].empty()) return std::nullopt;
+  segment.begin = {std::string(fields[1]), *lines};
+  return segment;
+}
+
+RelaySpool::Mark RelaySpool::BeginOf(const v1::PushRequest& batch) {
+  const auto parts = Split(batch.batch_id(), '-');
+  const auto lines = parts.size() == 3 ? ParseNumber<uint64_t>(parts[2]) : std::nullopt;
+  return lines ? Mark{std::string(parts[0]), *lines} : Mark{};
 }
 
 Status RelaySpool::Load() {
@@ -107,16 +145,11 @@ Status RelaySpool::Load() {
         "SPOOL_DISK", fmt::format("cannot make {}: {}", options_.folder.string(), error.message()));
   }
   for (const auto& entry : std::filesystem::directory_iterator(options_.folder, error)) {
-    if (entry.path().extension() != ".relay") continue;
-    const std::string stem = entry.path().stem().string();
-    const auto parts = Split(stem, '-');
-    if (parts.size() != 3) continue;
-    const auto number = ParseNumber<uint64_t>(parts[0]);
-    const auto first = ParseNumber<int64_t>(parts[1]);
-    const auto seed = ParseHex(parts[2]);
-    if (!number || !first || !seed) continue;
-    segments_.push_back({*number, TimePoint(milliseconds(*first)), *seed, entry.file_size(error)});
-    next_number_ = std::max(next_number_, *number + 1);
+    auto segment = ParseName(entry.path());
+    if (!segment) continue;
+    segment->size = entry.file_size(error);
+    next_number_ = std::max(next_number_, segment->number + 1);
+    segments_.push_back(*std::move(segment));
   }
   if (error) {
     return Unavailable(
@@ -129,6 +162,13 @@ Status RelaySpool::Load() {
     return Unavailable("SPOOL_DISK",
                        fmt::format("{} cannot be read; remove it to send all of the spool again",
                                    (options_.folder / "acknowledged").string()));
+  }
+  // One of before does not have it.
+  if (in && !(in >> book_.damage.segment >> book_.damage.end)) book_.damage = {};
+  saved_damage_ = book_.damage;
+  std::ifstream filled(options_.folder / "filled");
+  if (!(filled >> filled_at_.segment >> filled_at_.end >> filled_.run >> filled_.lines)) {
+    filled_ = {};
   }
   // Numbers of segments that are no more must not come again below the mark.
   next_number_ = std::max(next_number_, acknowledged_.segment + 1);
@@ -171,7 +211,7 @@ Status RelaySpool::WithReserve(const std::function<Status()>& write) {
 
 Status RelaySpool::StartSegment() {
   if (write_fd_ >= 0) ::close(write_fd_);
-  const Segment segment{next_number_, SpoolNow(), RandomNumber(), 0};
+  const Segment segment{next_number_, SpoolNow(), RandomNumber(), 0, {run_, written_lines_}};
   const auto path = PathOf(segment);
   write_fd_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
   if (write_fd_ < 0) return DiskError("create", path);
@@ -206,6 +246,7 @@ Status RelaySpool::Write(const v1::PushRequest& batch) {
     return error;
   }
   segment.size += record.size();
+  written_lines_ += LinesOf(batch);
   return absl::OkStatus();
 }
 
@@ -213,7 +254,7 @@ Status RelaySpool::Append(v1::PushRequest batch) {
   const std::lock_guard lock(mutex_);
   const TimePoint now = clock_->Now();
   batch.set_parent(options_.parent);
-  batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
+  batch.set_batch_id(fmt::format("{}-{}-{}", run_, ++sequence_, written_lines_));
   batch.mutable_relay()->set_site(options_.site);
   *batch.mutable_send_time() = ToProto(now);
   const Status written = Write(batch);
@@ -230,32 +271,37 @@ void RelaySpool::NoteDisk(const Status& written) {
   if (!before.empty() && written.ok()) logger_.Info("the disk takes lines again", {});
 }
 
+void RelaySpool::CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines) {
+  if (lines == 0) return;
+  v1::RelayedSender who = sender;
+  const auto hour = std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
+  std::string key = fmt::format("{}\n", hour) + who.SerializeAsString();
+  if (book_.losses.size() >= kMaxLosses && !book_.losses.contains(key)) {
+    who.Clear();
+    key = fmt::format("{}\n", hour);
+  }
+  Loss& loss = book_.losses[key];
+  loss.sender = std::move(who);
+  if (loss.lines == 0 || time < loss.first) loss.first = time;
+  loss.lines += lines;
+  book_.lost_lines += lines;
+}
+
 void RelaySpool::Count(const v1::PushRequest& batch) {
   const v1::RelayedBatch& relay = batch.relay();
   const auto add = [&](uint32_t sender, TimePoint time, uint64_t lines) {
-    if (sender >= static_cast<uint32_t>(relay.senders_size()) || lines == 0) return;
-    v1::RelayedSender who = relay.senders(static_cast<int>(sender));
-    const auto hour = std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
-    std::string key = fmt::format("{}\n", hour) + who.SerializeAsString();
-    if (losses_.size() >= kMaxLosses && !losses_.contains(key)) {
-      who.Clear();
-      key = fmt::format("{}\n", hour);
-    }
-    Loss& loss = losses_[key];
-    loss.sender = std::move(who);
-    if (loss.lines == 0 || time < loss.first) loss.first = time;
-    loss.lines += lines;
-    lost_lines_ += lines;
+    if (sender >= static_cast<uint32_t>(relay.senders_size())) return;
+    CountLines(relay.senders(static_cast<int>(sender)), time, lines);
   };
   for (int i = 0; i < relay.line_senders_size() && i < relay.line_receive_times_size(); ++i) {
     add(relay.line_senders(i), FromProto(relay.line_receive_times(i)), 1);
   }
   // What it would have told was counted as lost before.
-  const uint64_t before = lost_lines_;
+  const uint64_t before = book_.lost_lines;
   for (const v1::RelayLoss& loss : relay.losses()) {
     add(loss.sender(), FromProto(loss.receive_time()), loss.line_count());
   }
-  lost_lines_ = before;
+  book_.lost_lines = before;
 }
 
 void RelaySpool::NoteLost(const v1::PushRequest& batch) {
@@ -263,16 +309,19 @@ void RelaySpool::NoteLost(const v1::PushRequest& batch) {
   Count(batch);
 }
 
+Status RelaySpool::OpenToRead(const Segment& segment) {
+  if (read_segment_ == segment.number && read_fd_ >= 0) return absl::OkStatus();
+  if (read_fd_ >= 0) ::close(read_fd_);
+  read_fd_ = ::open(PathOf(segment).c_str(), O_RDONLY | O_CLOEXEC);
+  read_segment_ = segment.number;
+  return read_fd_ < 0 ? DiskError("read", PathOf(segment)) : absl::OkStatus();
+}
+
 StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::ReadAt(const Segment& segment,
                                                               uint64_t offset) {
-  std::optional<Entry> none;
   const auto path = PathOf(segment);
-  if (read_segment_ != segment.number || read_fd_ < 0) {
-    if (read_fd_ >= 0) ::close(read_fd_);
-    read_fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    read_segment_ = segment.number;
-    if (read_fd_ < 0) return DiskError("read", path);
-  }
+  YAGURA_RETURN_IF_ERROR(OpenToRead(segment));
+  std::optional<uint64_t> hole;
   while (offset < segment.size) {
     std::string bytes;
     if (!ReadSome(read_fd_, offset, kHeadBytes, &bytes)) return DiskError("read", path);
@@ -286,22 +335,118 @@ StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::ReadAt(const Segment& seg
     if (IsSound(bytes, segment.seed) &&
         entry.batch.ParseFromArray(bytes.data() + kHeadBytes, static_cast<int>(size))) {
       entry.place = {segment.number, offset + kHeadBytes + size};
+      if (hole) NoteHole(segment, *hole, offset, &entry.batch);
       return std::optional<Entry>(std::move(entry));
     }
     // Torn by a crash, or damaged: on with the next sound record.
+    if (!hole) hole = offset;
     std::string rest;
     if (!ReadSome(read_fd_, offset, segment.size - offset, &rest)) return DiskError("read", path);
     size_t next = 1;
     while (next < rest.size() && !IsSound(std::string_view(rest).substr(next), segment.seed)) {
       ++next;
     }
-    damaged_bytes_ += next;
-    logger_.Error("bytes of the relay's spool are no sound record and were left out",
-                  {{"segment", path.string()}, {"offset", offset}, {"bytes", next}});
-    offset += std::max<size_t>(next, 1);
-    if (rest.empty()) break;
+    if (next >= rest.size()) break;
+    offset += next;
   }
-  return none;
+  if (hole) NoteHole(segment, *hole, segment.size, nullptr);
+  return std::optional<Entry>();
+}
+
+RelaySpool::Survey RelaySpool::SurveyUpTo(const Segment& segment, uint64_t end) {
+  Survey survey{0, 0, segment.begin, segment.first};
+  std::string bytes;
+  if (!OpenToRead(segment).ok() || !ReadSome(read_fd_, 0, end, &bytes)) return survey;
+  for (size_t at = 0; at < bytes.size();) {
+    const auto rest = std::string_view(bytes).substr(at);
+    v1::PushRequest batch;
+    const uint64_t size = IsSound(rest, segment.seed) ? Little(rest.data(), 4) : kMaxRecordBytes;
+    if (size == kMaxRecordBytes ||
+        !batch.ParseFromArray(rest.data() + kHeadBytes, static_cast<int>(size))) {
+      ++at;
+      continue;
+    }
+    at += kHeadBytes + size;
+    survey.bytes += kHeadBytes + size;
+    survey.lines += LinesOf(batch);
+    survey.end = BeginOf(batch);
+    survey.end.lines += LinesOf(batch);
+    survey.time = FromProto(batch.send_time());
+  }
+  return survey;
+}
+
+bool RelaySpool::IsWritten(const Segment& segment) const {
+  return write_fd_ >= 0 && segment.number == segments_.back().number;
+}
+
+RelaySpool::Mark RelaySpool::EndOf(const Segment& segment) const {
+  if (IsWritten(segment)) return {run_, written_lines_};
+  const auto next = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& other) {
+    return other.number > segment.number;
+  });
+  if (next != segments_.end() && next->begin.run == segment.begin.run) return next->begin;
+  // The last one of its run.
+  return segment.number == filled_at_.segment ? filled_ : Mark{};
+}
+
+void RelaySpool::NoteHole(const Segment& segment, uint64_t from, uint64_t to,
+                          const v1::PushRequest* next) {
+  if (from < to) holes_[{segment.number, from}] = {segment.number, to};
+  const Place end{segment.number, next == nullptr && !IsWritten(segment) ? kEnd : to};
+  if (end <= book_.damage) return;
+  const Survey before = SurveyUpTo(segment, from);
+  const Mark after = next == nullptr ? EndOf(segment) : BeginOf(*next);
+  uint64_t lines = 0;
+  uint64_t unknown = to - from;  // bytes
+  if (!after.run.empty() && after.run == before.end.run) {
+    lines = after.lines - std::min(after.lines, before.end.lines);
+    // What was written after that was said last.
+    const bool is_said = next == nullptr && segment.number == filled_at_.segment;
+    unknown = is_said && !IsWritten(segment) ? to - std::clamp(filled_at_.end, from, to) : 0;
+  }
+  if (unknown > 0) {
+    const uint64_t mean =
+        before.lines == 0 ? kLikelyLineBytes : std::max<uint64_t>(before.bytes / before.lines, 1);
+    lines += std::max<uint64_t>(unknown / mean, 1);
+  }
+  if (from < to || lines > 0) {
+    damaged_bytes_ += to - from;
+    logger_.Error("part of the relay's spool is damaged: its lines are lost",
+                  {{"segment", PathOf(segment).string()},
+                   {"offset", from},
+                   {"bytes", to - from},
+                   {"lines", lines},
+                   {"estimated", unknown > 0}});
+    KeepAside(segment);
+    book_.estimated |= unknown > 0;
+    book_.damaged_lines += lines;
+    CountLines({}, before.time, lines);
+  }
+  book_.damage = end;
+}
+
+void RelaySpool::CheckEnd(const Segment& segment) {
+  if (IsWritten(segment) || std::exchange(end_checked_, segment.number) == segment.number) return;
+  const Mark end = EndOf(segment);
+  const bool whole = last_given_ && last_given_->first == Place{segment.number, segment.size} &&
+                     last_given_->second.run == end.run && last_given_->second.lines >= end.lines;
+  if (!whole && !end.run.empty()) NoteHole(segment, segment.size, segment.size, nullptr);
+}
+
+void RelaySpool::KeepAside(const Segment& segment) const {
+  const auto folder = options_.folder / "damaged";
+  const auto path = PathOf(segment);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  const auto kept = std::distance(std::filesystem::directory_iterator(folder, error), {});
+  if (error || static_cast<size_t>(kept) >= kMaxDamaged ||
+      std::filesystem::exists(folder / path.filename(), error)) {
+    return;
+  }
+  std::filesystem::copy_file(path, folder / path.filename(), error);
+  std::error_code ignored;
+  if (error) std::filesystem::remove(folder / path.filename(), ignored);  // no room for all of it
 }
 
 StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::Next() {
@@ -309,12 +454,52 @@ StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::Next() {
   for (const Segment& segment : segments_) {
     if (segment.number < given_.segment) continue;
     const uint64_t offset = segment.number == given_.segment ? given_.end : 0;
-    if (offset >= segment.size) continue;
-    YAGURA_ASSIGN_OR_RETURN(auto entry, ReadAt(segment, offset));
-    given_ = entry ? entry->place : Place{segment.number, segment.size};
-    if (entry) return entry;
+    if (offset < segment.size) {
+      YAGURA_ASSIGN_OR_RETURN(auto entry, ReadAt(segment, offset));
+      given_ = entry ? entry->place : Place{segment.number, segment.size};
+      if (entry) {
+        Mark end = BeginOf(entry->batch);
+        end.lines += LinesOf(entry->batch);
+        last_given_ = {entry->place, std::move(end)};
+        return entry;
+      }
+    }
+    CheckEnd(segment);
   }
   return std::optional<Entry>();
+}
+
+std::optional<RelaySpool::Place> RelaySpool::FirstWaiting() const {
+  for (const Segment& segment : segments_) {
+    if (segment.number < acknowledged_.segment) continue;
+    const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
+    if (done < segment.size) return Place{segment.number, done};
+  }
+  return std::nullopt;
+}
+
+void RelaySpool::SkipHoles() {
+  if (book_.damaged_lines > 0) return;  // not before they are told
+  for (auto at = FirstWaiting(); at; at = FirstWaiting()) {
+    const auto hole = holes_.find(*at);
+    if (hole == holes_.end()) break;
+    acknowledged_ = hole->second;
+    given_ = std::max(given_, acknowledged_);
+  }
+  holes_.erase(holes_.begin(), holes_.lower_bound(acknowledged_));
+}
+
+void RelaySpool::SaveFilled() {
+  if (write_fd_ < 0) return;
+  const Place end{segments_.back().number, segments_.back().size};
+  if (end == filled_at_) return;
+  const Status written = blob::WriteFileDurably(
+      options_.folder / "filled",
+      fmt::format("{} {} {} {}\n", end.segment, end.end, run_, written_lines_), 0600,
+      blob::IfExists::kReplace);
+  if (!written.ok()) return;  // what a cut tail held would be estimated
+  filled_at_ = end;
+  filled_ = {run_, written_lines_};
 }
 
 void RelaySpool::Rewind() {
@@ -332,12 +517,10 @@ void RelaySpool::Acknowledge(const Place& place) {
 void RelaySpool::GiveUp(const Entry& entry) {
   const std::lock_guard lock(mutex_);
   if (entry.place <= acknowledged_) return;
-  const auto losses_before = losses_;
-  const uint64_t lost_before = lost_lines_;
+  const Book before = book_;
   Count(entry.batch);
   if (!TellLosses()) {
-    losses_ = losses_before;
-    lost_lines_ = lost_before;
+    book_ = before;
     return;
   }
   acknowledged_ = entry.place;
@@ -347,20 +530,25 @@ void RelaySpool::GiveUp(const Entry& entry) {
 void RelaySpool::SaveAcknowledged(bool now) {
   const SteadyTime time = clock_->SteadyNow();
   const bool passed = !segments_.empty() && segments_.front().number < acknowledged_.segment;
-  if (saved_ == acknowledged_ || (!now && !passed && time - saved_at_ < kSaveInterval)) return;
+  const bool is_saved = saved_ == acknowledged_ && saved_damage_ == book_.damage;
+  if (is_saved || (!now && !passed && time - saved_at_ < kSaveInterval)) return;
+  if (book_.damaged_lines > 0) TellLosses();  // before the mark says that they are
   // Before the mark is written: a full disk has room for it only then. Where it is not written,
   // part of one segment is sent again, under the ids that the suite knows.
   while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
+  const Place damage = book_.damaged_lines > 0 ? saved_damage_ : book_.damage;
   const Status written =
       blob::WriteFileDurably(options_.folder / "acknowledged",
-                             fmt::format("{} {}\n", acknowledged_.segment, acknowledged_.end), 0600,
-                             blob::IfExists::kReplace);
+                             fmt::format("{} {} {} {}\n", acknowledged_.segment, acknowledged_.end,
+                                         damage.segment, damage.end),
+                             0600, blob::IfExists::kReplace);
   if (!written.ok()) {
     logger_.Error("how far the suite has acknowledged cannot be saved",
                   {{"error", Message(written)}});
     return;
   }
   saved_ = acknowledged_;
+  saved_damage_ = damage;
   saved_at_ = time;
 }
 
@@ -398,12 +586,10 @@ void RelaySpool::Trim() {
   if (over > 0) {
     // What tells of them must be there before they go, and not go with them.
     if (over == segments_.size() && !WithReserve([this] { return StartSegment(); }).ok()) return;
-    const auto losses_before = losses_;
-    const uint64_t before = lost_lines_;
+    const Book before = book_;
     for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
     if (!TellLosses()) {
-      losses_ = losses_before;
-      lost_lines_ = before;
+      book_ = before;
       if (!std::exchange(told_of_disk_, true)) {
         logger_.Error("the disk refuses what tells of lines to be given up; they stay until then",
                       {{"segments", over}});
@@ -416,12 +602,15 @@ void RelaySpool::Trim() {
     given_ = std::max(given_, acknowledged_);
     for (size_t i = 0; i < over; ++i) DropOldest();
     SaveAcknowledged(/*now=*/true);
-    if (lost_lines_ > before) {
+    if (book_.lost_lines > before.lost_lines) {
       logger_.Warning("the relay gives up its oldest lines: it has no room or they are too old",
-                      {{"lines", lost_lines_ - before}});
+                      {{"lines", book_.lost_lines - before.lost_lines}});
     }
   }
   TellLosses();
+  SkipHoles();
+  SaveAcknowledged(/*now=*/false);
+  SaveFilled();
   MakeReserve();
 }
 
@@ -453,27 +642,34 @@ v1::PushRequest RelaySpool::OwnBatch(const std::string& text, TimePoint now) {
   *relay.add_line_receive_times() = ToProto(now);
   relay.set_site(options_.site);
   batch.set_parent(options_.parent);
-  batch.set_batch_id(fmt::format("{}-{}", run_, ++sequence_));
+  batch.set_batch_id(fmt::format("{}-{}-{}", run_, ++sequence_, written_lines_));
   *batch.mutable_send_time() = ToProto(now);
   return batch;
 }
 
 bool RelaySpool::TellLosses() {
-  if (losses_.empty()) return true;
+  if (book_.losses.empty()) return true;
   const TimePoint now = clock_->Now();
   uint64_t lines = 0;
   TimePoint first = now;
-  for (const auto& [key, loss] : losses_) {
+  for (const auto& [key, loss] : book_.losses) {
     lines += loss.lines;
     first = std::min(first, loss.first);
   }
+  const std::string damaged =
+      book_.damaged_lines == 0
+          ? ""
+          : fmt::format("; {}{} of them were in damaged parts of the spool",
+                        book_.estimated ? "by an estimate from their bytes, " : "",
+                        book_.damaged_lines);
   v1::PushRequest batch =
       OwnBatch(fmt::format("gave up {} lines of {} senders and hours, received from {} on: they "
-                           "could not be delivered in time",
-                           lines, losses_.size(), FormatTime(first)),
+                           "could not be delivered",
+                           lines, book_.losses.size(), FormatTime(first)) +
+                   damaged,
                now);
   v1::RelayedBatch& relay = *batch.mutable_relay();
-  for (const auto& [key, loss] : losses_) {
+  for (const auto& [key, loss] : book_.losses) {
     v1::RelayLoss& told = *relay.add_losses();
     told.set_sender(static_cast<uint32_t>(relay.senders_size()));
     *relay.add_senders() = loss.sender;
@@ -481,7 +677,9 @@ bool RelaySpool::TellLosses() {
     told.set_line_count(loss.lines);
   }
   if (!WithReserve([&] { return Write(batch); }).ok()) return false;
-  losses_.clear();
+  book_.losses.clear();
+  book_.damaged_lines = 0;
+  book_.estimated = false;
   return true;
 }
 
@@ -508,20 +706,28 @@ uint64_t RelaySpool::WaitingBytes() const {
   return bytes;
 }
 
-RelaySpool::Stats RelaySpool::stats() const {
+RelaySpool::Stats RelaySpool::stats() {
   const std::lock_guard lock(mutex_);
   Stats stats;
   stats.bytes = WaitingBytes();
-  stats.lost_lines = lost_lines_;
   stats.doubtful_lines = doubtful_lines_;
+  const auto first = FirstWaiting();
+  if (first) {
+    const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& one) {
+      return one.number == first->segment;
+    });
+    if (!oldest_ || oldest_->first != *first) {
+      const auto entry = ReadAt(*segment, first->end);
+      const bool has = entry.ok() && *entry;
+      oldest_ = {*first, has ? FromProto((*entry)->batch.send_time()) : clock_->Now()};
+    }
+    // No older than its segment: a wall clock that jumped makes nothing old.
+    const TimePoint now = clock_->Now();
+    stats.oldest = std::clamp(oldest_->second, TimePoint(now - (SpoolNow() - segment->first)), now);
+  }
+  stats.lost_lines = book_.lost_lines;
   stats.damaged_bytes = damaged_bytes_;
   stats.disk_error = disk_error_;
-  for (const Segment& segment : segments_) {
-    const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
-    if (segment.number < acknowledged_.segment || done >= segment.size) continue;
-    stats.oldest = clock_->Now() - (SpoolNow() - segment.first);
-    break;
-  }
   return stats;
 }
 

@@ -27,10 +27,14 @@ namespace yagura::ingestion {
 // Age is time in which the relay ran, and of each pause between two runs no more than two hours: a
 // clock that jumps ages nothing.
 //
-// Files "<number>-<first time, ms>-<seed>.relay" in one folder, each a sequence of records: size
-// (u32 little-endian), hash (u64, seeded so that no sender can write what would be taken for a
-// record), the batch. "acknowledged" says up to which place all is done; what was acknowledged
-// after it was written last is sent once more after a kill, and known again by its id.
+// Files "<number>-<first time, ms>-<seed>.<run>.<lines>.relay" in one folder, each a sequence of
+// records: size (u32 little-endian), hash (u64, seeded so that no sender can write what would be
+// taken for a record), the batch. "acknowledged" says up to which place all is done; what was
+// acknowledged after it was written last is sent once more after a kill, and known again by its id.
+//
+// A batch's id, a file's name and "filled" (the end of the last file, a second ago at most) say how
+// many lines the run had kept before: so it is known how many a damaged place held. They are told
+// as lost, and the file as it was is kept in "damaged".
 class RelaySpool {
  public:
   struct Options {
@@ -88,23 +92,46 @@ class RelaySpool {
   Place end_at_open() const { return end_at_open_; }
   // Drops what is too old or too much, once it is told.
   void Trim();
-  Stats stats() const;
+  Stats stats();
 
  private:
+  // How many lines a run had put into the spool up to a place.
+  struct Mark {
+    std::string run;  // empty: not known
+    uint64_t lines = 0;
+  };
   struct Segment {
     uint64_t number;
     TimePoint first;  // as SpoolNow
     uint64_t seed;
     uint64_t size;
+    Mark begin;
+  };
+  // The sound records of a segment up to a place.
+  struct Survey {
+    uint64_t bytes = 0;
+    uint64_t lines = 0;
+    Mark end;  // behind the last
+    TimePoint time{};
   };
   struct Loss {
     v1::RelayedSender sender;
     TimePoint first{};
     uint64_t lines = 0;
   };
+  // What is lost, as far as it is not told and saved yet.
+  struct Book {
+    std::map<std::string, Loss> losses;  // by sender and hour
+    uint64_t lost_lines = 0;             // since the start, told or not
+    uint64_t damaged_lines = 0;          // of `losses`
+    bool estimated = false;              // these
+    Place damage;                        // up to where damage is in it
+  };
 
   RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logger logger);
   std::filesystem::path PathOf(const Segment& segment) const;
+  static std::optional<Segment> ParseName(const std::filesystem::path& path);
+  static Mark BeginOf(const v1::PushRequest& batch);
   absl::Status Load();
   // All below under the mutex.
   // The time that things age by.
@@ -119,7 +146,22 @@ class RelaySpool {
   // A batch with a line of the relay's own.
   v1::PushRequest OwnBatch(const std::string& text, TimePoint now);
   absl::StatusOr<std::optional<Entry>> ReadAt(const Segment& segment, uint64_t offset);
+  absl::Status OpenToRead(const Segment& segment);
   void Count(const v1::PushRequest& batch);
+  void CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines);
+  // Bytes that are no sound record, before `next` or, without, at the segment's end.
+  void NoteHole(const Segment& segment, uint64_t from, uint64_t to, const v1::PushRequest* next);
+  Survey SurveyUpTo(const Segment& segment, uint64_t end);
+  Mark EndOf(const Segment& segment) const;
+  bool IsWritten(const Segment& segment) const;
+  // Whether the segment has lost records at its end without a trace in it.
+  void CheckEnd(const Segment& segment);
+  void KeepAside(const Segment& segment) const;
+  // What is not acknowledged begins there; nothing where there is none.
+  std::optional<Place> FirstWaiting() const;
+  // Holes that were told and have nothing before them that waits are done.
+  void SkipHoles();
+  void SaveFilled();
   void CountSegment(const Segment& segment);
   // How many of the oldest segments are too old or too much.
   size_t CountOver() const;
@@ -147,8 +189,15 @@ class RelaySpool {
   Place given_;
   int read_fd_ = -1;
   uint64_t read_segment_ = 0;
-  std::map<std::string, Loss> losses_;  // not told yet; by sender and hour
-  uint64_t lost_lines_ = 0;
+  Book book_;
+  Place saved_damage_;
+  std::map<Place, Place> holes_;  // found since the start: where they begin and end
+  uint64_t end_checked_ = 0;      // number of the segment
+  std::optional<std::pair<Place, Mark>> last_given_;
+  uint64_t written_lines_ = 0;  // of this run
+  Place filled_at_;             // as "filled" says
+  Mark filled_;
+  std::optional<std::pair<Place, TimePoint>> oldest_;
   uint64_t doubtful_lines_ = 0;
   uint64_t damaged_bytes_ = 0;
   bool told_of_disk_ = false;

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <set>
 
 #include "gtest/gtest.h"
@@ -61,6 +62,22 @@ class RelaySpoolTest : public ::testing::Test {
   static std::vector<std::string> FirstLines(const std::vector<RelaySpool::Entry>& entries) {
     std::vector<std::string> lines;
     for (const auto& entry : entries) lines.push_back(entry.batch.lines(0));
+    return lines;
+  }
+
+  // The only segment.
+  void Damage(const std::function<void(std::fstream&)>& change) {
+    for (const auto& entry : fs::directory_iterator(options_.folder)) {
+      if (entry.path().extension() != ".relay") continue;
+      std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+      change(file);
+    }
+  }
+  static uint64_t Told(const std::vector<RelaySpool::Entry>& entries) {
+    uint64_t lines = 0;
+    for (const auto& entry : entries) {
+      for (const auto& loss : entry.batch.relay().losses()) lines += loss.line_count();
+    }
     return lines;
   }
 
@@ -265,8 +282,100 @@ TEST_F(RelaySpoolTest, WhatIsDamagedCostsItselfAlone) {
   Open();
   EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0", "2"}));
   EXPECT_GT(spool_->stats().damaged_bytes, 4u);
+  EXPECT_EQ(spool_->stats().lost_lines, 2u);  // one, and one by an estimate of what is torn
   ASSERT_THAT(spool_->Append(Batch("3")), IsOk());
   EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"3"}));
+}
+
+TEST_F(RelaySpoolTest, WhatADamagedPlaceHeldIsToldOnce) {
+  for (int i = 0; i < 5; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  spool_->Acknowledge(given[0].place);
+  Damage([&](std::fstream& file) {
+    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
+    file << "XXXX";
+    file.seekp(static_cast<std::streamoff>(given[2].place.end) + 20);
+    file << "XXXX";
+  });
+  Open();
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"2", "4"}));
+  EXPECT_EQ(spool_->stats().lost_lines, 20u);
+  spool_->Trim();
+  const auto told = Drain();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(Told(told), 20u);
+  EXPECT_NE(told[0].batch.lines(0).find("; 20 of them were in damaged parts"), std::string::npos)
+      << told[0].batch.lines(0);
+  EXPECT_EQ(
+      std::distance(fs::directory_iterator(options_.folder / "damaged"), fs::directory_iterator()),
+      1);
+  // Nor once more after a stop.
+  Open();
+  const auto again = Drain();
+  EXPECT_EQ(FirstLines(again).size(), 3u);
+  EXPECT_EQ(Told(again), 20u);
+  EXPECT_EQ(spool_->stats().lost_lines, 0u);
+}
+
+TEST_F(RelaySpoolTest, WhatACutTailHeldIsTold) {
+  for (int i = 0; i < 5; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  // In the middle of a record; where one ends; from the start.
+  const std::vector<std::pair<uint64_t, uint64_t>> cuts = {
+      {given[2].place.end + 5, 20}, {given[2].place.end, 20}, {5, 50}};
+  spool_.reset();
+  for (const auto& [size, lost] : cuts) {
+    fs::remove_all(folder_ / "cut");
+    fs::copy(options_.folder, folder_ / "cut");
+    auto options = options_;
+    options.folder = folder_ / "cut";
+    for (const auto& entry : fs::directory_iterator(options.folder)) {
+      if (entry.path().extension() == ".relay") fs::resize_file(entry.path(), size);
+    }
+    spool_ = RelaySpool::Open(options, clock_, Logger::Null()).value();
+    for (const auto& entry : Drain()) spool_->Acknowledge(entry.place);
+    EXPECT_EQ(spool_->stats().lost_lines, lost) << size;
+    spool_->Trim();
+    const auto told = Drain();
+    EXPECT_EQ(Told(told), lost) << size;
+    for (const auto& entry : told) spool_->Acknowledge(entry.place);
+    spool_->Trim();
+    EXPECT_EQ(spool_->stats().bytes, 0u) << "nothing waits behind what is damaged";
+    EXPECT_EQ(spool_->stats().oldest, TimePoint{});
+  }
+}
+
+TEST_F(RelaySpoolTest, WhatIsNotKnownOfATornTailIsSaidToBeAnEstimate) {
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  fs::copy(options_.folder, folder_ / "copy");  // as a kill leaves it
+  options_.folder = folder_ / "copy";
+  for (const auto& entry : fs::directory_iterator(options_.folder)) {
+    if (entry.path().extension() == ".relay") {
+      fs::resize_file(entry.path(), given[1].place.end - 1);
+    }
+  }
+  Open();
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0"}));
+  EXPECT_NEAR(static_cast<double>(spool_->stats().lost_lines), 10, 1);
+  spool_->Trim();
+  const auto told = Drain();
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_NE(told[0].batch.lines(0).find("estimate"), std::string::npos);
+}
+
+TEST_F(RelaySpoolTest, TheOldestIsOfWhatWaits) {
+  ASSERT_THAT(spool_->Append(Batch("old")), IsOk());
+  clock_->Advance(std::chrono::seconds(100));
+  const TimePoint later = clock_->Now();
+  ASSERT_THAT(spool_->Append(Batch("young")), IsOk());
+  const auto given = Drain();
+  EXPECT_EQ(spool_->stats().oldest, later - std::chrono::seconds(100));
+  spool_->Acknowledge(given[0].place);
+  clock_->Advance(std::chrono::seconds(2));
+  EXPECT_EQ(spool_->stats().oldest, later);
+  spool_->Acknowledge(given[1].place);
+  EXPECT_EQ(spool_->stats().oldest, TimePoint{});
 }
 
 TEST_F(RelaySpoolTest, WhatCouldNotBeAppendedIsToldWithTheNext) {
