@@ -100,7 +100,8 @@ class DetectionApp final : public rpc::App {
             findings_, findings_topic_,
             FindingSink::Steps{
                 [about = surroundings_](v1::Finding& finding) { return about->Judge(finding); },
-                [about = surroundings_](v1::Finding& finding) { about->Advise(finding, false); }})),
+                [about = surroundings_](v1::Finding& finding) { about->Advise(finding, false); }},
+            std::make_shared<UnjudgedFindings>(platform.state, platform.clock))),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
         window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,

@@ -1,5 +1,6 @@
 #include "services/detection/storage/finding_sink.h"
 
+#include <chrono>
 #include <map>
 
 #include "fmt/format.h"
@@ -11,7 +12,12 @@
 namespace yagura::detection {
 namespace {
 
-constexpr size_t kMaxUnjudged = 10'000;
+// A finding that cannot be judged for its own sake is tried for so long.
+constexpr std::chrono::hours kPatience{7 * 24};
+// One that was noted and not written yet: the step that does it comes again.
+constexpr std::chrono::hours kMadeWithin{1};
+// So many one after the other that may succeed later: it is not they that are at fault.
+constexpr int kMostInARow = 20;
 
 store::WriteContext Context() {
   return {.principal = "services/detection",
@@ -22,11 +28,23 @@ store::WriteContext Context() {
           .detail = ""};
 }
 
+std::string DigestOf(const v1::Impact& impact) { return ShortDigest({impact.SerializeAsString()}); }
+
+bool MayPass(const absl::Status& status) {
+  const bool is_passing = status.code() == absl::StatusCode::kUnavailable ||
+                          status.code() == absl::StatusCode::kResourceExhausted;
+  return is_passing && ErrorReason(status) != "NOT_JUDGED";
+}
+
 }  // namespace
 
 FindingSink::FindingSink(store::Store<v1::Finding> findings,
-                         std::shared_ptr<stream::Producer> topic, Steps steps)
-    : findings_(std::move(findings)), topic_(std::move(topic)), steps_(std::move(steps)) {}
+                         std::shared_ptr<stream::Producer> topic, Steps steps,
+                         std::shared_ptr<UnjudgedFindings> unjudged)
+    : findings_(std::move(findings)),
+      topic_(std::move(topic)),
+      steps_(std::move(steps)),
+      unjudged_(std::move(unjudged)) {}
 
 absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
   struct Merged {
@@ -73,63 +91,70 @@ absl::Status FindingSink::Tell(v1::Finding kept, const std::vector<std::string>&
 
 absl::StatusOr<v1::Finding> FindingSink::Keep(const Windows::Outcome& outcome) {
   const v1::Finding& finding = outcome.finding;
-  bool judged = true;
-  const auto merge = [&](v1::Finding& kept) {
-    if (MergeFinding(finding, kept) && steps_.judge) judged = steps_.judge(kept);
-    return absl::OkStatus();
+  const std::string& name = finding.name();
+  // What lacks something is noted before it is written, so that no kill makes it forgotten.
+  std::string noted;
+  const auto judge = [&](v1::Finding& written, bool is_told) -> absl::Status {
+    noted.clear();
+    const v1::Impact before = written.impact();
+    if (!steps_.judge || steps_.judge(written)) return absl::OkStatus();
+    noted = DigestOf(is_told ? before : written.impact());
+    return unjudged_->Note(name, noted);
   };
-  auto kept = findings_.Mutate(Context(), finding.name(), merge);
+  const auto merge = [&](v1::Finding& kept) {
+    return MergeFinding(finding, kept) ? judge(kept, true) : absl::OkStatus();
+  };
+  auto kept = findings_.Mutate(Context(), name, merge);
   if (kept.status().code() == absl::StatusCode::kNotFound && !outcome.closing) {
     v1::Finding fresh = finding;
-    if (steps_.judge) judged = steps_.judge(fresh);
+    YAGURA_RETURN_IF_ERROR(judge(fresh, false));
     kept = findings_.Create(Context(), std::move(fresh));
     if (kept.status().code() == absl::StatusCode::kAlreadyExists) {
-      kept = findings_.Mutate(Context(), finding.name(), merge);
+      kept = findings_.Mutate(Context(), name, merge);
     }
   }
-  if (kept.ok() && !judged) NoteUnjudged(*kept);
+  // And behind that: who was quicker has judged what was there before.
+  if (kept.ok() && !noted.empty()) YAGURA_RETURN_IF_ERROR(unjudged_->Note(name, noted));
   return kept;
 }
 
-void FindingSink::NoteUnjudged(const v1::Finding& kept) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (unjudged_.size() < kMaxUnjudged) unjudged_.insert(kept.name());
-  }
-  // What was missing may have come, and JudgeAgain gone, before it was noted.
-  v1::Finding copy = kept;
-  if (steps_.judge(copy)) static_cast<void>(JudgeAgain());
-}
-
 absl::Status FindingSink::JudgeAgain() {
-  for (;;) {
-    std::string name;
-    {
-      const std::lock_guard lock(mutex_);
-      if (unjudged_.empty()) return absl::OkStatus();
-      name = unjudged_.extract(unjudged_.begin()).value();
-    }
-    const absl::Status status = JudgeAgain(name);
-    if (status.ok() || status.code() == absl::StatusCode::kNotFound) continue;
-    const std::lock_guard lock(mutex_);
-    unjudged_.insert(std::move(name));
-    return status;
-  }
+  if (unjudged_ == nullptr) return absl::OkStatus();
+  absl::Status first;
+  size_t failed = 0;
+  int in_a_row = 0;
+  const absl::Status all = unjudged_->ForEach([&](const UnjudgedFindings::One& one) {
+    absl::Status status = JudgeAgain(one);
+    if (status.ok()) status = unjudged_->Remove(one);
+    in_a_row = MayPass(status) ? in_a_row + 1 : 0;
+    if (status.ok()) return status;
+    ++failed;
+    if (first.ok()) first = status;
+    return in_a_row < kMostInARow ? absl::OkStatus() : status;
+  });
+  if (first.ok()) return all;
+  return Annotate(first, fmt::format("{} of them", failed));
 }
 
-absl::Status FindingSink::JudgeAgain(const std::string& name) {
+// OK: there is nothing left to do about it.
+absl::Status FindingSink::JudgeAgain(const UnjudgedFindings::One& one) {
   bool judged = false;
-  bool changed = false;
-  const auto kept = findings_.Mutate(Context(), name, [&](v1::Finding& finding) {
-    const std::string before = finding.impact().SerializeAsString();
+  const auto kept = findings_.Mutate(Context(), one.name, [&](v1::Finding& finding) {
     judged = steps_.judge(finding);
-    changed = finding.impact().SerializeAsString() != before;
     return absl::OkStatus();
   });
-  YAGURA_RETURN_IF_ERROR(kept.status());
+  if (kept.status().code() == absl::StatusCode::kNotFound && one.age > kMadeWithin) {
+    return absl::OkStatus();
+  }
+  if (!kept.ok()) {
+    return one.age > kPatience && !MayPass(kept.status()) ? absl::OkStatus() : kept.status();
+  }
   if (!judged) return Unavailable("NOT_JUDGED", "what findings are judged by is not there yet");
-  if (!changed || kept->untold()) return absl::OkStatus();
-  return Tell(*kept, {fmt::format("{}/judged", store::LastId(name))});
+  // Compared with what was told and not with what was kept a moment ago: it may have been judged
+  // before and not been told.
+  const std::string digest = DigestOf(kept->impact());
+  if (digest == one.told || kept->untold()) return absl::OkStatus();
+  return Tell(*kept, {fmt::format("{}/judged-{}", store::LastId(one.name), digest.substr(0, 8))});
 }
 
 }  // namespace yagura::detection

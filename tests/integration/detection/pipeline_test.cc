@@ -2,6 +2,7 @@
 // late with an old lease, and get the same entries again.
 #include "google/protobuf/text_format.h"
 
+#include "common/testing/fake_clock.h"
 #include "services/detection/domain/surroundings.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 
@@ -34,56 +35,138 @@ TEST_F(DetectionPipelineTest, EventsBecomeFindings) {
   EXPECT_EQ(Published().size(), 10U);
 }
 
-// The directory answers late; and after a restart, late again.
-TEST_F(DetectionPipelineTest, FindingsThatCameBeforeTheAssetsAreJudgedWhenTheyAreKnown) {
-  const auto pool = redis_.NewPool();
-  ASSERT_THAT(store::RegisterTenant(*pool, "acme"), IsOk());
-  store::Store<v1::Finding> findings(pool, FindingKind(), SystemClock());
-  Surroundings about;
-  const auto new_sink = [&] {
+// Findings that are judged by assets which nobody knows at first.
+class JudgingTest : public DetectionPipelineTest {
+ protected:
+  void SetUp() override {
+    DetectionPipelineTest::SetUp();
+    ASSERT_THAT(store::RegisterTenant(*pool_, "acme"), IsOk());
+  }
+
+  // As a process has it that was just started. `budget`: of the flow Redis, where nothing fits.
+  std::unique_ptr<FindingSink> NewSink(std::shared_ptr<const Surroundings> about,
+                                       uint64_t budget = 0) {
     return std::make_unique<FindingSink>(
-        findings, std::make_shared<stream::Producer>(pool, kFindings, stream::Producer::Options{}),
-        FindingSink::Steps{[&about](v1::Finding& finding) { return about.Judge(finding); }, {}});
-  };
-  Windows::Outcome outcome;
-  outcome.began = outcome.tells = true;
-  outcome.finding.set_name("tenants/acme/findings/f");
-  outcome.finding.set_severity(event::v1::HIGH);
-  outcome.finding.set_event_count(1);
-  outcome.finding.set_action(event::v1::DETECTED);
-  auto& target = *outcome.finding.add_entities();
-  target.set_type(v1::IP_ADDRESS);
-  target.set_value("10.0.0.1");
-  target.set_role("target");
-  const auto level = [&] {
-    const auto kept = findings.Get("tenants/acme/findings/f");
+        findings_,
+        std::make_shared<stream::Producer>(
+            pool_, kFindings, stream::Producer::Options{.memory_budget_bytes = budget}),
+        FindingSink::Steps{[about](v1::Finding& finding) { return about->Judge(finding); }, {}},
+        std::make_shared<UnjudgedFindings>(pool_, clock_));
+  }
+  static Windows::Outcome MakeOutcome(const std::string& id) {
+    Windows::Outcome outcome;
+    outcome.began = outcome.tells = true;
+    outcome.finding.set_name("tenants/acme/findings/" + id);
+    outcome.finding.set_severity(event::v1::HIGH);
+    outcome.finding.set_event_count(1);
+    outcome.finding.set_action(event::v1::DETECTED);
+    auto& target = *outcome.finding.add_entities();
+    target.set_type(v1::IP_ADDRESS);
+    target.set_value("10.0.0.1");
+    target.set_role("target");
+    return outcome;
+  }
+  v1::ImpactLevel LevelOf(const std::string& id) const {
+    const auto kept = findings_.Get("tenants/acme/findings/" + id);
     EXPECT_THAT(kept, IsOk());
     return kept.ok() ? kept->impact().level() : v1::IMPACT_LEVEL_UNSPECIFIED;
-  };
-  auto sink = new_sink();
+  }
+  // The directory has answered: an asset that the internet reaches.
+  static std::shared_ptr<Surroundings> Known() {
+    auto about = std::make_shared<Surroundings>();
+    directory::v1::Asset asset;
+    asset.set_name("tenants/acme/assets/web");
+    asset.add_addresses()->set_address("10.0.0.1");
+    asset.set_exposure(directory::v1::EXPOSURE_INTERNET);
+    about->SetInventories({{"acme", Inventory::Build({asset}, true)}});
+    return about;
+  }
+  size_t Waiting() const {
+    const auto reply = pool_->Command({"HLEN", "y:{judging}:detection:unjudged"});
+    EXPECT_THAT(reply, IsOk());
+    return reply.ok() ? static_cast<size_t>(reply->integer) : 99;
+  }
+
+  std::shared_ptr<redis::Pool> pool_ = redis_.NewPool();
+  std::shared_ptr<testing::FakeClock> clock_ =
+      std::make_shared<testing::FakeClock>(SystemClock()->Now());
+  store::Store<v1::Finding> findings_{pool_, FindingKind(), SystemClock()};
+};
+
+// The directory answers late; and after a restart, late again.
+TEST_F(JudgingTest, WhatCameBeforeTheAssetsIsJudgedWhenTheyAreKnown) {
+  const auto about = std::make_shared<Surroundings>();
+  auto sink = NewSink(about);
+  auto outcome = MakeOutcome("f");
   ASSERT_THAT(sink->Put({outcome}), IsOk());
-  EXPECT_EQ(level(), v1::UNKNOWN);
+  EXPECT_EQ(LevelOf("f"), v1::UNKNOWN);
   EXPECT_THAT(sink->JudgeAgain(), StatusIs(absl::StatusCode::kUnavailable, "NOT_JUDGED"));
-  directory::v1::Asset asset;
-  asset.set_name("tenants/acme/assets/web");
-  asset.add_addresses()->set_address("10.0.0.1");
-  asset.set_exposure(directory::v1::EXPOSURE_INTERNET);
-  about.SetInventories({{"acme", Inventory::Build({asset}, true)}});
+  about->SetInventories({{"acme", Known()->InventoryOf("acme")}});
   ASSERT_THAT(sink->JudgeAgain(), IsOk());
-  const auto judged = level();
+  const auto judged = LevelOf("f");
   EXPECT_NE(judged, v1::UNKNOWN);
+  EXPECT_EQ(Waiting(), 0U);
   ASSERT_THAT(sink->JudgeAgain(), IsOk());
   EXPECT_EQ(Published().size(), 1U);
-  EXPECT_THAT(grown_[outcome.finding.name()], ::testing::ElementsAre("judged")) << "told once";
+  EXPECT_THAT(grown_[outcome.finding.name()],
+              ::testing::ElementsAre(::testing::StartsWith("judged-")))
+      << "told once";
   // Another process lets it grow before it knows of any asset.
-  const Surroundings fresh;
-  FindingSink other(
-      findings, std::make_shared<stream::Producer>(pool, kFindings, stream::Producer::Options{}),
-      FindingSink::Steps{[&fresh](v1::Finding& finding) { return fresh.Judge(finding); }, {}});
   outcome.began = false;
   outcome.finding.set_event_count(2);
-  ASSERT_THAT(other.Put({outcome}), IsOk());
-  EXPECT_EQ(level(), judged);
+  ASSERT_THAT(NewSink(std::make_shared<Surroundings>())->Put({outcome}), IsOk());
+  EXPECT_EQ(LevelOf("f"), judged);
+}
+
+TEST_F(JudgingTest, WhatIsToBeJudgedAgainOutlivesARestart) {
+  ASSERT_THAT(NewSink(std::make_shared<Surroundings>())->Put({MakeOutcome("f")}), IsOk());
+  ASSERT_THAT(NewSink(Known())->JudgeAgain(), IsOk());
+  EXPECT_NE(LevelOf("f"), v1::UNKNOWN);
+  EXPECT_EQ(Waiting(), 0U);
+  Published();
+  EXPECT_THAT(grown_["tenants/acme/findings/f"], ::testing::SizeIs(1));
+}
+
+// The stream is full when the finding has been judged; and then the process is killed.
+TEST_F(JudgingTest, WhatWasJudgedAndNotToldIsToldLater) {
+  ASSERT_THAT(NewSink(std::make_shared<Surroundings>())->Put({MakeOutcome("f")}), IsOk());
+  EXPECT_THAT(NewSink(Known(), 1)->JudgeAgain(),
+              StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  EXPECT_NE(LevelOf("f"), v1::UNKNOWN) << "judged";
+  EXPECT_EQ(Waiting(), 1U);
+  ASSERT_THAT(NewSink(Known())->JudgeAgain(), IsOk());
+  EXPECT_EQ(Waiting(), 0U);
+  Published();
+  EXPECT_THAT(grown_["tenants/acme/findings/f"], ::testing::SizeIs(1));
+}
+
+TEST_F(JudgingTest, AFindingAtFaultKeepsNoOtherFromBeingJudged) {
+  const std::vector<std::string> ids = {"a", "b", "c", "d", "e"};
+  const auto sink = NewSink(std::make_shared<Surroundings>());
+  for (const auto& id : ids) ASSERT_THAT(sink->Put({MakeOutcome(id)}), IsOk());
+  for (const char* id : {"a", "d"}) {
+    ASSERT_THAT(pool_->Command({"SET", std::string("y:{acme}:detection:finding:") + id, "broken"}),
+                IsOk());
+  }
+  const auto later = NewSink(Known());
+  EXPECT_FALSE(later->JudgeAgain().ok());
+  for (const char* id : {"b", "c", "e"}) EXPECT_NE(LevelOf(id), v1::UNKNOWN) << id;
+  EXPECT_EQ(Waiting(), 2U);
+  clock_->Advance(std::chrono::hours(24 * 8));
+  EXPECT_THAT(later->JudgeAgain(), IsOk());
+  EXPECT_EQ(Waiting(), 0U) << "given up";
+}
+
+// Killed between the write and all that follows: the step is done again by who knows the assets.
+TEST_F(JudgingTest, AKillBehindTheWriteForgetsNothing) {
+  EXPECT_THAT(NewSink(std::make_shared<Surroundings>(), 1)->Put({MakeOutcome("f")}),
+              StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  const auto sink = NewSink(Known());
+  ASSERT_THAT(sink->Put({MakeOutcome("f")}), IsOk());
+  ASSERT_THAT(sink->JudgeAgain(), IsOk());
+  EXPECT_NE(LevelOf("f"), v1::UNKNOWN);
+  EXPECT_EQ(Published()["tenants/acme/findings/f"], 1);
+  EXPECT_THAT(grown_["tenants/acme/findings/f"], ::testing::SizeIs(1));
 }
 
 TEST_F(DetectionPipelineTest, WhatARuleOnTrialFindsIsKeptAndToldNobody) {
