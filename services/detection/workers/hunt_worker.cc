@@ -43,6 +43,11 @@ bool MayPass(absl::StatusCode code) {
          code == absl::StatusCode::kResourceExhausted || code == absl::StatusCode::kAborted;
 }
 
+// How far it has read.
+std::string PlaceOf(const HuntCheckpoint& at) {
+  return fmt::format("{} {} {}", at.pass(), at.slice_start().seconds(), at.page_token());
+}
+
 std::vector<std::string> CvesOf(const ParsedRule& rule) {
   std::vector<std::string> cves;
   const auto add = [&cves](const RuleInfo& info) {
@@ -165,8 +170,7 @@ absl::Status HuntWorker::HandleResult(const std::string& name) {
       if (stopping_ || MayGoOn(name, worked)) return worked;
       YAGURA_RETURN_IF_ERROR(Fail(task, worked));
     }
-    const std::lock_guard lock(mutex_);
-    troubled_since_.erase(name);
+    NoteProgress(name);
   }
   YAGURA_RETURN_IF_ERROR(Forget(name));
   return Tell(task.hunt, task.plan);
@@ -187,8 +191,14 @@ bool HuntWorker::MayGoOn(const std::string& result, const absl::Status& trouble)
                         {{"result", result}, {"error", Message(trouble)}});
   if (!MayPass(trouble.code())) return false;
   const std::lock_guard lock(mutex_);
-  const auto since = troubled_since_.try_emplace(result, steady_clock::now()).first->second;
-  return steady_clock::now() - since < kPatience;
+  const SteadyTime now = parts_.clock->SteadyNow();
+  return now - troubled_since_.try_emplace(result, now).first->second < kPatience;
+}
+
+// Troubles with progress in between are not one long one.
+void HuntWorker::NoteProgress(const std::string& result) {
+  const std::lock_guard lock(mutex_);
+  troubled_since_.erase(result);
 }
 
 // OK: its result is over.
@@ -203,13 +213,17 @@ absl::Status HuntWorker::Work(Task& task) {
                 {task.tenant, task.hunt.event_filter(), FromProto(task.hunt.start_time()),
                  FromProto(task.hunt.end_time())},
                 options_.run);
+    const std::string place = PlaceOf(checkpoint);
     auto saved = steady_clock::now();
     double shown = task.result.progress();
     const auto keep = [&](double progress) -> absl::StatusOr<bool> {
       const bool due = steady_clock::now() - saved >= options_.save_every;
       if (!due && !stopping_) return true;
       saved = steady_clock::now();
-      if (quarry.probe->can_pause()) YAGURA_RETURN_IF_ERROR(Save(checkpoint));
+      if (quarry.probe->can_pause()) {
+        YAGURA_RETURN_IF_ERROR(Save(checkpoint));
+        if (PlaceOf(checkpoint) != place) NoteProgress(task.result.name());
+      }
       if (stopping_) return Unavailable("STOPPING", "the service is stopping");
       YAGURA_ASSIGN_OR_RETURN(cancelled, IsCancelled(task.hunt.name()));
       if (cancelled) return false;

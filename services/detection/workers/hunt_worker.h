@@ -24,7 +24,7 @@ namespace yagura::detection {
 
 // Works hunts off: one tenant after the other, several at once, also those left over from before a
 // restart, which go on from their checkpoints. What cannot be had for now is tried again for an
-// hour. Removes hunts that were deleted or kept long enough, with their results.
+// hour without progress. Removes hunts that were deleted or kept long enough, with their results.
 class HuntWorker {
  public:
   struct Parts {
@@ -88,6 +88,7 @@ class HuntWorker {
 
   absl::Status Forget(const std::string& result);
   bool MayGoOn(const std::string& result, const absl::Status& trouble);
+  void NoteProgress(const std::string& result);
   absl::Status Work(Task& task);
   absl::StatusOr<Quarry> QuarryOf(const Task& task) const;
   absl::StatusOr<Quarry> VulnerabilityQuarry(const Task& task) const;

@@ -65,6 +65,12 @@ class Archive final : public HuntArchive {
     const std::lock_guard lock(mutex_);
     messages_left_ = messages;
   }
+  // As FailAfter, but is there again for as many at the next question.
+  void FailEvery(int messages) {
+    FailAfter(messages);
+    const std::lock_guard lock(mutex_);
+    refill_ = messages;
+  }
   // How often it was away.
   int failures() {
     const std::lock_guard lock(mutex_);
@@ -93,6 +99,7 @@ class Archive final : public HuntArchive {
         const std::lock_guard lock(mutex_);
         if (messages_left_ == 0) {
           ++failures_;
+          if (refill_ > 0) messages_left_ = refill_;
           return Unavailable("EVENT_STORE_DOWN", "away");
         }
         if (messages_left_ > 0) --messages_left_;
@@ -116,7 +123,21 @@ class Archive final : public HuntArchive {
   std::mutex mutex_;
   std::map<std::string, std::vector<event::v1::Event>> events_;
   int messages_left_ = -1;
+  int refill_ = 0;
   int failures_ = 0;
+};
+
+// Every time the archive is away it is so for two hours.
+class OutageClock final : public Clock {
+ public:
+  explicit OutageClock(std::shared_ptr<Archive> archive) : archive_(std::move(archive)) {}
+  TimePoint Now() const override { return SystemClock()->Now(); }
+  SteadyTime SteadyNow() const override {
+    return SteadyTime() + std::chrono::hours(2 * archive_->failures());
+  }
+
+ private:
+  const std::shared_ptr<Archive> archive_;
 };
 
 class HuntsTest : public ::testing::Test {
@@ -156,7 +177,7 @@ class HuntsTest : public ::testing::Test {
                 [this](const std::string& tenant) { return book_->PlaceholdersFor(tenant); },
             .rules_about = [](const std::string&,
                               const std::string&) { return std::vector<std::string>{RuleText()}; },
-            .clock = SystemClock(),
+            .clock = clock_,
             .logger = Logger::Null(),
             .instance = "test"},
         options);
@@ -198,6 +219,7 @@ class HuntsTest : public ::testing::Test {
   std::shared_ptr<HuntStore> store_;
   std::shared_ptr<Surroundings> surroundings_ = std::make_shared<Surroundings>();
   std::shared_ptr<Archive> archive_ = std::make_shared<Archive>();
+  std::shared_ptr<const Clock> clock_ = SystemClock();
   std::shared_ptr<HuntWorker> worker_;
   std::unique_ptr<HuntHandlers> handlers_;
 };
@@ -279,6 +301,21 @@ TEST_F(HuntsTest, WhatWasReadBehindTheCheckpointIsReadAgain) {
   worker_->Start();
   ASSERT_TRUE(IsDone(hunt->name()));
   EXPECT_EQ(ResultIn("acme", hunt->name()).attempted().count(), 100u);
+}
+
+TEST_F(HuntsTest, TroublesWithProgressInBetweenAreNotOneLongOne) {
+  for (int i = 0; i < 120; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->FailEvery(8);
+  clock_ = std::make_shared<OutageClock>(archive_);
+  MakeWorker();
+  worker_->Start();
+  auto request = Request("provider");
+  request.add_tenants("acme");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(IsDone(hunt->name())) << ResultIn("acme", hunt->name()).error();
+  EXPECT_GE(archive_->failures(), 2);
+  EXPECT_EQ(ResultIn("acme", hunt->name()).attempted().count(), 120u);
 }
 
 TEST_F(HuntsTest, ACancelledHuntKeepsWhatItHasFound) {
