@@ -88,6 +88,10 @@ struct Producer::Impl {
     std::vector<DedupPlace> dedup;
   };
 
+  std::string Period() const {
+    return fmt::format(
+        "{}", std::max<int64_t>((options.dedup_window.count() + kPeriods - 1) / kPeriods, 1));
+  }
   void SendRound(redis::Connection& connection, const Topic& topic, std::span<const Item> items,
                  std::vector<Queue>& queues, Results& results) const;
   static Part NextPart(const Topic& topic, std::span<const Item> items, Queue& queue);
@@ -96,6 +100,8 @@ struct Producer::Impl {
   const std::shared_ptr<redis::Pool> flow;
   const Options options;
   const redis::Script append = AppendScript();
+  const redis::Script append_request = AppendRequestScript();
+  std::atomic<bool> shards_apart = false;  // a script may not have keys of several
   MemoryBudget budget;
 };
 
@@ -143,12 +149,72 @@ std::vector<StatusOr<EntryId>> Producer::AppendAll(std::span<const Item> items) 
   return results;
 }
 
+namespace {
+
+Status NotAtOnce(std::string_view reason, std::string_view why) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, reason, why);
+}
+
+bool FitsOneCall(std::span<const Producer::Item> items) {
+  size_t bytes = 0;
+  for (const Producer::Item& item : items) bytes += item.payload.size();
+  return items.size() <= 1 || (items.size() <= kMaxItemsPerCall && bytes <= kMaxBytesPerCall);
+}
+
+}  // namespace
+
+StatusOr<Producer::Appended> Producer::AppendRequest(std::string_view request,
+                                                     std::span<const Item> items) {
+  for (const Item& item : items) YAGURA_RETURN_IF_ERROR(CheckItem(topic_, item));
+  if (impl_->shards_apart) return NotAtOnce("SHARDS_APART", "the shards are not in one Redis");
+  if (!FitsOneCall(items)) return NotAtOnce("REQUEST_TOO_LARGE", "too much for one script call");
+  std::vector<int> shards;  // those that get something
+  std::vector<std::string> key_texts = {RequestPrefix(request, topic_.shards)};
+  const std::string period = impl_->Period();
+  const DedupPlace place = DedupPlaceOf(request);
+  std::vector<std::string> shard_places;
+  std::vector<DedupPlace> dedup;
+  for (const Item& item : items) {
+    auto found = std::find(shards.begin(), shards.end(), item.shard);
+    if (found == shards.end()) {
+      found = shards.insert(found, item.shard);
+      key_texts.push_back(StreamKey(topic_.name, item.shard));
+      key_texts.push_back(DedupPrefix(topic_.name, item.shard));
+    }
+    shard_places.push_back(std::to_string(found - shards.begin() + 1));
+    dedup.push_back(DedupPlaceOf(item.key));
+  }
+  redis::Args args = {period, place.bucket, place.member};
+  for (size_t i = 0; i < items.size(); ++i) {
+    args.insert(args.end(), {shard_places[i], dedup[i].bucket, dedup[i].member, items[i].key,
+                             items[i].payload});
+  }
+  const redis::Args keys(key_texts.begin(), key_texts.end());
+  YAGURA_ASSIGN_OR_RETURN(auto lease, impl_->flow->Acquire());
+  YAGURA_RETURN_IF_ERROR(impl_->budget.Check(*lease));
+  const auto reply = impl_->append_request.Run(*lease, keys, args);
+  if (!reply.ok()) {
+    if (ErrorReason(reply.status()) != "REDIS_CROSSSLOT") return FromAppend(reply.status());
+    impl_->shards_apart = true;
+    return NotAtOnce("SHARDS_APART", "the shards are not in one Redis");
+  }
+  Appended appended;
+  appended.known = !reply->items.empty() && reply->items[0].text == "known";
+  if (appended.known) return appended;
+  for (size_t i = 1; i < reply->items.size(); ++i) {
+    const auto id = EntryId::Parse(reply->items[i].text);
+    if (!id) break;
+    appended.ids.push_back(*id);
+  }
+  if (appended.ids.size() != items.size()) return Internal("append: Redis answered no id");
+  return appended;
+}
+
 // One script call for each shard that still has something.
 void Producer::Impl::SendRound(redis::Connection& connection, const Topic& topic,
                                std::span<const Item> items, std::vector<Queue>& queues,
                                Results& results) const {
-  const std::string period = fmt::format(
-      "{}", std::max<int64_t>((options.dedup_window.count() + kPeriods - 1) / kPeriods, 1));
+  const std::string period = Period();
   std::vector<Part> parts;
   for (Queue& queue : queues) {
     if (queue.next < queue.places.size()) parts.push_back(NextPart(topic, items, queue));
@@ -190,10 +256,7 @@ void Producer::Impl::Settle(const Part& part, const StatusOr<redis::Reply>& repl
                             Results& results) {
   Queue& queue = *part.queue;
   if (!reply.ok()) {
-    Status failure = reply.status();
-    if (ErrorReason(failure) == "REDIS_OUT_OF_MEMORY") {
-      failure = MakeError(failure.code(), "FLOW_FULL", Message(failure));
-    }
+    const Status failure = FromAppend(reply.status());
     // The shard gets nothing more either: what comes later must not overtake.
     while (queue.next < queue.places.size()) results[queue.places[queue.next++]] = failure;
     return;

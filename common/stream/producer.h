@@ -44,6 +44,16 @@ class Producer {
   // One round trip for all of them; answers in order.
   std::vector<absl::StatusOr<EntryId>> AppendAll(std::span<const Item> items);
 
+  struct Appended {
+    bool known = false;        // the request was appended before: nothing was done
+    std::vector<EntryId> ids;  // else, as Append's
+  };
+  // What belongs to one request, which its sender may send again under the same name whatever
+  // entries it becomes by then: all of it at once, or nothing where the streams have the request.
+  // One round trip; it blocks Redis for as long as it takes. FAILED_PRECONDITION
+  // (REQUEST_TOO_LARGE, SHARDS_APART): not in this way, with nothing done.
+  absl::StatusOr<Appended> AppendRequest(std::string_view request, std::span<const Item> items);
+
   const Topic& topic() const { return topic_; }
 
  private:

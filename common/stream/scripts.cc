@@ -9,6 +9,7 @@
 #include "fmt/format.h"
 
 #include "common/status/status.h"
+#include "common/stream/topic.h"
 
 namespace yagura::stream {
 namespace {
@@ -115,6 +116,33 @@ local function bound(stream, sizes, most, most_bytes)
 end
 )lua";
 
+// Keys are remembered by period, four to a window. A period's place is a set of whole numbers,
+// small enough that Redis packs it (eight bytes each). The period to come is asked too, for a clock
+// that was set back.
+constexpr std::string_view kDedup = R"lua(
+local now = math.floor(tonumber(redis.call('TIME')[1]) / period)
+local function place(prefix, bucket, at)
+  return prefix .. bucket .. ':' .. string.format('%.0f', at)
+end
+local function known(prefix, bucket, member)
+  for at = now + 1, now - 4, -1 do
+    if redis.call('SISMEMBER', place(prefix, bucket, at), member) == 1 then return true end
+  end
+  return false
+end
+local function remember(prefix, bucket, member)
+  local set = place(prefix, bucket, now)
+  redis.call('SADD', set, member)
+  redis.call('EXPIREAT', set, string.format('%.0f', (now + 5) * period), 'NX')
+end
+local function append(stream, prefix, bucket, member, key, payload)
+  if known(prefix, bucket, member) then return '0-0' end
+  local id = redis.call('XADD', stream, '*', 'k', key, 'p', payload)
+  remember(prefix, bucket, member)
+  return id
+end
+)lua";
+
 template <typename... Parts>
 redis::Script Assemble(const Parts&... parts) {
   std::string source;
@@ -130,6 +158,10 @@ std::string LeaseKey(std::string_view topic, int shard, std::string_view reader)
 
 std::string DedupPrefix(std::string_view topic, int shard) {
   return fmt::format("y:{{s{}}}:dedup:{}:", shard, topic);
+}
+
+std::string RequestPrefix(std::string_view request, int shards) {
+  return DedupPrefix("requests", ShardOf(request, shards));
 }
 
 DedupPlace DedupPlaceOf(std::string_view key) {
@@ -148,31 +180,27 @@ std::string MembersKey(std::string_view topic, std::string_view reader) {
   return fmt::format("y:{{s0}}:members:{}:{}", topic, reader);
 }
 
-// Keys are remembered by period, four to a window. A period's place is a set of whole numbers,
-// small enough that Redis packs it (eight bytes each). The period to come is asked too, for a clock
-// that was set back.
 redis::Script AppendScript() {
-  return redis::Script(R"lua(
-local period = tonumber(ARGV[1])
-local now = math.floor(tonumber(redis.call('TIME')[1]) / period)
-local function place(bucket, at) return KEYS[2] .. bucket .. ':' .. string.format('%.0f', at) end
-local function known(bucket, member)
-  for at = now + 1, now - 4, -1 do
-    if redis.call('SISMEMBER', place(bucket, at), member) == 1 then return true end
-  end
-  return false
-end
+  return Assemble("local period = tonumber(ARGV[1])\n", kDedup, R"lua(
 local ids = {}
 for i = 2, #ARGV, 4 do
-  local id = '0-0'
-  if not known(ARGV[i], ARGV[i + 1]) then
-    id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[i + 2], 'p', ARGV[i + 3])
-    redis.call('SADD', place(ARGV[i], now), ARGV[i + 1])
-    redis.call('EXPIREAT', place(ARGV[i], now), string.format('%.0f', (now + 5) * period), 'NX')
-  end
-  ids[#ids + 1] = id
+  ids[#ids + 1] = append(KEYS[1], KEYS[2], ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
 end
 return ids
+)lua");
+}
+
+redis::Script AppendRequestScript() {
+  return Assemble("local period = tonumber(ARGV[1])\n", kDedup, R"lua(
+if known(KEYS[1], ARGV[2], ARGV[3]) then return {'known'} end
+local answer = {'appended'}
+for i = 4, #ARGV, 5 do
+  local at = 2 * tonumber(ARGV[i])
+  answer[#answer + 1] = append(KEYS[at], KEYS[at + 1], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3],
+                               ARGV[i + 4])
+end
+remember(KEYS[1], ARGV[2], ARGV[3])
+return answer
 )lua");
 }
 
@@ -306,6 +334,11 @@ redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms(t))
 redis.call('ZADD', KEYS[1], ms(t + tonumber(ARGV[2])), ARGV[1])
 return redis.call('ZCARD', KEYS[1])
 )lua");
+}
+
+Status FromAppend(const Status& status) {
+  if (ErrorReason(status) != "REDIS_OUT_OF_MEMORY") return status;
+  return MakeError(status.code(), "FLOW_FULL", Message(status));
 }
 
 Status FromScript(const Status& status) {

@@ -17,6 +17,8 @@ std::string LeaseKey(std::string_view topic, int shard, std::string_view reader)
 // Begins the names of the sets that remember keys: "<prefix><bucket>:<period>", each holding the
 // numbers of the keys that were appended in that period and fall into that bucket.
 std::string DedupPrefix(std::string_view topic, int shard);
+// The same of requests, which are remembered beside the entries that became of them.
+std::string RequestPrefix(std::string_view request, int shards);
 // Where a key is remembered: 77 bits of its digest. Of 100 million keys in a window, the chance
 // that any two are taken for one is about 1 in 30 million.
 struct DedupPlace {
@@ -35,6 +37,11 @@ std::string MembersKey(std::string_view topic, std::string_view reader);
 // KEYS stream, dedup prefix; ARGV a quarter of the window in seconds, (bucket, member, key,
 // payload)... -> the ids; "0-0" where the key was seen before.
 redis::Script AppendScript();
+// KEYS a request's dedup prefix, then (stream, dedup prefix) of each shard; ARGV a quarter of the
+// window in seconds, bucket and member of the request, (place of the shard from 1, bucket, member,
+// key, payload)... -> {"appended", ids...} as Append's, or {"known"} where the request was seen
+// before and nothing was done.
+redis::Script AppendRequestScript();
 // KEYS lease, stream; ARGV reader, holder, lease ms -> {epoch, committed id}, or YAGURA_LEASE_HELD.
 redis::Script AcquireScript();
 // KEYS lease; ARGV holder, epoch, lease ms -> 1, or YAGURA_LEASE_LOST.
@@ -62,6 +69,9 @@ redis::Script TrimScript();
 // KEYS members; ARGV member, time to live ms -> how many members are alive.
 redis::Script MemberScript();
 
+// The memory of Redis is full: as whoever appends knows it, RESOURCE_EXHAUSTED (FLOW_FULL). Other
+// errors stay as they are.
+absl::Status FromAppend(const absl::Status& status);
 // A script's refusal as this library's callers know it: LEASE_LOST (ABORTED), LEASE_HELD
 // (UNAVAILABLE), NO_READER (FAILED_PRECONDITION). Other errors stay as they are.
 absl::Status FromScript(const absl::Status& status);

@@ -41,14 +41,14 @@ void BatchSink::Stop() {
   replayer_.join();
 }
 
-bool BatchSink::WasInDoubt(const ReadyBatch& batch) {
+bool BatchSink::WasInDoubt(std::string_view key) {
   const std::lock_guard lock(doubt_mutex_);
-  return in_doubt_.Take(batch.key, std::chrono::steady_clock::now());
+  return in_doubt_.Take(key, std::chrono::steady_clock::now());
 }
 
-void BatchSink::Doubt(const ReadyBatch& batch) {
+void BatchSink::Doubt(std::string_view key) {
   const std::lock_guard lock(doubt_mutex_);
-  in_doubt_.Note(batch.key, std::chrono::steady_clock::now());
+  in_doubt_.Note(key, std::chrono::steady_clock::now());
 }
 
 Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
@@ -67,11 +67,11 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_re
       if (!results[i].ok()) {
         // Those after a failure may be in too; offering them again does no harm.
         const size_t end = *done + results.size() - i;
-        for (size_t at = *done; may_repeat && at < end; ++at) Doubt(batches[at]);
+        for (size_t at = *done; may_repeat && at < end; ++at) Doubt(batches[at].key);
         return results[i].status();
       }
       const ReadyBatch& batch = batches[(*done)++];
-      const bool doubted = may_repeat && WasInDoubt(batch);
+      const bool doubted = may_repeat && WasInDoubt(batch.key);
       if (may_repeat && !doubted && *results[i] == stream::EntryId()) continue;  // it was there
       metrics_->CountDelivered(batch);
       ++*fresh;
@@ -82,17 +82,44 @@ Status BatchSink::AppendSome(const std::vector<ReadyBatch>& batches, bool may_re
   return absl::OkStatus();
 }
 
+Status BatchSink::AppendAtOnce(const std::vector<ReadyBatch>& batches, std::string_view request,
+                               size_t* fresh) {
+  std::vector<stream::Producer::Item> items;
+  items.reserve(batches.size());
+  for (const ReadyBatch& batch : batches) {
+    items.push_back(
+        {stream::ShardOf(batch.partition, producer_->topic().shards), batch.key, batch.payload});
+  }
+  const auto appended = producer_->AppendRequest(request, items);
+  if (!appended.ok()) {
+    if (appended.status().code() != absl::StatusCode::kFailedPrecondition) Doubt(request);
+    return appended.status();
+  }
+  // What is known may have been appended by the try of which nobody heard.
+  const bool doubted = WasInDoubt(request);
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const bool was_there = appended->known || appended->ids[i] == stream::EntryId();
+    if (was_there && !doubted) continue;
+    metrics_->CountDelivered(batches[i]);
+    metrics_->CountReceived(batches[i]);
+    ++*fresh;
+  }
+  return absl::OkStatus();
+}
+
 Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh,
                          std::string_view request) {
+  size_t unused = 0;
+  if (fresh == nullptr) fresh = &unused;
   const bool may_come_again = requests_ != nullptr && !request.empty();
   if (may_come_again) {
+    const Status at_once = AppendAtOnce(batches, request, fresh);
+    if (at_once.code() != absl::StatusCode::kFailedPrecondition) return at_once;
     YAGURA_ASSIGN_OR_RETURN(const bool known, requests_->Knows(request));
     if (known) return absl::OkStatus();
   }
   size_t done = 0;
-  size_t unused = 0;
-  YAGURA_RETURN_IF_ERROR(
-      AppendSome(batches, /*may_repeat=*/true, &done, fresh == nullptr ? &unused : fresh));
+  YAGURA_RETURN_IF_ERROR(AppendSome(batches, /*may_repeat=*/true, &done, fresh));
   return may_come_again ? requests_->Remember(request) : absl::OkStatus();
 }
 

@@ -61,9 +61,12 @@ class BatchSink {
   // How many of the first batches are in the streams; an error about the next one.
   absl::Status AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
                           size_t* fresh);
-  // Whether it was not known whether the streams have the batch.
-  bool WasInDoubt(const ReadyBatch& batch);
-  void Doubt(const ReadyBatch& batch);
+  // All batches of a request in one round trip; FAILED_PRECONDITION where that is not to be had.
+  absl::Status AppendAtOnce(const std::vector<ReadyBatch>& batches, std::string_view request,
+                            size_t* fresh);
+  // Whether it was not known whether the streams have the batch, or request.
+  bool WasInDoubt(std::string_view key);
+  void Doubt(std::string_view key);
   void NoteRefusal(const absl::Status& status);  // under the mutex
   void Replay(const std::stop_token& stop);
   void TellDamages();  // under the mutex

@@ -13,7 +13,6 @@
 namespace yagura::ingestion {
 namespace {
 
-constexpr char kName[] = "requests";
 constexpr int64_t kPeriods = 4;  // of a window
 
 // KEYS: prefix of the sets. ARGV: seconds of a period, bucket, member, and "1" to remember. Asks
@@ -46,13 +45,13 @@ StatusOr<bool> RequestMemory::Knows(std::string_view request) { return Run(reque
 Status RequestMemory::Remember(std::string_view request) { return Run(request, true).status(); }
 
 StatusOr<bool> RequestMemory::Run(std::string_view request, bool remember) {
-  const std::string prefix = stream::DedupPrefix(kName, stream::ShardOf(request, shards_));
+  const std::string prefix = stream::RequestPrefix(request, shards_);
   const stream::DedupPlace place = stream::DedupPlaceOf(request);
   YAGURA_ASSIGN_OR_RETURN(auto lease, flow_->Acquire());
-  YAGURA_ASSIGN_OR_RETURN(
-      const redis::Reply known,
-      script_.Run(*lease, {prefix}, {period_, place.bucket, place.member, remember ? "1" : "0"}));
-  return known.integer == 1;
+  const auto known =
+      script_.Run(*lease, {prefix}, {period_, place.bucket, place.member, remember ? "1" : "0"});
+  if (!known.ok()) return stream::FromAppend(known.status());
+  return known->integer == 1;
 }
 
 }  // namespace yagura::ingestion

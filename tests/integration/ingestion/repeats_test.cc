@@ -137,6 +137,56 @@ TEST_F(RepeatsTest, ARepeatIsKnownAgainThoughItsLinesGoToOtherSourcesByNow) {
   EXPECT_EQ(Stored().size(), 4u);
 }
 
+TEST_F(RepeatsTest, ARequestOfManyBatchesIsOneRoundTrip) {
+  const auto calls = [this] {
+    const std::string text = pool_->Command({"INFO", "commandstats"})->text;
+    const std::string_view name = "cmdstat_evalsha:calls=";
+    const size_t at = text.find(name);
+    return at == text.npos ? 0L : std::stol(text.substr(at + name.size()));
+  };
+  parts_.sources->Set(MapOf(kB));
+  RecordIntake intake(parts_);
+  const auto records = Records({LineOf("one"), LineOf("two")});
+  ASSERT_THAT(intake.Take(From("b1"), records), IsOk());  // Redis learns the script
+  const long before = calls();
+  ASSERT_THAT(intake.Take(From("b2"), records), IsOk());
+  EXPECT_EQ(calls() - before, 1);
+  ASSERT_THAT(intake.Take(From("b2"), records), IsOk());
+  EXPECT_EQ(calls() - before, 2) << "also where it is known";
+  EXPECT_EQ(Stored().size(), 4u);
+}
+
+// More than one script call may take: in several, and known again just the same.
+TEST_F(RepeatsTest, ALargeRequestIsKnownAgainToo) {
+  RecordIntake intake(parts_);
+  std::string noise(3 << 20, 'x');
+  for (size_t i = 0, state = 1; i < noise.size(); ++i) {
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    noise[i] = static_cast<char>('!' + (state >> 33) % 90);
+  }
+  std::vector<std::string> lines;
+  for (size_t at = 0; at < noise.size(); at += 8192) lines.push_back(noise.substr(at, 8192));
+  const auto records = Records(lines);
+  ASSERT_THAT(intake.Take(From("b1"), records), IsOk());
+  ASSERT_THAT(intake.Take(From("b1"), records), IsOk());
+  EXPECT_EQ(Stored().size(), lines.size());
+  EXPECT_EQ(Counted(), lines.size());
+}
+
+TEST_F(RepeatsTest, AFullRedisIsToldAsSuchAtEveryStep) {
+  ASSERT_THAT(pool_->Command({"CONFIG", "SET", "maxmemory", "1"}), IsOk());
+  RecordIntake intake(parts_);
+  EXPECT_THAT(intake.Take(From("b1"), Records({"one"})),
+              testing::StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  RequestMemory memory(pool_, topic_.shards);
+  EXPECT_THAT(memory.Remember("request"),
+              testing::StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+  ASSERT_THAT(pool_->Command({"CONFIG", "SET", "maxmemory", "0"}), IsOk());
+  ASSERT_THAT(intake.Take(From("b1"), Records({"one"})), IsOk());
+  EXPECT_EQ(Counted(), 1u);
+  EXPECT_EQ(Stored().size(), 1u);
+}
+
 TEST_F(RepeatsTest, BatchesInDoubtAreForgottenInTimeAndTheOldestWhereTheyAreMany) {
   DoubtfulBatches doubts(3, std::chrono::hours(30));
   const SteadyTime now{std::chrono::hours(100)};

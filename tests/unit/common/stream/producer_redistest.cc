@@ -103,6 +103,35 @@ TEST_F(ProducerTest, AppendsManyInOrderOverAllShardsInFewRoundTrips) {
   EXPECT_EQ(Length(0) + Length(1) + Length(2), 1000);
 }
 
+TEST_F(ProducerTest, ARequestIsAppendedOnceWhateverItBecomes) {
+  const std::vector<Producer::Item> first = {{0, "a", "1"}, {1, "b", "2"}, {0, "c", "3"}};
+  ASSERT_OK_AND_ASSIGN(const auto appended, producer_->AppendRequest("request", first));
+  EXPECT_FALSE(appended.known);
+  ASSERT_EQ(appended.ids.size(), 3u);
+  EXPECT_LT(appended.ids[0], appended.ids[2]);
+  const std::vector<Producer::Item> otherwise = {{2, "d", "1"}};
+  ASSERT_OK_AND_ASSIGN(const auto again, producer_->AppendRequest("request", otherwise));
+  EXPECT_TRUE(again.known);
+  EXPECT_EQ(Length(0), 2);
+  EXPECT_EQ(Length(1), 1);
+  EXPECT_EQ(Length(2), 0);
+  // Entries are known again by their own keys, too.
+  ASSERT_OK_AND_ASSIGN(const auto other, producer_->AppendRequest("another", first));
+  EXPECT_FALSE(other.known);
+  EXPECT_EQ(other.ids, std::vector<EntryId>(3));
+  ASSERT_OK_AND_ASSIGN(const EntryId one, producer_->Append(1, "b", "2"));
+  EXPECT_EQ(one, EntryId());
+}
+
+TEST_F(ProducerTest, ARequestThatIsTooMuchForOneCallIsLeftAlone) {
+  const std::string large(700 << 10, 'x');
+  const std::vector<Producer::Item> items = {{0, "a", large}, {0, "b", large}};
+  EXPECT_THAT(producer_->AppendRequest("request", items),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "REQUEST_TOO_LARGE"));
+  EXPECT_EQ(Length(0), 0);
+  EXPECT_THAT(producer_->AppendRequest("request", {items.data(), 1}), IsOk());
+}
+
 TEST_F(ProducerTest, RefusesWhatIsNotAnEntry) {
   const std::string long_key(513, 'k');
   const std::vector<Producer::Item> items = {
