@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -19,6 +20,9 @@ namespace yagura::ingestion {
 namespace {
 
 constexpr auto kSweepInterval = std::chrono::milliseconds(500);
+// Connections that are looked at for one that comes, and in each interval: some µs, and some ms.
+constexpr size_t kLooksAConnection = 256;
+constexpr size_t kLooksAnInterval = 16'384;
 
 uint64_t InodeOf(int fd) {
   struct stat info {};
@@ -57,8 +61,11 @@ void ConnectionGate::Run(const std::stop_token& stop) {
     std::array<pollfd, 2> polled{{{wake_.fd(), POLLIN, 0}, {listening_.fd(), POLLIN, 0}}};
     ::poll(polled.data(), paused_ ? 1 : 2, static_cast<int>(kSweepInterval.count()));
     paused_ = false;
-    Sweep();
     if (stop.stop_requested()) return;
+    if (const SteadyTime now = parts_.clock->SteadyNow(); now >= next_sweep_) {
+      next_sweep_ = now + kSweepInterval;
+      Sweep(kLooksAnInterval);
+    }
     if (polled[1].revents == 0) continue;
     while (Accept()) {
     }
@@ -86,44 +93,55 @@ bool ConnectionGate::Accept() {
   if (!HasRoom(network, &descriptor)) return true;
   const int on = 1;
   ::setsockopt(socket.fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  ++by_network_[network];
-  open_.push_back({socket.fd(), InodeOf(socket.fd()), std::move(network), std::move(descriptor)});
+  open_[std::move(network)].open.push_back(
+      {socket.fd(), InodeOf(socket.fd()), std::move(descriptor)});
   parts_.metrics->CountConnections(name_, +1);
   admit_(socket.Release());
   return true;
 }
 
 bool ConnectionGate::HasRoom(const std::string& network, DescriptorBudget::Lease* descriptor) {
-  const auto is_full = [&] {
-    const auto held = by_network_.find(network);
-    return held != by_network_.end() && held->second >= most_per_address_;
-  };
-  if (is_full()) Sweep();
-  if (is_full()) {
+  const auto held = open_.find(network);
+  size_t looks = kLooksAConnection;
+  if (held != open_.end() && held->second.open.size() >= most_per_address_ && !Sweep(held, looks)) {
     parts_.metrics->CountConnectionsCut(name_, "limit");
     return false;
   }
   if (parts_.descriptors == nullptr) return true;
   *descriptor = parts_.descriptors->Take(name_);
   if (!*descriptor) {
-    Sweep();
+    Sweep(kLooksAConnection);
     *descriptor = parts_.descriptors->Take(name_);
   }
   if (!*descriptor) parts_.metrics->CountConnectionsCut(name_, "descriptors");
   return static_cast<bool>(*descriptor);
 }
 
-void ConnectionGate::Sweep() {
-  const SteadyTime now = parts_.clock->SteadyNow();
-  if (now < next_sweep_) return;
-  next_sweep_ = now + kSweepInterval;
-  std::erase_if(open_, [this](const Open& open) {
-    if (InodeOf(open.fd) == open.inode) return false;
+bool ConnectionGate::Sweep(Networks::iterator network, size_t& most) {
+  auto& [open, next] = network->second;
+  const size_t before = open.size();
+  for (size_t left = std::min(before, most); left > 0; --left, --most) {
+    if (next >= open.size()) next = 0;
+    if (InodeOf(open[next].fd) == open[next].inode) {
+      ++next;
+      continue;
+    }
     parts_.metrics->CountConnections(name_, -1);
-    const auto held = by_network_.find(open.network);
-    if (--held->second == 0) by_network_.erase(held);
-    return true;
-  });
+    if (next + 1 < open.size()) open[next] = std::move(open.back());
+    open.pop_back();
+  }
+  const bool fewer = open.size() < before;
+  if (open.empty()) open_.erase(network);
+  return fewer;
+}
+
+void ConnectionGate::Sweep(size_t most) {
+  for (size_t networks = open_.size(); networks > 0 && most > 0; --networks) {
+    auto next = open_.upper_bound(swept_last_);
+    if (next == open_.end()) next = open_.begin();
+    swept_last_ = next->first;
+    Sweep(next, most);
+  }
 }
 
 }  // namespace yagura::ingestion

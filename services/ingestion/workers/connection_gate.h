@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -31,16 +32,23 @@ class ConnectionGate {
   struct Open {
     int fd = -1;
     uint64_t inode = 0;  // tells whether the number is still that socket
-    std::string network;
     DescriptorBudget::Lease descriptor;
   };
+  struct Network {
+    std::vector<Open> open;  // at least one
+    size_t next = 0;         // to be looked at
+  };
+  using Networks = std::map<std::string, Network>;
   void Run(const std::stop_token& stop);
   // False: nothing to accept, or nothing to accept it with.
   bool Accept();
   // Whether there is room for one more of that network, and a descriptor for it.
   bool HasRoom(const std::string& network, DescriptorBudget::Lease* descriptor);
-  // Takes note of those that were closed. Looks at all: not more often than every kSweepInterval.
-  void Sweep();
+  // Takes note of those that were closed, round and round and never of all at once: a connection
+  // that comes costs a bounded look, however many there are. Of one network: whether it has fewer
+  // now. Looks at `most` at most and takes that off.
+  bool Sweep(Networks::iterator network, size_t& most);
+  void Sweep(size_t most);
 
   const std::string name_;
   const Socket listening_;
@@ -49,8 +57,8 @@ class ConnectionGate {
   const size_t most_per_address_;
   const Admit admit_;
   const Socket wake_;
-  std::vector<Open> open_;
-  StringMap<size_t> by_network_;  // how many of them
+  Networks open_;
+  std::string swept_last_;  // of these
   SteadyTime next_sweep_{};
   bool paused_ = false;
   bool told_ = false;

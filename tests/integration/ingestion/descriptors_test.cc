@@ -1,7 +1,7 @@
 // What happens where there are no more file descriptors: inputs share them out, and nothing spins.
 #include <sys/resource.h>
 
-#include <atomic>
+#include <mutex>
 
 #include "common/testing/fake_clock.h"
 #include "common/testing/fortigate_lines.h"
@@ -51,26 +51,85 @@ TEST_F(DescriptorsTest, AConnectionBeyondTheBudgetIsClosedAndTheOthersAreRead) {
   EXPECT_TRUE(Eventually([&] { return HasMetric("yagura_ingestion_descriptors 0"); }));
 }
 
-// Who is refused costs no look at all those who are in: a flood would cost the square of it.
-TEST_F(DescriptorsTest, RefusedConnectionsHaveNobodyLookedAtMoreOften) {
+// gRPC closes connections without telling. The clock stands still: nobody waits for a next look.
+class ConnectionGateTest : public DescriptorsTest {
+ protected:
+  ConnectionGateTest() { parts_.clock = std::make_shared<testing::FakeClock>(); }
+  ~ConnectionGateTest() override {
+    for (const int fd : admitted_) ::close(fd);
+  }
+
+  std::unique_ptr<ConnectionGate> NewGate(size_t most_per_address) {
+    return std::make_unique<ConnectionGate>("otlp", Bind("127.0.0.1:0", SOCK_STREAM).value(),
+                                            parts_, most_per_address, [this](int fd) {
+                                              const std::lock_guard lock(mutex_);
+                                              admitted_.push_back(fd);
+                                            });
+  }
+  bool EventuallyAdmitted(size_t count) {
+    return Eventually([&] {
+      const std::lock_guard lock(mutex_);
+      return admitted_.size() == count;
+    });
+  }
+  void CloseFirst() {
+    const std::lock_guard lock(mutex_);
+    ::close(admitted_.front());
+    admitted_.erase(admitted_.begin());
+  }
+
+  std::mutex mutex_;
+  std::vector<int> admitted_;
+};
+
+TEST_F(ConnectionGateTest, AConnectionThatWasClosedMakesRoomForTheNextOfItsAddressAtOnce) {
+  const auto gate = NewGate(2);
+  std::vector<std::unique_ptr<Client>> clients;
+  const auto connect = [&] {
+    clients.push_back(std::make_unique<Client>(SOCK_STREAM, gate->address()));
+  };
+  for (size_t i = 1; i <= 2; ++i) {
+    connect();
+    ASSERT_TRUE(EventuallyAdmitted(i));
+  }
+  connect();
+  EXPECT_TRUE(Eventually([&] { return clients.back()->HasEnded(); }));
+  EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"limit\"} 1"));
+  for (int i = 0; i < 5; ++i) {
+    CloseFirst();
+    connect();
+    EXPECT_TRUE(EventuallyAdmitted(2)) << i;
+  }
+  EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"limit\"} 1"));
+}
+
+TEST_F(ConnectionGateTest, ADescriptorThatIsFreeAgainIsFoundAtOnce) {
+  parts_.descriptors = std::make_shared<DescriptorBudget>(2, parts_.metrics, Logger::Null());
+  const auto gate = NewGate(100);
+  const Client first(SOCK_STREAM, gate->address());
+  ASSERT_TRUE(EventuallyAdmitted(1));
+  const Client refused(SOCK_STREAM, gate->address());
+  EXPECT_TRUE(Eventually([&] { return refused.HasEnded(); }));
+  EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"descriptors\"} 1"));
+  CloseFirst();
+  const Client second(SOCK_STREAM, gate->address());
+  EXPECT_TRUE(EventuallyAdmitted(1));
+}
+
+// In an interval no more are looked at than have a bound, but all in the end.
+TEST_F(ConnectionGateTest, ThoseThatAreLeftAreCountedWhileNobodyConnects) {
   const auto clock = std::make_shared<testing::FakeClock>();
   parts_.clock = clock;
-  parts_.descriptors = std::make_shared<DescriptorBudget>(2, parts_.metrics, Logger::Null());
-  std::atomic<int> admitted{-1};
-  const ConnectionGate gate("otlp", Bind("127.0.0.1:0", SOCK_STREAM).value(), parts_, 100,
-                            [&](int fd) { admitted = fd; });
-  const Client first(SOCK_STREAM, gate.address());
-  ASSERT_TRUE(Eventually([&] { return admitted >= 0; }));
-  ::close(admitted.exchange(-1));  // as gRPC does it, without telling
-  for (int i = 1; i <= 3; ++i) {
-    const Client refused(SOCK_STREAM, gate.address());
-    EXPECT_TRUE(Eventually([&] { return refused.HasEnded(); })) << i;
+  const auto gate = NewGate(100);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (size_t i = 1; i <= 20; ++i) {
+    clients.push_back(std::make_unique<Client>(SOCK_STREAM, gate->address()));
+    ASSERT_TRUE(EventuallyAdmitted(i));
   }
-  EXPECT_TRUE(HasMetric("cut_total{listener=\"otlp\",reason=\"descriptors\"} 3"));
+  for (int i = 0; i < 15; ++i) CloseFirst();
   clock->Advance(std::chrono::seconds(1));
-  const Client second(SOCK_STREAM, gate.address());
-  ASSERT_TRUE(Eventually([&] { return admitted >= 0; }));
-  ::close(admitted);
+  EXPECT_TRUE(
+      Eventually([&] { return HasMetric("connections_closed_total{listener=\"otlp\"} 15"); }));
 }
 
 TEST_F(DescriptorsTest, WithoutADescriptorAcceptingWaitsInsteadOfSpinning) {
