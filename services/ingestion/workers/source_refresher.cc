@@ -59,7 +59,7 @@ void SourceRefresher::Run(const std::stop_token& stop) {
     {
       const std::lock_guard lock(mutex_);
       if (health_.ok() && !status.ok() && asked) {
-        logger_.Warning("the directory does not answer; the last sources stay in force",
+        logger_.Warning("the directory does not answer; what it said last stays in force",
                         {{"error", Message(status)}});
       }
       health_ = status;
@@ -71,6 +71,37 @@ void SourceRefresher::Run(const std::stop_token& stop) {
 }
 
 Status SourceRefresher::Refresh() {
+  auto sources = ListSources();
+  if (!sources.ok()) return Annotate(sources.status(), "sources");
+  lists_.sources = *std::move(sources);
+  auto zones = ListZones();
+  if (zones.ok()) lists_.zones = *std::move(zones);
+  // Times would be misread: so lines rather wait.
+  if (!lists_.zones) return Annotate(zones.status(), "time zones");
+  auto relays = ListRelays();
+  if (relays.ok()) lists_.relays = *std::move(relays);
+  Use(lists_);
+  if (!zones.ok()) return Annotate(zones.status(), "time zones");
+  return relays.ok() ? absl::OkStatus() : Annotate(relays.status(), "API keys of relays");
+}
+
+StatusOr<std::vector<dv1::Source>> SourceRefresher::ListSources() {
+  const auto stub = dv1::DirectoryService::NewStub(channels_->Get("directory"));
+  dv1::ListSourcesRequest all;
+  all.set_parent("tenants/-");
+  std::vector<dv1::Source> sources;
+  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSourcesRequest, dv1::ListSourcesResponse>(
+      *channels_, kTimeout, all,
+      [&](auto* context, const auto& request, auto* response) {
+        return stub->ListSources(context, request, response);
+      },
+      [&](const dv1::ListSourcesResponse& response) {
+        sources.insert(sources.end(), response.sources().begin(), response.sources().end());
+      })));
+  return sources;
+}
+
+StatusOr<FallbackZones> SourceRefresher::ListZones() {
   const auto stub = dv1::DirectoryService::NewStub(channels_->Get("directory"));
   FallbackZones zones;
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListTenantsRequest, dv1::ListTenantsResponse>(
@@ -94,19 +125,14 @@ Status SourceRefresher::Refresh() {
       [&](const dv1::ListSitesResponse& response) {
         for (const auto& site : response.sites()) zones.by_site[site.name()] = site.time_zone();
       })));
-  dv1::ListSourcesRequest all;
-  all.set_parent("tenants/-");
-  std::vector<dv1::Source> sources;
-  YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListSourcesRequest, dv1::ListSourcesResponse>(
-      *channels_, kTimeout, all,
-      [&](auto* context, const auto& request, auto* response) {
-        return stub->ListSources(context, request, response);
-      },
-      [&](const dv1::ListSourcesResponse& response) {
-        sources.insert(sources.end(), response.sources().begin(), response.sources().end());
-      })));
+  return zones;
+}
+
+StatusOr<RelaySites> SourceRefresher::ListRelays() {
+  const auto stub = dv1::DirectoryService::NewStub(channels_->Get("directory"));
   dv1::ListApiKeysRequest keys;
   keys.set_parent("tenants/-");
+  keys.set_filter("relay_sites:*");  // most keys are no relay's
   RelaySites relays;
   YAGURA_RETURN_IF_ERROR((ForEachPage<dv1::ListApiKeysRequest, dv1::ListApiKeysResponse>(
       *channels_, kTimeout, keys,
@@ -119,12 +145,12 @@ Status SourceRefresher::Refresh() {
           relays[key.name()] = {key.relay_sites().begin(), key.relay_sites().end()};
         }
       })));
-  Use(sources, zones, relays);
-  return absl::OkStatus();
+  return relays;
 }
 
-void SourceRefresher::Use(const std::vector<dv1::Source>& sources, const FallbackZones& zones,
-                          const RelaySites& relays) {
+void SourceRefresher::Use(const Lists& lists) {
+  const auto& [sources, known_zones, relays] = lists;
+  const FallbackZones zones = known_zones.value_or(FallbackZones());
   dv1::ListSourcesResponse stored;
   for (const dv1::Source& source : sources) *stored.add_sources() = source;
   // Zones and relays go along as sources that map nothing, so that the cache is one message.
@@ -171,9 +197,8 @@ void SourceRefresher::LoadCache() {
   bytes << in.rdbuf();
   dv1::ListSourcesResponse stored;
   if (!stored.ParseFromString(bytes.str())) return;
-  std::vector<dv1::Source> sources;
+  auto& [sources, kept_zones, relays] = lists_;
   FallbackZones zones;
-  RelaySites relays;
   for (const dv1::Source& source : stored.sources()) {
     const auto parts = Split(source.name(), '/');
     if (parts.size() == 2) {
@@ -186,7 +211,8 @@ void SourceRefresher::LoadCache() {
       sources.push_back(source);
     }
   }
-  Use(sources, zones, relays);
+  kept_zones = std::move(zones);
+  Use(lists_);
 }
 
 }  // namespace yagura::ingestion
