@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "fmt/format.h"
@@ -54,6 +55,15 @@ auto Guarded(const Logger& logger, std::string_view method, Function&& function)
   return Internal("the service failed");
 }
 
+// The `authorization` header; empty where there is none, nothing where there are several.
+std::optional<std::string> AuthorizationOf(const grpc::GenericCallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  if (metadata.count("authorization") > 1) return std::nullopt;
+  const auto header = metadata.find("authorization");
+  if (header == metadata.end()) return "";
+  return std::string(header->second.data(), header->second.size());
+}
+
 std::string FieldText(const google::protobuf::Message& message,
                       const google::protobuf::FieldDescriptor* field) {
   return field == nullptr ? "" : message.GetReflection()->GetString(message, field);
@@ -102,25 +112,32 @@ void ServerCall::Begin(grpc::GenericCallbackServerContext* context) {
   }
 }
 
+// What everybody may ask is asked by nobody in particular, but services say who they are.
+std::shared_ptr<const auth::Principal> ServerCall::ServiceOrNobody(
+    const std::string& authorization) {
+  if (!authorization.empty()) {
+    auto principal = runtime_.authenticator.Authenticate(authorization, peer_);
+    if (principal.ok() && (*principal)->is_service()) return *std::move(principal);
+  }
+  return std::make_shared<const auth::Principal>();
+}
+
 absl::Status ServerCall::Admit(grpc::GenericCallbackServerContext* context) {
   if (runtime_.stopping) return Unavailable("SERVER_STOPPING", "the server is stopping");
   if (method_ == nullptr) {
     return MakeError(absl::StatusCode::kUnimplemented, "METHOD_UNKNOWN",
                      "the server has no such method");
   }
+  auto authorization = AuthorizationOf(*context);
   if (method_->is_public()) {
-    principal_ = std::make_shared<const auth::Principal>();
-    quota_key_ = "peer " + PeerNetwork(peer_);
+    principal_ = ServiceOrNobody(authorization.value_or(""));
+    quota_key_ = principal_->is_service() ? "" : "peer " + PeerNetwork(peer_);
   } else {
-    const auto& metadata = context->client_metadata();
-    const auto header = metadata.find("authorization");
-    if (header != metadata.end()) {
-      if (metadata.count("authorization") > 1) {
-        return MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_INVALID",
-                         "the token is not valid");
-      }
-      authorization_.assign(header->second.data(), header->second.size());
+    if (!authorization) {
+      return MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_INVALID",
+                       "the token is not valid");
     }
+    authorization_ = *std::move(authorization);
     YAGURA_ASSIGN_OR_RETURN(principal_, runtime_.authenticator.Authenticate(authorization_, peer_));
     quota_key_ = HomeTenantOf(*principal_);
     // Said before anything is read: who may do this nowhere costs us no more.

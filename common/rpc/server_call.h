@@ -45,6 +45,7 @@ class ServerCall final : public RawOutbox, public std::enable_shared_from_this<S
   ServerCall(Runtime& runtime, grpc::GenericCallbackServerContext* context);
   void Begin(grpc::GenericCallbackServerContext* context);
   absl::Status Admit(grpc::GenericCallbackServerContext* context);
+  std::shared_ptr<const auth::Principal> ServiceOrNobody(const std::string& authorization);
   absl::Status TakeQuota(Quota& quota, double amount, std::string_view what);
   void SetDeadline(grpc::GenericCallbackServerContext* context);
 

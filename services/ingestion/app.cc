@@ -65,12 +65,15 @@ stream::Producer::Options CoverageProducerOptions() {
   return options;
 }
 
-StatusOr<std::string> ExchangeApiKey(rpc::Channels& channels, const std::string& secret) {
+// As a service, so that the directory counts each sender by its own address and not all by ours.
+StatusOr<std::string> ExchangeApiKey(rpc::Channels& channels, const std::string& secret,
+                                     const std::string& peer) {
   const auto stub = directory::v1::DirectoryService::NewStub(channels.Get("directory"));
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kExchangeTimeout);
+  channels.PrepareAs(context, "-", kExchangeTimeout);
   directory::v1::ExchangeApiKeyRequest request;
   request.set_secret(secret);
+  request.set_client_peer(peer);
   directory::v1::TokenResponse response;
   YAGURA_RETURN_IF_ERROR(rpc::FromGrpc(stub->ExchangeApiKey(&context, request, &response)));
   return response.token();
@@ -108,8 +111,8 @@ class IngestionApp final : public rpc::App {
                                                       CoverageProducerOptions()),
                    platform.clock, platform.logger.Named("ingestion/coverage")}),
         keys_(std::make_shared<ApiKeys>(
-            [channels = platform.channels](const std::string& secret) {
-              return ExchangeApiKey(*channels, secret);
+            [channels = platform.channels](const std::string& secret, const std::string& peer) {
+              return ExchangeApiKey(*channels, secret, peer);
             },
             platform.verifier, platform.clock)) {
     stream::Producer::Options producer;

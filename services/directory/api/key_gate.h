@@ -1,11 +1,12 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "common/clock/clock.h"
 #include "common/rpc/quota.h"
@@ -21,18 +22,28 @@ class KeyGate {
   // `per_second` of one address; at once twice as many.
   KeyGate(double per_second, const std::shared_ptr<const Clock>& clock);
 
+  // A secret that may be looked up.
+  struct Pass {
+    bool counted = false;  // against its network, as it was not known to be good
+  };
   // RESOURCE_EXHAUSTED (KEYS_THROTTLED, with the time to wait): not to be looked up now. `hash`: of
   // the secret; `network`: rpc::PeerNetwork.
-  absl::Status Begin(const std::string& hash, std::string_view network);
+  absl::StatusOr<Pass> Begin(const std::string& hash, std::string_view network);
   // What came of it.
-  void Good(const std::string& hash, std::string_view network);
+  void Good(const std::string& hash, std::string_view network, Pass pass);
   void Bad(const std::string& hash);
 
+  // Secrets that are remembered as good.
+  size_t remembered() const;
+
  private:
+  void Forget(SteadyTime now);  // under the mutex
+
   const std::shared_ptr<const Clock> clock_;
   rpc::Quota unknown_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   StringMap<SteadyTime> good_;  // by hash: when last
+  SteadyTime next_look_{};      // for those to be forgotten
 };
 
 }  // namespace yagura::directory

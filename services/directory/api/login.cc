@@ -33,38 +33,40 @@ class LoginApi {
     const std::string name =
         named ? fmt::format("tenants/{}/users/{}", request.tenant(), request.user()) : "";
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin(name, address));
-    if (!named) return Refuse(call, std::string(kProvider), "users/?");
+    const Origin origin{call.peer(), call.method()};
+    if (!named) return Refuse(origin, std::string(kProvider), "users/?");
     YAGURA_ASSIGN_OR_RETURN(const auto user, CheckPassword(name, request.password()));
     YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(request.tenant()));
     if (!user || user->state() != v1::USER_ACTIVE || !active) {
-      return Refuse(call, request.tenant(), name);
+      return Refuse(origin, request.tenant(), name);
     }
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded(name, address));
-    return Accept(call, {request.tenant(), name, begun}, user->roles(), std::nullopt);
+    return Accept(origin, {request.tenant(), name, begun}, user->roles(), std::nullopt);
   }
 
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
                                                    const v1::ExchangeApiKeyRequest& request) {
     const TimePoint begun = parts_.clock->Now();
-    const std::string network = rpc::PeerNetwork(call.peer());
+    const Origin origin = OriginOf(call, request);
+    const std::string network = rpc::PeerNetwork(origin.peer);
     const std::string hash = HashKeySecret(request.secret().substr(0, kMaxSecretBytes + 1));
-    YAGURA_RETURN_IF_ERROR(parts_.key_gate->Begin(hash, network));
+    YAGURA_ASSIGN_OR_RETURN(const KeyGate::Pass pass, parts_.key_gate->Begin(hash, network));
     const auto secret = request.secret().size() <= kMaxSecretBytes
                             ? ParseKeySecret(request.secret())
                             : absl::StatusOr<KeySecret>(LoginFailed());
-    if (!secret.ok()) return RefuseKey(call, std::string(kProvider), "apiKeys/?");
+    if (!secret.ok()) return RefuseKey(origin, std::string(kProvider), "apiKeys/?");
     const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
     YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, hash));
     if (!key) {
       parts_.key_gate->Bad(hash);
-      return RefuseKey(call, secret->tenant, name);
+      return RefuseKey(origin, secret->tenant, name);
     }
-    parts_.key_gate->Good(hash, network);
+    parts_.key_gate->Good(hash, network, pass);
     YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(secret->tenant));
-    if (!active) return RefuseKey(call, secret->tenant, name);
+    if (!active) return RefuseKey(origin, secret->tenant, name);
     std::optional<TimePoint> end;
     if (key->has_expire_time()) end = FromProto(key->expire_time());
-    return Accept(call, {secret->tenant, name, begun}, key->roles(), end);
+    return Accept(origin, {secret->tenant, name, begun}, key->roles(), end);
   }
 
   absl::StatusOr<v1::UnblockUserResponse> UnblockUser(const Call& call,
@@ -73,8 +75,8 @@ class LoginApi {
     YAGURA_ASSIGN_OR_RETURN(const v1::User user, parts_.store->users.store.Get(request.name()));
     const std::string tenant(*store::TenantOf(user.name()));
     YAGURA_RETURN_IF_ERROR(CheckCallerHolds(call.principal(), user.roles(), tenant));
-    audit::v1::Record record =
-        NewRecord(call, tenant, call.principal().name, audit::v1::UPDATED, 0);
+    audit::v1::Record record = NewRecord({call.peer(), call.method()}, tenant,
+                                         call.principal().name, audit::v1::UPDATED, 0);
     record.set_resource(user.name());
     record.set_detail(request.reason());
     YAGURA_RETURN_IF_ERROR(store::AppendRecords(*parts_.state, {record}));
@@ -110,6 +112,19 @@ class LoginApi {
     std::string name;
     TimePoint begun;
   };
+
+  // Where an attempt comes from: what it is counted by, and what stands on record of it.
+  struct Origin {
+    std::string peer;  // as gRPC names it
+    std::string method;
+  };
+
+  // A service that asks for its own senders says which of them it is; anybody else could say
+  // anything.
+  static Origin OriginOf(const Call& call, const v1::ExchangeApiKeyRequest& request) {
+    const bool told = call.principal().is_service() && !request.client_peer().empty();
+    return {told ? request.client_peer() : call.peer(), call.method()};
+  }
 
   // The user where the password is right. Takes as long where there is no such user.
   absl::StatusOr<std::optional<v1::User>> CheckPassword(const std::string& name,
@@ -164,7 +179,7 @@ class LoginApi {
     return found.status();
   }
 
-  absl::StatusOr<v1::TokenResponse> Accept(const Call& call, const Session& session,
+  absl::StatusOr<v1::TokenResponse> Accept(const Origin& origin, const Session& session,
                                            const RoleGrants& roles, std::optional<TimePoint> end) {
     const TimePoint now = parts_.clock->Now();
     auto lifetime =
@@ -179,7 +194,7 @@ class LoginApi {
     response.set_principal(session.name);
     *response.mutable_expire_time() = ToProto(now + lifetime);
     // Nobody gets a token that is not on record.
-    YAGURA_RETURN_IF_ERROR(Record(call, session.tenant, session.name, audit::v1::LOGGED_IN, 0));
+    YAGURA_RETURN_IF_ERROR(Record(origin, session.tenant, session.name, audit::v1::LOGGED_IN, 0));
     parts_.logins->Add();
     return response;
   }
@@ -187,18 +202,18 @@ class LoginApi {
   // Nobody guesses 256 random bits, so that a good key is taken whatever else comes from its
   // address: a relay or a proxy is one address for many. What is bounded is what bad ones leave on
   // record, and they do not count against people who log in with passwords from there.
-  absl::Status RefuseKey(const Call& call, const std::string& tenant, std::string_view name) {
-    const std::string address = fmt::format("keys {}", rpc::PeerNetwork(call.peer()));
+  absl::Status RefuseKey(const Origin& origin, const std::string& tenant, std::string_view name) {
+    const std::string address = fmt::format("keys {}", rpc::PeerNetwork(origin.peer));
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
-    return Refuse(call, tenant, name);
+    return Refuse(origin, tenant, name);
   }
 
-  absl::Status Refuse(const Call& call, const std::string& tenant, std::string_view name) {
+  absl::Status Refuse(const Origin& origin, const std::string& tenant, std::string_view name) {
     parts_.failed_logins->Add();
     // Of tenants that do not exist there is no feed; what is claimed is told in the provider's.
     const auto known = parts_.store->tenants.store.Get("tenants/" + tenant);
     const absl::Status recorded =
-        Record(call, known.ok() ? tenant : std::string(kProvider), name, audit::v1::DENIED,
+        Record(origin, known.ok() ? tenant : std::string(kProvider), name, audit::v1::DENIED,
                static_cast<int>(absl::StatusCode::kUnauthenticated));
     if (!recorded.ok()) {
       parts_.logger.Warning("refused log-in is not on record", {{"error", Message(recorded)}});
@@ -206,22 +221,22 @@ class LoginApi {
     return LoginFailed();
   }
 
-  absl::Status Record(const Call& call, const std::string& tenant, std::string_view name,
+  absl::Status Record(const Origin& origin, const std::string& tenant, std::string_view name,
                       audit::v1::Action action, int code) const {
-    return store::AppendRecords(*parts_.state, {NewRecord(call, tenant, name, action, code)});
+    return store::AppendRecords(*parts_.state, {NewRecord(origin, tenant, name, action, code)});
   }
 
-  audit::v1::Record NewRecord(const Call& call, const std::string& tenant, std::string_view name,
-                              audit::v1::Action action, int code) const {
+  audit::v1::Record NewRecord(const Origin& origin, const std::string& tenant,
+                              std::string_view name, audit::v1::Action action, int code) const {
     audit::v1::Record record;
     *record.mutable_time() = ToProto(parts_.clock->Now());
     record.set_tenant(tenant);
     record.set_principal(std::string(name));
-    record.set_method(call.method());
+    record.set_method(origin.method);
     record.set_action(action);
     record.set_resource(std::string(name));
     record.set_kind("directory.session");
-    record.set_detail("from " + rpc::PeerAddress(call.peer()));
+    record.set_detail("from " + rpc::PeerAddress(origin.peer));
     record.set_status_code(code);
     return record;
   }

@@ -89,7 +89,8 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std:
     const std::lock_guard lock(mutex_);
     seen_good = known_.contains(digest);
   }
-  if (seen_good) return Ask(digest, secret);
+  const std::string from(peer);
+  if (seen_good) return Ask(digest, secret, from);
   const std::string network = rpc::PeerNetwork(peer);
   if (const auto wait = unknown_keys_.Take(network, 1); wait.count() > 0) {
     return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_UNKNOWN_KEYS",
@@ -98,19 +99,21 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std:
   }
   const std::string claim = Claim(secret, peer);
   if (const auto wait = bad_keys_.Take(claim, 1); wait.count() > 0) {
+    unknown_keys_.Give(network, 1);  // nobody was asked
     return WithRetryDelay(MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_BAD_KEYS",
                                     "too many bad keys were tried"),
                           wait);
   }
-  auto principal = Ask(digest, secret);
+  auto principal = Ask(digest, secret, from);
   if (principal.ok()) unknown_keys_.Give(network, 1);
   if (principal.ok() || !IsBadKey(principal.status())) bad_keys_.Give(claim, 1);
   return principal;
 }
 
-StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Ask(const std::string& digest, const std::string& secret) {
+StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Ask(const std::string& digest, const std::string& secret,
+                                             const std::string& peer) {
   const uint64_t generation = verifier_->generation();
-  auto token = exchange_(secret);
+  auto token = exchange_(secret, peer);
   if (!token.ok()) {
     if (!IsBadKey(token.status())) return token.status();
     const std::lock_guard lock(mutex_);
@@ -123,7 +126,7 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Ask(const std::string& digest, const st
   auto principal = std::make_shared<const auth::Principal>(*std::move(verified));
   const std::lock_guard lock(mutex_);
   if (known_.size() >= kMaxKnown && !known_.contains(digest)) Forget();
-  known_[digest] = {secret, *std::move(token), principal, generation, false};
+  known_[digest] = {secret, peer, *std::move(token), principal, generation, false};
   return principal;
 }
 
@@ -150,8 +153,9 @@ void ApiKeys::Renew(const std::stop_token& stop) {
     const auto found = known_.find(digest);
     if (found == known_.end()) continue;
     const std::string secret = found->second.secret;
+    const std::string peer = found->second.peer;
     lock.unlock();
-    const auto renewed = Ask(digest, secret);
+    const auto renewed = Ask(digest, secret, peer);
     lock.lock();
     if (renewed.ok() || IsBadKey(renewed.status())) continue;
     // The directory is away: whoever uses the key next has it tried again, but not at once.

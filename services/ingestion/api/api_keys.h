@@ -30,8 +30,10 @@ namespace yagura::ingestion {
 class ApiKeys {
  public:
   using PrincipalPtr = std::shared_ptr<const auth::Principal>;
-  // Asks the directory for a token. A bad key is UNAUTHENTICATED, or LOGIN_THROTTLED.
-  using Exchange = std::function<absl::StatusOr<std::string>(const std::string& secret)>;
+  // Asks the directory for a token for whoever showed the key (`peer`: as gRPC names it). A bad key
+  // is UNAUTHENTICATED, or LOGIN_THROTTLED.
+  using Exchange = std::function<absl::StatusOr<std::string>(const std::string& secret,
+                                                             const std::string& peer)>;
   ApiKeys(Exchange exchange, std::shared_ptr<auth::TokenVerifier> verifier,
           std::shared_ptr<const Clock> clock);
   ~ApiKeys();
@@ -47,6 +49,7 @@ class ApiKeys {
  private:
   struct Known {
     std::string secret;
+    std::string peer;  // that showed it last when it was asked for
     std::string token;
     PrincipalPtr principal;
     uint64_t generation = 0;  // of the verifier, when it was looked at
@@ -56,7 +59,8 @@ class ApiKeys {
   void Forget();
   void NoteBad(const std::string& digest);
 
-  absl::StatusOr<PrincipalPtr> Ask(const std::string& digest, const std::string& secret);
+  absl::StatusOr<PrincipalPtr> Ask(const std::string& digest, const std::string& secret,
+                                   const std::string& peer);
   void Renew(const std::stop_token& stop);
 
   const Exchange exchange_;

@@ -61,6 +61,7 @@ class DirectoryTest : public ::testing::Test {
                            .verifier = std::make_shared<auth::TokenVerifier>(SystemClock()),
                            .data_dir = data_dir_,
                            .logger = Logger::ToFile((data_dir_ / "log").string())};
+    platform.verifier->Trust("yagura-internal", internal_.key().public_key());
     feed_ = std::make_shared<store::FeedFollower>(platform.state, platform.logger);
     feed_->Start();
     platform.feed = feed_;
@@ -98,6 +99,14 @@ class DirectoryTest : public ::testing::Test {
     std::string secret;
     std::getline(file, secret);
     return secret;
+  }
+
+  // The token of a service that acts by itself.
+  std::string ServiceToken(const std::string& service) const {
+    auth::Principal principal;
+    principal.name = "services/" + service;
+    principal.grants = {{"service", true, {}}};
+    return internal_.Issue(principal, std::chrono::seconds(60));
   }
 
   // Calls as whoever `token` speaks for; empty: as nobody.
@@ -197,6 +206,7 @@ class DirectoryTest : public ::testing::Test {
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<Stub> stub_;
   std::string admin_;
+  const auth::TokenIssuer internal_{auth::SigningKey::Generate(), "yagura-internal", SystemClock()};
 };
 
 }  // namespace yagura::directory

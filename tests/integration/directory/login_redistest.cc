@@ -172,6 +172,13 @@ TEST_F(DirectoryTest, AKeyNamesSitesOfItsOwnTenantAlone) {
   const auto created = Call(&Stub::CreateApiKey, create);
   ASSERT_THAT(created, IsOk());
   EXPECT_EQ(created->api_key().relay_sites(0), "tenants/acme/sites/hq");
+  v1::ListApiKeysRequest list;
+  list.set_parent("tenants/-");
+  list.set_filter("relay_sites:*");
+  const auto listed = Call(&Stub::ListApiKeys, list);
+  ASSERT_THAT(listed, IsOk());
+  ASSERT_EQ(listed->api_keys_size(), 1) << "ingestion asks for relays alone";
+  EXPECT_EQ(listed->api_keys(0).name(), "tenants/acme/apiKeys/relay");
 }
 
 TEST_F(DirectoryTest, SecretsAreKeptAsHashesAlone) {
@@ -337,6 +344,37 @@ TEST_F(DirectoryTest, WrongKeysBeyondTheBoundOfTheirAddressAreNotLookedUp) {
   EXPECT_TRUE(RetryDelayOf(last).has_value());
   EXPECT_LT(commands() - before, 300);
   EXPECT_THAT(exchange(AdminSecret()), IsOk()) << "it was good before";
+}
+
+// All who send over HTTP or OTLP come through ingestion's one address.
+TEST_F(DirectoryTest, WhomAServiceAsksForIsCountedByAnAddressOfItsOwn) {
+  StopServer();
+  settings_.unknown_keys_per_second = 0.1;
+  StartServer();
+  const auto exchange = [this](const std::string& token, const std::string& secret,
+                               const std::string& peer) {
+    v1::ExchangeApiKeyRequest request;
+    request.set_secret(secret);
+    request.set_client_peer(peer);
+    return CallAs(token, &Stub::ExchangeApiKey, request).status();
+  };
+  const std::string ingestion = ServiceToken("ingestion");
+  const std::string bad = "ygr_acme_relay_" + std::string(64, 'a');
+  absl::Status last;
+  for (int i = 0; i < 20; ++i) last = exchange(ingestion, bad, "ipv4:192.0.2.1:50000");
+  EXPECT_THAT(last, StatusIs(StatusCode::kResourceExhausted, "KEYS_THROTTLED"));
+  EXPECT_THAT(exchange(ingestion, bad, "ipv4:198.51.100.1:50000"), LoginFailed())
+      << "another sender";
+  EXPECT_THAT(exchange(ingestion, AdminSecret(), "ipv4:198.51.100.2:50000"), IsOk())
+      << "a right key that nobody knows yet";
+  for (int i = 0; i < 20; ++i) {
+    last = exchange("", bad, fmt::format("ipv4:203.0.113.{}:50000", i));
+  }
+  EXPECT_THAT(last, StatusIs(StatusCode::kResourceExhausted, "KEYS_THROTTLED"))
+      << "who is no service cannot choose the address";
+  last = exchange(admin_, bad, "ipv4:203.0.113.99:50000");
+  EXPECT_THAT(last, StatusIs(StatusCode::kResourceExhausted, "KEYS_THROTTLED"))
+      << "nor can an administrator";
 }
 
 TEST_F(DirectoryTest, TooManyGuessesAreForgivenByAnAdministrator) {

@@ -72,7 +72,7 @@ class HttpTest : public IntakeWorld {
     server_.reset();
     options_.address = "127.0.0.1:0";
     auto keys = std::make_shared<ApiKeys>(
-        [this](const std::string& secret) -> StatusOr<std::string> {
+        [this](const std::string& secret, const std::string&) -> StatusOr<std::string> {
           ++exchanges_;
           const auto found = principals_.find(secret);
           if (found == principals_.end()) {
@@ -242,7 +242,7 @@ TEST_F(HttpTest, KeysOfAllKindsFromOneNetworkAreAskedForAtABoundedRate) {
   const auto clock = std::make_shared<testing::FakeClock>();
   int asked = 0;
   ApiKeys keys(
-      [&](const std::string&) -> StatusOr<std::string> {
+      [&](const std::string&, const std::string&) -> StatusOr<std::string> {
         ++asked;
         return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "log-in failed");
       },
@@ -257,6 +257,27 @@ TEST_F(HttpTest, KeysOfAllKindsFromOneNetworkAreAskedForAtABoundedRate) {
   EXPECT_EQ(asked, 40);
   try_all("192.0.2.2");
   EXPECT_EQ(asked, 80) << "another network has its own";
+}
+
+TEST_F(HttpTest, GuessesAtOneKeyLeaveRoomForOtherKeysOfTheirNetwork) {
+  const auto clock = std::make_shared<testing::FakeClock>();
+  std::vector<std::string> peers;
+  ApiKeys keys(
+      [&](const std::string& secret, const std::string& peer) -> StatusOr<std::string> {
+        peers.push_back(peer);
+        if (const auto found = principals_.find(secret); found != principals_.end()) {
+          return issuer_.Issue(found->second, std::chrono::minutes(15));
+        }
+        return MakeError(absl::StatusCode::kUnauthenticated, "LOGIN_FAILED", "log-in failed");
+      },
+      verifier_, clock);
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_FALSE(keys.Resolve("ygr_acme_sender_" + std::to_string(i), "ipv4:192.0.2.1:1").ok());
+  }
+  EXPECT_EQ(peers.size(), 5u);
+  EXPECT_THAT(keys.Resolve("ygr_provider_relay_good", "ipv4:192.0.2.1:2"), IsOk())
+      << "another key behind the same proxy";
+  EXPECT_EQ(peers.back(), "ipv4:192.0.2.1:2") << "the directory is told who shows it";
 }
 
 TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {

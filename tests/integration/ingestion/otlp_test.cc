@@ -27,7 +27,7 @@ class OtlpTest : public IntakeWorld {
   OtlpTest() {
     verifier_->Trust("yagura", issuer_.key().public_key());
     auto keys = std::make_shared<ApiKeys>(
-        [this](const std::string& secret) -> StatusOr<std::string> {
+        [this](const std::string& secret, const std::string&) -> StatusOr<std::string> {
           auth::Principal principal;
           const std::string tenant = secret.starts_with("ygr_beta") ? "beta" : "acme";
           principal.name = "tenants/" + tenant + "/apiKeys/collector";

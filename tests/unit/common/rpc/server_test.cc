@@ -207,6 +207,25 @@ TEST(ServerUnary, APublicMethodNeedsNobody) {
   EXPECT_EQ(response.principal(), "");
 }
 
+TEST(ServerUnary, APublicMethodKnowsServicesAndNobodyElse) {
+  TestServer server;
+  ASSERT_TRUE(server.Start().ok());
+  auth::Principal service;
+  service.name = "services/ingestion";
+  service.grants = {{"service", true, {}}};
+  const std::string internal = server.internal->Issue(service, std::chrono::seconds(60));
+  const auto who = [&](const std::string& token) {
+    grpc::ClientContext context;
+    server.Authorize(context, token);
+    EchoResponse response;
+    EXPECT_TRUE(server.stub()->Hello(&context, Request("anything"), &response).ok());
+    return response.principal();
+  };
+  EXPECT_EQ(who(internal), "services/ingestion");
+  EXPECT_EQ(who(server.Token("engineer", {"acme"})), "") << "people are nobody there";
+  EXPECT_EQ(who(internal + "x"), "") << "a bad token keeps nobody from logging in";
+}
+
 // A foreign tenant, one that does not exist and a permission that the role lacks look the same.
 TEST(ServerScope, AForeignTenantAnswersTheSameWhetherOrNotItExists) {
   TestServer server;
