@@ -84,11 +84,25 @@ void IngestionMetrics::SetSpoolDamagedBytes(uint64_t bytes) {
 
 void IngestionMetrics::CountKernelDrops(const std::string& listener, uint64_t datagrams) {
   if (ledger_ != nullptr) ledger_->Dropped(listener, datagrams);
+  KernelDropsOf(listener)->Add(static_cast<double>(datagrams));
+}
+
+void IngestionMetrics::CountRelayedDrops(const ReadyBatch& batch) {
+  if (ledger_ != nullptr) ledger_->DroppedFar(batch);
   registry_
-      ->GetCounter("yagura_ingestion_kernel_drops_total",
-                   "Datagrams that the kernel dropped before we read them",
-                   {{"listener", listener}})
-      ->Add(static_cast<double>(datagrams));
+      ->GetCounter("yagura_ingestion_relayed_kernel_drops_total",
+                   "Datagrams that the kernel of a relay's host dropped before the relay read them")
+      ->Add(static_cast<double>(batch.events));
+}
+
+uint64_t IngestionMetrics::KernelDrops(const std::string& listener) const {
+  return static_cast<uint64_t>(KernelDropsOf(listener)->Value());
+}
+
+Counter* IngestionMetrics::KernelDropsOf(const std::string& listener) const {
+  return registry_->GetCounter("yagura_ingestion_kernel_drops_total",
+                               "Datagrams that the kernel dropped before we read them",
+                               {{"listener", listener}});
 }
 
 void IngestionMetrics::CountConnectionsCut(const std::string& listener, const char* reason) {

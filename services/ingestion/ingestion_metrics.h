@@ -37,6 +37,10 @@ class IngestionMetrics {
   void SetSpoolDamagedBytes(uint64_t bytes);
   // Datagrams that the kernel dropped because we did not read in time.
   void CountKernelDrops(const std::string& listener, uint64_t datagrams);
+  // All of them so far.
+  uint64_t KernelDrops(const std::string& listener) const;
+  // A relay tells of such of its own host, shared out among senders.
+  void CountRelayedDrops(const ReadyBatch& batch);
   void CountConnections(const std::string& listener, int change);
   // We ended or refused it: "idle", "memory", "limit", "handshake" (it failed),
   // "handshake_timeout", "handshakes" (too many at once), "slow" (a head, a body, the taking of an
@@ -56,6 +60,7 @@ class IngestionMetrics {
   void CountHttpAnswer(int status);
 
  private:
+  Counter* KernelDropsOf(const std::string& listener) const;
   Counter* Lines(const char* name, const char* help, const ReadyBatch& batch);
 
   const std::shared_ptr<MetricsRegistry> registry_;

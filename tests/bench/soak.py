@@ -232,7 +232,6 @@ def main():
             events, numbers = stored(suite)
             if not events == numbers == sent:
                 wrong.append(f"{sent:,} lines were sent, {events:,} events are stored, of {numbers:,} lines")
-            sample(suite, begin, samples)
         finally:
             code = suite.stop()
         if code:

@@ -1,5 +1,7 @@
 // Relays at two sites of a customer that use the same private addresses: kills of a relay and of
 // the suite, and in the end every line is there once, at its own site.
+#include <signal.h>
+
 #include <algorithm>
 #include <chrono>
 #include <fstream>
@@ -54,7 +56,7 @@ class RelayTest : public ::testing::Test {
 
   static std::filesystem::path Output(const Site& site) { return site.folder.string() + ".out"; }
 
-  void StartRelay(Site& site) {
+  void StartRelay(Site& site, bool over_udp = false) {
     std::filesystem::remove(Output(site));
     std::filesystem::remove(site.folder / "relay-status.json");
     ChildProcess::Options options;
@@ -72,16 +74,18 @@ class RelayTest : public ::testing::Test {
                          site.id,
                          "--syslog-tcp",
                          "127.0.0.1:0"};
+    if (over_udp)
+      options.arguments.insert(options.arguments.end(), {"--syslog-udp", "127.0.0.1:0"});
     options.output = Output(site);
     site.relay.emplace(ChildProcess::Start(options).value());
     ASSERT_TRUE(Eventually(seconds(20), [&] {
       return !Address(site).empty() && std::filesystem::exists(site.folder / "relay-status.json");
     })) << ReadAll(Output(site));
   }
-  static std::string Address(const Site& site) {
+  static std::string Address(const Site& site, const std::string& listener = "syslog_tcp") {
     std::smatch found;
     const std::string output = ReadAll(Output(site));
-    const std::regex pattern("syslog_tcp +(\\S+)[^]*data folder");
+    const std::regex pattern(listener + " +(\\S+)[^]*data folder");
     return std::regex_search(output, found, pattern) ? found[1].str() : "";
   }
 
@@ -198,6 +202,46 @@ TEST_F(RelayTest, KillsOfRelayAndSuiteLoseAndDoubleNothing) {
   for (const auto& event : *events) found.insert(event.raw());
   EXPECT_EQ(found.size(), static_cast<size_t>(kLines));
   EXPECT_EQ(std::set<std::string>(found.begin(), found.end()).size(), found.size());
+  suite_.Stop();
+}
+
+// It is stopped while more comes than the kernel keeps for it.
+TEST_F(RelayTest, WhatTheKernelDropsAtARelayStandsInTheCoverage) {
+  Site& hq = sites_["hq"];
+  StartRelay(hq, /*over_udp=*/true);
+  AwaitSource(hq);
+  constexpr uint64_t kDatagrams = 40'000;
+  const auto file = suite_.data_dir() / "flood.log";
+  {
+    std::ofstream out(file);
+    for (uint64_t i = 0; i < kDatagrams; ++i) out << "<13>app: flood " << i << '\n';
+  }
+  ASSERT_EQ(kill(hq.relay->pid(), SIGSTOP), 0);
+  suite_.Run({"send", "--to", "syslog-udp", "--address", Address(hq, "syslog_udp"), file.string()});
+  ASSERT_EQ(kill(hq.relay->pid(), SIGCONT), 0);
+
+  const auto dropped = [&]() -> uint64_t {
+    const std::string text = suite_.Run({"coverage", "list", "--tenant", "acme", "-o", "json"});
+    const std::regex pattern("\"kernel_drop_count\": *(\\d+)");
+    uint64_t sum = 0;
+    for (std::sregex_iterator at(text.begin(), text.end(), pattern), end; at != end; ++at) {
+      sum += std::stoull((*at)[1]);
+    }
+    return sum;
+  };
+  uint64_t events = 0;
+  uint64_t drops = 0;
+  EXPECT_TRUE(Eventually(seconds(90),
+                         [&] {
+                           events = customer_.CountEvents("\"flood\"").value_or(0);
+                           drops = dropped();
+                           return events + drops >= kDatagrams;
+                         }))
+      << events << " events, " << drops << " drops\n"
+      << suite_.Run({"coverage", "list", "--tenant", "acme"});
+  EXPECT_EQ(events + drops, kDatagrams);
+  EXPECT_GT(drops, 0u);
+  EXPECT_GT(events, 0u);
   suite_.Stop();
 }
 

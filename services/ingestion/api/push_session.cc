@@ -174,6 +174,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     request_ = RequestOf(instance, request);
     fresh_ = 0;
     losses_.clear();
+    drops_.clear();
     if (request.has_relay()) return ReadRelayed(request, sources);
     const TimePoint receive_time = clock_->Now();
     for (const std::string& line : request.lines()) {
@@ -220,7 +221,8 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     for (const v1::RelayLoss& loss : relay.losses()) {
       SenderState& state = *senders[loss.sender()];
       const SourceTarget* target = sources->ForSender(state.sender).BeforeReading(sender_.tenant);
-      ReadyBatch& lost = losses_.emplace_back();
+      auto& losses = loss.kernel_dropped() ? drops_ : losses_;
+      ReadyBatch& lost = losses.emplace_back();
       lost.tenant = sender_.tenant;
       lost.source = target == nullptr ? std::string() : target->name;
       lost.partition = target == nullptr ? request.parent() : target->name;
@@ -270,6 +272,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
     // Of a batch that the streams had, it was counted then.
     if (status.ok() && fresh_ > 0) {
       for (const ReadyBatch& lost : losses_) metrics_->CountLost(lost);
+      for (const ReadyBatch& drop : drops_) metrics_->CountRelayedDrops(drop);
     }
     batches_.clear();
     Answer(status);
@@ -313,6 +316,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
   std::string request_;             // what they are known by together
   size_t fresh_ = 0;                // of these, the streams did not have them before
   std::vector<ReadyBatch> losses_;  // that a relay told of with them
+  std::vector<ReadyBatch> drops_;   // that the kernel of its host took
   StringMap<std::unique_ptr<SenderState>> relayed_;  // who sent lines to a relay
 };
 

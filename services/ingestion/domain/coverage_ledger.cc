@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <iterator>
-#include <numeric>
 #include <utility>
 
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "services/ingestion/domain/intake.h"
+#include "services/ingestion/domain/shares.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -101,6 +101,12 @@ void CoverageLedger::Lost(const ReadyBatch& batch) {
   counts.set_lost(counts.lost() + batch.events);
 }
 
+void CoverageLedger::DroppedFar(const ReadyBatch& batch) {
+  const std::lock_guard lock(mutex_);
+  v1::SourceHour& counts = CountingRow(NameOf(batch), HourOf(batch.stats.first)).counts;
+  counts.set_kernel_drops(counts.kernel_drops() + batch.events);
+}
+
 void CoverageLedger::Dropped(std::string_view listener, uint64_t datagrams) {
   const std::lock_guard lock(mutex_);
   drops_[std::string(listener)] += datagrams;
@@ -133,18 +139,12 @@ void CoverageLedger::ShareDrops(int64_t hour) {
   for (auto& [listener, drops] : drops_) {
     const auto found = by_.find(listener);
     if (drops == 0 || found == by_.end() || found->second.empty()) continue;
-    const uint64_t lines =
-        std::accumulate(found->second.begin(), found->second.end(), uint64_t{0},
-                        [](uint64_t sum, const auto& one) { return sum + one.second; });
-    uint64_t left = drops;
-    uint64_t lines_left = lines;
+    std::vector<uint64_t> lines;
+    for (const auto& [source, own] : found->second) lines.push_back(own);
+    const std::vector<uint64_t> shares = SharesOf(drops, lines);
+    auto share = shares.begin();
     for (const auto& [source, own] : found->second) {
-      // Of what is left, so that the shares come to the whole.
-      const auto share = static_cast<uint64_t>(
-          static_cast<double>(left) * static_cast<double>(own) / static_cast<double>(lines_left));
-      const uint64_t drop = lines_left == own ? left : std::min(share, left);
-      left -= drop;
-      lines_left -= own;
+      const uint64_t drop = *share++;
       if (drop == 0) continue;
       v1::SourceHour& counts = RowOf(source, hour).counts;
       counts.set_kernel_drops(counts.kernel_drops() + drop);

@@ -27,6 +27,8 @@ class CoverageLedger {
   void Received(const ReadyBatch& batch);
   // It was given up.
   void Lost(const ReadyBatch& batch);
+  // It did not reach a relay, whose kernel dropped it.
+  void DroppedFar(const ReadyBatch& batch);
   // The kernel dropped datagrams of a listener.
   void Dropped(std::string_view listener, uint64_t datagrams);
   // All sources in force.

@@ -86,6 +86,7 @@ class RunningRelay final : public Relay {
     if (!watch_.joinable()) return;
     watch_.request_stop();
     watch_.join();
+    for (const auto& [name, listener] : listeners_) NoteDrops(name);
     Tell(/*runs=*/false);
   }
 
@@ -130,11 +131,17 @@ class RunningRelay final : public Relay {
     std::mutex mutex;
     std::condition_variable_any never;
     while (!stop.stop_requested()) {
+      for (const auto& [name, listener] : listeners_) NoteDrops(name);
       spool_->Trim();
       Tell(/*runs=*/true);
       std::unique_lock lock(mutex);
       never.wait_for(lock, stop, kTick, [] { return false; });
     }
+  }
+
+  void NoteDrops(const std::string& listener) {
+    const uint64_t drops = parts_.metrics->KernelDrops(listener);
+    spool_->NoteDropped(listener, drops - std::exchange(drops_[listener], drops));
   }
 
   void Tell(bool runs) {
@@ -189,6 +196,7 @@ class RunningRelay final : public Relay {
   const std::shared_ptr<MetricsRegistry> metrics_ = std::make_shared<MetricsRegistry>();
   Counter* lines_ = nullptr;
   bool status_fails_ = false;
+  std::map<std::string, uint64_t> drops_;  // of the kernel, by listener, noted
   RelaySender sender_;
   ListenerParts parts_{{}, {}, {}, {}, {}, {}, {}, Logger::Null()};
   std::map<std::string, std::unique_ptr<Listener>> listeners_;

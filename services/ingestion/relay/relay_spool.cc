@@ -19,6 +19,7 @@
 #include "common/event/batch_format.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/ingestion/domain/shares.h"
 #include "services/ingestion/storage/disk_io.h"
 
 namespace yagura::ingestion {
@@ -32,6 +33,8 @@ constexpr auto kSaveInterval = std::chrono::seconds(1);
 constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
 constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
 constexpr uint64_t kReserveBytes = 1 << 20;
+constexpr size_t kMaxHeard = 256;  // senders of a listener between two looks for drops
+constexpr auto kDropsInterval = std::chrono::minutes(1);
 constexpr size_t kMaxDamaged = 4;           // files kept aside
 constexpr uint64_t kLikelyLineBytes = 200;  // where no line is left to tell
 constexpr uint64_t kEnd = ~uint64_t{0};     // of a segment, behind all of it
@@ -97,7 +100,7 @@ RelaySpool::RelaySpool(Options options, std::shared_ptr<const Clock> clock, Logg
       run_(fmt::format("{:016x}{:016x}", RandomNumber(), RandomNumber())) {}
 
 RelaySpool::~RelaySpool() {
-  TellLosses();
+  TellLosses(/*now_at_last=*/true);
   SaveFilled();
   SaveAcknowledged(/*now=*/true);
   if (write_fd_ >= 0) ::close(write_fd_);
@@ -259,6 +262,7 @@ Status RelaySpool::Append(v1::PushRequest batch) {
   *batch.mutable_send_time() = ToProto(now);
   const Status written = Write(batch);
   NoteDisk(written);
+  if (written.ok()) Hear(batch.relay());
   return written;
 }
 
@@ -271,27 +275,30 @@ void RelaySpool::NoteDisk(const Status& written) {
   if (!before.empty() && written.ok()) logger_.Info("the disk takes lines again", {});
 }
 
-void RelaySpool::CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines) {
+void RelaySpool::CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines,
+                            bool by_kernel) {
   if (lines == 0) return;
   v1::RelayedSender who = sender;
   const auto hour = std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
-  std::string key = fmt::format("{}\n", hour) + who.SerializeAsString();
+  const std::string any = fmt::format("{}\n{:d}\n", hour, by_kernel);
+  std::string key = any + who.SerializeAsString();
   if (book_.losses.size() >= kMaxLosses && !book_.losses.contains(key)) {
     who.Clear();
-    key = fmt::format("{}\n", hour);
+    key = any;
   }
   Loss& loss = book_.losses[key];
   loss.sender = std::move(who);
+  loss.by_kernel = by_kernel;
   if (loss.lines == 0 || time < loss.first) loss.first = time;
   loss.lines += lines;
-  book_.lost_lines += lines;
+  if (!by_kernel) book_.lost_lines += lines;
 }
 
 void RelaySpool::Count(const v1::PushRequest& batch) {
   const v1::RelayedBatch& relay = batch.relay();
-  const auto add = [&](uint32_t sender, TimePoint time, uint64_t lines) {
+  const auto add = [&](uint32_t sender, TimePoint time, uint64_t lines, bool by_kernel = false) {
     if (sender >= static_cast<uint32_t>(relay.senders_size())) return;
-    CountLines(relay.senders(static_cast<int>(sender)), time, lines);
+    CountLines(relay.senders(static_cast<int>(sender)), time, lines, by_kernel);
   };
   for (int i = 0; i < relay.line_senders_size() && i < relay.line_receive_times_size(); ++i) {
     add(relay.line_senders(i), FromProto(relay.line_receive_times(i)), 1);
@@ -299,7 +306,7 @@ void RelaySpool::Count(const v1::PushRequest& batch) {
   // What it would have told was counted as lost before.
   const uint64_t before = book_.lost_lines;
   for (const v1::RelayLoss& loss : relay.losses()) {
-    add(loss.sender(), FromProto(loss.receive_time()), loss.line_count());
+    add(loss.sender(), FromProto(loss.receive_time()), loss.line_count(), loss.kernel_dropped());
   }
   book_.lost_lines = before;
 }
@@ -307,6 +314,40 @@ void RelaySpool::Count(const v1::PushRequest& batch) {
 void RelaySpool::NoteLost(const v1::PushRequest& batch) {
   const std::lock_guard lock(mutex_);
   Count(batch);
+}
+
+void RelaySpool::Hear(const v1::RelayedBatch& relay) {
+  std::vector<uint64_t> lines(static_cast<size_t>(relay.senders_size()));
+  for (const uint32_t sender : relay.line_senders()) {
+    if (sender < lines.size()) ++lines[sender];
+  }
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const v1::RelayedSender& sender = relay.senders(static_cast<int>(i));
+    auto& heard = heard_[sender.listener()];
+    const auto is_it = [&](const Heard& one) { return one.sender.address() == sender.address(); };
+    const auto known = std::find_if(heard.begin(), heard.end(), is_it);
+    if (known != heard.end()) {
+      known->lines += lines[i];
+    } else if (heard.size() < kMaxHeard) {
+      heard.push_back({sender, lines[i]});
+    }
+  }
+}
+
+void RelaySpool::NoteDropped(std::string_view listener, uint64_t datagrams) {
+  const std::lock_guard lock(mutex_);
+  const std::string name(listener);
+  const auto heard = heard_.extract(name);
+  uint64_t& drops = dropped_[name];
+  drops += datagrams;
+  if (drops == 0 || heard.empty()) return;
+  std::vector<uint64_t> lines;
+  for (const Heard& one : heard.mapped()) lines.push_back(one.lines);
+  const auto shares = SharesOf(std::exchange(drops, 0), lines);
+  const TimePoint now = clock_->Now();
+  for (size_t i = 0; i < shares.size(); ++i) {
+    CountLines(heard.mapped()[i].sender, now, shares[i], /*by_kernel=*/true);
+  }
 }
 
 Status RelaySpool::OpenToRead(const Segment& segment) {
@@ -647,27 +688,37 @@ v1::PushRequest RelaySpool::OwnBatch(const std::string& text, TimePoint now) {
   return batch;
 }
 
-bool RelaySpool::TellLosses() {
-  if (book_.losses.empty()) return true;
+bool RelaySpool::TellLosses(bool now_at_last) {
   const TimePoint now = clock_->Now();
   uint64_t lines = 0;
+  uint64_t drops = 0;
   TimePoint first = now;
   for (const auto& [key, loss] : book_.losses) {
-    lines += loss.lines;
+    (loss.by_kernel ? drops : lines) += loss.lines;
     first = std::min(first, loss.first);
   }
+  if (lines + drops == 0) return true;
+  // A flood is no reason for a line a second.
+  const SteadyTime time = clock_->SteadyNow();
+  const bool is_soon = drops_told_at_ && time - *drops_told_at_ < kDropsInterval;
+  if (lines == 0 && is_soon && !now_at_last) return true;
   const std::string damaged =
       book_.damaged_lines == 0
           ? ""
           : fmt::format("; {}{} of them were in damaged parts of the spool",
                         book_.estimated ? "by an estimate from their bytes, " : "",
                         book_.damaged_lines);
+  const std::string given_up =
+      lines == 0
+          ? ""
+          : fmt::format("gave up {} lines, received from {} on: they could not be delivered{}",
+                        lines, FormatTime(first), damaged);
+  const std::string dropped =
+      drops == 0 ? ""
+                 : fmt::format("the kernel of this host dropped {} datagrams before they were read",
+                               drops);
   v1::PushRequest batch =
-      OwnBatch(fmt::format("gave up {} lines of {} senders and hours, received from {} on: they "
-                           "could not be delivered",
-                           lines, book_.losses.size(), FormatTime(first)) +
-                   damaged,
-               now);
+      OwnBatch(given_up + (given_up.empty() || dropped.empty() ? "" : "; ") + dropped, now);
   v1::RelayedBatch& relay = *batch.mutable_relay();
   for (const auto& [key, loss] : book_.losses) {
     v1::RelayLoss& told = *relay.add_losses();
@@ -675,8 +726,10 @@ bool RelaySpool::TellLosses() {
     *relay.add_senders() = loss.sender;
     *told.mutable_receive_time() = ToProto(loss.first);
     told.set_line_count(loss.lines);
+    told.set_kernel_dropped(loss.by_kernel);
   }
   if (!WithReserve([&] { return Write(batch); }).ok()) return false;
+  if (drops > 0) drops_told_at_ = time;
   book_.losses.clear();
   book_.damaged_lines = 0;
   book_.estimated = false;

@@ -76,6 +76,10 @@ class RelaySpool {
   // Lines that could not be appended: told with the next batch.
   void NoteLost(const v1::PushRequest& batch);
 
+  // The kernel dropped datagrams of a listener: told within a minute, shared out among the senders
+  // whose lines of that listener were appended since this was called last, 0 or not.
+  void NoteDropped(std::string_view listener, uint64_t datagrams);
+
   // The next batch that was not given since the start or the last Rewind; nothing where there is
   // none. UNAVAILABLE where the disk refuses to read.
   absl::StatusOr<std::optional<Entry>> Next();
@@ -118,11 +122,16 @@ class RelaySpool {
     v1::RelayedSender sender;
     TimePoint first{};
     uint64_t lines = 0;
+    bool by_kernel = false;
+  };
+  struct Heard {
+    v1::RelayedSender sender;
+    uint64_t lines = 0;
   };
   // What is lost, as far as it is not told and saved yet.
   struct Book {
     std::map<std::string, Loss> losses;  // by sender and hour
-    uint64_t lost_lines = 0;             // since the start, told or not
+    uint64_t lost_lines = 0;             // by the relay, since the start, told or not
     uint64_t damaged_lines = 0;          // of `losses`
     bool estimated = false;              // these
     Place damage;                        // up to where damage is in it
@@ -148,7 +157,9 @@ class RelaySpool {
   absl::StatusOr<std::optional<Entry>> ReadAt(const Segment& segment, uint64_t offset);
   absl::Status OpenToRead(const Segment& segment);
   void Count(const v1::PushRequest& batch);
-  void CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines);
+  void CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines,
+                  bool by_kernel = false);
+  void Hear(const v1::RelayedBatch& relay);
   // Bytes that are no sound record, before `next` or, without, at the segment's end.
   void NoteHole(const Segment& segment, uint64_t from, uint64_t to, const v1::PushRequest* next);
   Survey SurveyUpTo(const Segment& segment, uint64_t end);
@@ -167,7 +178,8 @@ class RelaySpool {
   size_t CountOver() const;
   void DropOldest();
   // False where the disk refuses: they are told later.
-  bool TellLosses();
+  // Those of the kernel wait for a minute, unless they must be told `now_at_last`.
+  bool TellLosses(bool now_at_last = false);
   void SaveAcknowledged(bool now);
   uint64_t WaitingBytes() const;
 
@@ -198,6 +210,9 @@ class RelaySpool {
   Place filled_at_;             // as "filled" says
   Mark filled_;
   std::optional<std::pair<Place, TimePoint>> oldest_;
+  std::map<std::string, std::vector<Heard>> heard_;  // by listener, since NoteDropped
+  std::map<std::string, uint64_t> dropped_;          // by listener, not shared out yet
+  std::optional<SteadyTime> drops_told_at_;
   uint64_t doubtful_lines_ = 0;
   uint64_t damaged_bytes_ = 0;
   bool told_of_disk_ = false;

@@ -607,5 +607,19 @@ TEST_F(PushTest, WhatARelayLostCountsOnceForItsSource) {
       << metrics_->Render();
 }
 
+TEST_F(PushTest, WhatTheKernelDroppedAtARelayIsCountedAsThat) {
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
+  v1::PushRequest request = Relayed("b", "branch");
+  v1::RelayLoss& loss = *request.mutable_relay()->add_losses();
+  loss.set_line_count(7);
+  loss.set_kernel_dropped(true);
+  *loss.mutable_receive_time() = ToProto(SystemClock()->Now());
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(session->Push(request).has_status());
+  const std::string metrics = metrics_->Render();
+  EXPECT_NE(metrics.find("yagura_ingestion_relayed_kernel_drops_total 7\n"), std::string::npos)
+      << metrics;
+  EXPECT_EQ(metrics.find("yagura_ingestion_lost_lines_total{"), std::string::npos) << metrics;
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

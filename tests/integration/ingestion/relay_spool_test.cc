@@ -392,5 +392,51 @@ TEST_F(RelaySpoolTest, WhatCouldNotBeAppendedIsToldWithTheNext) {
   EXPECT_EQ(spool_->stats().lost_lines, 8u);
 }
 
+TEST_F(RelaySpoolTest, WhatTheKernelDroppedIsSharedOutAmongWhoWasHeard) {
+  const auto append = [&](char host, const std::string& listener, int lines) {
+    v1::PushRequest batch = Batch("line", lines);
+    auto& sender = *batch.mutable_relay()->mutable_senders(0);
+    sender.set_address(std::string("\x0a\x00\x00", 3) + host);
+    sender.set_listener(listener);
+    ASSERT_THAT(spool_->Append(batch), IsOk());
+  };
+  using Shares = std::map<std::string, uint64_t>;  // by the last byte of the address
+  const auto told = [&] {
+    spool_->Trim();
+    Shares shares;
+    for (const auto& entry : Drain()) {
+      const auto& relay = entry.batch.relay();
+      for (const auto& loss : relay.losses()) {
+        EXPECT_TRUE(loss.kernel_dropped());
+        shares[relay.senders(static_cast<int>(loss.sender())).address().substr(3)] +=
+            loss.line_count();
+      }
+    }
+    return shares;
+  };
+  spool_->NoteDropped("syslog_udp", 3);  // nobody was heard: they wait for who is
+  EXPECT_EQ(told(), Shares());
+  append('1', "syslog_udp", 2);
+  append('2', "syslog_udp", 1);
+  append('2', "syslog_udp", 5);
+  append('3', "syslog_tcp", 9);
+  spool_->NoteDropped("syslog_udp", 8);
+  spool_->NoteDropped("syslog_tcp", 0);
+  EXPECT_EQ(told(), (Shares{{"1", 2}, {"2", 9}}));
+  EXPECT_EQ(spool_->stats().lost_lines, 0u) << "it is not the relay's loss";
+  // A flood is told once a minute.
+  append('1', "syslog_udp", 1);
+  spool_->NoteDropped("syslog_udp", 4);
+  EXPECT_EQ(told(), Shares());
+  clock_->Advance(std::chrono::minutes(1));
+  EXPECT_EQ(told(), (Shares{{"1", 4}}));
+  // At the end at once.
+  append('1', "syslog_udp", 1);
+  spool_->NoteDropped("syslog_udp", 5);
+  Drain();
+  Open();
+  EXPECT_EQ(told(), (Shares{{"1", 11}, {"2", 9}}));
+}
+
 }  // namespace
 }  // namespace yagura::ingestion
