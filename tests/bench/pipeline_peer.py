@@ -134,7 +134,8 @@ def main():
     parser.add_argument("--to", type=float, default=200_000)
     parser.add_argument("--seconds", type=float, default=60, help="of each step")
     parser.add_argument("--minutes", type=float, default=0,
-                        help="hold the rate found for so long at the end, as the claim says")
+                        help="hold the rate found for so long at the end, as the claim says; where it is not held, "
+                             "half a step less, and so on")
     parser.add_argument("--senders", type=int, default=2)
     arguments = parser.parse_args()
     build = arguments.build_dir.resolve()
@@ -142,7 +143,7 @@ def main():
     machine = support.machine()
     print(f"\npipeline_peer: yagura up, FortiGate lines by {arguments.senders} gRPC senders, "
           f"load of the machine before {machine['load_before']:.1f}")
-    steps, best, proof = [], 0.0, None
+    steps, best, proofs = [], 0.0, []
     with support.folder() as path, Suite(build, path) as suite, open(path / "senders.log", "wb") as log:
         files = []
         for i in range(arguments.senders):
@@ -169,13 +170,18 @@ def main():
                 rate -= interval
             else:
                 break
-        if best and arguments.minutes:
-            proof = try_rate(best, 60 * arguments.minutes)
-    print(f"  held: {best:,.0f} lines/s for {arguments.seconds:.0f} s a step"
-          + (f"; {'held' if proof['held'] else 'NOT held'} for {arguments.minutes:g} minutes"
-             if proof else ""))
+        rate = best
+        while arguments.minutes and rate > 0:
+            proofs.append(try_rate(rate, 60 * arguments.minutes))
+            if proofs[-1]["held"]:
+                break
+            rate -= arguments.step / 2
+    print(f"  held: {best:,.0f} lines/s for {arguments.seconds:.0f} s a step")
+    if proofs:
+        print(f"  held: {proofs[-1]['asked'] if proofs[-1]['held'] else 0:,.0f} lines/s for {arguments.minutes:g} "
+              "minutes")
     support.keep(results, "pipeline_peer", {"machine": machine, "held": best, "steps": steps,
-                                            "proof": proof, "senders": arguments.senders})
+                                            "proofs": proofs, "senders": arguments.senders})
 
 
 if __name__ == "__main__":
