@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -17,6 +16,7 @@
 
 #include "cli/backup/backup_writer.h"
 #include "cli/backup/files.h"
+#include "cli/backup/manifest_check.h"
 #include "cli/backup/quiet.h"
 #include "cli/backup/store_copy.h"
 #include "cli/backup/work.h"
@@ -40,21 +40,10 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-constexpr char kStagingFolder[] = "backup-staging";
-constexpr char kLockFile[] = "backup.lock";
 constexpr milliseconds kDumpPatience{30'000};
 constexpr std::chrono::minutes kRewritePatience{30};
 constexpr size_t kMostPasswordBytes = 4096;
 constexpr int kMostTries = 3;
-
-// What is in a data folder and is no file of a service: it comes to the backup by other ways, or is
-// of the running processes alone.
-bool IsLeftOut(const std::string& name) {
-  static constexpr std::array<std::string_view, 11> kNames = {
-      "redis-state",    "redis-flow",  "store",        "logs",    "run",       "lock",
-      "endpoints.json", "yagura-data", kStagingFolder, kLockFile, "lost+found"};
-  return std::find(kNames.begin(), kNames.end(), name) != kNames.end() || name.ends_with(".sock");
-}
 
 // Positions of what was read, and what waits before the flow Redis: must be older than its copy. A
 // line that is in both is known there by its key.
@@ -101,7 +90,7 @@ class BackupRun {
     YAGURA_RETURN_IF_ERROR(TakeMoment());
     YAGURA_RETURN_IF_ERROR(CopyRedis());
     YAGURA_RETURN_IF_ERROR(LinkFiles([](const std::string& name) {
-      return IsLeftOut(name) || IsBeforeFlow(name) || IsOfTheMoment(name);
+      return IsNoFileOfAService(name) || IsBeforeFlow(name) || IsOfTheMoment(name);
     }));
     YAGURA_RETURN_IF_ERROR(CopyStore());
     YAGURA_RETURN_IF_ERROR(CopyFiles());
@@ -143,7 +132,7 @@ class BackupRun {
 };
 
 Status BackupRun::Lock() {
-  const fs::path file = options_.data_dir / kLockFile;
+  const fs::path file = options_.data_dir / kBackupLockFile;
   std::error_code error;
   if (!fs::is_directory(options_.data_dir, error)) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "NOT_RUNNING",
@@ -238,7 +227,8 @@ Status BackupRun::Prepare() {
   }
   YAGURA_ASSIGN_OR_RETURN(writer_, BackupWriter::Create(options_.to, std::move(key), work_));
   YAGURA_RETURN_IF_ERROR(CheckSpace());
-  return LinkFiles([](const std::string& name) { return IsLeftOut(name) || IsOfTheMoment(name); });
+  return LinkFiles(
+      [](const std::string& name) { return IsNoFileOfAService(name) || IsOfTheMoment(name); });
 }
 
 Status BackupRun::CheckSpace() {
@@ -247,7 +237,7 @@ Status BackupRun::CheckSpace() {
     YAGURA_ASSIGN_OR_RETURN(const redis::Reply info, pool->Command({"INFO", "memory"}));
     bytes += stream::InfoNumber(info.text, "used_memory").value_or(0);
   }
-  YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(options_.data_dir, IsLeftOut));
+  YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(options_.data_dir, IsNoFileOfAService));
   for (const FoundFile& file : files) bytes += file.size;
   work_.Begin("backup", bytes);
   return CheckRoom(options_.to, bytes);
@@ -304,8 +294,8 @@ Status BackupRun::TryMoment() {
                           redis::RdbDump::Begin(state_endpoint_, kDumpPatience, work_.stop()));
   state_dump_.emplace(std::move(state));
   if (store_) YAGURA_RETURN_IF_ERROR(store_->Freeze(id_));
-  YAGURA_RETURN_IF_ERROR(
-      LinkFiles([](const std::string& name) { return IsLeftOut(name) || !IsOfTheMoment(name); }));
+  YAGURA_RETURN_IF_ERROR(LinkFiles(
+      [](const std::string& name) { return IsNoFileOfAService(name) || !IsOfTheMoment(name); }));
   YAGURA_RETURN_IF_ERROR(quiet->StillQuiet());
   quiet->End();
   manifest_.set_flow_position(flow_dump_->position());

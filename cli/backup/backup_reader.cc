@@ -8,6 +8,7 @@
 
 #include "cli/backup/backup_writer.h"
 #include "cli/backup/files.h"
+#include "cli/backup/manifest_check.h"
 #include "cli/backup/sha256.h"
 #include "cli/backup/work.h"
 #include "fmt/format.h"
@@ -86,6 +87,7 @@ StatusOr<BackupReader> BackupReader::Open(const fs::path& folder) {
                                  reader.manifest_.format(), kBackupFormat));
   }
   YAGURA_RETURN_IF_ERROR(reader.CheckSums(sums));
+  YAGURA_RETURN_IF_ERROR(CheckManifest(reader.manifest_));
   if (const auto tag = sums.find(std::string(kManifestTagFile)); tag != sums.end()) {
     const auto bytes = blob::ReadFile(folder / kManifestTagFile, kMostTextBytes);
     if (!bytes.ok() || DigestOf(*bytes) != tag->second) {
@@ -99,10 +101,7 @@ Status BackupReader::CheckSums(const std::map<std::string, std::string>& sums) c
   size_t known = sums.contains(std::string(kManifestTagFile)) ? 2 : 1;
   for (const backup::v1::File& file : manifest_.files()) {
     const auto sum = sums.find(file.path());
-    const bool fits = sum != sums.end() && sum->second == file.sha256() &&
-                      IsSafePath(file.path()) &&
-                      (!encrypted() || file.path().ends_with(kSealedEnding));
-    if (!fits) {
+    if (sum == sums.end() || sum->second != file.sha256()) {
       return Damaged(fmt::format("{} and {} disagree about {}", kManifestFile, kSumsFile,
                                  EscapeForTerminal(file.path())));
     }
@@ -119,7 +118,19 @@ uint64_t BackupReader::bytes() const {
 }
 
 Status BackupReader::Unlock(const KeySource& source) {
-  if (!encrypted()) return absl::OkStatus();
+  const bool with_key = !source.key_file.empty() || !source.passphrase_file.empty();
+  if (with_key && source.plain) {
+    return MakeError(absl::StatusCode::kInvalidArgument, "BACKUP_KEY_WANTED",
+                     "--plain goes with neither --key-file nor --passphrase-file");
+  }
+  if (!encrypted()) {
+    if (source.plain) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition, "BACKUP_NOT_ENCRYPTED",
+                     with_key ? "this backup is not encrypted: it was not made with this key, and "
+                                "anybody who can write its folder may have made it"
+                              : "this backup is not encrypted, and anybody who can write its "
+                                "folder may have changed it: say --plain to take it all the same");
+  }
   YAGURA_ASSIGN_OR_RETURN(seal::SecretKey key, OpenBackupKey(source, manifest_.encryption()));
   YAGURA_RETURN_IF_ERROR(CheckTag(folder_, key, manifest_text_));
   key_ = std::move(key);
@@ -127,8 +138,7 @@ Status BackupReader::Unlock(const KeySource& source) {
 }
 
 std::string BackupReader::NameOf(const backup::v1::File& file) const {
-  return encrypted() ? file.path().substr(0, file.path().size() - kSealedEnding.size())
-                     : file.path();
+  return NameInBackup(manifest_, file);
 }
 
 std::vector<std::pair<std::string, const backup::v1::File*>> BackupReader::FilesBelow(

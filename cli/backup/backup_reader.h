@@ -19,16 +19,19 @@ namespace yagura::cli {
 class Work;
 
 // A backup that was made. Errors: FAILED_PRECONDITION (BACKUP_INCOMPLETE: it was broken off or is
-// no backup, BACKUP_TOO_NEW), DATA_LOSS (BACKUP_DAMAGED, with the files), those of OpenBackupKey.
+// no backup, BACKUP_TOO_NEW, BACKUP_NOT_ENCRYPTED), DATA_LOSS (BACKUP_DAMAGED, with the files),
+// those of OpenBackupKey.
 class BackupReader {
  public:
-  // Reads manifest and sums, which must agree, and nothing else.
+  // Reads manifest and sums, which must agree, and nothing else. What the manifest asks for is what
+  // a restore is for (CheckManifest).
   static absl::StatusOr<BackupReader> Open(const std::filesystem::path& folder);
 
   const backup::v1::Manifest& manifest() const { return manifest_; }
   bool encrypted() const { return manifest_.has_encryption(); }
   uint64_t bytes() const;
-  // Takes the key, and checks that the manifest was made with it. Of a plain one: nothing.
+  // Takes the key, and checks that the manifest was made with it. A plain one, which anybody may
+  // have made, is taken where the source says that it is plain, and never with a key.
   absl::Status Unlock(const KeySource& source);
 
   // Reads every file: its bytes are those of the manifest, and with the key it opens.

@@ -11,6 +11,7 @@
 
 #include "cli/backup/backup_reader.h"
 #include "cli/backup/files.h"
+#include "cli/backup/manifest_check.h"
 #include "cli/backup/store_copy.h"
 #include "cli/backup/work.h"
 #include "cli/up/data_folder.h"
@@ -36,7 +37,6 @@ namespace fs = std::filesystem;
 constexpr char kPartsFolder[] = "restore-parts";  // of the store, until they are taken over
 constexpr std::string_view kDataPrefix = "data/";
 constexpr std::string_view kStorePrefix = "store/";
-constexpr std::string_view kSettingsName = "settings.yaml";
 
 fs::path ProgramFolder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
 

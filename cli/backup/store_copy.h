@@ -63,9 +63,9 @@ class StoreCopy {
   std::string version_;
 };
 
-// Makes the tables of a backup in an empty event store. The parts lie in `parts/<table>/<part>`;
-// they are moved from there. DATA_LOSS (BACKUP_DAMAGED) where rows
-// are missing afterwards.
+// Makes the tables of a backup, whose manifest was checked, in an empty event store. The parts lie
+// in `parts/<table>/<part>`; they are moved from there. DATA_LOSS (BACKUP_DAMAGED) where rows are
+// missing afterwards.
 absl::Status RestoreStore(eventstore::Client& client, const backup::v1::Manifest& manifest,
                           const std::filesystem::path& parts);
 

@@ -178,7 +178,8 @@ void AddBackup(Program& program) {
   CLI::App& verify =
       *backup.add_subcommand("verify", "Read a backup and see that it is whole and unchanged");
   verify.add_option("folder", verify_flags->folder, "Folder of the backup")->required();
-  AddKeyOptions(verify, verify_flags->key, "Key of the backup: also see that it opens");
+  AddKeyOptions(verify, verify_flags->key,
+                "Key of the backup: see that it was made with it, and opens");
   program.Do(verify, [verify_flags] { return RunVerify(*verify_flags); });
 
   program.Do(backup, [&program, &backup, flags]() -> Status {
@@ -199,6 +200,9 @@ void AddBackupCommands(Program& program) {
       "after the backup is lost; keys and users that were taken away since are good again.");
   restore.add_option("--from", options->from, "Folder of the backup")->required();
   AddKeyOptions(restore, options->key, "Key of the backup");
+  restore.add_flag("--plain", options->key.plain,
+                   "Take a backup that is not encrypted, which anybody who can write its folder "
+                   "may have changed");
   restore.add_option("--store-config", options->store_config,
                      "ClickHouse configuration with the storage policy that the tables name");
   restore.add_flag("--force", options->force,

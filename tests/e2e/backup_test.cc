@@ -296,8 +296,15 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
   ASSERT_EQ(std::system(sums.c_str()), 0);
 
   LoseTheMachine();
-  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("later")}, 1),
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("later"), "--plain"}, 1),
               ::testing::HasSubstr("SCHEMA_TOO_NEW"));
+  // A plain one in the place of an encrypted one.
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"backup", "verify", Folder("redis"), "--key-file", Key()},
+           {"restore", "--from", Folder("redis"), "--key-file", Key()},
+           {"restore", "--from", Folder("redis")}}) {
+    EXPECT_THAT(suite_.Run(command, 1), ::testing::HasSubstr("BACKUP_NOT_ENCRYPTED"));
+  }
   suite_.Run({"backup", "key", "--out", Folder("other-key")});
   EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b")}, 1),
               ::testing::HasSubstr("BACKUP_KEY_WANTED"));
@@ -373,9 +380,9 @@ TEST_F(Backup, TakesEventsOnAllVolumesOfTheStore) {
   suite_.Run({"backup", "--to", Folder("b"), "--plain", "--settings", settings_});
   LoseTheMachine();
   fs::remove_all(backups_ / "cold");
-  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b")}, 1),
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b"), "--plain"}, 1),
               ::testing::HasSubstr("STORE_CONFIG_WANTED"));
-  suite_.Run({"restore", "--from", Folder("b"), "--store-config", config.string()});
+  suite_.Run({"restore", "--from", Folder("b"), "--plain", "--store-config", config.string()});
   StartAgain();
   ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
   suite_.Stop();

@@ -9,11 +9,13 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <vector>
 
 #include "cli/backup/backup_key.h"
 #include "cli/backup/backup_reader.h"
 #include "cli/backup/backup_writer.h"
 #include "cli/backup/files.h"
+#include "cli/backup/manifest_check.h"
 #include "cli/backup/sealed_stream.h"
 #include "cli/backup/work.h"
 #include "fmt/format.h"
@@ -177,6 +179,89 @@ TEST_F(BackupFolder, AManifestThatWasMadeAnewIsFoundWithTheKey) {
   ASSERT_EQ(std::system(sums.c_str()), 0);
   EXPECT_THAT(Verify(folder, plain_), IsOk());
   EXPECT_THAT(Verify(folder, key_), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"));
+}
+
+// Nor can a plain backup be put in the place of an encrypted one.
+TEST_F(BackupFolder, APlainOneIsTakenOnlyWhereThatIsSaid) {
+  ASSERT_THAT(Make(root_ / "plain", plain_), IsOk());
+  Put(root_ / "phrase", "correct horse battery\n");
+  KeySource phrase;
+  phrase.passphrase_file = root_ / "phrase";
+  ASSERT_OK_AND_ASSIGN(BackupReader plain, BackupReader::Open(root_ / "plain"));
+  for (const KeySource& source : {key_, phrase, KeySource()}) {
+    EXPECT_THAT(plain.Unlock(source),
+                StatusIs(absl::StatusCode::kFailedPrecondition, "BACKUP_NOT_ENCRYPTED"));
+  }
+  EXPECT_THAT(plain.Unlock(plain_), IsOk());
+  KeySource both = key_;
+  both.plain = true;
+  EXPECT_THAT(plain.Unlock(both),
+              StatusIs(absl::StatusCode::kInvalidArgument, "BACKUP_KEY_WANTED"));
+  ASSERT_THAT(Make(root_ / "sealed", key_), IsOk());
+  ASSERT_OK_AND_ASSIGN(BackupReader sealed, BackupReader::Open(root_ / "sealed"));
+  EXPECT_THAT(sealed.Unlock(plain_),
+              StatusIs(absl::StatusCode::kInvalidArgument, "BACKUP_KEY_WANTED"));
+}
+
+backup::v1::Table TableOf(const std::string& name, const std::string& statement, bool view) {
+  backup::v1::Table table;
+  table.set_name(name);
+  table.set_create_statement(statement);
+  table.set_view(view);
+  return table;
+}
+
+TEST_F(BackupFolder, StatementsMakeTheTablesThatTheyAreOfAndNothingElse) {
+  const auto check = [](const std::vector<backup::v1::Table>& tables) {
+    backup::v1::Manifest manifest;
+    manifest.mutable_tables()->Assign(tables.begin(), tables.end());
+    return CheckManifest(manifest);
+  };
+  const auto table = TableOf("events", "CREATE TABLE yagura.events (`a` UInt8) ENGINE = M", false);
+  const auto view = TableOf("v", "CREATE MATERIALIZED VIEW yagura.v TO yagura.t (`a` UInt8)", true);
+  EXPECT_THAT(check({table, view}), IsOk());
+  for (const auto& bad :
+       {TableOf("events", "DROP DATABASE yagura", false),
+        TableOf("events", "CREATE TABLE yagura.events2 (`a` UInt8)", false),
+        TableOf("events", "CREATE TABLE other.events (`a` UInt8)", false),
+        TableOf("events", "CREATE TABLE yagura.events AS url('http://h/', 'CSV')", false),
+        TableOf("events", "CREATE TABLE yagura.events (`a` UInt8)", true),
+        TableOf("v", "CREATE VIEW yagura.v AS SELECT 1", true), TableOf("v", "", true),
+        TableOf("../x", "CREATE TABLE yagura.../x (", false), TableOf("", "", false)}) {
+    EXPECT_THAT(check({bad}), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"))
+        << bad.DebugString();
+  }
+  EXPECT_THAT(check({table, table}), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"));
+}
+
+TEST_F(BackupFolder, EachFileHasAPlaceOfItsOwnThatIsItsToTake) {
+  const auto check = [](const std::vector<std::string>& paths) {
+    backup::v1::Manifest manifest;
+    for (const std::string& path : paths) manifest.add_files()->set_path(path);
+    return CheckManifest(manifest);
+  };
+  EXPECT_THAT(check({"data/keys/a", "data/keys/b", "redis/state.rdb", "store/events/1_1_1_0/x"}),
+              IsOk());
+  for (const std::vector<std::string>& bad : std::vector<std::vector<std::string>>{
+           {"data/a", "data/a"},
+           {"data/a", "data/a/b"},
+           {"data/a", "data/a/b/c"},
+           {"data/../a"},
+           {"data/redis-state/appendonlydir/appendonly.aof.manifest"},
+           {"data/store/metadata/x.sql"},
+           {"data/lock"},
+           {"data/restore-unfinished"},
+           {"data/endpoints.json"}}) {
+    EXPECT_THAT(check(bad), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED")) << bad.front();
+  }
+  // Whoever verifies sees it.
+  {
+    ASSERT_OK_AND_ASSIGN(const auto writer, BackupWriter::Create(root_ / "b", {}, work_));
+    Put(root_ / "source", "x");
+    ASSERT_THAT(writer->Copy(root_ / "source", "data/redis-flow/x"), IsOk());
+    ASSERT_THAT(writer->Finish({}).status(), IsOk());
+  }
+  EXPECT_THAT(Verify(root_ / "b", plain_), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"));
 }
 
 TEST_F(BackupFolder, FilesThatWereExchangedDoNotOpen) {
