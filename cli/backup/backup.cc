@@ -18,6 +18,7 @@
 #include "cli/backup/files.h"
 #include "cli/backup/manifest_check.h"
 #include "cli/backup/quiet.h"
+#include "cli/backup/staging.h"
 #include "cli/backup/store_copy.h"
 #include "cli/backup/work.h"
 #include "cli/data_dir.h"
@@ -51,33 +52,12 @@ bool IsBeforeFlow(const std::string& name) { return name == "ingestion"; }
 // The spool of what waits before the event store: as of the moment.
 bool IsOfTheMoment(const std::string& name) { return name == "archive"; }
 
-Status LinkOrCopy(const fs::path& from, const fs::path& to) {
-  YAGURA_RETURN_IF_ERROR(MakeFolders(to.parent_path()));
-  if (link(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  std::error_code error;
-  if (errno == EEXIST) {
-    if (fs::equivalent(from, to, error)) return absl::OkStatus();
-    fs::remove(to, error);
-    if (link(from.c_str(), to.c_str()) == 0 || errno == ENOENT) return absl::OkStatus();
-  }
-  // A file system without links, or another one than that of the data folder.
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
-  if (!error || error == std::errc::no_such_file_or_directory) return absl::OkStatus();
-  return FileError("copy", from, error.value());
-}
-
 class BackupRun {
  public:
   BackupRun(const BackupOptions& options, Work& work)
-      : options_(options),
-        work_(work),
-        id_(ToLower(store::NewUlid())),
-        staging_(options.data_dir / kStagingFolder) {}
+      : options_(options), work_(work), id_(ToLower(store::NewUlid())) {}
   ~BackupRun() {
-    if (lock_ == nullptr) return;  // another one's
     if (store_) store_->Release(id_);
-    std::error_code ignored;
-    fs::remove_all(staging_, ignored);
   }
   BackupRun(const BackupRun&) = delete;
   BackupRun& operator=(const BackupRun&) = delete;
@@ -89,9 +69,11 @@ class BackupRun {
     YAGURA_RETURN_IF_ERROR(Prepare());
     YAGURA_RETURN_IF_ERROR(TakeMoment());
     YAGURA_RETURN_IF_ERROR(CopyRedis());
-    YAGURA_RETURN_IF_ERROR(LinkFiles([](const std::string& name) {
-      return IsNoFileOfAService(name) || IsBeforeFlow(name) || IsOfTheMoment(name);
-    }));
+    YAGURA_RETURN_IF_ERROR(staging_->Take(
+        [](const std::string& name) {
+          return IsNoFileOfAService(name) || IsBeforeFlow(name) || IsOfTheMoment(name);
+        },
+        work_));
     YAGURA_RETURN_IF_ERROR(CopyStore());
     YAGURA_RETURN_IF_ERROR(CopyFiles());
     return Finish();
@@ -104,7 +86,6 @@ class BackupRun {
   StatusOr<redis::Endpoint> EndpointOf(const std::string& given, const char* name) const;
   Status Prepare();
   Status CheckSpace();
-  Status LinkFiles(const std::function<bool(const std::string&)>& skip);
   Status AwaitNoFork(redis::Pool& pool) const;
   Status TakeMoment();
   Status TryMoment();
@@ -116,8 +97,8 @@ class BackupRun {
   const BackupOptions& options_;
   Work& work_;
   const std::string id_;
-  const fs::path staging_;
   std::unique_ptr<Descriptor> lock_;
+  std::optional<Staging> staging_;  // once the lock is held
   std::map<std::string, std::string> endpoints_;
   redis::Endpoint state_endpoint_;
   redis::Endpoint flow_endpoint_;
@@ -145,7 +126,7 @@ Status BackupRun::Lock() {
                      fmt::format("another backup of {} runs", options_.data_dir.string()));
   }
   lock_ = std::move(lock);
-  fs::remove_all(staging_, error);  // of one that was killed
+  staging_.emplace(options_.data_dir);
   return absl::OkStatus();
 }
 
@@ -227,8 +208,9 @@ Status BackupRun::Prepare() {
   }
   YAGURA_ASSIGN_OR_RETURN(writer_, BackupWriter::Create(options_.to, std::move(key), work_));
   YAGURA_RETURN_IF_ERROR(CheckSpace());
-  return LinkFiles(
-      [](const std::string& name) { return IsNoFileOfAService(name) || IsOfTheMoment(name); });
+  return staging_->Take(
+      [](const std::string& name) { return IsNoFileOfAService(name) || IsOfTheMoment(name); },
+      work_);
 }
 
 Status BackupRun::CheckSpace() {
@@ -241,15 +223,6 @@ Status BackupRun::CheckSpace() {
   for (const FoundFile& file : files) bytes += file.size;
   work_.Begin("backup", bytes);
   return CheckRoom(options_.to, bytes);
-}
-
-Status BackupRun::LinkFiles(const std::function<bool(const std::string&)>& skip) {
-  YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(options_.data_dir, skip));
-  for (const FoundFile& file : files) {
-    YAGURA_RETURN_IF_ERROR(LinkOrCopy(options_.data_dir / file.path, staging_ / file.path));
-    YAGURA_RETURN_IF_ERROR(work_.Done(0));
-  }
-  return absl::OkStatus();
 }
 
 // A Redis has one child at a time: a dump would wait until its log is rewritten.
@@ -294,8 +267,9 @@ Status BackupRun::TryMoment() {
                           redis::RdbDump::Begin(state_endpoint_, kDumpPatience, work_.stop()));
   state_dump_.emplace(std::move(state));
   if (store_) YAGURA_RETURN_IF_ERROR(store_->Freeze(id_));
-  YAGURA_RETURN_IF_ERROR(LinkFiles(
-      [](const std::string& name) { return IsNoFileOfAService(name) || !IsOfTheMoment(name); }));
+  YAGURA_RETURN_IF_ERROR(staging_->Take(
+      [](const std::string& name) { return IsNoFileOfAService(name) || !IsOfTheMoment(name); },
+      work_));
   YAGURA_RETURN_IF_ERROR(quiet->StillQuiet());
   quiet->End();
   manifest_.set_flow_position(flow_dump_->position());
@@ -344,9 +318,10 @@ Status BackupRun::CopyStore() {
 }
 
 Status BackupRun::CopyFiles() {
-  YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(staging_));
+  YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(staging_->folder()));
   for (const FoundFile& file : files) {
-    YAGURA_RETURN_IF_ERROR(writer_->Copy(staging_ / file.path, "data/" + file.path, file.mode));
+    YAGURA_RETURN_IF_ERROR(
+        writer_->Copy(staging_->folder() / file.path, "data/" + file.path, file.mode));
   }
   if (options_.settings_file.empty()) {
     manifest_.add_not_included("the file of settings (--settings takes it along)");

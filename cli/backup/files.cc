@@ -35,8 +35,16 @@ Status Walk(const fs::path& root, const fs::path& below, int depth,
     if (depth == 0 && skip && skip(entry->path().filename().string())) continue;
     const fs::path path = below / entry->path().filename();
     struct stat status {};
-    if (stat(entry->path().c_str(), &status) != 0) continue;  // gone, or a link to nowhere
-    if (S_ISDIR(status.st_mode) && depth < kDeepest) {
+    if (stat(entry->path().c_str(), &status) != 0) {
+      if (errno == ENOENT || errno == ELOOP) continue;  // gone, or a link to nowhere
+      return FileError("look at", entry->path(), errno);
+    }
+    if (S_ISDIR(status.st_mode) && depth == kDeepest) {
+      return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_NAME_BAD",
+                       fmt::format("{}: a backup holds no file so deep, or a link goes round",
+                                   EscapeForTerminal(entry->path().string())));
+    }
+    if (S_ISDIR(status.st_mode)) {
       YAGURA_RETURN_IF_ERROR(Walk(root, path, depth + 1, skip, found));
     }
     if (!S_ISREG(status.st_mode)) continue;

@@ -54,8 +54,8 @@ struct FoundFile {
   uint64_t size = 0;
   mode_t mode = 0600;
 };
-// All plain files below a folder, in order of their paths; links to folders are followed. What goes
-// meanwhile is left out. `skip` is asked for the names directly below.
+// All plain files below a folder, in order of their paths; links are followed. What goes meanwhile
+// and links to nowhere are left out. `skip` is asked for the names directly below.
 absl::StatusOr<std::vector<FoundFile>> ListFiles(
     const std::filesystem::path& folder,
     const std::function<bool(const std::string&)>& skip = nullptr);
