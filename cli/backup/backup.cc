@@ -319,15 +319,18 @@ Status BackupRun::CopyStore() {
 
 Status BackupRun::CopyFiles() {
   YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(staging_->folder()));
+  const bool with_settings = !options_.settings_file.empty();
   for (const FoundFile& file : files) {
+    // That of an earlier restore, which puts the settings of a backup there.
+    if (with_settings && file.path == kSettingsName) continue;
     YAGURA_RETURN_IF_ERROR(
         writer_->Copy(staging_->folder() / file.path, "data/" + file.path, file.mode));
   }
-  if (options_.settings_file.empty()) {
+  if (!with_settings) {
     manifest_.add_not_included("the file of settings (--settings takes it along)");
     return absl::OkStatus();
   }
-  return writer_->Copy(options_.settings_file, "settings.yaml");
+  return writer_->Copy(options_.settings_file, std::string(kSettingsName));
 }
 
 StatusOr<BackupSummary> BackupRun::Finish() {

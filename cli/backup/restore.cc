@@ -157,13 +157,16 @@ class RestoreRun {
 };
 
 Status RestoreRun::PutFiles() {
-  for (const auto& [name, file] : reader_.FilesBelow(kDataPrefix)) {
-    const fs::path to = folder_.root() / name.substr(kDataPrefix.size());
-    YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, to, work_));
-  }
+  // What was given to the backup is put where an earlier restore had put its own.
   for (const auto& [name, file] : reader_.FilesBelow(kSettingsName)) {
+    if (name != kSettingsName) continue;
     summary_.settings_file = folder_.root() / kSettingsName;
     YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, summary_.settings_file, work_));
+  }
+  for (const auto& [name, file] : reader_.FilesBelow(kDataPrefix)) {
+    const fs::path to = folder_.root() / name.substr(kDataPrefix.size());
+    if (to == summary_.settings_file) continue;
+    YAGURA_RETURN_IF_ERROR(reader_.Extract(*file, to, work_));
   }
   return absl::OkStatus();
 }

@@ -269,7 +269,7 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
   EXPECT_THAT(
       suite_.Run({"backup", "--to", Folder("b"), "--plain", "--store", "http://127.0.0.1:8123"}, 1),
       ::testing::HasSubstr("STORE_NOT_HERE"));
-  suite_.Run({"backup", "--to", Folder("b"), "--key-file", Key()});
+  suite_.Run({"backup", "--to", Folder("b"), "--key-file", Key(), "--settings", settings_});
 
   // Into what holds something: no, and nothing there changes.
   EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b"), "--key-file", Key()}, 1),
@@ -335,10 +335,14 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
   suite_.Run({"restore", "--from", Folder("b"), "--key-file", Key()});
   StartAgain();
   ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
+  // The next backup, with the settings where the restore has put them.
+  suite_.Run({"backup", "--to", Folder("next"), "--key-file", Key(), "--settings",
+              suite_.data_dir() / "settings.yaml"});
+  suite_.Run({"backup", "verify", Folder("next"), "--key-file", Key()});
   suite_.Stop();
 
   // What is there is moved aside where that is said.
-  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("b"), "--key-file", Key(), "--force"}),
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("next"), "--key-file", Key(), "--force"}),
               ::testing::HasSubstr(".before-restore-"));
   StartAgain();
   ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
