@@ -258,7 +258,7 @@ Status BackupRun::TakeMoment() {
 // The flow Redis first: what takes effect in the state Redis between the two is done again from the
 // flow after a restore, which changes nothing.
 Status BackupRun::TryMoment() {
-  YAGURA_ASSIGN_OR_RETURN(const auto quiet, QuietTime::Begin({state_, flow_}, id_, work_.stop()));
+  YAGURA_ASSIGN_OR_RETURN(const auto quiet, QuietTime::Begin({state_, flow_}, work_.stop()));
   YAGURA_ASSIGN_OR_RETURN(auto flow,
                           redis::RdbDump::Begin(flow_endpoint_, kDumpPatience, work_.stop()));
   flow_dump_.emplace(std::move(flow));

@@ -9,6 +9,7 @@
 
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/store/resource_name.h"
 #include "common/store/store.h"
 #include "common/stream/scripts.h"
 #include "common/stream/topic.h"
@@ -70,17 +71,16 @@ StatusOr<std::string> CommittedEntry(redis::Pool& flow, std::string_view topic, 
   return std::string();
 }
 
-QuietTime::QuietTime(Parts parts, std::string id)
-    : parts_(std::move(parts)), id_(std::move(id)), pause_(parts_.flow), begun_(Steady::now()) {}
+// Each pause has an id of its own: who rested in the one before may not have seen its end yet.
+QuietTime::QuietTime(Parts parts)
+    : parts_(std::move(parts)), id_(store::NewUlid()), pause_(parts_.flow), begun_(Steady::now()) {}
 
 QuietTime::~QuietTime() { End(); }
 
-StatusOr<std::unique_ptr<QuietTime>> QuietTime::Begin(Parts parts, std::string id,
-                                                      const std::stop_token& stop) {
+StatusOr<std::unique_ptr<QuietTime>> QuietTime::Begin(Parts parts, const std::stop_token& stop) {
   const auto deadline = Steady::now() + kFinishPatience;
-  for (int attempt = 0;; ++attempt) {
-    auto quiet =
-        std::unique_ptr<QuietTime>(new QuietTime(parts, fmt::format("{}-{}", id, attempt)));
+  for (;;) {
+    auto quiet = std::unique_ptr<QuietTime>(new QuietTime(parts));
     Status status = quiet->pause_.Ask(quiet->id_, kLease);
     if (status.ok()) {
       quiet->KeepUp();
@@ -107,11 +107,14 @@ void QuietTime::KeepUp() {
   });
 }
 
-Status QuietTime::AwaitRest(const std::stop_token& stop) const {
+Status QuietTime::AwaitRest(const std::stop_token& stop) {
   const auto deadline = Steady::now() + kRestPatience;
   for (;;) {
-    YAGURA_ASSIGN_OR_RETURN(const auto writers, pause_.Look(id_));
-    if (writers.awaited == 0 && writers.resting > 0) return absl::OkStatus();
+    YAGURA_ASSIGN_OR_RETURN(auto writers, pause_.Look(id_));
+    if (writers.awaited == 0 && !writers.resting.empty()) {
+      resting_ = std::move(writers.resting);
+      return absl::OkStatus();
+    }
     if (stop.stop_requested()) return Stopped();
     if (Steady::now() > deadline) {
       if (writers.awaited == 0) {
@@ -156,9 +159,11 @@ Status QuietTime::CheckFinished() {
 
 Status QuietTime::StillQuiet() const {
   YAGURA_ASSIGN_OR_RETURN(const auto writers, pause_.Look(id_));
-  if (writers.awaited == 0 && writers.resting > 0) return absl::OkStatus();
+  const bool all_there = std::includes(writers.resting.begin(), writers.resting.end(),
+                                       resting_.begin(), resting_.end());
+  if (writers.awaited == 0 && all_there) return absl::OkStatus();
   return MakeError(absl::StatusCode::kAborted, "PAUSE_OVER",
-                   "a process went on to write to the event store too soon");
+                   "a process that writes to the event store did not rest to the end of the pause");
 }
 
 void QuietTime::End() {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <stop_token>
 #include <string>
 #include <thread>
@@ -31,11 +32,11 @@ class QuietTime {
   // Returns once all are at rest. FAILED_PRECONDITION: PAUSE_HELD (another backup), STORE_BEHIND
   // (something that was begun does not come to its end: the event store is down or refuses it),
   // NO_ARCHIVE (nobody who writes is there, or he is of a release that knows no pause).
-  static absl::StatusOr<std::unique_ptr<QuietTime>> Begin(Parts parts, std::string id,
-                                                          const std::stop_token& stop);
+  static absl::StatusOr<std::unique_ptr<QuietTime>> Begin(Parts parts, const std::stop_token& stop);
   ~QuietTime();
 
-  // ABORTED (PAUSE_OVER) where it was not quiet all the time since Begin.
+  // ABORTED (PAUSE_OVER) where it was not quiet all the time since Begin: the pause has ended, or
+  // somebody who rested has left.
   absl::Status StillQuiet() const;
   void End();
   std::chrono::milliseconds length() const;
@@ -43,9 +44,9 @@ class QuietTime {
   const std::vector<backup::v1::ShardPosition>& shards() const { return shards_; }
 
  private:
-  QuietTime(Parts parts, std::string id);
+  explicit QuietTime(Parts parts);
   void KeepUp();
-  absl::Status AwaitRest(const std::stop_token& stop) const;
+  absl::Status AwaitRest(const std::stop_token& stop);
   // UNAVAILABLE (STORE_BEHIND) names what is not finished.
   absl::Status CheckFinished();
   absl::Status CheckShard(int shard);
@@ -55,6 +56,7 @@ class QuietTime {
   const archive::PauseStore pause_;
   const std::chrono::steady_clock::time_point begun_;
   std::chrono::steady_clock::time_point ended_{};
+  std::set<std::string> resting_;  // who came to rest
   std::vector<backup::v1::ShardPosition> shards_;
   std::jthread renewing_;
 };

@@ -255,7 +255,6 @@ class ArchiveApp final : public rpc::App {
   void Stop() override {
     ticker_.request_stop();
     if (ticker_.joinable()) ticker_.join();
-    pause_.Stop();
     tail_.Stop();
     trimmer_.Stop();
     retention_.OnUnknown(nullptr);
@@ -266,6 +265,7 @@ class ArchiveApp final : public rpc::App {
     sealer_.Stop();
     coverage_worker_.Stop();
     writer_.Stop();
+    pause_.Stop();  // a pause is kept as long as anything writes
     hold_watcher_.Stop();
   }
 

@@ -29,18 +29,18 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then
 end
 local now = tonumber(redis.call('TIME')[1])
 local writers = redis.call('HGETALL', KEYS[2])
-local resting, awaited = 0, 0
+local answer = {0}
 for i = 1, #writers, 2 do
   local heard, rests = string.match(writers[i + 1], '^(%d+) (.*)$')
   if not heard or tonumber(heard) + tonumber(ARGV[2]) < now then
     redis.call('HDEL', KEYS[2], writers[i])
   elseif rests == ARGV[1] then
-    resting = resting + 1
+    answer[#answer + 1] = writers[i]
   else
-    awaited = awaited + 1
+    answer[1] = answer[1] + 1
   end
 end
-return {resting, awaited}
+return answer
 )lua";
 
 // KEYS pause; ARGV id.
@@ -85,8 +85,11 @@ StatusOr<PauseStore::Writers> PauseStore::Look(std::string_view id) const {
   YAGURA_ASSIGN_OR_RETURN(auto connection, flow_->Acquire());
   const auto reply = look_.Run(*connection, {kPauseKey, kWritersKey}, {id, kAliveSeconds});
   YAGURA_RETURN_IF_ERROR(FromScript(reply.status()));
-  if (reply->items.size() != 2) return Internal("the pause has no writers");
-  return Writers{reply->items[0].integer, reply->items[1].integer};
+  if (reply->items.empty()) return Internal("the pause has no writers");
+  Writers writers;
+  writers.awaited = reply->items[0].integer;
+  for (size_t i = 1; i < reply->items.size(); ++i) writers.resting.insert(reply->items[i].text);
+  return writers;
 }
 
 Status PauseStore::End(std::string_view id) const {

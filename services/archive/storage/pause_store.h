@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -22,15 +23,16 @@ class PauseStore {
  public:
   explicit PauseStore(std::shared_ptr<redis::Pool> flow);
 
-  // Of who wants the pause. `id` is unlike all others. FAILED_PRECONDITION (PAUSE_HELD) while
+  // Of who wants the pause. `id` was never asked for before: a process may still tell that it rests
+  // in an earlier one. FAILED_PRECONDITION (PAUSE_HELD) while
   // somebody else has one.
   absl::Status Ask(std::string_view id, std::chrono::milliseconds length) const;
   // From now on for so long. ABORTED (PAUSE_OVER) where it has ended.
   absl::Status Renew(std::string_view id, std::chrono::milliseconds length) const;
-  // How many processes that write rest, and how many have not come to rest yet; ABORTED
-  // (PAUSE_OVER) where the pause is no longer that of `id`.
+  // Which processes that write rest, and how many have not come to rest yet; ABORTED (PAUSE_OVER)
+  // where the pause is no longer that of `id`.
   struct Writers {
-    int64_t resting = 0;
+    std::set<std::string> resting;
     int64_t awaited = 0;
   };
   absl::StatusOr<Writers> Look(std::string_view id) const;

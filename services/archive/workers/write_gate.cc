@@ -54,7 +54,6 @@ void PauseFollower::Stop() {
   thread_.request_stop();
   thread_.join();
   store_.Leave(process_);
-  gate_.Open();
 }
 
 void PauseFollower::Run(const std::stop_token& stop) {

@@ -67,7 +67,8 @@ class PauseFollower {
   ~PauseFollower();  // stops
   // Before anything is written. The first look is taken here.
   void Start();
-  // Opens the gate for good: who asked for a pause learns that this process does not rest any more.
+  // After all who go through the gate have stopped: nobody waits for this process any more, and who
+  // asked for a pause learns that it has left. A gate that is closed stays so.
   void Stop();
 
  private:

@@ -29,9 +29,9 @@ PauseFollower::Pace Quick() {
 }
 
 // Whether nobody is awaited, and so many rest.
-bool AtRest(const PauseStore& store, const std::string& id, int64_t resting = 1) {
+bool AtRest(const PauseStore& store, const std::string& id, size_t resting = 1) {
   const auto writers = store.Look(id);
-  return writers.ok() && writers->awaited == 0 && writers->resting == resting;
+  return writers.ok() && writers->awaited == 0 && writers->resting.size() == resting;
 }
 
 TEST(WriteGate, ClosesOnceAllWhoAreInAreOut) {
@@ -90,17 +90,66 @@ TEST(WriteGate, AProcessThatStartsInAPauseWritesNothingBeforeItsEnd) {
   EXPECT_TRUE(AtRest(store, "one"));
 }
 
+// What it told of an earlier pause counts for none of the later ones, however soon they come.
+TEST(WriteGate, PausesRightAfterOneAnotherAreKeptEach) {
+  const testing::RedisServer redis;
+  const PauseStore store(redis.NewPool());
+  WriteGate gate;
+  PauseFollower follower(redis.NewPool(), "suite/archive", gate, Quick(), Logger::Null());
+  follower.Start();
+  std::atomic<int> inside{0};
+  const std::jthread working([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const auto pass = gate.Enter(milliseconds(1));
+      if (!pass) continue;
+      ++inside;
+      std::this_thread::yield();
+      --inside;
+    }
+  });
+  for (int i = 0; i < 30; ++i) {
+    const std::string id = fmt::format("pause-{}", i);
+    ASSERT_THAT(store.Ask(id, kLong), IsOk());
+    ASSERT_TRUE(testing::Eventually([&] { return AtRest(store, id); }));
+    EXPECT_EQ(inside, 0);
+    EXPECT_FALSE(gate.Enter(milliseconds(0)));
+    ASSERT_THAT(store.End(id), IsOk());
+    // Seen by the process in every other one.
+    if (i % 2 == 0) continue;
+    EXPECT_TRUE(testing::Eventually([&] { return gate.Enter(milliseconds(0)).has_value(); }));
+  }
+}
+
 TEST(WriteGate, AProcessThatStopsIsNotAwaited) {
   const testing::RedisServer redis;
   const PauseStore store(redis.NewPool());
   WriteGate gate;
   PauseFollower follower(redis.NewPool(), "suite/archive", gate, Quick(), Logger::Null());
   follower.Start();
-  const auto pass = gate.Enter(milliseconds(0));
   ASSERT_THAT(store.Ask("one", kLong), IsOk());
-  EXPECT_FALSE(AtRest(store, "one"));
+  EXPECT_TRUE(testing::Eventually([&] { return AtRest(store, "one"); }));
   follower.Stop();
   EXPECT_TRUE(AtRest(store, "one", 0));
+}
+
+// Whatever of it still runs then writes nothing more, and who asked for the pause sees who has
+// left.
+TEST(WriteGate, AProcessThatStopsInAPauseOpensNoGate) {
+  const testing::RedisServer redis;
+  const PauseStore store(redis.NewPool());
+  WriteGate gate;
+  WriteGate other_gate;
+  PauseFollower follower(redis.NewPool(), "one/archive", gate, Quick(), Logger::Null());
+  PauseFollower other(redis.NewPool(), "two/archive", other_gate, Quick(), Logger::Null());
+  follower.Start();
+  other.Start();
+  ASSERT_THAT(store.Ask("one", kLong), IsOk());
+  EXPECT_TRUE(testing::Eventually([&] { return AtRest(store, "one", 2); }));
+  follower.Stop();
+  EXPECT_FALSE(gate.Enter(milliseconds(0)));
+  ASSERT_OK_AND_ASSIGN(const auto writers, store.Look("one"));
+  EXPECT_THAT(writers.resting, ::testing::ElementsAre("two/archive"));
+  EXPECT_EQ(writers.awaited, 0);
 }
 
 // Plans and cursors agree in every pause, whatever comes in meanwhile, and no event is lost or
@@ -118,11 +167,13 @@ TEST(WriteGate, InAPauseNoRangeIsHalfStored) {
   PauseFollower follower(archive.flow, "suite/archive", gate, Quick(), Logger::Null());
   follower.Start();
   writer.Start();
-  constexpr int kBatches = 200;
   constexpr int kEvents = 50;
-  std::jthread producing([&archive] {
-    for (int i = 0; i < kBatches; ++i) {
-      archive.Produce("acme", fmt::format("b{}", i), i * kEvents, kEvents);
+  std::atomic<int> produced{0};  // batches
+  std::jthread producing([&](const std::stop_token& stop) {
+    while (!stop.stop_requested()) {
+      const int batch = produced;
+      archive.Produce("acme", fmt::format("b{}", batch), batch * kEvents, kEvents);
+      ++produced;
     }
   });
   const PauseStore pauses(archive.flow);
@@ -141,14 +192,19 @@ TEST(WriteGate, InAPauseNoRangeIsHalfStored) {
       ASSERT_EQ(groups.items.size(), 1u);
       EXPECT_EQ(groups.items[0].items[7].text, plan->last_entry());
     }
+    // However much comes in.
+    const int before = produced;
+    ASSERT_TRUE(testing::Eventually([&] { return produced >= before + 20; }));
     EXPECT_EQ(archive.CountEvents(), stored);
     ASSERT_THAT(pauses.End(id), IsOk());
   }
+  producing.request_stop();
   producing.join();
-  EXPECT_TRUE(archive.AwaitEvents(kBatches * kEvents));
+  const auto events = static_cast<uint64_t>(produced) * kEvents;
+  EXPECT_TRUE(archive.AwaitEvents(events));
   writer.Stop();
-  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), uint64_t{kBatches * kEvents});
-  EXPECT_EQ(archive.CountEvents(), uint64_t{kBatches * kEvents});
+  EXPECT_EQ(archive.CountEvents("uniqExact(id)"), events);
+  EXPECT_EQ(archive.CountEvents(), events);
 }
 
 }  // namespace
