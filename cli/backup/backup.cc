@@ -46,11 +46,16 @@ constexpr std::chrono::minutes kRewritePatience{30};
 constexpr size_t kMostPasswordBytes = 4096;
 constexpr int kMostTries = 3;
 
-// Positions of what was read, and what waits before the flow Redis: must be older than its copy. A
-// line that is in both is known there by its key.
-bool IsBeforeFlow(const std::string& name) { return name == "ingestion"; }
+// Positions of what was read, and what waits before the flow Redis: must be older than its copy,
+// but by as little as can be. What is in both is known there by its key, for a day.
+constexpr char kIntakeFolder[] = "ingestion";
 // The spool of what waits before the event store: as of the moment.
-bool IsOfTheMoment(const std::string& name) { return name == "archive"; }
+constexpr char kArchiveFolder[] = "archive";
+
+// Of names directly in a data folder: what does not come with the other files.
+bool IsTakenApart(const std::string& name) {
+  return IsNoFileOfAService(name) || name == kIntakeFolder || name == kArchiveFolder;
+}
 
 class BackupRun {
  public:
@@ -69,11 +74,7 @@ class BackupRun {
     YAGURA_RETURN_IF_ERROR(Prepare());
     YAGURA_RETURN_IF_ERROR(TakeMoment());
     YAGURA_RETURN_IF_ERROR(CopyRedis());
-    YAGURA_RETURN_IF_ERROR(staging_->Take(
-        [](const std::string& name) {
-          return IsNoFileOfAService(name) || IsBeforeFlow(name) || IsOfTheMoment(name);
-        },
-        work_));
+    YAGURA_RETURN_IF_ERROR(staging_->Take(IsTakenApart, work_));
     YAGURA_RETURN_IF_ERROR(CopyStore());
     YAGURA_RETURN_IF_ERROR(CopyFiles());
     return Finish();
@@ -208,9 +209,7 @@ Status BackupRun::Prepare() {
   }
   YAGURA_ASSIGN_OR_RETURN(writer_, BackupWriter::Create(options_.to, std::move(key), work_));
   YAGURA_RETURN_IF_ERROR(CheckSpace());
-  return staging_->Take(
-      [](const std::string& name) { return IsNoFileOfAService(name) || IsOfTheMoment(name); },
-      work_);
+  return staging_->Take(IsTakenApart, work_);
 }
 
 Status BackupRun::CheckSpace() {
@@ -259,6 +258,7 @@ Status BackupRun::TakeMoment() {
 // flow after a restore, which changes nothing.
 Status BackupRun::TryMoment() {
   YAGURA_ASSIGN_OR_RETURN(const auto quiet, QuietTime::Begin({state_, flow_}, work_.stop()));
+  YAGURA_RETURN_IF_ERROR(staging_->TakeAnew(kIntakeFolder, work_));
   YAGURA_ASSIGN_OR_RETURN(auto flow,
                           redis::RdbDump::Begin(flow_endpoint_, kDumpPatience, work_.stop()));
   flow_dump_.emplace(std::move(flow));
@@ -267,9 +267,7 @@ Status BackupRun::TryMoment() {
                           redis::RdbDump::Begin(state_endpoint_, kDumpPatience, work_.stop()));
   state_dump_.emplace(std::move(state));
   if (store_) YAGURA_RETURN_IF_ERROR(store_->Freeze(id_));
-  YAGURA_RETURN_IF_ERROR(staging_->Take(
-      [](const std::string& name) { return IsNoFileOfAService(name) || !IsOfTheMoment(name); },
-      work_));
+  YAGURA_RETURN_IF_ERROR(staging_->TakeAnew(kArchiveFolder, work_));
   YAGURA_RETURN_IF_ERROR(quiet->StillQuiet());
   quiet->End();
   manifest_.set_flow_position(flow_dump_->position());

@@ -24,6 +24,8 @@
 
 #include "common/clock/clock.h"
 #include "common/eventstore/client.h"
+#include "common/redis/pool.h"
+#include "services/archive/storage/pause_store.h"
 #include "tests/e2e/customer.h"
 #include "tests/e2e/suite_process.h"
 
@@ -353,6 +355,32 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
       fs::remove_all(entry.path());
     }
   }
+}
+
+// What waits before the flow Redis: as of the moment, not of the beginning, as the flow remembers
+// for a day only what it took in between.
+TEST_F(Backup, HoldsTheFilesOfIntakeAsOfTheMoment) {
+  const fs::path intake = suite_.data_dir() / "ingestion";
+  fs::create_directories(intake);
+  std::ofstream(intake / "early") << "early";
+  // The moment waits for another one's pause.
+  redis::Endpoint flow;
+  flow.address = suite_.Endpoint("redis_flow");
+  const archive::PauseStore pause(std::make_shared<redis::Pool>(flow, 1));
+  ASSERT_TRUE(pause.Ask("another", seconds(120)).ok());
+  auto child = suite_.Launch({"backup", "--to", Folder("b"), "--plain"}, Folder("out"));
+  EXPECT_TRUE(Eventually(seconds(60), [this] {
+    return fs::exists(suite_.data_dir() / "backup-staging" / "keys");
+  })) << ReadAll(Folder("out"));
+  fs::remove(intake / "early");
+  std::ofstream(intake / "late") << "late";
+  EXPECT_TRUE(pause.End("another").ok());
+  EXPECT_TRUE(Eventually(seconds(120), [&] { return child.ExitStatus().has_value(); }));
+  EXPECT_EQ(child.ExitStatus(), 0) << ReadAll(Folder("out"));
+  const fs::path taken = fs::path(Folder("b")) / "data" / "ingestion";
+  EXPECT_TRUE(fs::exists(taken / "late"));
+  EXPECT_FALSE(fs::exists(taken / "early"));
+  suite_.Stop();
 }
 
 // Events on another disk of the store: they come back to its first one.
