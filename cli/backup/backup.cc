@@ -298,7 +298,7 @@ Status BackupRun::CopyRedis() {
 
 Status BackupRun::CopyStore() {
   if (!store_) return absl::OkStatus();
-  YAGURA_ASSIGN_OR_RETURN(const auto parts, store_->FindParts(id_));
+  YAGURA_ASSIGN_OR_RETURN(const auto parts, store_->FindParts());
   for (const StoreCopy::Part& part : parts) {
     YAGURA_ASSIGN_OR_RETURN(const auto files, ListFiles(part.folder));
     for (const FoundFile& file : files) {

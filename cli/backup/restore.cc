@@ -224,8 +224,14 @@ Status RestoreRun::PutStore() {
   eventstore::ClientOptions options;
   options.addresses = {process->address()};
   eventstore::Client client(options);
-  YAGURA_RETURN_IF_ERROR(RestoreStore(client, manifest, parts));
+  YAGURA_ASSIGN_OR_RETURN(const auto folders, RestoreStore(client, manifest, parts));
   process->Stop();
+  // Disks of the store may be of other file systems than the data folder.
+  for (const fs::path& folder : folders) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) continue;  // nothing came to it
+    YAGURA_RETURN_IF_ERROR(SyncFileSystem(folder));
+  }
   for (const backup::v1::Table& table : manifest.tables()) summary_.rows += table.rows();
   std::error_code ignored;
   fs::remove_all(parts, ignored);

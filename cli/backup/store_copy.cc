@@ -23,6 +23,8 @@ constexpr std::string_view kShadowPrefix = "yagurabackup";
 constexpr std::chrono::minutes kFreezeTimeout{1};
 constexpr std::chrono::minutes kAttachTimeout{10};
 constexpr size_t kMostTables = 1'000;
+constexpr size_t kMostDisks = 1'000;
+constexpr size_t kMostParts = 1'000'000;
 constexpr size_t kMostCountBytes = 64;
 
 Status NotHere(std::string_view what) {
@@ -56,22 +58,6 @@ StatusOr<uint64_t> RowsOf(const fs::path& part) {
   const auto rows = ParseNumber<uint64_t>(Trim(text));
   if (!rows) return Internal(fmt::format("{} tells no count of rows", part.string()));
   return *rows;
-}
-
-// Parts below a folder: what has checksums.
-Status FindPartsBelow(const fs::path& folder, std::vector<fs::path>* found) {
-  std::error_code error;
-  fs::directory_iterator entries(folder, error);
-  if (error == std::errc::no_such_file_or_directory) return absl::OkStatus();
-  if (error) return FileError("read", folder, error.value());
-  if (fs::exists(folder / "checksums.txt", error)) {
-    found->push_back(folder);
-    return absl::OkStatus();
-  }
-  for (const auto& entry : entries) {
-    if (entry.is_directory(error)) YAGURA_RETURN_IF_ERROR(FindPartsBelow(entry.path(), found));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -112,22 +98,32 @@ Status StoreCopy::LookAtDisks() {
   YAGURA_ASSIGN_OR_RETURN(
       const auto disks,
       client_->Select({.sql = "SELECT toString(name), toString(path), toString(type) FROM "
-                              "system.disks WHERE name = 'default' OR name IN (SELECT disk_name "
-                              "FROM system.parts WHERE database = 'yagura')"},
-                      kMostTables));
+                              "system.disks ORDER BY name"},
+                      kMostDisks));
+  YAGURA_ASSIGN_OR_RETURN(const auto used,
+                          client_->Select({.sql = "SELECT DISTINCT toString(disk_name) FROM "
+                                                  "system.parts WHERE database = 'yagura'"},
+                                          kMostDisks));
+  const auto in_use = [&used](const std::string& disk) {
+    return disk == "default" ||
+           std::any_of(used.rows.begin(), used.rows.end(),
+                       [&disk](const auto& row) { return row.at(0).text == disk; });
+  };
   for (const auto& row : disks.rows) {
     const fs::path path = row.at(1).text;
+    const bool local = ToLower(row.at(2).text) == "local";
     std::error_code error;
-    if (ToLower(row.at(2).text) != "local") {
-      return NotHere(
-          fmt::format("events lie on the disk {} of the event store, which is no local "
-                      "one",
-                      EscapeForTerminal(row.at(0).text)));
+    if (local && fs::is_directory(path, error)) {
+      disks_.push_back(path);
+      continue;
     }
-    if (!fs::is_directory(path, error)) {
-      return NotHere(fmt::format("{} of the event store is not on this machine", path.string()));
-    }
-    disks_.push_back(path);
+    // What comes to it until the moment is seen by where it is frozen.
+    if (!in_use(row.at(0).text)) continue;
+    return NotHere(local ? fmt::format("{} of the event store is not on this machine",
+                                       EscapeForTerminal(path.string()))
+                         : fmt::format("events lie on the disk {} of the event store, which is no "
+                                       "local one",
+                                       EscapeForTerminal(row.at(0).text)));
   }
   YAGURA_ASSIGN_OR_RETURN(const auto bytes,
                           client_->Select({.sql = "SELECT toUInt64(sum(bytes_on_disk)) FROM "
@@ -163,15 +159,52 @@ void StoreCopy::RemoveStale() const {
 }
 
 Status StoreCopy::Freeze(const std::string& id) {
+  frozen_.clear();
   for (const backup::v1::Table& table : tables_) {
     if (table.view()) continue;
-    const Status frozen =
-        client_->Execute({.sql = fmt::format("ALTER TABLE yagura.{} FREEZE WITH NAME '{}'",
-                                             table.name(), FreezeName(id, table.name())),
-                          .timeout = kFreezeTimeout});
-    if (!frozen.ok()) return Annotate(frozen, fmt::format("FREEZE of {}", table.name()));
+    YAGURA_RETURN_IF_ERROR(
+        Annotate(FreezeTable(id, table.name()), fmt::format("FREEZE of {}", table.name())));
   }
   return absl::OkStatus();
+}
+
+// The store tells each part that it froze, and where.
+Status StoreCopy::FreezeTable(const std::string& id, const std::string& table) {
+  YAGURA_ASSIGN_OR_RETURN(
+      const auto told,
+      client_->Select({.sql = fmt::format("ALTER TABLE yagura.{} FREEZE WITH NAME '{}'", table,
+                                          FreezeName(id, table)),
+                       .settings = {{"alter_partition_verbose_result", "1"}},
+                       .timeout = kFreezeTimeout},
+                      kMostParts));
+  if (told.rows.empty()) return absl::OkStatus();  // nor are there columns of a place
+  const auto column = [&told](std::string_view name) {
+    const auto found =
+        std::find_if(told.columns.begin(), told.columns.end(),
+                     [name](const auto& candidate) { return candidate.name == name; });
+    return static_cast<size_t>(found - told.columns.begin());
+  };
+  const size_t name = column("part_name");
+  const size_t place = column("part_backup_path");
+  if (name == told.columns.size() || place == told.columns.size()) {
+    return Internal("the event store does not tell what it froze");
+  }
+  for (const auto& row : told.rows) {
+    const Part part{table, row.at(name).text, fs::path(row.at(place).text).lexically_normal()};
+    if (!IsPartName(part.name)) return Internal("the event store has a part of a bad name");
+    if (!IsOnALocalDisk(part.folder)) {
+      return NotHere(fmt::format("the part {} lies at {}, on no local disk of the event store",
+                                 part.name, EscapeForTerminal(part.folder.string())));
+    }
+    frozen_.push_back(part);
+  }
+  return absl::OkStatus();
+}
+
+bool StoreCopy::IsOnALocalDisk(const fs::path& frozen) const {
+  return std::any_of(disks_.begin(), disks_.end(), [&frozen](const fs::path& disk) {
+    return frozen.string().starts_with((disk / "shadow" / "").lexically_normal().string());
+  });
 }
 
 void StoreCopy::Release(const std::string& id) const {
@@ -183,24 +216,18 @@ void StoreCopy::Release(const std::string& id) const {
   }
 }
 
-StatusOr<std::vector<StoreCopy::Part>> StoreCopy::FindParts(const std::string& id) {
-  std::vector<Part> parts;
+StatusOr<std::vector<StoreCopy::Part>> StoreCopy::FindParts() {
   for (backup::v1::Table& table : tables_) {
-    if (table.view()) continue;
-    std::vector<fs::path> folders;
-    for (const fs::path& disk : disks_) {
-      YAGURA_RETURN_IF_ERROR(
-          FindPartsBelow(disk / "shadow" / FreezeName(id, table.name()), &folders));
-    }
-    std::sort(folders.begin(), folders.end());
-    for (const fs::path& folder : folders) {
-      YAGURA_ASSIGN_OR_RETURN(const uint64_t rows, RowsOf(folder));
+    table.set_rows(0);
+    table.set_parts(0);
+    for (const Part& part : frozen_) {
+      if (part.table != table.name()) continue;
+      YAGURA_ASSIGN_OR_RETURN(const uint64_t rows, RowsOf(part.folder));
       table.set_rows(table.rows() + rows);
-      parts.push_back({table.name(), folder.filename().string(), folder});
+      table.set_parts(table.parts() + 1);
     }
-    table.set_parts(static_cast<uint32_t>(folders.size()));
   }
-  return parts;
+  return frozen_;
 }
 
 namespace {
@@ -219,15 +246,23 @@ Status Move(const fs::path& from, const fs::path& to) {
   return error ? FileError("move", from, error.value()) : absl::OkStatus();
 }
 
-Status AttachParts(eventstore::Client& client, const backup::v1::Table& table,
-                   const fs::path& parts) {
+// Of the table, on the disks of its policy, in their order.
+StatusOr<std::vector<fs::path>> DataFolders(eventstore::Client& client,
+                                            const backup::v1::Table& table) {
   eventstore::Query query{.sql =
-                              "SELECT arrayElement(data_paths, 1) FROM system.tables WHERE "
+                              "SELECT toString(arrayJoin(data_paths)) FROM system.tables WHERE "
                               "database = 'yagura' AND name = {name:String}",
                           .parameters = {{"name", table.name()}}};
   YAGURA_ASSIGN_OR_RETURN(const auto found, client.Select(query));
   if (found.rows.empty()) return Internal(fmt::format("the table {} was not made", table.name()));
-  const fs::path detached = fs::path(found.rows[0].at(0).text) / "detached";
+  std::vector<fs::path> folders;
+  for (const auto& row : found.rows) folders.emplace_back(row.at(0).text);
+  return folders;
+}
+
+Status AttachParts(eventstore::Client& client, const backup::v1::Table& table,
+                   const fs::path& parts, const fs::path& first_folder) {
+  const fs::path detached = first_folder / "detached";
   YAGURA_RETURN_IF_ERROR(MakeFolders(detached));
   std::set<std::string> partitions;
   std::error_code error;
@@ -259,15 +294,20 @@ Status CheckRows(eventstore::Client& client, const backup::v1::Table& table) {
 
 }  // namespace
 
-Status RestoreStore(eventstore::Client& client, const backup::v1::Manifest& manifest,
-                    const fs::path& parts) {
+StatusOr<std::vector<fs::path>> RestoreStore(eventstore::Client& client,
+                                             const backup::v1::Manifest& manifest,
+                                             const fs::path& parts) {
+  std::vector<fs::path> folders;
   YAGURA_RETURN_IF_ERROR(Run(client, "CREATE DATABASE yagura"));
   for (const backup::v1::Table& table : manifest.tables()) {
     if (table.view()) continue;
     YAGURA_RETURN_IF_ERROR(Annotate(Run(client, table.create_statement()), table.name()));
     // Until its rows are counted.
     YAGURA_RETURN_IF_ERROR(Run(client, fmt::format("SYSTEM STOP MERGES yagura.{}", table.name())));
-    YAGURA_RETURN_IF_ERROR(Annotate(AttachParts(client, table, parts), table.name()));
+    YAGURA_ASSIGN_OR_RETURN(const auto of_table, DataFolders(client, table));
+    folders.insert(folders.end(), of_table.begin(), of_table.end());
+    YAGURA_RETURN_IF_ERROR(
+        Annotate(AttachParts(client, table, parts, of_table.front()), table.name()));
     YAGURA_RETURN_IF_ERROR(CheckRows(client, table));
   }
   for (const backup::v1::Table& table : manifest.tables()) {
@@ -275,7 +315,7 @@ Status RestoreStore(eventstore::Client& client, const backup::v1::Manifest& mani
       YAGURA_RETURN_IF_ERROR(Annotate(Run(client, table.create_statement()), table.name()));
     }
   }
-  return absl::OkStatus();
+  return folders;
 }
 
 }  // namespace yagura::cli

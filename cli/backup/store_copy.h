@@ -28,7 +28,8 @@ class StoreCopy {
 
   // What backups that were killed left behind in the store's folders goes.
   void RemoveStale() const;
-  // The moment. `id`: lower-case letters and digits.
+  // The moment. `id`: lower-case letters and digits. STORE_NOT_HERE where a part lies on a disk
+  // that cannot be read here.
   absl::Status Freeze(const std::string& id);
   // Gives the space back.
   void Release(const std::string& id) const;
@@ -38,8 +39,8 @@ class StoreCopy {
     std::string name;
     std::filesystem::path folder;
   };
-  // Of what was frozen; counts rows and parts of tables().
-  absl::StatusOr<std::vector<Part>> FindParts(const std::string& id);
+  // All that the store froze; counts rows and parts of tables().
+  absl::StatusOr<std::vector<Part>> FindParts();
 
   // Names and statements; rows and parts once they have been found.
   const std::vector<backup::v1::Table>& tables() const { return tables_; }
@@ -53,10 +54,13 @@ class StoreCopy {
   absl::Status LookAtTables();
   absl::Status LookAtDisks();
   absl::Status LookAtVersions();
+  absl::Status FreezeTable(const std::string& id, const std::string& table);
+  bool IsOnALocalDisk(const std::filesystem::path& frozen) const;
 
   eventstore::Client* client_;
   std::vector<backup::v1::Table> tables_;
-  std::vector<std::filesystem::path> disks_;
+  std::vector<std::filesystem::path> disks_;  // all local ones
+  std::vector<Part> frozen_;
   uint64_t bytes_ = 0;
   uint32_t schema_ = 0;
   uint32_t oldest_reader_ = 0;
@@ -65,8 +69,10 @@ class StoreCopy {
 
 // Makes the tables of a backup, whose manifest was checked, in an empty event store. The parts lie
 // in `parts/<table>/<part>`; they are moved from there. DATA_LOSS (BACKUP_DAMAGED) where rows are
-// missing afterwards.
-absl::Status RestoreStore(eventstore::Client& client, const backup::v1::Manifest& manifest,
-                          const std::filesystem::path& parts);
+// missing afterwards. Gives the folders of the tables on all disks: what is in them is durable once
+// their file systems are synced.
+absl::StatusOr<std::vector<std::filesystem::path>> RestoreStore(
+    eventstore::Client& client, const backup::v1::Manifest& manifest,
+    const std::filesystem::path& parts);
 
 }  // namespace yagura::cli
