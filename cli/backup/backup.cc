@@ -279,21 +279,20 @@ Status BackupRun::TryMoment() {
 
 // Both at once: Redis gives up on who does not read for a minute.
 Status BackupRun::CopyRedis() {
-  const auto copy = [this](redis::RdbDump& dump, const char* name) -> Status {
-    YAGURA_ASSIGN_OR_RETURN(const auto file, writer_->NewFile(name));
-    YAGURA_RETURN_IF_ERROR(
-        dump.Read([&file](std::string_view bytes) { return file->Add(bytes); }, work_.stop()));
-    return file->Finish();
+  const auto copy = [this](redis::RdbDump& dump, const std::string& name) {
+    return [this, &dump, name](const std::stop_token& stop) -> Status {
+      YAGURA_ASSIGN_OR_RETURN(const auto file, writer_->NewFile(fmt::format("redis/{}.rdb", name)));
+      const Status read =
+          dump.Read([&file](std::string_view bytes) { return file->Add(bytes); }, stop);
+      YAGURA_RETURN_IF_ERROR(Annotate(read, fmt::format("{} Redis", name)));
+      return file->Finish();
+    };
   };
-  Status state;
-  {
-    const std::jthread other(
-        [this, &copy, &state] { state = copy(*state_dump_, "redis/state.rdb"); });
-    YAGURA_RETURN_IF_ERROR(Annotate(copy(*flow_dump_, "redis/flow.rdb"), "flow Redis"));
-  }
+  YAGURA_RETURN_IF_ERROR(
+      DoBoth(work_.stop(), copy(*flow_dump_, "flow"), copy(*state_dump_, "state")));
   flow_dump_.reset();
   state_dump_.reset();
-  return Annotate(state, "state Redis");
+  return absl::OkStatus();
 }
 
 Status BackupRun::CopyStore() {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <iostream>
+#include <thread>
 #include <utility>
 
 #include "fmt/format.h"
@@ -23,6 +24,28 @@ Status Stopped() {
 }
 
 }  // namespace
+
+absl::Status DoBoth(const std::stop_token& stop,
+                    const std::function<absl::Status(const std::stop_token&)>& one,
+                    const std::function<absl::Status(const std::stop_token&)>& other) {
+  std::stop_source both;
+  const std::stop_callback forward(stop, [&both] { both.request_stop(); });
+  std::mutex mutex;
+  absl::Status first;
+  const auto run = [&](const auto& task) {
+    const absl::Status status = task(both.get_token());
+    if (status.ok()) return;
+    {
+      const std::lock_guard lock(mutex);
+      if (first.ok()) first = status;
+    }
+    both.request_stop();
+  };
+  std::jthread beside([&] { run(other); });
+  run(one);
+  beside.join();
+  return first;
+}
 
 std::string BytesText(uint64_t bytes) {
   auto value = static_cast<double>(bytes);

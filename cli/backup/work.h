@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <stop_token>
 #include <string>
@@ -43,6 +44,12 @@ class Work {
   Steady::time_point told_{};
   bool drawn_ = false;
 };
+
+// Does both at the same time. Where one of them fails the other one is told to stop, and the error
+// is that of the one that failed first.
+absl::Status DoBoth(const std::stop_token& stop,
+                    const std::function<absl::Status(const std::stop_token&)>& one,
+                    const std::function<absl::Status(const std::stop_token&)>& other);
 
 // "1.4 GiB".
 std::string BytesText(uint64_t bytes);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/eventually.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -423,6 +425,22 @@ TEST_F(BackupFolder, AStopEndsACopy) {
   stop.request_stop();
   EXPECT_THAT(writer->Copy(root_ / "source", "data/x"),
               StatusIs(absl::StatusCode::kCancelled, "STOPPED"));
+}
+
+// A dump of the one Redis that breaks off ends that of the other, which may have hours to go.
+TEST_F(BackupFolder, OfTwoCopiesTheOneThatFailsEndsTheOther) {
+  const auto breaks = [](const std::stop_token&) { return absl::UnavailableError("broke off"); };
+  const auto lasts = [](const std::stop_token& stop) -> absl::Status {
+    const bool stopped = testing::Eventually([&stop] { return stop.stop_requested(); });
+    return stopped ? absl::CancelledError("stopped") : absl::OkStatus();
+  };
+  const auto done = [](const std::stop_token&) { return absl::OkStatus(); };
+  EXPECT_TRUE(absl::IsUnavailable(DoBoth({}, breaks, lasts)));
+  EXPECT_TRUE(absl::IsUnavailable(DoBoth({}, lasts, breaks)));
+  EXPECT_THAT(DoBoth({}, done, done), IsOk());
+  std::stop_source stop;
+  stop.request_stop();
+  EXPECT_TRUE(absl::IsCancelled(DoBoth(stop.get_token(), lasts, done)));
 }
 
 TEST_F(BackupFolder, IsWrittenNoFasterThanAllowed) {
