@@ -1,10 +1,6 @@
 #include "cli/backup/restore.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
-#include <array>
-#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -12,6 +8,7 @@
 #include "cli/backup/backup_reader.h"
 #include "cli/backup/files.h"
 #include "cli/backup/manifest_check.h"
+#include "cli/backup/restore_target.h"
 #include "cli/backup/store_copy.h"
 #include "cli/backup/work.h"
 #include "cli/up/data_folder.h"
@@ -19,7 +16,6 @@
 #include "fmt/format.h"
 
 #include "common/blob/file_io.h"
-#include "common/clock/clock.h"
 #include "common/eventstore/client.h"
 #include "common/eventstore/store_process.h"
 #include "common/log/log.h"
@@ -39,47 +35,6 @@ constexpr std::string_view kDataPrefix = "data/";
 constexpr std::string_view kStorePrefix = "store/";
 
 fs::path ProgramFolder() { return fs::read_symlink("/proc/self/exe").parent_path(); }
-
-bool IsEmptyOrNew(const fs::path& folder) {
-  std::error_code error;
-  if (!fs::exists(folder, error)) return true;
-  fs::directory_iterator entries(folder, error);
-  return !error && std::all_of(begin(entries), end(entries), [](const auto& entry) {
-    return entry.path().filename() == "lost+found";
-  });
-}
-
-StatusOr<fs::path> MoveAside(const fs::path& folder) {
-  const auto running = RunningProcess(folder);
-  if (running.ok()) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "ALREADY_RUNNING",
-                     fmt::format("a suite runs in {} (process {}): stop it with `yagura down`",
-                                 folder.string(), *running));
-  }
-  if (ErrorReason(running.status()) != "NOT_RUNNING") return running.status();
-  const auto now = std::chrono::floor<std::chrono::seconds>(SystemClock()->Now());
-  fs::path aside = fs::absolute(folder).lexically_normal();
-  if (!aside.has_filename()) aside = aside.parent_path();
-  aside += fmt::format(".before-restore-{}", now.time_since_epoch().count());
-  std::error_code error;
-  fs::rename(folder, aside, error);
-  if (error) return FileError("move aside", folder, error.value());
-  return aside;
-}
-
-// What a restore that was broken off has put there.
-void Clear(const fs::path& folder) {
-  static constexpr std::array<std::string_view, 5> kSpared = {"lost+found", kRestoreMarker, "lock",
-                                                              "yagura-data", "run"};
-  std::error_code ignored;
-  std::vector<fs::path> entries;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) entries.push_back(entry.path());
-  for (const fs::path& entry : entries) {
-    const std::string name = entry.filename().string();
-    if (std::find(kSpared.begin(), kSpared.end(), name) != kSpared.end()) continue;
-    fs::remove_all(entry, ignored);
-  }
-}
 
 Status CheckFits(const backup::v1::Manifest& manifest) {
   const uint32_t schema = manifest.store_schema();
@@ -238,6 +193,12 @@ Status RestoreRun::PutStore() {
   return absl::OkStatus();
 }
 
+StatusOr<RestoreSummary> RestoreInto(const RestoreOptions& options, Work& work,
+                                     const BackupReader& reader) {
+  YAGURA_ASSIGN_OR_RETURN(auto folder, TakeTarget(options.data_dir, reader.bytes()));
+  return RestoreRun(options, work, reader, std::move(folder)).Run();
+}
+
 }  // namespace
 
 StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work) {
@@ -246,30 +207,21 @@ StatusOr<RestoreSummary> Restore(const RestoreOptions& options, Work& work) {
   YAGURA_RETURN_IF_ERROR(reader.Unlock(options.key));
   RestoreOptions checked = options;
   YAGURA_ASSIGN_OR_RETURN(checked.store_config, StoreConfig(options, reader.manifest()));
-  std::error_code error;
-  const bool unfinished = fs::exists(options.data_dir / kRestoreMarker, error);
-  const bool free = unfinished || IsEmptyOrNew(options.data_dir);
-  if (!free && !options.force) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "DATA_DIR_NOT_EMPTY",
-                     fmt::format("{} is not empty: name a new or an empty folder, or have what is "
-                                 "there moved aside with --force",
-                                 options.data_dir.string()));
-  }
+  // Before the backup is read, which may take an hour; and once more when the folder is held.
+  YAGURA_RETURN_IF_ERROR(CheckTarget(options.data_dir, reader.bytes(), options.force));
   work.Begin("checking the backup", reader.bytes());
   YAGURA_RETURN_IF_ERROR(reader.Verify(work));
   fs::path aside;
-  if (!free) {
+  if (options.force) {
     YAGURA_ASSIGN_OR_RETURN(aside, MoveAside(options.data_dir));
   }
-  YAGURA_RETURN_IF_ERROR(CheckRoom(options.data_dir, reader.bytes()));
-  YAGURA_RETURN_IF_ERROR(MakeFolders(options.data_dir));
-  YAGURA_RETURN_IF_ERROR(blob::WriteFileDurably(options.data_dir / kRestoreMarker,
-                                                "A restore into this folder has not finished.\n",
-                                                0600, blob::IfExists::kReplace));
-  YAGURA_ASSIGN_OR_RETURN(auto folder, DataFolder::TakeForRestore(options.data_dir));
-  Clear(folder.root());
-  YAGURA_ASSIGN_OR_RETURN(auto summary, RestoreRun(checked, work, reader, std::move(folder)).Run());
-  summary.moved_aside = std::move(aside);
+  auto summary = RestoreInto(checked, work, reader);
+  if (summary.ok()) {
+    summary->moved_aside = std::move(aside);
+  } else if (!aside.empty()) {
+    return Annotate(summary.status(), fmt::format("what {} held is now {}",
+                                                  options.data_dir.string(), aside.string()));
+  }
   return summary;
 }
 

@@ -67,6 +67,15 @@ std::string Settings() {
   return file.string();
 }
 
+// As somebody would who can write the folder of a backup.
+void SumAnew(const std::string& folder) {
+  const std::string sums = fmt::format(
+      "cd '{0}' && find . -type f ! -name SHA256SUMS -printf '%P\\n' | xargs -d '\\n' sha256sum > "
+      "'{0}.sums' && mv '{0}.sums' SHA256SUMS",
+      folder);
+  ASSERT_EQ(std::system(sums.c_str()), 0);
+}
+
 class Backup : public ::testing::Test {
  protected:
   Backup() {
@@ -291,11 +300,7 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
       std::regex_replace(ReadAll(Folder("later") + "/manifest.json"),
                          std::regex("(\"store_schema[a-z_]*\"): [0-9]+"), "$1: 4711");
   std::ofstream(Folder("later") + "/manifest.json") << later;
-  const std::string sums = fmt::format(
-      "cd '{0}' && find . -type f ! -name SHA256SUMS -printf '%P\\n' | xargs -d '\\n' sha256sum > "
-      "'{0}.sums' && mv '{0}.sums' SHA256SUMS",
-      Folder("later"));
-  ASSERT_EQ(std::system(sums.c_str()), 0);
+  SumAnew(Folder("later"));
 
   LoseTheMachine();
   EXPECT_THAT(suite_.Run({"restore", "--from", Folder("later"), "--plain"}, 1),
@@ -349,6 +354,16 @@ TEST_F(Backup, IsRestoredWholeOrNotAtAll) {
   StartAgain();
   ExpectNothingIsDoubled(kLinesPerFile, kLinesPerFile);
   suite_.Stop();
+
+  // Where that ends badly it is told as well.
+  fs::rename(Folder("redis") + "/redis/flow.rdb", Folder("redis") + "/redis/gone.rdb");
+  const std::string lacking = std::regex_replace(ReadAll(Folder("redis") + "/manifest.json"),
+                                                 std::regex("redis/flow.rdb"), "redis/gone.rdb");
+  std::ofstream(Folder("redis") + "/manifest.json") << lacking;
+  SumAnew(Folder("redis"));
+  EXPECT_THAT(suite_.Run({"restore", "--from", Folder("redis"), "--plain", "--force"}, 1),
+              ::testing::AllOf(::testing::HasSubstr("BACKUP_WITHOUT_DATA"),
+                               ::testing::HasSubstr(".before-restore-")));
   for (const auto& entry : fs::directory_iterator(suite_.data_dir().parent_path())) {
     const std::string name = entry.path().filename().string();
     if (name.starts_with(suite_.data_dir().filename().string() + ".before-restore-")) {
