@@ -57,6 +57,16 @@ std::string HexBytes(std::string_view bytes) {
   return out;
 }
 
+// Of one well-formed UTF-8 sequence.
+uint32_t CodePoint(std::string_view sequence) {
+  const auto lead = static_cast<unsigned char>(sequence[0]);
+  if (sequence.size() == 1) return lead;
+  uint32_t code = lead & (0xffu >> (sequence.size() + 1));
+  for (const char c : sequence.substr(1))
+    code = (code << 6) | (static_cast<unsigned char>(c) & 0x3f);
+  return code;
+}
+
 std::string_view HtmlEntity(char c) {
   switch (c) {
     case '&':
@@ -216,18 +226,21 @@ std::string EscapeHtml(std::string_view text) {
 }
 
 std::string QuoteJson(std::string_view text) {
+  const std::string valid = ToValidUtf8(text);
   std::string out = "\"";
-  for (const char c : ToValidUtf8(text)) {
-    if (c == '"' || c == '\\') {
+  for (size_t i = 0; i < valid.size();) {
+    const auto sequence = std::string_view(valid).substr(i, SequenceLength(valid, i));
+    if (sequence == "\"" || sequence == "\\") {
       out += '\\';
-      out += c;
-    } else if (c == '\n') {
+      out += sequence;
+    } else if (sequence == "\n") {
       out += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    } else if (IsControl(sequence)) {
+      out += fmt::format("\\u{:04x}", CodePoint(sequence));
     } else {
-      out += c;
+      out += sequence;
     }
+    i += sequence.size();
   }
   out += '"';
   return out;

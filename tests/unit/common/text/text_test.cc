@@ -62,6 +62,12 @@ TEST(Escape, MakesHostileTextHarmless) {
   EXPECT_EQ(EscapeForTerminal("\x1b[2J櫓\xc2\x9b"), "\\x1b[2J櫓\\xc2\\x9b");
 }
 
+TEST(QuoteJson, LeavesATerminalNothingToObey) {
+  EXPECT_EQ(QuoteJson("a\u009b2J\u202eb\u2066\u061c\x7f"),
+            R"("a\u009b2J\u202eb\u2066\u061c\u007f")");
+  EXPECT_EQ(QuoteJson("櫓\u00a0\U0001f600\u05d0"), "\"櫓\u00a0\U0001f600\u05d0\"");
+}
+
 TEST(Escape, ShowsWhatTurnsTheDirectionOfText) {
   EXPECT_EQ(EscapeForTerminal("a\u202eb"), "a\\xe2\\x80\\xaeb");
   EXPECT_EQ(EscapeForTerminal("\u200e\u2066\u2069\u061c"),
