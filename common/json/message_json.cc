@@ -32,6 +32,25 @@ bool IsDigest(const FieldDescriptor& field) {
          (field.name().ends_with("digest") || field.name().ends_with("hash"));
 }
 
+// Bytes that are text of somebody else's, mostly UTF-8: to be read, not to be computed with.
+bool IsForeignText(const FieldDescriptor& field) {
+  constexpr std::array<std::string_view, 7> kNames = {"raw",     "message", "value", "lines",
+                                                      "samples", "path",    "chunk"};
+  return std::ranges::find(kNames, field.name()) != kNames.end();
+}
+
+// Days since 1970 UTC.
+bool IsDay(const FieldDescriptor& field) {
+  return field.type() == FieldDescriptor::TYPE_INT64 && field.name() == "day";
+}
+
+std::string DayText(int64_t day) {
+  constexpr int64_t kMaxDays = 100'000;  // what a TimePoint holds ends earlier than an int64
+  constexpr size_t kDate = 10;
+  if (day < -kMaxDays || day > kMaxDays) return fmt::to_string(day);
+  return FormatTime(TimePoint{} + std::chrono::days(day)).substr(0, kDate);
+}
+
 std::string AddressText(std::string_view bytes) {
   std::array<char, INET6_ADDRSTRLEN> text{};
   if (bytes.size() == 4 || bytes.size() == 16) {
@@ -44,7 +63,8 @@ std::string AddressText(std::string_view bytes) {
 std::string BytesText(const FieldDescriptor& field, const std::string& bytes) {
   if (IsAddress(field)) return AddressText(bytes);
   if (IsDigest(field)) return HexEncode(bytes);
-  return bytes;
+  const bool binary = field.type() == FieldDescriptor::TYPE_BYTES && !IsForeignText(field);
+  return binary ? Base64Encode(bytes) : bytes;
 }
 
 }  // namespace
@@ -62,9 +82,11 @@ std::string ScalarToText(const Message& message, const FieldDescriptor& field, i
     case FieldDescriptor::CPPTYPE_INT32:
       return fmt::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index)
                                      : reflection.GetInt32(message, &field));
-    case FieldDescriptor::CPPTYPE_INT64:
-      return fmt::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index)
-                                     : reflection.GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_INT64: {
+      const int64_t number = repeated ? reflection.GetRepeatedInt64(message, &field, index)
+                                      : reflection.GetInt64(message, &field);
+      return IsDay(field) ? DayText(number) : fmt::to_string(number);
+    }
     case FieldDescriptor::CPPTYPE_UINT32:
       return fmt::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index)
                                      : reflection.GetUInt32(message, &field));
@@ -134,7 +156,8 @@ void AppendValue(std::string& out, const Message& message, const FieldDescriptor
       out += QuoteJson(ScalarToText(message, field, index));
       return;
     default:
-      out += ScalarToText(message, field, index);
+      out += IsDay(field) ? QuoteJson(ScalarToText(message, field, index))
+                          : ScalarToText(message, field, index);
   }
 }
 

@@ -19,6 +19,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/json/message_json.h"
+#include "yagura/archive/v1/proof.pb.h"
 #include "yagura/config/v1/change.pb.h"
 #include "yagura/event/v1/event.pb.h"
 
@@ -69,6 +70,18 @@ TEST(MessageToJson, ShowsAddressesTimesAndOriginalFieldsAsPeopleWriteThem) {
   EXPECT_THAT(json, HasSubstr(R"("bytes_out":1152921504606846976)"));
   EXPECT_THAT(json, HasSubstr(R"("fields":{"policyid":"7","tag":["a","b"]})"));
   EXPECT_THAT(json, HasSubstr("\\u001b[2Jhostile \xef\xbf\xbd"));
+}
+
+TEST(MessageToJson, LosesNothingOfSignaturesAndKeys) {
+  archive::v1::EventHead head;
+  head.set_day(20780);
+  head.set_hash("\xff\x01");
+  head.set_signature("\xff\xfe\x9b");
+  EXPECT_EQ(MessageToJson(head), R"({"day":"2026-11-23","hash":"ff01","signature":"//6b"})");
+  EXPECT_EQ(Cell(head, "day"), "2026-11-23");
+  EXPECT_EQ(Cell(head, "signature"), "//6b");
+  head.set_day(INT64_MAX);
+  EXPECT_THAT(MessageToJson(head), HasSubstr(R"("day":"9223372036854775807")"));
 }
 
 TEST(MessageToJson, WritesZerosWhereAsked) {
