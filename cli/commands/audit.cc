@@ -45,7 +45,7 @@ absl::Status Verify(Client& client, const std::string& tenant, Format format) {
                           renderer.Add(response);
                           return true;
                         });
-  Write(renderer.Finish());
+  if (read.ok() || renderer.rows() > 0) Write(renderer.Finish());
   if (!read.ok() || broken == 0) return read;
   return MakeError(absl::StatusCode::kDataLoss, "AUDIT_BROKEN",
                    fmt::format("the audit records of {} are not as they were sealed",
@@ -105,7 +105,7 @@ void AddKeys(Program& program, CLI::App& group) {
       "keys", "Public keys that sign the heads of the chains, to be noted elsewhere");
   program.DoConnected(command, [&program](Client& client) {
     return PrintList(client, ListOptions{}, program.format(),
-                     {{"KEY", "id"}, {"PUBLIC KEY (Ed25519)", "public_key"}},
+                     {{"KEY", "id"}, {"PUBLIC KEY (Ed25519, base64)", "public_key"}},
                      &AuditService::Stub::ListSealingKeys);
   });
 }

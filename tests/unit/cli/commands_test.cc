@@ -218,6 +218,23 @@ TEST_F(CommandsTest, WhoReadAndSearchedIsListedWhereItIsAskedFor) {
   EXPECT_EQ(filter_of({"audit", "list", "--filter", "action = READ"}), "action = READ");
 }
 
+TEST_F(CommandsTest, SealingKeysAreWholeAndCanBeUsed) {
+  auto& key = suite_.sealing_keys.emplace_back();
+  key.set_id("0123456789abcdef");
+  key.set_public_key(std::string(31, '\xff') + "\x9b");
+  const std::string text = Base64Encode(key.public_key());
+  EXPECT_THAT(Run({"audit", "keys"}).out, HasSubstr(text + "\n"));
+  EXPECT_THAT(Run({"audit", "keys", "-o", "json"}).out,
+              HasSubstr(fmt::format(R"("public_key":"{}")", text)));
+}
+
+TEST_F(CommandsTest, ARefusedVerificationSaysNothingButWhy) {
+  suite_.verify_answer = {grpc::StatusCode::PERMISSION_DENIED, "you may not"};
+  const auto outcome = Run({"audit", "verify", "--tenant", "acme"});
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(outcome.out, IsEmpty());
+}
+
 TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
   using directory::v1::ImportAction;
   for (const auto action : {directory::v1::IMPORT_CREATE, directory::v1::IMPORT_UNCHANGED}) {

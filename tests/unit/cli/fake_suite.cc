@@ -87,6 +87,15 @@ struct FakeSuite::Audit : audit::v1::AuditService::Service {
     suite_.audit_filter = request->filter();
     return grpc::Status::OK;
   }
+  grpc::Status VerifyRecords(grpc::ServerContext*, const audit::v1::VerifyRecordsRequest*,
+                             grpc::ServerWriter<audit::v1::VerifyRecordsResponse>*) override {
+    return suite_.verify_answer;
+  }
+  grpc::Status ListSealingKeys(grpc::ServerContext*, const audit::v1::ListSealingKeysRequest*,
+                               audit::v1::ListSealingKeysResponse* response) override {
+    for (const auto& key : suite_.sealing_keys) *response->add_keys() = key;
+    return grpc::Status::OK;
+  }
   FakeSuite& suite_;
 };
 

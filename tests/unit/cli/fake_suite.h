@@ -35,6 +35,8 @@ class FakeSuite {
   std::vector<std::string> imported;              // sources of rules; all are refused
   std::string quarantine_filter;                  // of the latest list
   std::string audit_filter;                       // likewise
+  grpc::Status verify_answer = grpc::Status::OK;  // of the audit records
+  std::vector<audit::v1::SealingKey> sealing_keys;
   directory::v1::ImportAssetsResponse asset_import_answer;
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;
