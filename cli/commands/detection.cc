@@ -2,6 +2,7 @@
 #include <iostream>
 
 #include "cli/commands/command.h"
+#include "cli/commands/rule_reads.h"
 #include "cli/event_json.h"
 #include "cli/time_range.h"
 #include "fmt/format.h"
@@ -295,17 +296,7 @@ void AddDetectionCommands(Program& program) {
            &DetectionService::Stub::DeleteDeadLetter);
 
   CLI::App& rule = program.Group("rule", "Sigma rules");
-  AddList(program, rule, "Rules",
-          {{"TITLE", "title"},
-           {"SEVERITY", "severity"},
-           {"KIND", "kind"},
-           {"ENABLED", "enabled"},
-           {"STATE", "state"},
-           {"VERSION", "version"},
-           {"NAME", "name", 80}},
-          &DetectionService::Stub::ListRules);
-  AddNamed(program, rule, "get", "One rule with its text", "rules", {},
-           &DetectionService::Stub::GetRule);
+  AddRuleReads(program, rule);
   AddNamed(program, rule, "delete", "Remove a rule; what it has found stays", "rules", {},
            &DetectionService::Stub::DeleteRule);
   AddSwitch(program, rule, "enable", true, "Match events against a rule again");

@@ -155,6 +155,8 @@ void AddTuningCommands(Program& program) {
   CLI::App& tuning = program.Group("tuning", "What was agreed with tenants about rules");
   AddList(program, tuning, "What was agreed, the latest first",
           {{"TITLE", "title", 50},
+           {"STATE", "state"},
+           {"UNTIL", "mute_expire_time"},
            {"MATCH", "match"},
            {"SEVERITY", "severity"},
            {"COUNT", "count"},

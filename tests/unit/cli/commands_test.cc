@@ -235,6 +235,58 @@ TEST_F(CommandsTest, ARefusedVerificationSaysNothingButWhy) {
   EXPECT_THAT(outcome.out, IsEmpty());
 }
 
+class RuleStates : public CommandsTest {
+ protected:
+  RuleStates() {
+    for (const char* name :
+         {"tenants/provider/rules/r1", "tenants/provider/rules/r2", "tenants/acme/rules/own"}) {
+      auto& rule = suite_.rules.emplace_back();
+      rule.set_name(name);
+      rule.set_title(std::string("Title of ") + (name + 8));
+      rule.set_enabled(true);
+      rule.set_state(detection::v1::ACTIVE);
+    }
+    auto& muted = suite_.tunings.emplace_back();
+    muted.set_name("tenants/acme/ruleTunings/r1");
+    muted.set_state(detection::v1::MUTED);
+    muted.set_state_reason("too loud");
+    muted.mutable_mute_expire_time()->set_seconds(1'800'000'000);
+    suite_.tunings.emplace_back().set_name("tenants/acme/ruleTunings/r2");
+  }
+};
+
+TEST_F(RuleStates, AreListedWithWhatWasAgreed) {
+  const auto outcome = Run({"tuning", "list", "--tenant", "acme"});
+  EXPECT_THAT(outcome.out, HasSubstr("STATE  UNTIL"));
+  EXPECT_THAT(outcome.out, HasSubstr("MUTED  2027-01-15T08:00:00Z"));
+}
+
+TEST_F(RuleStates, ShowInTheListOfAllRulesForWhomTheyDiffer) {
+  const auto outcome = Run({"rule", "list"});
+  EXPECT_THAT(outcome.out, HasSubstr("ACTIVE (acme: MUTED)"));
+  EXPECT_THAT(outcome.out, HasSubstr("rules/r2"));
+}
+
+TEST_F(RuleStates, ShowInTheListOfATenant) {
+  const auto outcome = Run({"rule", "list", "--tenant", "acme", "-o", "jsonl"});
+  const auto lines = Split(Trim(outcome.out), '\n');
+  ASSERT_THAT(lines, SizeIs(2));
+  EXPECT_THAT(std::string(lines[0]), HasSubstr("rules/own"));
+  EXPECT_THAT(std::string(lines[1]), HasSubstr("tenants/provider/rules/r1"));
+  EXPECT_THAT(std::string(lines[1]), HasSubstr(R"("state":"MUTED")"));
+}
+
+TEST_F(RuleStates, AreThoseOfTheTenantThatARuleIsNamedUnder) {
+  const auto muted = Run({"rule", "get", "r1", "--tenant", "acme", "-o", "json"});
+  ASSERT_TRUE(muted.status.ok()) << muted.status;
+  EXPECT_THAT(muted.out, HasSubstr(R"("state":"MUTED")"));
+  EXPECT_THAT(muted.out, HasSubstr("2027-01-15T08:00:00Z"));
+  EXPECT_THAT(Run({"rule", "get", "r1", "--tenant", "other", "-o", "json"}).out,
+              HasSubstr(R"("state":"ACTIVE")"));
+  EXPECT_EQ(Run({"rule", "get", "none", "--tenant", "acme"}).status.code(),
+            absl::StatusCode::kNotFound);
+}
+
 TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
   using directory::v1::ImportAction;
   for (const auto action : {directory::v1::IMPORT_CREATE, directory::v1::IMPORT_UNCHANGED}) {

@@ -112,6 +112,42 @@ struct FakeSuite::Detection : detection::v1::DetectionService::Service {
     response->set_refused(request->rules_size());
     return grpc::Status::OK;
   }
+  grpc::Status ListRules(grpc::ServerContext*, const detection::v1::ListRulesRequest* request,
+                         detection::v1::ListRulesResponse* response) override {
+    for (const auto& rule : suite_.rules) {
+      if (IsBelow(request->parent(), rule.name())) *response->add_rules() = rule;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetRule(grpc::ServerContext*, const detection::v1::GetRuleRequest* request,
+                       detection::v1::Rule* response) override {
+    return Find(suite_.rules, request->name(), response);
+  }
+  grpc::Status ListRuleTunings(grpc::ServerContext*,
+                               const detection::v1::ListRuleTuningsRequest* request,
+                               detection::v1::ListRuleTuningsResponse* response) override {
+    for (const auto& tuning : suite_.tunings) {
+      if (IsBelow(request->parent(), tuning.name())) *response->add_rule_tunings() = tuning;
+    }
+    return grpc::Status::OK;
+  }
+  grpc::Status GetRuleTuning(grpc::ServerContext*,
+                             const detection::v1::GetRuleTuningRequest* request,
+                             detection::v1::RuleTuning* response) override {
+    return Find(suite_.tunings, request->name(), response);
+  }
+  static bool IsBelow(std::string_view parent, std::string_view name) {
+    return parent == "tenants/-" || name.starts_with(fmt::format("{}/", parent));
+  }
+  template <typename Message>
+  static grpc::Status Find(const std::vector<Message>& all, std::string_view name,
+                           Message* response) {
+    const auto found =
+        std::ranges::find_if(all, [&](const auto& one) { return one.name() == name; });
+    if (found == all.end()) return {grpc::StatusCode::NOT_FOUND, "there is none"};
+    *response = *found;
+    return grpc::Status::OK;
+  }
   FakeSuite& suite_;
 };
 

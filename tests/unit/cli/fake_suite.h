@@ -37,6 +37,8 @@ class FakeSuite {
   std::string audit_filter;                       // likewise
   grpc::Status verify_answer = grpc::Status::OK;  // of the audit records
   std::vector<audit::v1::SealingKey> sealing_keys;
+  std::vector<detection::v1::Rule> rules;          // to list by parent, and to get
+  std::vector<detection::v1::RuleTuning> tunings;  // likewise
   directory::v1::ImportAssetsResponse asset_import_answer;
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;

@@ -1,0 +1,10 @@
+#pragma once
+
+#include "cli/commands/command.h"
+
+namespace yagura::cli {
+
+// `rule list` and `rule get`, which show a provider's rule as it is for a tenant.
+void AddRuleReads(Program& program, CLI::App& group);
+
+}  // namespace yagura::cli
