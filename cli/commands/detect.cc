@@ -74,6 +74,14 @@ absl::Status Detect(const DetectOptions& options) {
     placeholders.merge(of_file);  // what was given by itself counts
   }
   YAGURA_ASSIGN_OR_RETURN(const LoadedRules rules, LoadRules(options.rules, placeholders));
+  if (rules.set->entries().empty()) {
+    for (const auto& refused : rules.refused) {
+      std::cerr << "refused " << EscapeForTerminal(refused) << "\n";
+    }
+    return MakeError(absl::StatusCode::kFailedPrecondition, "NO_RULES",
+                     fmt::format("no rule was loaded, {} refused: nothing would be matched",
+                                 rules.refused.size()));
+  }
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
   EventTexts texts(std::move(lines));
 

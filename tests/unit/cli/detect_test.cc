@@ -290,6 +290,10 @@ TEST_F(DetectTest, SaysWhatIsMissing) {
   EXPECT_EQ(ErrorReason(Detect({"--rules", rules_, (folder_ / "none").string()}).status),
             "FILE_UNREADABLE");
   EXPECT_THAT(Detect({events}).usage, HasSubstr("--rules"));
+  const auto outcome = Detect({"--rules", File("bad/rule.yml", "title: No rule\n"), events});
+  EXPECT_EQ(ErrorReason(outcome.status), "NO_RULES");
+  EXPECT_THAT(std::string(Message(outcome.status)), HasSubstr("no rule was loaded, 1 refused"));
+  EXPECT_THAT(outcome.err, HasSubstr("refused "));
 }
 
 class PackedLines : public DetectTest {
