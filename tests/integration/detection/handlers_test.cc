@@ -27,6 +27,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using yagura::testing::CallBuilder;
 using yagura::testing::IsOk;
@@ -257,6 +258,46 @@ TEST_F(DetectionHandlersTest, ListsFindingsOfOneTenantOrOfAllInScope) {
   request.set_filter("sevrity = HIGH");
   const auto bad = finding_handlers_.List(CallIn("-"), request);
   EXPECT_THAT(std::string(Message(bad.status())), HasSubstr("position 1"));
+}
+
+TEST_F(DetectionHandlersTest, CustomersSeeNoFindingOfARuleOnTrial) {
+  const store::WriteContext write{.principal = "test", .method = "test"};
+  for (const bool untold : {false, true}) {
+    v1::Finding finding;
+    finding.set_name(fmt::format("tenants/acme/findings/{}", untold ? "untold" : "told"));
+    finding.set_untold(untold);
+    ASSERT_THAT(findings_.Create(write, finding), IsOk());
+  }
+  const auto names = [&](std::string_view role, std::string_view tenant,
+                         const std::string& filter = "") {
+    v1::ListFindingsRequest request;
+    request.set_parent(fmt::format("tenants/{}", tenant));
+    request.set_filter(filter);
+    const rpc::Call call =
+        CallBuilder("detection.findings.list").Tenant(tenant).Role(role, {"acme"}).Build();
+    const auto list = finding_handlers_.List(call, request);
+    std::vector<std::string> found;
+    if (!list.ok()) return found;
+    for (const auto& one : list->findings()) found.push_back(one.name());
+    return found;
+  };
+  for (const char* tenant : {"acme", "-"}) {
+    EXPECT_THAT(names("viewer", tenant), SizeIs(2)) << tenant;
+    for (const char* role : {"customer-viewer", "customer-approver"}) {
+      EXPECT_THAT(names(role, tenant), ElementsAre("tenants/acme/findings/told")) << tenant;
+      EXPECT_THAT(names(role, tenant, "untold = true"), IsEmpty()) << tenant;
+      EXPECT_THAT(names(role, tenant, "untold = true) OR (untold = true"), IsEmpty()) << tenant;
+      EXPECT_THAT(names(role, tenant, "untold = false OR untold = true"), SizeIs(1)) << tenant;
+    }
+  }
+  v1::GetFindingRequest get;
+  get.set_name("tenants/acme/findings/untold");
+  const auto call = [](std::string_view role) {
+    return CallBuilder("detection.findings.get").Tenant("acme").Role(role, {"acme"}).Build();
+  };
+  EXPECT_THAT(finding_handlers_.Get(call("customer-viewer"), get),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(finding_handlers_.Get(call("viewer"), get), IsOk());
 }
 
 TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
