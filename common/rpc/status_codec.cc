@@ -5,6 +5,7 @@
 #include "grpcpp/support/status.h"
 
 #include "common/rpc/channels.h"
+#include "common/status/public_status.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
@@ -25,8 +26,9 @@ std::string Bounded(std::string_view message) {
 
 }  // namespace
 
-grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
+grpc::Status ToGrpc(const absl::Status& inside) {
+  if (inside.ok()) return grpc::Status::OK;
+  const absl::Status status = WithoutInsides(inside);
   google::rpc::Status details;
   details.set_code(static_cast<int>(status.code()));
   details.set_message(Bounded(ToValidUtf8(Message(status))));

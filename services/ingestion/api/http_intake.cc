@@ -7,6 +7,7 @@
 
 #include "common/event/batch_format.h"
 #include "common/rpc/authenticator.h"
+#include "common/status/public_status.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/http_bodies.h"
@@ -134,7 +135,8 @@ HttpAnswer AnswerOf(Route route, int http, std::string_view reason, std::string_
 HttpAnswer AnswerOf(Route route, const Status& status) {
   // What failed inside is nobody's business outside.
   const int http = HttpStatusOf(status);
-  const std::string message = http == 500 ? "the service failed" : std::string(Message(status));
+  const std::string message =
+      http == 500 ? "the service failed" : std::string(Message(WithoutInsides(status)));
   const ErrorMetadata metadata = GetErrorMetadata(status);
   const auto event = metadata.find("event");
   const std::string reason = ErrorReason(status);

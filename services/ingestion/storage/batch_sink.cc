@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/status/public_status.h"
 #include "common/status/status.h"
 #include "common/stream/producer.h"
 #include "services/ingestion/ingestion_metrics.h"
@@ -111,6 +112,17 @@ Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh,
                          std::string_view request) {
   size_t unused = 0;
   if (fresh == nullptr) fresh = &unused;
+  const Status status = AppendAll(batches, request, fresh);
+  const bool failed = ErrorReason(status).starts_with("REDIS_");
+  if (append_failed_.exchange(failed) != failed && failed) {
+    logger_.Warning("the flow Redis takes no batches; senders are told to come again",
+                    {{"error", Message(status)}});
+  }
+  return WithoutInsides(status, "the flow Redis");
+}
+
+Status BatchSink::AppendAll(const std::vector<ReadyBatch>& batches, std::string_view request,
+                            size_t* fresh) {
   const bool may_come_again = requests_ != nullptr && !request.empty();
   if (may_come_again) {
     const Status at_once = AppendAtOnce(batches, request, fresh);

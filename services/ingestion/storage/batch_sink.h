@@ -44,7 +44,8 @@ class BatchSink {
   // Counts as received what the streams did not have yet, and adds how many batches that were to
   // `fresh` (may be null), also where it fails. `request` (may be empty: it never comes again) is
   // what the batches were made of, a digest of its sender, id and content: where the streams have
-  // all of it, nothing is appended, whatever batches its lines would be by now.
+  // all of it, nothing is appended, whatever batches its lines would be by now. Errors are such as
+  // senders may see; what Redis said is in the log.
   absl::Status Append(const std::vector<ReadyBatch>& batches, size_t* fresh = nullptr,
                       std::string_view request = {});
   // Counts what is given up.
@@ -58,6 +59,8 @@ class BatchSink {
   absl::Status health() const;
 
  private:
+  absl::Status AppendAll(const std::vector<ReadyBatch>& batches, std::string_view request,
+                         size_t* fresh);
   // How many of the first batches are in the streams; an error about the next one.
   absl::Status AppendSome(const std::vector<ReadyBatch>& batches, bool may_repeat, size_t* done,
                           size_t* fresh);
@@ -78,7 +81,8 @@ class BatchSink {
   const Logger logger_;
   const std::shared_ptr<RequestMemory> requests_;
   std::atomic<bool> flowing_{true};
-  mutable std::mutex mutex_;  // of all below
+  std::atomic<bool> append_failed_{false};  // by Redis, the last time
+  mutable std::mutex mutex_;                // of all below
   std::condition_variable changed_;
   std::unique_ptr<Spool> spool_;
   absl::Status last_error_;

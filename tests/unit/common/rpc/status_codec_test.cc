@@ -15,10 +15,17 @@ TEST(StatusCodec, EveryCodeAndDetailComesBack) {
   errors.Add("ticket.priority", "is unknown");
   for (const absl::Status& status :
        {absl::OkStatus(), NotFound("tenants/acme/tickets/t1"), errors.ToStatus(),
-        Unavailable("REDIS_UNREACHABLE", "Redis is away"),
+        Unavailable("EVENT_STORE_DOWN", "it is away"),
         absl::Status(absl::StatusCode::kDataLoss, "plain")}) {
     EXPECT_EQ(FromGrpc(ToGrpc(status)), status);
   }
+}
+
+TEST(StatusCodec, AddressesInsideStayInside) {
+  const grpc::Status sent =
+      ToGrpc(Unavailable("REDIS_UNREACHABLE", "redis unix:/run/state.sock: No such file"));
+  EXPECT_EQ(sent.error_message(), "Redis cannot be reached");
+  EXPECT_EQ(ErrorReason(FromGrpc(sent)), "REDIS_UNREACHABLE");
 }
 
 TEST(StatusCodec, LongErrorsFitTheTrailersAndKeepTheirReason) {

@@ -4,6 +4,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
 
+#include "common/status/public_status.h"
 #include "common/status/retry_delay.h"
 
 namespace yagura {
@@ -23,6 +24,23 @@ TEST(Annotate, PrefixesTheMessageAndKeepsTheDetails) {
   EXPECT_EQ(ErrorReason(status), "REDIS_UNREACHABLE");
   EXPECT_TRUE(status.GetPayload("type.googleapis.com/google.rpc.RetryInfo").has_value());
   EXPECT_TRUE(Annotate(absl::OkStatus(), "anything").ok());
+}
+
+TEST(WithoutInsides, KeepsAddressesAndScriptsToTheLog) {
+  const auto told = [](std::string_view reason, std::string_view message) {
+    const Status status = WithoutInsides(Unavailable(reason, message), "the flow Redis");
+    EXPECT_EQ(ErrorReason(status), reason);
+    return std::string(Message(status));
+  };
+  EXPECT_EQ(told("REDIS_UNREACHABLE", "redis unix:/var/lib/yagura/run/flow.sock: No such file"),
+            "the flow Redis cannot be reached");
+  EXPECT_EQ(told("REDIS_READONLY", "redis: READONLY You can't. script: 0123, on @user_script:20."),
+            "the flow Redis cannot be used now");
+  EXPECT_EQ(told("YAGURA_FENCED", "redis: YAGURA_FENCED by 7 script: 0123abc, on @user_script:2."),
+            "redis: YAGURA_FENCED by 7");
+  EXPECT_EQ(told("", "failed; last error: UNKNOWN: unix:/run/a.sock: No such file or directory"),
+            "failed; last error: UNKNOWN: (address): No such file or directory");
+  EXPECT_EQ(told("OTHER", "as it was"), "as it was");
 }
 
 TEST(FieldErrors, NamesEveryFieldInOneAnswer) {
