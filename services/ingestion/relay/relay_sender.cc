@@ -256,7 +256,10 @@ bool RelaySender::MayBeDoubled(const RelaySpool::Entry& entry) {
 
 void RelaySender::ReadAnswers(Session& session) {
   v1::PushResponse response;
-  while (session.stream->Read(&response)) {
+  bool ended = false;
+  while (true) {
+    ended = !session.stream->Read(&response);
+    if (ended) break;
     const std::lock_guard lock(session.mutex);
     session.heard_at = clock_->SteadyNow();
     if (session.sent.empty() || session.sent.front().batch.batch_id() != response.batch_id()) {
@@ -292,8 +295,12 @@ void RelaySender::ReadAnswers(Session& session) {
     stats_.last_error.clear();
     told_error_.clear();
   }
-  session.context.TryCancel();
-  const Status status = rpc::FromGrpc(session.stream->Finish());
+  // A stream that ended has a status to tell; to cancel it would put another in its place.
+  if (!ended) session.context.TryCancel();
+  Status status = rpc::FromGrpc(session.stream->Finish());
+  if (status.code() == absl::StatusCode::kPermissionDenied) {
+    status = Annotate(status, "the key may not push for the tenant of this relay");
+  }
   const std::lock_guard lock(session.mutex);
   if (session.why.ok()) session.why = status;
   session.ended = true;

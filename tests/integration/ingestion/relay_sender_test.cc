@@ -43,6 +43,8 @@ class Suite final : public v1::IngestionService::Service,
   }
   ~Suite() override { server_->Shutdown(std::chrono::system_clock::now()); }
 
+  grpc::Status refusal{grpc::StatusCode::UNAVAILABLE, "away"};  // set before anything comes
+
   std::string endpoint() const { return "127.0.0.1:" + std::to_string(port_); }
   void Answer(bool answers) { answers_ = answers; }
   // First lines, in order.
@@ -65,7 +67,7 @@ class Suite final : public v1::IngestionService::Service,
         const std::lock_guard lock(mutex_);
         taken_.push_back(request.lines(0));
       }
-      if (!answers_) return {grpc::StatusCode::UNAVAILABLE, "away"};
+      if (!answers_) return refusal;
       v1::PushResponse response;
       response.set_batch_id(request.batch_id());
       stream->Write(response);
@@ -145,6 +147,15 @@ TEST_F(RelaySenderTest, WhatGoesAgainSoonIsKnownToTheSuiteAndNotToldOf) {
   ASSERT_TRUE(Eventually([&] { return sender_->stats().acknowledged_lines == 2; }));
   EXPECT_EQ(Told(), 0u);
   EXPECT_EQ(spool_->stats().doubtful_lines, 0u);
+}
+
+TEST_F(RelaySenderTest, AKeyOfAnotherTenantIsToldSo) {
+  suite_.refusal = {grpc::StatusCode::PERMISSION_DENIED, "it is not granted"};
+  Append("one");
+  StartSender();
+  ASSERT_TRUE(Eventually([&] { return suite_.taken().size() >= 5; })) << "it tries again";
+  EXPECT_EQ(sender_->stats().last_error,
+            "the key may not push for the tenant of this relay: it is not granted");
 }
 
 TEST_F(RelaySenderTest, WhatMayBeDoubledIsTold) {
