@@ -74,14 +74,16 @@ Status RetentionRefresher::Refresh() {
 }
 
 void RetentionRefresher::Run(const std::stop_token& stop) {
-  bool told = false;
+  // Services that start together find each other at the second try: the first one is no news.
+  constexpr int kTell = 2;
+  int failures = 0;
   while (!stop.stop_requested()) {
     const Status status = Refresh();
-    if (!status.ok() && !told) {
+    failures = status.ok() ? 0 : failures + 1;
+    if (failures == kTell) {
       logger_.Warning("the directory does not tell of retention; what is known counts",
                       {{"why", Message(status)}});
     }
-    told = !status.ok();
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, status.ok() ? interval_ : kRetry, [this] { return woken_; });
     woken_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "fmt/format.h"
 #include "grpcpp/channel.h"
@@ -19,6 +20,7 @@ namespace {
 namespace dv1 = directory::v1;
 
 constexpr auto kTimeout = std::chrono::seconds(30);
+constexpr std::chrono::milliseconds kSecondTry{1'000};
 constexpr size_t kMaxAssets = 500'000;
 
 // Differs where the file does, as far as can be seen from outside.
@@ -65,16 +67,21 @@ void EnrichmentRefresher::Stop() {
 void EnrichmentRefresher::Run(const std::stop_token& stop) {
   std::mutex mutex;
   std::condition_variable_any changed;
+  bool first = true;
   while (!stop.stop_requested()) {
     RefreshFiles();
     const Status status = channels_ == nullptr ? absl::OkStatus() : RefreshAssets();
-    const std::string error(Message(status));
-    if (!status.ok() && error != last_error_) {
+    // Services that start together find each other at the second try: the first one is no news.
+    const bool too_early = std::exchange(first, false) && !status.ok();
+    const std::string error(too_early ? std::string_view() : Message(status));
+    if (!error.empty() && error != last_error_) {
       logger_.Warning("assets cannot be asked for; the last ones stay", {{"error", error}});
     }
     last_error_ = error;
     std::unique_lock lock(mutex);
-    changed.wait_for(lock, stop, options_.interval, [] { return false; });
+    changed.wait_for(lock, stop,
+                     too_early ? std::min(options_.interval, kSecondTry) : options_.interval,
+                     [] { return false; });
   }
 }
 
