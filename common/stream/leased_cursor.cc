@@ -9,6 +9,7 @@
 
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/stream/entries.h"
 #include "common/stream/scripts.h"
 
 namespace yagura::stream {
@@ -26,31 +27,6 @@ std::string Number(uint64_t value) { return fmt::format("{}", value); }
 std::string ErrorText(const Status& error) {
   return fmt::format("{}: {}", absl::StatusCodeToString(error.code()), Message(error))
       .substr(0, kMaxErrorText);
-}
-
-// An XREAD or XRANGE item: [id, [field, value, ...]]. An entry that no producer of ours wrote still
-// gets through, so that the handler can refuse it.
-StatusOr<Entry> ParseEntry(redis::Reply& item) {
-  const auto id = item.items.size() == 2 ? EntryId::Parse(item.items[0].text) : std::nullopt;
-  if (!id) return Internal("stream: Redis answered something that is no entry");
-  Entry entry{*id, {}, {}};
-  std::vector<redis::Reply>& fields = item.items[1].items;
-  for (size_t i = 0; i + 1 < fields.size(); i += 2) {
-    if (fields[i].text == "k") entry.key = std::move(fields[i + 1].text);
-    if (fields[i].text == "p") entry.payload = std::move(fields[i + 1].text);
-  }
-  if (entry.key.empty()) entry.key = id->ToString();
-  return entry;
-}
-
-StatusOr<std::vector<Entry>> ParseEntries(redis::Reply& list) {
-  std::vector<Entry> entries;
-  entries.reserve(list.items.size());
-  for (redis::Reply& item : list.items) {
-    YAGURA_ASSIGN_OR_RETURN(Entry entry, ParseEntry(item));
-    entries.push_back(std::move(entry));
-  }
-  return entries;
 }
 
 }  // namespace

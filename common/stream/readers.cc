@@ -7,6 +7,7 @@
 #include "common/redis/pool.h"
 #include "common/redis/script.h"
 #include "common/status/status.h"
+#include "common/stream/entries.h"
 #include "common/stream/scripts.h"
 #include "common/stream/worker.h"
 
@@ -47,7 +48,8 @@ Status CheckShards(redis::Connection& connection, const Topic& topic) {
 
 }  // namespace
 
-StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader) {
+StatusOr<std::vector<Backlog>> ReaderBacklog(redis::Pool& flow, const Topic& topic,
+                                             std::string_view reader) {
   std::vector<std::string> keys;
   keys.reserve(static_cast<size_t>(topic.shards));
   for (int shard = 0; shard < topic.shards; ++shard) keys.push_back(StreamKey(topic.name, shard));
@@ -57,7 +59,7 @@ StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_
     commands.push_back({"XINFO", "GROUPS", key});
   }
   const auto replies = flow.Pipeline(commands);
-  uint64_t sum = 0;
+  std::vector<Backlog> backlogs;
   for (size_t i = 0; i + 1 < replies.size(); i += 2) {
     YAGURA_RETURN_IF_ERROR(replies[i].status());
     const auto length = static_cast<uint64_t>(replies[i]->integer);
@@ -65,8 +67,29 @@ StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_
     YAGURA_RETURN_IF_ERROR(replies[i + 1].status());
     const redis::Reply* group = Group(*replies[i + 1], reader);
     const redis::Reply* lag = group == nullptr ? nullptr : Field(*group, "lag");
-    sum += lag == nullptr || lag->is_nil() ? length : static_cast<uint64_t>(lag->integer);
+    const redis::Reply* place = group == nullptr ? nullptr : Field(*group, "last-delivered-id");
+    Backlog backlog{static_cast<int>(i / 2), {}, length};
+    if (place != nullptr) backlog.committed = EntryId::Parse(place->text).value_or(EntryId());
+    if (lag != nullptr && !lag->is_nil()) backlog.entries = static_cast<uint64_t>(lag->integer);
+    if (backlog.entries > 0) backlogs.push_back(backlog);
   }
+  return backlogs;
+}
+
+StatusOr<std::vector<Entry>> Peek(redis::Pool& flow, const Topic& topic, int shard, EntryId after,
+                                  size_t count) {
+  const std::string start = "(" + after.ToString();
+  const std::string limit = fmt::format("{}", count);
+  const std::string key = StreamKey(topic.name, shard);
+  YAGURA_ASSIGN_OR_RETURN(redis::Reply reply,
+                          flow.Command({"XRANGE", key, start, "+", "COUNT", limit}));
+  return ParseEntries(reply);
+}
+
+StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader) {
+  YAGURA_ASSIGN_OR_RETURN(const auto backlogs, ReaderBacklog(flow, topic, reader));
+  uint64_t sum = 0;
+  for (const Backlog& backlog : backlogs) sum += backlog.entries;
   return sum;
 }
 

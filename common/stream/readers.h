@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -13,8 +14,21 @@ class Pool;
 
 namespace yagura::stream {
 
-// Entries that `reader` has not committed, over all shards. What Redis cannot tell exactly (a group
-// that was moved by hand) counts with the whole length of its shard.
+// Where a reader of one shard stands.
+struct Backlog {
+  int shard = 0;
+  EntryId committed;
+  // Behind that; what Redis cannot tell exactly (a group that was moved by hand) counts with the
+  // whole length of the shard.
+  uint64_t entries = 0;
+};
+// Of the shards of which `reader` has not committed all.
+absl::StatusOr<std::vector<Backlog>> ReaderBacklog(redis::Pool& flow, const Topic& topic,
+                                                   std::string_view reader);
+// At most `count` entries of a shard behind `after`, in order. Needs no lease.
+absl::StatusOr<std::vector<Entry>> Peek(redis::Pool& flow, const Topic& topic, int shard,
+                                        EntryId after, size_t count);
+// Entries that `reader` has not committed, over all shards; as Backlog has them.
 absl::StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader);
 
 }  // namespace yagura::stream

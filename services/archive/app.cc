@@ -31,6 +31,7 @@
 #include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
 #include "services/archive/storage/tiering.h"
+#include "services/archive/storage/unstored_events.h"
 #include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/coverage_writer.h"
 #include "services/archive/workers/event_sealer.h"
@@ -113,11 +114,12 @@ class ArchiveApp final : public rpc::App {
         tail_(platform.flow, settings.events, logger_),
         refresher_(platform.channels, retention_, settings.retention_refresh, logger_),
         runner_(client_, platform.clock, settings.query),
-        handlers_(runner_, table_),
+        unstored_(platform.flow, settings.events, settings.writer.reader, *spool_),
+        handlers_(runner_, table_, &unstored_),
         coverage_(runner_),
         flows_(runner_),
         measures_(runner_, table_),
-        investigations_(runner_, table_),
+        investigations_(runner_, table_, &unstored_),
         flow_keeper_(client_, retention_),
         holds_(platform.state, LegalHoldKind(), platform.clock),
         hold_rounds_(platform.state),
@@ -422,6 +424,7 @@ class ArchiveApp final : public rpc::App {
   TailHub tail_;
   RetentionRefresher refresher_;
   const QueryRunner runner_;
+  const UnstoredEvents unstored_;
   const ArchiveHandlers handlers_;
   const CoverageHandlers coverage_;
   const FlowHandlers flows_;

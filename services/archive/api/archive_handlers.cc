@@ -14,6 +14,7 @@
 #include "services/archive/api/coverage_reader.h"
 #include "services/archive/domain/aggregates.h"
 #include "services/archive/domain/page_token.h"
+#include "services/archive/storage/unstored_events.h"
 
 namespace yagura::archive {
 namespace {
@@ -73,9 +74,9 @@ class SearchSender {
   }
 
   // The last message.
-  Status Finish(const StatusOr<v1::CoverageSummary>& coverage) {
+  Status Finish(std::optional<v1::CoverageSummary> coverage) {
     const std::lock_guard lock(mutex_);
-    if (coverage.ok()) *response_.mutable_coverage() = *coverage;
+    if (coverage) *response_.mutable_coverage() = *std::move(coverage);
     return Send(more_);
   }
 
@@ -107,8 +108,21 @@ class SearchSender {
 
 }  // namespace
 
-ArchiveHandlers::ArchiveHandlers(const QueryRunner& runner, const EventTable& table)
-    : runner_(runner), table_(table), queries_(table) {}
+ArchiveHandlers::ArchiveHandlers(const QueryRunner& runner, const EventTable& table,
+                                 const UnstoredEvents* unstored)
+    : runner_(runner), table_(table), unstored_(unstored), queries_(table) {}
+
+v1::PendingEvents ArchiveHandlers::Pending(const Selection& selection) const {
+  if (unstored_ == nullptr) return {};
+  return unstored_->Of(selection.tenants, selection.window);
+}
+
+template <typename Response>
+void ArchiveHandlers::AddCoverage(const rpc::Call& call, const Selection& selection,
+                                  v1::PendingEvents pending, Response* response) const {
+  auto coverage = CoverageWith(runner_, call, selection.window, std::move(pending));
+  if (coverage) *response->mutable_coverage() = *std::move(coverage);
+}
 
 StatusOr<Selection> ArchiveHandlers::Select(const rpc::Call& call, const std::string& filter,
                                             const v1::TimeRange& range) const {
@@ -157,6 +171,7 @@ Status ArchiveHandlers::Find(const rpc::Call& call, const v1::SearchEventsReques
   }
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.Search(selection, order, after, page_size + 1));
+  v1::PendingEvents pending = Pending(selection);
   SearchSender sender(out, page_size, selection.window, identity, request.page_token());
   YAGURA_RETURN_IF_ERROR(runner_.Stream(
       call, std::move(query),
@@ -166,7 +181,7 @@ Status ArchiveHandlers::Find(const rpc::Call& call, const v1::SearchEventsReques
         return sender.Add(std::move(event));
       },
       [&sender](const eventstore::QueryProgress& progress) { sender.Tell(progress); }));
-  return sender.Finish(SummarizeCoverage(runner_, call, selection.window));
+  return sender.Finish(CoverageWith(runner_, call, selection.window, std::move(pending)));
 }
 
 StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
@@ -185,9 +200,7 @@ StatusOr<v1::CountEventsResponse> ArchiveHandlers::CountEvents(
   YAGURA_ASSIGN_OR_RETURN(const Selection selection,
                           Select(call, request.filter(), request.range()));
   v1::CountEventsResponse response;
-  if (auto coverage = SummarizeCoverage(runner_, call, selection.window); coverage.ok()) {
-    *response.mutable_coverage() = *std::move(coverage);
-  }
+  AddCoverage(call, selection, Pending(selection), &response);
   if (keys.empty()) {
     YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
     response.set_total(total);
@@ -228,8 +241,9 @@ StatusOr<v1::AggregateEventsResponse> ArchiveHandlers::AggregateEvents(
     YAGURA_ASSIGN_OR_RETURN(by_bucket, plan.Buckets(selection, interval));
   }
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, plan.Groups(selection));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table groups, runner_.Select(call, std::move(query)));
   v1::AggregateEventsResponse response;
+  AddCoverage(call, selection, Pending(selection), &response);
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table groups, runner_.Select(call, std::move(query)));
   plan.Fill(groups, &response);
   if (groups.rows.empty()) {
     YAGURA_ASSIGN_OR_RETURN(const uint64_t total, Count(call, selection));
@@ -249,8 +263,9 @@ StatusOr<v1::GetHistogramResponse> ArchiveHandlers::GetHistogram(
   YAGURA_ASSIGN_OR_RETURN(const std::chrono::seconds interval,
                           ResolveInterval(request.interval(), selection.window));
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query, queries_.Histogram(selection, interval));
-  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   v1::GetHistogramResponse response;
+  AddCoverage(call, selection, Pending(selection), &response);
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner_.Select(call, std::move(query)));
   *response.mutable_interval() = ToProtoDuration(interval);
   const int64_t first = BucketOf(selection.window.start, interval);
   const int64_t last = BucketOf(selection.window.end - std::chrono::nanoseconds(1), interval);

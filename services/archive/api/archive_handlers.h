@@ -10,11 +10,15 @@
 
 namespace yagura::archive {
 
+class UnstoredEvents;
+
 // The answers of ArchiveService that come from the event store. Thread-safe.
 class ArchiveHandlers {
  public:
-  // `runner` and `table` must outlive the object.
-  ArchiveHandlers(const QueryRunner& runner, const EventTable& table);
+  // `runner`, `table` and `unstored` must outlive the object. `unstored` null: nobody writes, all
+  // is stored.
+  ArchiveHandlers(const QueryRunner& runner, const EventTable& table,
+                  const UnstoredEvents* unstored = nullptr);
 
   absl::Status SearchEvents(const rpc::Call& call, const v1::SearchEventsRequest& request,
                             const rpc::Outbox<v1::SearchEventsResponse>& out) const;
@@ -35,9 +39,15 @@ class ArchiveHandlers {
   absl::Status Find(const rpc::Call& call, const v1::SearchEventsRequest& request, size_t page_size,
                     const rpc::Outbox<v1::SearchEventsResponse>& out) const;
   absl::StatusOr<uint64_t> Count(const rpc::Call& call, const Selection& selection) const;
+  // Before the events are looked for.
+  v1::PendingEvents Pending(const Selection& selection) const;
+  template <typename Response>
+  void AddCoverage(const rpc::Call& call, const Selection& selection, v1::PendingEvents pending,
+                   Response* response) const;
 
   const QueryRunner& runner_;
   const EventTable& table_;
+  const UnstoredEvents* const unstored_;
   const EventQueries queries_;
 };
 

@@ -6,6 +6,7 @@
 #include "common/status/status.h"
 #include "services/archive/api/query_runner.h"
 #include "services/archive/domain/coverage_table.h"
+#include "services/archive/storage/unstored_events.h"
 
 namespace yagura::archive {
 namespace {
@@ -29,6 +30,23 @@ StatusOr<v1::CoverageSummary> SummarizeCoverage(const QueryRunner& runner, const
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table result, runner.Select(call, std::move(query)));
   if (result.rows.empty()) return v1::CoverageSummary();
   return DecodeCoverageSummary(result.rows[0]);
+}
+
+void AddPending(v1::PendingEvents pending, v1::CoverageSummary* summary) {
+  std::string text = PendingText(pending);
+  if (text.empty()) return;
+  summary->add_gaps(std::move(text));
+  *summary->mutable_pending() = std::move(pending);
+}
+
+std::optional<v1::CoverageSummary> CoverageWith(const QueryRunner& runner, const rpc::Call& call,
+                                                const TimeWindow& window,
+                                                v1::PendingEvents pending) {
+  auto coverage = SummarizeCoverage(runner, call, window);
+  if (!coverage.ok() && PendingText(pending).empty()) return std::nullopt;
+  v1::CoverageSummary summary = coverage.ok() ? *std::move(coverage) : v1::CoverageSummary();
+  AddPending(std::move(pending), &summary);
+  return summary;
 }
 
 StatusOr<std::vector<v1::CoveredSource>> CoverageOfSources(const QueryRunner& runner,

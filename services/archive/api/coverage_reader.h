@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -18,6 +19,13 @@ class QueryRunner;
 absl::StatusOr<v1::CoverageSummary> SummarizeCoverage(const QueryRunner& runner,
                                                       const rpc::Call& call,
                                                       const TimeWindow& window);
+// As SummarizeCoverage, with what was received and not stored when the events were asked for, also
+// where ingestion's counts cannot be read; none where neither is known.
+std::optional<v1::CoverageSummary> CoverageWith(const QueryRunner& runner, const rpc::Call& call,
+                                                const TimeWindow& window,
+                                                v1::PendingEvents pending);
+// Adds it, and what it means to `gaps`.
+void AddPending(v1::PendingEvents pending, v1::CoverageSummary* summary);
 // The same by source.
 absl::StatusOr<std::vector<v1::CoveredSource>> CoverageOfSources(const QueryRunner& runner,
                                                                  const rpc::Call& call,

@@ -11,6 +11,7 @@
 #include "common/text/text.h"
 #include "services/archive/api/coverage_reader.h"
 #include "services/archive/domain/trace.h"
+#include "services/archive/storage/unstored_events.h"
 
 namespace yagura::archive {
 namespace {
@@ -52,17 +53,24 @@ StatusOr<TimeWindow> WindowOf(const v1::InvestigateEntityRequest& request, TimeP
 
 }  // namespace
 
-InvestigationHandlers::InvestigationHandlers(const QueryRunner& runner, const EventTable& table)
-    : runner_(runner), table_(table), events_(table), queries_(table) {}
+InvestigationHandlers::InvestigationHandlers(const QueryRunner& runner, const EventTable& table,
+                                             const UnstoredEvents* unstored)
+    : runner_(runner), table_(table), unstored_(unstored), events_(table), queries_(table) {}
+
+v1::PendingEvents InvestigationHandlers::Pending(const rpc::Call& call,
+                                                 const TimeWindow& window) const {
+  return unstored_ == nullptr ? v1::PendingEvents() : unstored_->Of(call.scope(), window);
+}
 
 template <typename Response>
 Status InvestigationHandlers::AddCoverage(const rpc::Call& call, TimeWindow window,
-                                          Response* response) const {
+                                          v1::PendingEvents pending, Response* response) const {
   window.basis = TimeBasis::kReceived;
   YAGURA_ASSIGN_OR_RETURN(auto sources, CoverageOfSources(runner_, call, window, kMostSources));
   if (!sources.empty()) {
     YAGURA_ASSIGN_OR_RETURN(*response->mutable_coverage_summary(),
                             SummarizeCoverage(runner_, call, window));
+    AddPending(std::move(pending), response->mutable_coverage_summary());
     for (auto& source : sources) *response->add_sources() = std::move(source);
     for (const std::string& gap : response->coverage_summary().gaps()) response->add_remarks(gap);
     return absl::OkStatus();
@@ -75,6 +83,10 @@ Status InvestigationHandlers::AddCoverage(const rpc::Call& call, TimeWindow wind
                             ? "no source sent anything around that time, as far as is known"
                             : "how complete the logs of that time are is not known: they were "
                               "received by a release that did not count");
+  if (std::string text = PendingText(pending); !text.empty()) {
+    response->add_remarks(std::move(text));
+    AddPending(std::move(pending), response->mutable_coverage_summary());
+  }
   return absl::OkStatus();
 }
 
@@ -195,6 +207,7 @@ StatusOr<v1::InvestigateEntityResponse> InvestigationHandlers::InvestigateEntity
   YAGURA_ASSIGN_OR_RETURN(filter::Filter parsed,
                           filter::Filter::Parse(subject.filter, filter::EventSchema(), now));
   const Selection selection{call.scope(), window, std::move(parsed)};
+  v1::PendingEvents pending = Pending(call, window);
   v1::InvestigateEntityResponse response;
   response.set_type(subject.type);
   response.set_filter(subject.filter);
@@ -204,14 +217,18 @@ StatusOr<v1::InvestigateEntityResponse> InvestigationHandlers::InvestigateEntity
   YAGURA_RETURN_IF_ERROR(AddPeers(call, selection, subject, &response));
   YAGURA_RETURN_IF_ERROR(AddFirstSeen(call, selection, subject, &response));
   // Of an hour that is still to come nobody can have sent.
-  YAGURA_RETURN_IF_ERROR(AddCoverage(
-      call, {window.start, std::max(window.start, std::min(window.end, now))}, &response));
+  YAGURA_RETURN_IF_ERROR(
+      AddCoverage(call, {window.start, std::max(window.start, std::min(window.end, now))},
+                  std::move(pending), &response));
   return response;
 }
 
 StatusOr<v1::TraceEndpointResponse> InvestigationHandlers::TraceEndpoint(
     const rpc::Call& call, const v1::TraceEndpointRequest& request) const {
   YAGURA_ASSIGN_OR_RETURN(const Trace trace, Trace::Parse(request));
+  TimeWindow around = trace.Around();
+  around.basis = TimeBasis::kEither;
+  v1::PendingEvents pending = Pending(call, around);
   YAGURA_ASSIGN_OR_RETURN(
       eventstore::Query query,
       trace.Candidates(call.scope(), table_, runner_.clock().Now(), kMostCandidates + 1));
@@ -235,7 +252,7 @@ StatusOr<v1::TraceEndpointResponse> InvestigationHandlers::TraceEndpoint(
   }
   response.set_hours_in_range(HoursIn(trace.Around()));
   trace.Remark(&response);
-  YAGURA_RETURN_IF_ERROR(AddCoverage(call, trace.Around(), &response));
+  YAGURA_RETURN_IF_ERROR(AddCoverage(call, trace.Around(), std::move(pending), &response));
   return response;
 }
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <set>
@@ -160,6 +161,15 @@ std::vector<int> Spool::Shards() const {
   std::set<int> shards;
   for (const auto& entry : files_) shards.insert(entry.first.shard);
   return {shards.begin(), shards.end()};
+}
+
+std::optional<stream::EntryId> Spool::OldestEntry() const {
+  const std::lock_guard lock(mutex_);
+  std::optional<stream::EntryId> oldest;
+  for (const auto& entry : files_) {
+    oldest = std::min(oldest.value_or(entry.first.first), entry.first.first);
+  }
+  return oldest;
 }
 
 uint64_t Spool::bytes() const {

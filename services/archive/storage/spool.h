@@ -37,6 +37,8 @@ class Spool {
   // The oldest range of the shard. DATA_LOSS names a file that is broken; it is set aside under
   // the ending ".broken" and not found again.
   absl::StatusOr<std::optional<RangeData>> Oldest(int shard);
+  // The first entry of the range that came first, of all shards; none where nothing is here.
+  std::optional<stream::EntryId> OldestEntry() const;
   // After the range has been inserted.
   absl::Status Remove(const RangeData& range);
 
