@@ -153,6 +153,14 @@ absl::Status FillInvestigation(const InvestigateOptions& options,
   return absl::OkStatus();
 }
 
+// Since when what is called new is so.
+std::string Since(std::string title, const char* known, const google::protobuf::Timestamp& time,
+                  bool given) {
+  if (!given) return title;
+  return fmt::format("{} (NEW: not seen before, as far back as {} {})", title, known,
+                     FormatTime(std::chrono::floor<std::chrono::seconds>(FromProto(time))));
+}
+
 void WriteInvestigation(const archive::v1::InvestigateEntityResponse& response,
                         const std::vector<detection::v1::Finding>& findings) {
   Write(fmt::format("{} events from {} to {}: {}\n\n", response.event_count(),
@@ -161,9 +169,13 @@ void WriteInvestigation(const archive::v1::InvestigateEntityResponse& response,
                     EscapeForTerminal(response.filter())));
   WriteSection("Timeline", response.timeline(), kTimeline);
   WriteSection("Findings", findings, kFindings);
-  WriteSection(response.peers_truncated() ? "Peers (the first 100)" : "Peers", response.peers(),
-               kPeers);
-  WriteSection("Seen with", response.first_seen(), kFacts);
+  WriteSection(
+      Since(response.peers_truncated() ? "Peers, the first 100" : "Peers", "flows are known,",
+            response.flows_known_since(), response.has_flows_known_since()),
+      response.peers(), kPeers);
+  WriteSection(Since("Seen with", "the logs reach,", response.events_known_since(),
+                     response.has_events_known_since()),
+               response.first_seen(), kFacts);
   WriteCoverage(response);
 }
 

@@ -169,11 +169,33 @@ Status InvestigationHandlers::AddPeers(const rpc::Call& call, const Selection& s
   return absl::OkStatus();
 }
 
+StatusOr<bool> InvestigationHandlers::AddEventsKnown(
+    const rpc::Call& call, const Selection& selection, TimePoint since,
+    v1::InvestigateEntityResponse* response) const {
+  YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows,
+                          runner_.Select(call, InvestigationQueries::EventsKnownSince(
+                                                   selection.tenants, selection.window)));
+  if (rows.rows.empty() || rows.rows[0].at(1).AsUnsigned() == 0) return false;
+  const TimePoint first = rows.rows[0].at(0).AsTime();
+  // Who logs at all does so every hour: what begins later than that began later.
+  const bool whole = first < selection.window.start + hours(1);
+  *response->mutable_events_known_since() = ToProto(whole ? selection.window.start : first);
+  if (whole) return true;
+  const std::string text = FormatTime(std::chrono::floor<std::chrono::seconds>(first));
+  response->add_remarks(
+      first < since
+          ? fmt::format("logs reach back to {} only: what is new is so since then", text)
+          : fmt::format("logs reach back to {} only: what is new in the range cannot be said",
+                        text));
+  return first < since;
+}
+
 Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection selection,
                                            const Subject& subject,
                                            v1::InvestigateEntityResponse* response) const {
   const TimePoint since = selection.window.start;
   selection.window.start = since - kLookBack;
+  YAGURA_ASSIGN_OR_RETURN(const bool may_be_new, AddEventsKnown(call, selection, since, response));
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.FirstSeen(selection, since, kMostFacts));
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows, runner_.Select(call, std::move(query)));
@@ -184,7 +206,7 @@ Status InvestigationHandlers::AddFirstSeen(const rpc::Call& call, Selection sele
     *fact.mutable_first_time() = ToProto(row.at(2).AsTime());
     *fact.mutable_last_time() = ToProto(row.at(3).AsTime());
     fact.set_event_count(row.at(4).AsUnsigned());
-    fact.set_is_new(row.at(5).AsUnsigned() != 0);
+    fact.set_is_new(may_be_new && row.at(5).AsUnsigned() != 0);
     if (subject.Names(fact.value()) && (fact.kind() == "user" || fact.kind() == "host")) {
       response->add_names(fact.value());
     }

@@ -302,6 +302,15 @@ Query InvestigationQueries::FlowsKnownSince(const auth::TenantSet& tenants) {
   return query;
 }
 
+Query InvestigationQueries::EventsKnownSince(const auth::TenantSet& tenants,
+                                             const TimeWindow& window) {
+  Query query;
+  query.sql =
+      fmt::format("SELECT min(receive_time), count() FROM yagura.events WHERE {} AND {}",
+                  TenantSql(tenants, &query), WindowSql({window.start, window.end}, &query));
+  return query;
+}
+
 v1::Peer InvestigationQueries::PeerOf(const Row& row) {
   v1::Peer peer;
   v1::Flow& flow = *peer.mutable_flow();

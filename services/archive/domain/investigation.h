@@ -51,6 +51,9 @@ class InvestigationQueries {
   static eventstore::Query FlowsKnownSince(const auth::TenantSet& tenants);
   static v1::Peer PeerOf(const eventstore::Row& row);
 
+  // One row: the first receive time of events in the window, and how many there are.
+  static eventstore::Query EventsKnownSince(const auth::TenantSet& tenants,
+                                            const TimeWindow& window);
   // Rows: kind, value, first, last, count; what began after `since` first.
   absl::StatusOr<eventstore::Query> FirstSeen(const Selection& selection, TimePoint since,
                                               size_t limit) const;

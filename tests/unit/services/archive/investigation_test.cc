@@ -23,6 +23,7 @@ using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using ::testing::Not;
 using testing::StatusIs;
 using ::testing::Truly;
 using ::testing::UnorderedElementsAre;
@@ -358,6 +359,23 @@ TEST_F(InvestigationTest, SinceWhenFlowsAreKnownIsSaid) {
   ASSERT_OK_AND_ASSIGN(const auto all, handlers_.InvestigateEntity(acme_, request));
   EXPECT_THAT(all.remarks(), Contains(HasSubstr("which peers are new cannot be said")));
   for (const auto& peer : all.peers()) EXPECT_FALSE(peer.is_new());
+}
+
+TEST_F(InvestigationTest, HowFarBackTheLogsReachIsSaid) {
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.InvestigateEntity(acme_, About("10.9.9.9")));
+  EXPECT_GE(FromProto(response.events_known_since()), BaseTime());
+  EXPECT_LT(FromProto(response.events_known_since()), BaseTime() + hours(5));
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("what is new is so since then")));
+  auto request = About("10.9.9.9");
+  request.mutable_before()->set_seconds(12 * 3600);
+  ASSERT_OK_AND_ASSIGN(const auto all, handlers_.InvestigateEntity(acme_, request));
+  EXPECT_THAT(all.remarks(), Contains(HasSubstr("what is new in the range cannot be said")));
+  EXPECT_GT(all.first_seen_size(), 0);
+  for (const auto& fact : all.first_seen()) EXPECT_FALSE(fact.is_new()) << fact.value();
+  // 30 days and more of logs: nothing to add.
+  *request.mutable_time() = ToProto(BaseTime() + hours(30 * 24 + 18));
+  ASSERT_OK_AND_ASSIGN(const auto later, handlers_.InvestigateEntity(acme_, request));
+  EXPECT_THAT(later.remarks(), Not(Contains(HasSubstr("logs reach back"))));
 }
 
 TEST_F(InvestigationTest, TheAnswerSaysOnWhatCoverageItStands) {
