@@ -143,6 +143,7 @@ void AddCount(Program& program, CLI::App& group) {
                             client.Call(&ArchiveService::Stub::CountEvents, request));
     if (program.format() != Format::kTable) {
       Write(MessageToJson(response) + "\n");
+      std::cerr << CoverageNotes(response.coverage());
       return absl::OkStatus();
     }
     if (!options->by.empty()) {
@@ -185,6 +186,7 @@ void AddTop(Program& program, CLI::App& group) {
     Renderer renderer(program.format(), CountColumns(request.group_by(), response.total()));
     for (const auto& row : response.groups()) renderer.Add(row);
     Write(renderer.Finish());
+    std::cerr << CoverageNotes(response.coverage());
     return absl::OkStatus();
   });
 }
@@ -213,6 +215,7 @@ void AddHistogram(Program& program, CLI::App& group) {
     Renderer renderer(program.format(), {{"FROM", "start_time"}, {"COUNT", "count"}});
     for (const auto& bucket : response.buckets()) renderer.Add(bucket);
     Write(renderer.Finish());
+    std::cerr << CoverageNotes(response.coverage());
     return absl::OkStatus();
   });
 }

@@ -1,3 +1,4 @@
+#include <iostream>
 #include <utility>
 
 #include "cli/commands/event_range.h"
@@ -168,6 +169,7 @@ void AddAggregate(Program& program, CLI::App& group) {
                             client.Call(&ArchiveService::Stub::AggregateEvents, request));
     if (program.format() == Format::kJson) {
       Write(MessageToJson(response) + "\n");
+      std::cerr << CoverageNotes(response.coverage());
       return absl::OkStatus();
     }
     Renderer renderer(program.format(), Columns(request, response));
@@ -177,6 +179,7 @@ void AddAggregate(Program& program, CLI::App& group) {
       Write(fmt::format("{} events{}\n", response.total(),
                         response.truncated() ? ", more groups than shown" : ""));
     }
+    std::cerr << CoverageNotes(response.coverage());
     return absl::OkStatus();
   });
 }

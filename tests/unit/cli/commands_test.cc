@@ -287,6 +287,31 @@ TEST_F(RuleStates, AreThoseOfTheTenantThatARuleIsNamedUnder) {
             absl::StatusCode::kNotFound);
 }
 
+archive::v1::CoverageSummary Lacking(const std::string& gap, int64_t since) {
+  archive::v1::CoverageSummary coverage;
+  coverage.add_gaps(gap);
+  coverage.mutable_pending()->set_batch_count(1);
+  coverage.mutable_pending()->mutable_oldest_receive_time()->set_seconds(since);
+  return coverage;
+}
+
+TEST_F(CommandsTest, EveryAnswerAboutEventsSaysWhatItLacks) {
+  suite_.coverage = {Lacking("5 events were not stored yet", 1'790'000'000)};
+  const std::vector<std::vector<std::string>> lines = {
+      {"event", "search"},
+      {"event", "count"},
+      {"event", "count", "-o", "json"},
+      {"event", "top", "src.ip"},
+      {"event", "histogram"},
+      {"event", "aggregate", "--by", "src.ip"},
+      {"event", "aggregate", "--by", "src.ip", "-o", "json"}};
+  for (const auto& line : lines) {
+    const auto outcome = Run(line);
+    ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+    EXPECT_EQ(outcome.err, "note: 5 events were not stored yet\n") << Join(line, " ");
+  }
+}
+
 TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
   using directory::v1::ImportAction;
   for (const auto action : {directory::v1::IMPORT_CREATE, directory::v1::IMPORT_UNCHANGED}) {

@@ -58,6 +58,7 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
       grpc::ServerContext*, const archive::v1::SearchEventsRequest* request,
       grpc::ServerWriter<archive::v1::SearchEventsResponse>* writer) override {
     constexpr size_t kAtOnce = 1000;
+    ++suite_.searches;
     size_t next = ParseNumber<size_t>(request->page_token()).value_or(0);
     const size_t end = std::min(suite_.events, next + static_cast<size_t>(request->page_size()));
     while (next < end) {
@@ -68,13 +69,49 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
       if (next == end && end < suite_.events) response.set_next_page_token(fmt::to_string(end));
       writer->Write(response);
     }
+    archive::v1::SearchEventsResponse last;
+    Tell(last);
+    if (last.has_coverage()) writer->Write(last);
     return grpc::Status::OK;
+  }
+  grpc::Status ExportEvents(
+      grpc::ServerContext*, const archive::v1::ExportEventsRequest* request,
+      grpc::ServerWriter<archive::v1::SearchEventsResponse>* writer) override {
+    for (size_t i = ParseNumber<size_t>(request->page_token()).value_or(0); i < suite_.events;
+         ++i) {
+      archive::v1::SearchEventsResponse response;
+      auto* event = response.add_events();
+      event->set_id(fmt::to_string(i));
+      event->set_raw(std::string(suite_.event_bytes, 'x'));
+      if (i + 1 < suite_.events) response.set_next_page_token(fmt::to_string(i + 1));
+      writer->Write(response);
+      if (!suite_.export_answer.ok()) return suite_.export_answer;
+    }
+    return suite_.export_answer;
+  }
+  grpc::Status CountEvents(grpc::ServerContext*, const archive::v1::CountEventsRequest*,
+                           archive::v1::CountEventsResponse* response) override {
+    response->set_total(suite_.events);
+    Tell(*response);
+    return grpc::Status::OK;
+  }
+  grpc::Status GetHistogram(grpc::ServerContext*, const archive::v1::GetHistogramRequest*,
+                            archive::v1::GetHistogramResponse* response) override {
+    Tell(*response);
+    return grpc::Status::OK;
+  }
+  template <typename Response>
+  void Tell(Response& response) {
+    if (suite_.coverage.empty()) return;
+    *response.mutable_coverage() = suite_.coverage.front();
+    if (suite_.coverage.size() > 1) suite_.coverage.erase(suite_.coverage.begin());
   }
   grpc::Status AggregateEvents(grpc::ServerContext*,
                                const archive::v1::AggregateEventsRequest* request,
                                archive::v1::AggregateEventsResponse* response) override {
     suite_.aggregate = *request;
     *response = suite_.aggregate_answer;
+    Tell(*response);
     return grpc::Status::OK;
   }
   FakeSuite& suite_;
@@ -205,18 +242,22 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   Program program(app, globals);
   AddSendCommand(program);
   AddEventCommands(program);
+  AddArchiveCommands(program);
   AddDetectionCommands(program);
+  AddTuningCommands(program);
   AddDirectoryCommands(program);
   AddAuditCommands(program);
 
   Outcome outcome;
   ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
   try {
     app.parse(std::vector<std::string>(line.rbegin(), line.rend()));  // CLI11 takes them so
   } catch (const CLI::ParseError& error) {
     outcome.usage = UnknownWord(app, error).value_or(error.what());
   }
   outcome.out = ::testing::internal::GetCapturedStdout();
+  outcome.err = ::testing::internal::GetCapturedStderr();
   outcome.status = program.status();
   return outcome;
 }

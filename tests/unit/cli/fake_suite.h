@@ -40,6 +40,11 @@ class FakeSuite {
   std::vector<detection::v1::Rule> rules;          // to list by parent, and to get
   std::vector<detection::v1::RuleTuning> tunings;  // likewise
   directory::v1::ImportAssetsResponse asset_import_answer;
+  // What searches, counts and exports tell: each the first that is left, the last again and again.
+  std::vector<archive::v1::CoverageSummary> coverage;
+  grpc::Status export_answer = grpc::Status::OK;  // not OK: ends an export after its first event
+  size_t event_bytes = 10;                        // of a raw line that is exported
+  int searches = 0;
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;
 
@@ -64,6 +69,7 @@ struct Outcome {
   absl::Status status;
   std::string usage;  // the error where the line could not be parsed
   std::string out;    // standard output
+  std::string err;    // standard error
 };
 
 // Runs the line with the client's commands, as the program does; `connection` is the default that
