@@ -1,6 +1,8 @@
 #include <unistd.h>
 
 #include <iostream>
+#include <thread>
+#include <utility>
 
 #include "cli/commands/command.h"
 #include "cli/commands/event_range.h"
@@ -90,6 +92,7 @@ struct ExportOptions {
   std::string to = "now";
   std::string dir;
   uint64_t part_megabytes = 256;
+  int patience_seconds = 60;
 };
 
 // How far an export is, on standard error: in place where that is a terminal.
@@ -143,6 +146,50 @@ absl::Status FillQuestion(const ExportQuestion& question, Request& request) {
   return absl::OkStatus();
 }
 
+// Waits, for at most the patience that was asked for, until the store has what was received of the
+// question's range by now; in words what it still lacks then, empty where nothing.
+absl::StatusOr<std::string> AwaitStored(Client& client, const ExportQuestion& question,
+                                        std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kLongestPause{5'000};
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  archive::v1::SearchEventsRequest request;  // the least that tells of it
+  YAGURA_RETURN_IF_ERROR(FillQuestion(question, request));
+  request.clear_filter();
+  request.set_page_size(1);
+  const TimePoint now = SystemClock()->Now();
+  if (FromProto(request.range().end_time()) > now) {
+    *request.mutable_range()->mutable_end_time() = ToProto(now);
+  }
+  if (FromProto(request.range().start_time()) >= now) return std::string();
+  bool told = false;
+  for (std::chrono::milliseconds pause(250);; pause = std::min(2 * pause, kLongestPause)) {
+    archive::v1::PendingEvents pending;
+    YAGURA_RETURN_IF_ERROR(
+        client.ReadStream(&ArchiveService::Stub::SearchEvents, request, false,
+                          [&](const archive::v1::SearchEventsResponse& response) {
+                            if (response.has_coverage()) pending = response.coverage().pending();
+                            return true;
+                          }));
+    if (!pending.unknown() && !pending.has_oldest_receive_time()) return std::string();
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+      return pending.unknown()
+                 ? std::string(
+                       "whether all that was received before the export began "
+                       "was stored is not known")
+                 : fmt::format(
+                       "not all that was received from {} to {} was stored "
+                       "when the export began",
+                       FormatTime(FromProto(pending.oldest_receive_time())), FormatTime(now));
+    }
+    if (!std::exchange(told, true)) {
+      std::cerr << "waits until what was received by now is stored\n";
+    }
+    std::this_thread::sleep_for(std::min(pause, left));
+  }
+}
+
 absl::Status ReadAll(Client& client, const ExportQuestion& question, uint64_t total,
                      EventExport& files) {
   archive::v1::ExportEventsRequest request;
@@ -187,19 +234,41 @@ std::string HeadsJson(Client& client, const ExportQuestion& question) {
   return fmt::format("\"day_heads\":[{}]", Join(heads, ",\n"));
 }
 
+// Whether the same again may well succeed.
+bool MayGoOn(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kUnauthenticated:
+    case absl::StatusCode::kUnimplemented:
+      return false;
+    default:
+      return true;
+  }
+}
+
 absl::Status Export(Client& client, const ExportOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(const ExportQuestion question, QuestionOf(options));
+  YAGURA_ASSIGN_OR_RETURN(
+      const std::string lacks,
+      AwaitStored(client, question, std::chrono::seconds(options.patience_seconds)));
   archive::v1::CountEventsRequest count;
   YAGURA_RETURN_IF_ERROR(FillQuestion(question, count));
   YAGURA_ASSIGN_OR_RETURN(const auto counted,
                           client.Call(&ArchiveService::Stub::CountEvents, count));
   YAGURA_ASSIGN_OR_RETURN(EventExport files, EventExport::Open(options.dir, question,
                                                                options.part_megabytes * 1'000'000));
+  if (!files.dropped().empty()) {
+    std::cerr << fmt::format("{} is not there as it was written: all from it on is written anew\n",
+                             files.dropped().front());
+  }
   if (files.events() > 0) {
     std::cerr << fmt::format("goes on behind {} events\n", files.events());
   }
+  if (!lacks.empty()) YAGURA_RETURN_IF_ERROR(files.Remark(lacks));
   if (const absl::Status read = ReadAll(client, question, counted.total(), files); !read.ok()) {
-    return Annotate(read, "the same command goes on where the export broke off");
+    return MayGoOn(read) ? Annotate(read, "the same command goes on where the export broke off")
+                         : read;
   }
   YAGURA_RETURN_IF_ERROR(files.Finish(
       fmt::format("\"coverage\":{},{},\"exported_at\":\"{}\"", MessageToJson(counted.coverage()),
@@ -207,6 +276,10 @@ absl::Status Export(Client& client, const ExportOptions& options) {
   Write(fmt::format("{} events in {} files: {}\n", files.events(), files.parts().size(),
                     EscapeForTerminal(options.dir)));
   std::cerr << CoverageNotes(counted.coverage());
+  for (const std::string& remark : files.remarks()) {
+    std::cerr << fmt::format("warning: the export is not complete: {}\n",
+                             EscapeForTerminal(remark));
+  }
   return absl::OkStatus();
 }
 
@@ -227,6 +300,12 @@ void AddExport(Program& program, CLI::App& group) {
       .add_option("--part-megabytes", options->part_megabytes,
                   "Text in one file before it is compressed, about")
       ->check(CLI::Range(uint64_t{1}, uint64_t{100'000}))
+      ->capture_default_str();
+  command
+      .add_option("--patience", options->patience_seconds,
+                  "Most seconds to wait until what was received before is stored; after that the "
+                  "export begins, and says in its remarks that it is not complete")
+      ->check(CLI::Range(0, 3600))
       ->capture_default_str();
   program.DoConnected(command, [options](Client& client) { return Export(client, *options); });
 }

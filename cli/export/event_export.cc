@@ -5,9 +5,11 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -33,22 +35,6 @@ constexpr int kLevel = 3;
 Status Broken(const std::filesystem::path& file, int error) {
   return MakeError(absl::StatusCode::kUnavailable, "EXPORT_IO",
                    fmt::format("{}: {}", file.string(), std::strerror(error)));
-}
-
-// In quotes, as JSON has it.
-std::string JsonText(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < ' ') {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
 }
 
 class Digest {
@@ -145,26 +131,36 @@ class PartFile {
 
 std::string QuestionJson(const ExportQuestion& question) {
   return fmt::format(R"("parent":{},"filter":{},"start_time":{},"end_time":{})",
-                     JsonText(question.parent), JsonText(question.filter),
-                     JsonText(question.start_time), JsonText(question.end_time));
+                     QuoteJson(question.parent), QuoteJson(question.filter),
+                     QuoteJson(question.start_time), QuoteJson(question.end_time));
 }
 
-std::string PartsJson(const std::vector<EventExport::Part>& parts) {
+std::string PartsJson(const std::vector<EventExport::Part>& parts, bool with_tokens) {
   std::vector<std::string> texts;
   for (const EventExport::Part& part : parts) {
     texts.push_back(
         fmt::format("{{\"name\":{},\"sha256\":\"{}\",\"events\":{},\"text_bytes\":{},\"bytes\":{},"
-                    "\"first_receive_time\":{},\"last_receive_time\":{}}}",
-                    JsonText(part.name), part.sha256, part.events, part.text_bytes, part.bytes,
-                    JsonText(part.first_receive_time), JsonText(part.last_receive_time)));
+                    "\"first_receive_time\":{},\"last_receive_time\":{}{}}}",
+                    QuoteJson(part.name), part.sha256, part.events, part.text_bytes, part.bytes,
+                    QuoteJson(part.first_receive_time), QuoteJson(part.last_receive_time),
+                    with_tokens ? ",\"page_token\":" + QuoteJson(part.page_token) : ""));
   }
   return fmt::format("\"files\":[{}]", Join(texts, ",\n"));
 }
 
+std::string RemarksJson(const std::vector<std::string>& remarks) {
+  std::vector<std::string> texts;
+  for (const std::string& remark : remarks) texts.push_back(QuoteJson(remark));
+  return fmt::format("\"remarks\":[{}]", Join(texts, ","));
+}
+
 struct State {
   ExportQuestion question;
-  std::string page_token;
   std::vector<EventExport::Part> parts;
+  std::vector<std::string> remarks;
+
+  // Goes on behind the parts.
+  std::string page_token() const { return parts.empty() ? "" : parts.back().page_token; }
 };
 
 std::string Text(simdjson::dom::element object, std::string_view member) {
@@ -177,26 +173,54 @@ uint64_t Number(simdjson::dom::element object, std::string_view member) {
   return object[member].get(number) == simdjson::SUCCESS ? number : 0;
 }
 
+std::string PartName(size_t index) { return fmt::format("events-{:06}.jsonl.zst", index + 1); }
+
 StatusOr<State> ReadState(const std::filesystem::path& folder) {
   YAGURA_ASSIGN_OR_RETURN(const std::string text, blob::ReadFile(folder / kState, kMostState));
+  const Status wrong =
+      MakeError(absl::StatusCode::kFailedPrecondition, "EXPORT_STATE",
+                fmt::format("{} is not what an export writes", (folder / kState).string()));
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   simdjson::dom::array files;
   if (parser.parse(text).get(root) != simdjson::SUCCESS ||
       root["files"].get(files) != simdjson::SUCCESS) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "EXPORT_STATE",
-                     fmt::format("{} is not what an export writes", (folder / kState).string()));
+    return wrong;
   }
   State state;
   state.question = {Text(root, "parent"), Text(root, "filter"), Text(root, "start_time"),
                     Text(root, "end_time")};
-  state.page_token = Text(root, "page_token");
+  simdjson::dom::array remarks;
+  if (root["remarks"].get(remarks) == simdjson::SUCCESS) {
+    for (const simdjson::dom::element remark : remarks) {
+      std::string_view words;
+      if (remark.get(words) == simdjson::SUCCESS) state.remarks.emplace_back(words);
+    }
+  }
   for (const simdjson::dom::element file : files) {
     state.parts.push_back({Text(file, "name"), Text(file, "sha256"), Number(file, "events"),
                            Number(file, "text_bytes"), Number(file, "bytes"),
-                           Text(file, "first_receive_time"), Text(file, "last_receive_time")});
+                           Text(file, "first_receive_time"), Text(file, "last_receive_time"),
+                           Text(file, "page_token")});
+    if (state.parts.back().name != PartName(state.parts.size() - 1)) return wrong;
   }
   return state;
+}
+
+// Whether the file is there as it was written.
+bool IsWhole(const std::filesystem::path& folder, const EventExport::Part& part) {
+  constexpr size_t kAtOnce = 1 << 20;
+  std::ifstream file(folder / part.name, std::ios::binary);
+  Digest digest;
+  std::string bytes(kAtOnce, '\0');
+  uint64_t size = 0;
+  while (file && size <= part.bytes) {
+    file.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    const auto read = static_cast<size_t>(file.gcount());
+    digest.Add(std::string_view(bytes).substr(0, read));
+    size += read;
+  }
+  return file.eof() && size == part.bytes && digest.Hex() == part.sha256;
 }
 
 }  // namespace
@@ -214,6 +238,7 @@ struct EventExport::Impl {
   std::filesystem::path folder;
   uint64_t most_part_bytes = 0;
   State state;
+  std::vector<std::string> dropped;
   std::unique_ptr<PartFile> file;
   Part part;  // of `file`
   uint64_t events = 0;
@@ -222,9 +247,24 @@ struct EventExport::Impl {
 
   Status Save() const {
     const std::string text =
-        fmt::format("{{{},\"page_token\":{},\n{}}}\n", QuestionJson(state.question),
-                    JsonText(state.page_token), PartsJson(state.parts));
+        fmt::format("{{{},{},\n{}}}\n", QuestionJson(state.question), RemarksJson(state.remarks),
+                    PartsJson(state.parts, /*with_tokens=*/true));
     return blob::WriteFileDurably(folder / kState, text, kFileMode, blob::IfExists::kReplace);
+  }
+
+  // Leaves the parts up to the first that is not as it was written.
+  Status KeepWhole() {
+    auto& parts = state.parts;
+    // Without its token nothing can go on behind a part.
+    const auto bad = std::ranges::find_if(
+        parts, [this](const Part& one) { return one.page_token.empty() || !IsWhole(folder, one); });
+    for (auto at = bad; at != parts.end(); ++at) dropped.push_back(at->name);
+    parts.erase(bad, parts.end());
+    if (dropped.empty()) return absl::OkStatus();
+    YAGURA_RETURN_IF_ERROR(Save());
+    std::error_code ignored;  // what stays is written over, or not in the manifest
+    for (const std::string& name : dropped) std::filesystem::remove(folder / name, ignored);
+    return absl::OkStatus();
   }
 
   Status EndPart() {
@@ -266,6 +306,7 @@ StatusOr<EventExport> EventExport::Open(const std::filesystem::path& folder,
                       state->question.end_time));
     }
     impl->state = *std::move(state);
+    YAGURA_RETURN_IF_ERROR(impl->KeepWhole());
     for (const Part& part : impl->state.parts) {
       impl->events += part.events;
       impl->text_bytes += part.text_bytes;
@@ -283,7 +324,9 @@ StatusOr<EventExport> EventExport::Open(const std::filesystem::path& folder,
   return EventExport(std::move(impl));
 }
 
-const std::string& EventExport::page_token() const { return impl_->state.page_token; }
+const std::vector<std::string>& EventExport::dropped() const { return impl_->dropped; }
+const std::vector<std::string>& EventExport::remarks() const { return impl_->state.remarks; }
+std::string EventExport::page_token() const { return impl_->state.page_token(); }
 uint64_t EventExport::events() const { return impl_->events; }
 uint64_t EventExport::text_bytes() const { return impl_->text_bytes; }
 const std::vector<EventExport::Part>& EventExport::parts() const { return impl_->state.parts; }
@@ -292,8 +335,7 @@ const std::string& EventExport::last_receive_time() const { return impl_->last_r
 Status EventExport::Add(const event::v1::Event& event) {
   Impl& impl = *impl_;
   if (impl.file == nullptr) {
-    impl.file = std::make_unique<PartFile>(
-        impl.folder, fmt::format("events-{:06}.jsonl.zst", impl.state.parts.size() + 1));
+    impl.file = std::make_unique<PartFile>(impl.folder, PartName(impl.state.parts.size()));
     YAGURA_RETURN_IF_ERROR(impl.file->Open());
     impl.part.name = impl.file->name();
   }
@@ -312,18 +354,24 @@ Status EventExport::Add(const event::v1::Event& event) {
 Status EventExport::Reached(const std::string& page_token) {
   Impl& impl = *impl_;
   if (impl.file == nullptr || impl.part.text_bytes < impl.most_part_bytes) return absl::OkStatus();
+  impl.part.page_token = page_token;
   YAGURA_RETURN_IF_ERROR(impl.EndPart());
-  impl.state.page_token = page_token;
   return impl.Save();
+}
+
+Status EventExport::Remark(const std::string& remark) {
+  impl_->state.remarks.push_back(remark);
+  return impl_->Save();
 }
 
 Status EventExport::Finish(std::string_view extra) {
   Impl& impl = *impl_;
   YAGURA_RETURN_IF_ERROR(impl.EndPart());
   const std::string manifest = fmt::format(
-      "{{\"format\":\"yagura.export.v1\",{},\"events\":{},\"text_bytes\":{},{}{}\n{}}}\n",
-      QuestionJson(impl.state.question), impl.events, impl.text_bytes, extra,
-      extra.empty() ? "" : ",", PartsJson(impl.state.parts));
+      "{{\"format\":\"yagura.export.v1\",{},\"events\":{},\"text_bytes\":{},{},{}{}\n{}}}\n",
+      QuestionJson(impl.state.question), impl.events, impl.text_bytes,
+      RemarksJson(impl.state.remarks), extra, extra.empty() ? "" : ",",
+      PartsJson(impl.state.parts, /*with_tokens=*/false));
   std::string sums;
   for (const Part& part : impl.state.parts) {
     sums += fmt::format("{}  {}\n", part.sha256, part.name);

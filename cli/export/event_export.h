@@ -30,7 +30,8 @@ struct ExportQuestion {
 //   SHA256SUMS                   of all of these, for `sha256sum -c`
 //
 // A file is there whole or not at all. Until the end "export.state" says how far it is: an export
-// that broke off goes on behind the last whole file. Not thread-safe.
+// that broke off goes on behind the last file that is as it was written; one that is not, and what
+// followed it, is written anew. Not thread-safe.
 class EventExport {
  public:
   struct Part {
@@ -41,6 +42,7 @@ class EventExport {
     uint64_t bytes = 0;  // of the file
     std::string first_receive_time;
     std::string last_receive_time;
+    std::string page_token;  // goes on behind it; not in the manifest
   };
 
   // Begins in a folder that is empty or not there, or goes on where `question` is that of the
@@ -55,8 +57,14 @@ class EventExport {
   EventExport(EventExport&&) noexcept;
   EventExport& operator=(EventExport&&) noexcept;
 
+  // Files of the export that broke off which were gone or altered, and all behind them: dropped.
+  const std::vector<std::string>& dropped() const;
+  // What could not be exported, in words, of this run and those that broke off before: for people
+  // and the manifest ("remarks").
+  absl::Status Remark(const std::string& remark);
+  const std::vector<std::string>& remarks() const;
   // Where the stream of events goes on; empty at the beginning.
-  const std::string& page_token() const;
+  std::string page_token() const;
   absl::Status Add(const event::v1::Event& event);
   // All events before `page_token` have been added. A part that is large enough ends here.
   absl::Status Reached(const std::string& page_token);

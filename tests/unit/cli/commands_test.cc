@@ -312,6 +312,75 @@ TEST_F(CommandsTest, EveryAnswerAboutEventsSaysWhatItLacks) {
   }
 }
 
+class ExportCommand : public CommandsTest {
+ protected:
+  Outcome Export(std::vector<std::string> more = {}) const {
+    std::vector<std::string> line = {"archive", "export", "--tenant", "acme",
+                                     "--from",  "7d",     "--dir",    (folder_ / "out").string()};
+    line.insert(line.end(), more.begin(), more.end());
+    return Run(line);
+  }
+  std::string Read(const std::string& name) const {
+    std::ifstream file(folder_ / "out" / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+};
+
+TEST_F(ExportCommand, WaitsUntilWhatWasReceivedIsStored) {
+  suite_.events = 3;
+  suite_.coverage = {Lacking("one", 1'790'000'000), Lacking("one", 1'790'000'000), {}};
+  const auto outcome = Export();
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(suite_.searches, 3);
+  EXPECT_EQ(outcome.err, "waits until what was received by now is stored\n");
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("\"remarks\":[]"));
+}
+
+TEST_F(ExportCommand, SaysWhatItLacksWherePatienceEnds) {
+  suite_.events = 3;
+  suite_.coverage = {Lacking("one", 1'790'000'000)};
+  const auto outcome = Export({"--patience", "0"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("warning: the export is not complete: not all that was "
+                                     "received from 2026-09-21T"));
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("\"remarks\":[\"not all that was received from"));
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("\"oldest_receive_time\""));
+}
+
+TEST_F(ExportCommand, RemembersWhatItLackedWhereItBreaksOff) {
+  suite_.events = 3;
+  suite_.event_bytes = 1'100'000;
+  suite_.coverage = {Lacking("one", 1'790'000'000)};
+  suite_.export_answer = {grpc::StatusCode::UNAVAILABLE, "away"};
+  EXPECT_EQ(std::string(Message(Export({"--patience", "0", "--part-megabytes", "1"}).status)),
+            "the same command goes on where the export broke off: away");
+  suite_.coverage.clear();
+  suite_.export_answer = grpc::Status::OK;
+  const auto outcome = Export({"--patience", "0", "--part-megabytes", "1"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("goes on behind 1 events"));
+  EXPECT_THAT(outcome.err, HasSubstr("warning: the export is not complete"));
+}
+
+TEST_F(ExportCommand, WritesAnewWhatIsNotAsItWasWritten) {
+  suite_.events = 3;
+  suite_.event_bytes = 1'100'000;
+  suite_.export_answer = {grpc::StatusCode::UNAVAILABLE, "away"};
+  EXPECT_FALSE(Export({"--part-megabytes", "1"}).status.ok());
+  std::ofstream(folder_ / "out" / "events-000001.jsonl.zst", std::ios::app) << "x";
+  suite_.export_answer = grpc::Status::OK;
+  const auto outcome = Export({"--part-megabytes", "1"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("events-000001.jsonl.zst is not there as it was written"));
+  EXPECT_THAT(outcome.out, HasSubstr("3 events in 3 files"));
+}
+
+TEST_F(ExportCommand, ThatIsRefusedSaysNothingOfGoingOn) {
+  suite_.events = 1;
+  suite_.export_answer = {grpc::StatusCode::PERMISSION_DENIED, "it is not granted"};
+  EXPECT_EQ(std::string(Message(Export().status)), "it is not granted");
+}
+
 TEST_F(CommandsTest, AnImportOfAssetsSaysInWordsWhatItDid) {
   using directory::v1::ImportAction;
   for (const auto action : {directory::v1::IMPORT_CREATE, directory::v1::IMPORT_UNCHANGED}) {

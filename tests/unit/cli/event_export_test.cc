@@ -122,6 +122,59 @@ TEST_F(EventExportTest, GoesOnBehindTheLastWholePart) {
   EXPECT_TRUE(SumsFit());
 }
 
+TEST_F(EventExportTest, WritesAnewWhatIsNotAsItWasWritten) {
+  const auto flip = [](const std::filesystem::path& file) {
+    std::fstream bytes(file, std::ios::in | std::ios::out | std::ios::binary);
+    bytes.seekp(20);
+    bytes.put('\x55');
+  };
+  const auto cut = [](const std::filesystem::path& file) {
+    std::filesystem::resize_file(file, std::filesystem::file_size(file) - 1);
+  };
+  const auto lengthen = [](const std::filesystem::path& file) {
+    std::ofstream(file, std::ios::app | std::ios::binary) << 'x';
+  };
+  const auto remove = [](const std::filesystem::path& file) { std::filesystem::remove(file); };
+  for (const std::function<void(const std::filesystem::path&)>& harm :
+       {std::function<void(const std::filesystem::path&)>(flip), {cut}, {lengthen}, {remove}}) {
+    std::filesystem::remove_all(folder_);
+    std::vector<EventExport::Part> before;
+    {
+      auto files = Open();
+      ASSERT_THAT(files, IsOk());
+      Add(*files, 0, 85);
+      before = files->parts();
+      ASSERT_GE(before.size(), 3u);
+    }
+    harm(folder_ / before[1].name);
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    EXPECT_EQ(files->dropped().front(), before[1].name);
+    ASSERT_EQ(files->parts().size(), 1u);
+    EXPECT_EQ(files->page_token(), before[0].page_token);
+    EXPECT_FALSE(std::filesystem::exists(folder_ / before[2].name));
+    const int from = std::stoi(files->page_token().substr(5));
+    EXPECT_EQ(files->events(), static_cast<uint64_t>(from));
+    Add(*files, from, 100);
+    ASSERT_THAT(files->Finish(""), IsOk());
+    EXPECT_EQ(AllLines(*files), Expected(100));
+    EXPECT_TRUE(SumsFit());
+  }
+}
+
+TEST_F(EventExportTest, TakesNoNamesFromAStateThatItDidNotWrite) {
+  {
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    Add(*files, 0, 55);
+  }
+  std::string state = Read("export.state");
+  const std::string name = "events-000001.jsonl.zst";
+  state.replace(state.find(name), name.size(), "../letter.txt");
+  std::ofstream(folder_ / "export.state") << state;
+  EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_STATE");
+}
+
 TEST_F(EventExportTest, MixesNothing) {
   ASSERT_THAT(Open(), IsOk());
   question_.filter = "user = taro";
