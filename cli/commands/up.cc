@@ -22,6 +22,7 @@ struct UpOptions {
   SuiteOptions suite;
   bool detach = false;
   bool debug = false;
+  bool print_settings = false;
 };
 
 std::filesystem::path DataDir(const Program& program) {
@@ -185,8 +186,14 @@ void AddUpCommand(Program& program) {
   auto& suite = options->suite;
   CLI::App& up = *program.app().add_subcommand(
       "up", "Run the whole suite in one process, with its own Redis and event store");
-  up.add_option("--settings", suite.settings_file,
-                "YAML file with a section for each service, and \"store\" for the event store");
+  up.add_option(
+      "--settings", suite.settings_file,
+      "YAML file with the sections grpc (the API, its quotas), store, directory, archive, "
+      "detection, notification, ticketing, config, reporting, ingestion; see "
+      "--print-settings");
+  up.add_flag("--print-settings", options->print_settings,
+              "Print every setting with help, default and bounds as YAML, with the values of "
+              "--settings, and start nothing");
   up.add_option("--content-dir", suite.content_dir, "Folder with sigma/; else found by itself");
   up.add_option("--grpc", suite.grpc_address, "Address of the API; port 0 takes a free one")
       ->capture_default_str();
@@ -211,6 +218,12 @@ void AddUpCommand(Program& program) {
               "Return when everything is up, and go on behind; a suite that runs already is used");
   up.add_flag("--debug", options->debug, "Log more");
   program.Do(up, [&program, options]() -> absl::Status {
+    if (options->print_settings) {
+      YAGURA_ASSIGN_OR_RETURN(const std::string text,
+                              DescribeSettings(options->suite.settings_file));
+      Write(text);
+      return absl::OkStatus();
+    }
     const auto root = DataDir(program);
     return options->detach ? ServeDetached(*options, root) : Serve(*options, root, Write);
   });

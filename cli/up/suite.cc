@@ -38,6 +38,34 @@ std::filesystem::path ProgramFolder() {
 
 std::string Local(int port) { return fmt::format("127.0.0.1:{}", port); }
 
+absl::StatusOr<SettingsReader> OpenSettings(const std::filesystem::path& file) {
+  if (file.empty()) return SettingsReader::Empty();
+  return SettingsReader::FromFile(file);
+}
+
+// What in a section of the settings the suite sets itself.
+std::string Given(std::string_view service) {
+  if (service == "directory") return " Where its keys lie is the data folder's business.";
+  if (service == "archive") return " Its store is the embedded one.";
+  if (service == "ingestion") {
+    return " Where it listens is an option of `yagura up`: syslog_udp, syslog_tcp, syslog_tls, "
+           "http and "
+           "otlp do not count here.";
+  }
+  return "";
+}
+
+SettingsReader ServiceSection(SettingsReader& reader, std::string_view service) {
+  return reader.Section(service, fmt::format("The service {}.{}", service, Given(service)));
+}
+
+std::filesystem::path ReadStoreConfig(SettingsReader& reader) {
+  auto section = reader.Section("store", "The embedded event store, a child process.");
+  return section.String("config_file", "",
+                        "A ClickHouse configuration file (XML or YAML), for disks and storage "
+                        "policies; empty: none.");
+}
+
 }  // namespace
 
 struct Suite::Impl {
@@ -80,9 +108,7 @@ class AppFactory {
   }
 
  private:
-  SettingsReader Section(const std::string& service) {
-    return reader_.Section(service, "Settings of the service " + service + ".");
-  }
+  SettingsReader Section(const std::string& service) { return ServiceSection(reader_, service); }
 
   AppOr Directory() {
     auto section = Section("directory");
@@ -173,11 +199,7 @@ class AppFactory {
 
 absl::Status Suite::Impl::StartChildren(const DataFolder& folder, SettingsReader& reader,
                                         const Logger& logger) {
-  auto section = reader.Section("store", "The embedded event store, a child process.");
-  std::filesystem::path config_file =
-      section.String("config_file", "",
-                     "A ClickHouse configuration file (XML or YAML), for disks and storage "
-                     "policies; empty: none.");
+  std::filesystem::path config_file = ReadStoreConfig(reader);
   if (!config_file.empty()) {
     std::error_code error;
     config_file = std::filesystem::absolute(config_file, error);
@@ -206,8 +228,7 @@ absl::Status Suite::Impl::StartChildren(const DataFolder& folder, SettingsReader
 
 absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFolder& folder,
                                       SettingsReader& reader, const Logger& logger) {
-  auto grpc_section = reader.Section("grpc", "The gRPC server.");
-  auto server_options = rpc::ReadServerOptions(grpc_section);
+  auto server_options = rpc::ReadServerOptions(reader);
   server_options.address = options.grpc_address;
   server_options.health_address = options.health_address;
 
@@ -233,12 +254,31 @@ absl::Status Suite::Impl::StartServer(const SuiteOptions& options, const DataFol
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> DescribeSettings(const std::filesystem::path& settings_file) {
+  YAGURA_ASSIGN_OR_RETURN(auto reader, OpenSettings(settings_file));
+  rpc::ReadServerOptions(reader);
+  ReadStoreConfig(reader);
+  absl::Status wrong;
+  const auto read = [&](std::string_view service, const auto& read_settings) {
+    auto section = ServiceSection(reader, service);
+    wrong.Update(read_settings(section).status());
+  };
+  read("directory", directory::ReadSettings);
+  read("archive", archive::ReadSettings);
+  read("detection", detection::ReadSettings);
+  read("notification", notification::ReadSettings);
+  read("ticketing", ticketing::ReadSettings);
+  read("config", config::ReadSettings);
+  read("reporting", reporting::ReadSettings);
+  read("ingestion", ingestion::ReadSettings);
+  YAGURA_RETURN_IF_ERROR(reader.Finish());
+  YAGURA_RETURN_IF_ERROR(wrong);
+  return reader.Document();
+}
+
 absl::StatusOr<std::unique_ptr<Suite>> Suite::Start(const SuiteOptions& options,
                                                     const DataFolder& folder, Logger logger) {
-  auto reader = SettingsReader::Empty();
-  if (!options.settings_file.empty()) {
-    YAGURA_ASSIGN_OR_RETURN(reader, SettingsReader::FromFile(options.settings_file));
-  }
+  YAGURA_ASSIGN_OR_RETURN(auto reader, OpenSettings(options.settings_file));
   auto impl = std::make_unique<Impl>();
   YAGURA_RETURN_IF_ERROR(impl->StartChildren(folder, reader, logger));
   YAGURA_RETURN_IF_ERROR(impl->StartServer(options, folder, reader, logger));

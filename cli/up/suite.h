@@ -28,6 +28,10 @@ struct SuiteOptions {
   std::string smtp_address;  // HOST:PORT; empty: mails go to a maildir
 };
 
+// Every setting of a suite with its help, default and bounds, as YAML that `settings_file` may be.
+// With a file, its values in place of the defaults. INVALID_ARGUMENT names what is wrong in it.
+absl::StatusOr<std::string> DescribeSettings(const std::filesystem::path& settings_file);
+
 // The whole of Yagura in this process, with two redis-servers and the event store as children.
 class Suite {
  public:

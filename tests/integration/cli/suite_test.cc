@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cli/data_dir.h"
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -237,6 +238,35 @@ TEST(Suite, EndsCleanlyWhereItsTerminalIsClosed) {
   ASSERT_TRUE(e2e::Eventually(kSoon, [&] { return !suite.Runs(); }));
   suite.Stop();  // with 0
   EXPECT_FALSE(std::filesystem::exists(EndpointsFile(suite.data_dir())));
+}
+
+TEST(Suite, PrintsEverySettingWithoutStarting) {
+  const auto folder = testing::MakeTemporaryFolder();
+  const auto run = [&](const std::string& more) {
+    const std::string command =
+        fmt::format("'{}' up --print-settings {} 2>&1", e2e::SuiteProcess::Program(), more);
+    std::string text;
+    FILE* pipe = popen(command.c_str(), "r");
+    char buffer[4096];
+    for (size_t n = 0; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) text.append(buffer, n);
+    return std::pair(pclose(pipe), text);
+  };
+  const auto [code, text] = run("");
+  ASSERT_EQ(code, 0) << text;
+  for (const char* section : {"grpc", "store", "directory", "archive", "detection", "notification",
+                              "ticketing", "config", "reporting", "ingestion"}) {
+    EXPECT_THAT(text, HasSubstr(fmt::format("\n{}:", section)));
+  }
+  EXPECT_THAT(text, HasSubstr("tenant_calls_per_second: 500"));
+  // What it prints it takes.
+  std::ofstream(folder / "all.yaml") << text;
+  EXPECT_EQ(run("--settings " + (folder / "all.yaml").string()), std::pair(0, text));
+  std::ofstream(folder / "own.yaml") << "grpc: {tenant_calls_per_second: 7}\n";
+  EXPECT_THAT(run("--settings " + (folder / "own.yaml").string()).second,
+              HasSubstr("tenant_calls_per_second: 7"));
+  std::ofstream(folder / "bad.yaml") << "grcp: {}\n";
+  EXPECT_THAT(run("--settings " + (folder / "bad.yaml").string()).second, HasSubstr("grcp"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Suite, LeavesErrorsToTheProgramItself) {
