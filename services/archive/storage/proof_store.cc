@@ -161,6 +161,13 @@ StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since,
   return units;
 }
 
+StatusOr<TimePoint> ProofStore::Now() const {
+  YAGURA_ASSIGN_OR_RETURN(const auto rows,
+                          client_->Select({.sql = "SELECT toInt64(toUnixTimestamp(now()))"}));
+  if (rows.rows.empty()) return Internal("the event store does not tell its time");
+  return TimePoint(std::chrono::seconds(rows.rows[0].at(0).AsSigned()));
+}
+
 Status ProofStore::Visit(std::string_view tenant, int64_t day, uint64_t unit,
                          const std::stop_token& stop, const Visitor& visit) const {
   eventstore::Query query = OfDay(tenant, day);

@@ -53,6 +53,8 @@ class ProofStore {
   static constexpr size_t kUnsealedAtOnce = 20'000;
   absl::StatusOr<std::vector<EventUnit>> Unsealed(TimePoint since,
                                                   const std::optional<EventUnit>& after) const;
+  // By the store's clock, in whole seconds: that by which units were stored.
+  absl::StatusOr<TimePoint> Now() const;
 
   struct LastHead {
     uint32_t sequence = 0;

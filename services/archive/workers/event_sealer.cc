@@ -251,7 +251,13 @@ Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
 
 Status EventSealer::Turn() {
   const TimePoint began = parts_.clock->Now();
+  YAGURA_ASSIGN_OR_RETURN(const TimePoint store_began, parts_.store.Now());
+  // Where either clock is ahead, nothing is passed over.
+  const TimePoint sure = std::min(began, store_began);
+  // Where it was put back, what was stored meanwhile is looked for again, as after a start.
+  if (since_ > sure - kOverlap / 2) since_ = sure - options_.look_back;
   YAGURA_RETURN_IF_ERROR(BeginLedger());
+  next_review_ = std::min<TimePoint>(next_review_, began + options_.review);
   if (began >= next_review_) {
     YAGURA_RETURN_IF_ERROR(Review());
     next_review_ = began + options_.review;
@@ -267,9 +273,9 @@ Status EventSealer::Turn() {
     after = units.back();
   }
   // What waits is looked for again, as after a start.
-  const auto sure = first.ok() ? std::chrono::nanoseconds(kOverlap)
-                               : std::chrono::nanoseconds(options_.look_back);
-  since_ = std::max(since_, began - sure);
+  const auto overlap = first.ok() ? std::chrono::nanoseconds(kOverlap)
+                                  : std::chrono::nanoseconds(options_.look_back);
+  since_ = std::max(since_, sure - overlap);
   return first;
 }
 

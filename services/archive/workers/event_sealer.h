@@ -88,8 +88,9 @@ class EventSealer {
 
   const Parts parts_;
   const Options options_;
-  TimePoint since_;        // everything stored before has a head; one turn at a time
-  TimePoint next_review_;  //
+  // What was stored before, by the store's clock, has a head; one turn at a time.
+  TimePoint since_;
+  TimePoint next_review_;
   mutable std::mutex mutex_;
   std::set<std::pair<std::string, int64_t>> broken_;  // guarded by mutex_
   std::set<uint64_t> strange_;                        // numbers; guarded by mutex_

@@ -1,0 +1,71 @@
+// What the state Redis knows of units against what the event store has: units that are gone before
+// they were sealed, that are there twice, and events without any.
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/clock/proto_time.h"
+#include "proof_fixture.h"
+
+namespace yagura::archive {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+using ::testing::Contains;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using ::testing::SizeIs;
+
+class UnitLedgerTest : public ProofTest {
+ protected:
+  // As a release that makes no digests does, or whoever can write the event store alone.
+  void InsertWithoutUnit(const std::string& token, int first, const std::string& tenant) {
+    const RangeInserter inserter(archive_.client, archive_.table, archive_.retention);
+    RangeData range;
+    range.plan.set_token(token);
+    range.entries.push_back({{1, 0}, token, MakeBatch(tenant, token, first, kEvents)});
+    ASSERT_THAT(inserter.Insert(range), IsOk());
+  }
+  // Events of the batch "c" and their digest, which were just stored.
+  void DeleteThree() {
+    Run("ALTER TABLE yagura.events DELETE WHERE id LIKE 'c-%'");
+    Run(fmt::format("ALTER TABLE yagura.event_units DELETE WHERE unit = {}", UnitNumber("three")));
+  }
+  // A digest of the same number as that of "three", of which nobody noted anything.
+  void ForgeAnotherThree(const std::string& digest) {
+    Run(
+        fmt::format("INSERT INTO yagura.event_units SELECT * REPLACE({} AS digest) FROM (SELECT * "
+                    "FROM yagura.event_units WHERE unit = {})",
+                    digest, UnitNumber("three")));
+  }
+};
+
+TEST_F(UnitLedgerTest, AClockThatWasAheadHidesNothing) {
+  const TimePoint now = clock_->Now();
+  clock_->SetNow(now + hours(24));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(2)) << "while it is ahead";
+  clock_->SetNow(now);
+  Insert("four", "d", 4 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(3)) << "once it is right again";
+}
+
+TEST_F(UnitLedgerTest, AClockThatIsPutBackHasTheSealerLookBack) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  Run(fmt::format("ALTER TABLE yagura.event_units UPDATE stored = now() - 10800 WHERE unit = {}",
+                  UnitNumber("three")));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  ASSERT_THAT(store_.Heads("acme", day_).value(), SizeIs(1)) << "stored before what it looks at";
+  clock_->SetNow(clock_->Now() - hours(4));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(store_.Heads("acme", day_).value(), SizeIs(2));
+}
+
+}  // namespace
+}  // namespace yagura::archive
