@@ -79,10 +79,14 @@ StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Pro
   // In this order: what is remembered was stored before, and what has a head has digests.
   YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.memory.Recall(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(const auto heads, parts_.store.Heads(tenant_, day_));
-  YAGURA_ASSIGN_OR_RETURN(units_, parts_.store.Units(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(units_, parts_.store.Units(tenant_, day_, &doubled_));
   int64_t latest = known.expires;
   for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
   heads_over_ = latest > 0 && MayBeDropped(TimePoint(std::chrono::seconds(latest)) + kHeadsOutlive);
+  for (const uint64_t number : doubled_) {
+    Tell(Flaw::UNIT_ALTERED, number,
+         "several digests of that number are there; at most one of them was stored");
+  }
   CheckHeads(heads);
   CheckChain(heads);
   CheckMemory(known, heads);

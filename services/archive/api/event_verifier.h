@@ -77,6 +77,7 @@ class EventVerifier {
   const int64_t day_;
   bool heads_over_ = false;  // the day's heads may have been dropped
   std::map<uint64_t, EventUnit> units_;
+  std::set<uint64_t> doubled_;               // numbers of which several units are there
   std::map<uint64_t, Strangers> strangers_;  // by the unit that they name
   std::vector<uint64_t> broken_;             // units to be explained
   std::map<uint64_t, bool> closed_;  // units whose events have been looked at: as they were?

@@ -8,6 +8,7 @@
 
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/archive/domain/block_column.h"
 #include "services/archive/storage/unit_ledger.h"
 
@@ -83,21 +84,23 @@ StatusOr<std::vector<v1::EventHead>> ProofStore::Heads(std::string_view tenant, 
   return heads;
 }
 
-StatusOr<std::map<uint64_t, EventUnit>> ProofStore::Units(std::string_view tenant,
-                                                          int64_t day) const {
+StatusOr<std::map<uint64_t, EventUnit>> ProofStore::Units(std::string_view tenant, int64_t day,
+                                                          std::set<uint64_t>* doubled) const {
   eventstore::Query query = OfDay(tenant, day);
   query.sql = fmt::format(
       "SELECT {} FROM yagura.event_units WHERE tenant = {{tenant:String}} AND day = "
-      "toDate({{day:UInt16}})",
+      "toDate({{day:UInt16}}) ORDER BY unit, digest",
       kUnitColumns);
   std::map<uint64_t, EventUnit> units;
-  YAGURA_RETURN_IF_ERROR(client_->Stream(query, [&units](const eventstore::Row& row) -> Status {
+  YAGURA_RETURN_IF_ERROR(client_->Stream(query, [&](const eventstore::Row& row) -> Status {
     EventUnit unit = DecodeUnit(row);
     if (units.size() >= kMostUnits) {
       return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY_UNITS",
                        fmt::format("the day has more than {} units", kMostUnits));
     }
-    units.emplace(unit.number, std::move(unit));
+    const uint64_t number = unit.number;
+    const bool first = units.emplace(number, std::move(unit)).second;
+    if (!first && doubled != nullptr) doubled->insert(number);
     return absl::OkStatus();
   }));
   return units;
@@ -145,14 +148,16 @@ StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since,
     query.parameters["tenant"] = after->tenant;
     query.parameters["day"] = std::to_string(after->day);
     query.parameters["unit"] = std::to_string(after->number);
+    query.parameters["digest"] = HexEncode(after->digest);
     behind =
-        " AND (toString(tenant), toUInt16(day), unit) > ({tenant:String}, {day:UInt16}, "
-        "{unit:UInt64})";
+        " AND (toString(tenant), toUInt16(day), unit, lower(hex(digest))) > ({tenant:String}, "
+        "{day:UInt16}, {unit:UInt64}, {digest:String})";
   }
   query.sql = fmt::format(
       "SELECT {} FROM yagura.event_units WHERE stored >= toDateTime({{since:UInt32}}, 'UTC') AND "
       "(tenant, day, unit) NOT IN (SELECT tenant, day, arrayJoin(units) FROM yagura.event_heads "
-      "WHERE seal_time >= toDateTime({{sealed:UInt32}}, 'UTC')){} ORDER BY tenant, day, unit LIMIT "
+      "WHERE seal_time >= toDateTime({{sealed:UInt32}}, 'UTC')){} ORDER BY tenant, day, unit, "
+      "digest LIMIT "
       "{}",
       kUnitColumns, behind, kUnsealedAtOnce);
   YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query, kUnsealedAtOnce));

@@ -42,14 +42,17 @@ class ProofStore {
 
   // Of one tenant and day, in order.
   absl::StatusOr<std::vector<v1::EventHead>> Heads(std::string_view tenant, int64_t day) const;
-  absl::StatusOr<std::map<uint64_t, EventUnit>> Units(std::string_view tenant, int64_t day) const;
+  // By number. Of several with the same number, which this suite never stores, the first by digest;
+  // such numbers come in `doubled`, if it is given.
+  absl::StatusOr<std::map<uint64_t, EventUnit>> Units(std::string_view tenant, int64_t day,
+                                                      std::set<uint64_t>* doubled = nullptr) const;
   // Those of `numbers` that are units of the day.
   absl::StatusOr<std::set<uint64_t>> KnownUnits(std::string_view tenant, int64_t day,
                                                 const std::vector<uint64_t>& numbers) const;
   // Of a unit's events, in order.
   absl::StatusOr<std::vector<uint16_t>> Checks(const EventUnit& unit) const;
-  // Units that were stored at `since` or later and that no head has, by tenant, day and number,
-  // behind `after` where that is given; at most kUnsealedAtOnce.
+  // Units that were stored at `since` or later and that no head has, by tenant, day, number and
+  // digest, behind `after` where that is given; at most kUnsealedAtOnce.
   static constexpr size_t kUnsealedAtOnce = 20'000;
   absl::StatusOr<std::vector<EventUnit>> Unsealed(TimePoint since,
                                                   const std::optional<EventUnit>& after) const;

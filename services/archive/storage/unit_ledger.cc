@@ -55,14 +55,14 @@ Status UnitLedger::Note(const std::vector<EventUnit>& units) const {
   return absl::OkStatus();
 }
 
-StatusOr<std::vector<EventUnit>> UnitLedger::Noted(const std::vector<EventUnit>& units) const {
-  std::vector<EventUnit> noted;
+StatusOr<std::vector<bool>> UnitLedger::Noted(const std::vector<EventUnit>& units) const {
+  std::vector<bool> noted(units.size());
   if (units.empty()) return noted;
   std::vector<std::string> words = {"SMISMEMBER", KeyOf(units.front().tenant, units.front().day)};
   for (const EventUnit& unit : units) words.push_back(MemberOf(unit));
   YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply, state_->Command({words.begin(), words.end()}));
   for (size_t i = 0; i < units.size() && i < reply.items.size(); ++i) {
-    if (reply.items[i].integer == 1) noted.push_back(units[i]);
+    noted[i] = reply.items[i].integer == 1;
   }
   return noted;
 }

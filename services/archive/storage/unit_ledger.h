@@ -25,8 +25,8 @@ class UnitLedger {
 
   // Before they are stored; any number of times.
   absl::Status Note(const std::vector<EventUnit>& units) const;
-  // Of units of one tenant and day those that were noted just as they are, in the order given.
-  absl::StatusOr<std::vector<EventUnit>> Noted(const std::vector<EventUnit>& units) const;
+  // Of each of the units, all of one tenant and day, whether it was noted just as it is.
+  absl::StatusOr<std::vector<bool>> Noted(const std::vector<EventUnit>& units) const;
   // What has been sealed, of one tenant and day.
   absl::Status Forget(const std::vector<EventUnit>& units) const;
 

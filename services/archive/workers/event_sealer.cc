@@ -176,16 +176,19 @@ Status EventSealer::Seal(const std::vector<EventUnit>& units) {
 
 StatusOr<std::vector<EventUnit>> EventSealer::OurOwn(const std::vector<EventUnit>& units) {
   constexpr size_t kMostStrange = 100'000;
-  YAGURA_ASSIGN_OR_RETURN(auto ours, parts_.ledger.Noted(units));
-  if (ours.size() == units.size()) return ours;
-  std::set<uint64_t> noted;
-  for (const EventUnit& unit : ours) noted.insert(unit.number);
+  YAGURA_ASSIGN_OR_RETURN(const std::vector<bool> noted, parts_.ledger.Noted(units));
+  std::vector<EventUnit> ours;
+  std::set<uint64_t> numbers;
   size_t fresh = 0;
   {
     const std::lock_guard lock(mutex_);
-    for (const EventUnit& unit : units) {
-      if (noted.contains(unit.number) || strange_.size() >= kMostStrange) continue;
-      if (strange_.insert(unit.number).second) ++fresh;
+    for (size_t i = 0; i < units.size(); ++i) {
+      // Another with the number of one of ours is none of ours, be it a copy.
+      if (noted[i] && numbers.insert(units[i].number).second) {
+        ours.push_back(units[i]);
+      } else if (strange_.size() < kMostStrange && strange_.insert(units[i].number).second) {
+        ++fresh;
+      }
     }
   }
   if (fresh > 0) {
@@ -240,8 +243,9 @@ Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
     return sealed.ok() || IsOfOneDay(sealed) ? absl::OkStatus() : sealed;
   };
   for (const EventUnit& unit : units) {
-    const bool other = !day.empty() && (day.front().tenant != unit.tenant ||
-                                        day.front().day != unit.day || day.size() >= kMostOfAHead);
+    const bool other =
+        !day.empty() && (day.front().tenant != unit.tenant || day.front().day != unit.day ||
+                         (day.size() >= kMostOfAHead && day.back().number != unit.number));
     if (other) YAGURA_RETURN_IF_ERROR(seal());
     day.push_back(unit);
   }

@@ -43,6 +43,39 @@ class UnitLedgerTest : public ProofTest {
   }
 };
 
+// Whichever of the two the store gives first.
+class DoubledUnitTest : public UnitLedgerTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(DoubledUnitTest, ADigestOfTheSameNumberIsStrangeAndTold) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ForgeAnotherThree(GetParam());
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.strange(), 1u);
+  ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("acme", day_));
+  ASSERT_THAT(heads, SizeIs(2)) << "what is ours is sealed all the same";
+  EXPECT_THAT(heads[1].units(), ElementsAre(UnitNumber("three")));
+  const v1::DayProof proof = Verify();
+  const auto told =
+      std::find_if(proof.flaws().begin(), proof.flaws().end(), [](const v1::EventFlaw& flaw) {
+        return flaw.kind() == v1::EventFlaw::UNIT_ALTERED &&
+               flaw.unit() == fmt::format("{:016x}", UnitNumber("three"));
+      });
+  EXPECT_NE(told, proof.flaws().end()) << proof.DebugString();
+}
+
+INSTANTIATE_TEST_SUITE_P(Both, DoubledUnitTest,
+                         ::testing::Values("unhex(repeat('00', 32))", "unhex(repeat('ff', 32))"));
+
+TEST_F(UnitLedgerTest, ADigestThatLiesThereTwiceIsSignedOnce) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ForgeAnotherThree("digest");
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("acme", day_));
+  ASSERT_THAT(heads, SizeIs(2));
+  EXPECT_THAT(heads[1].units(), ElementsAre(UnitNumber("three")));
+  EXPECT_EQ(heads[1].event_count(), uint64_t{kEvents});
+}
+
 TEST_F(UnitLedgerTest, AClockThatWasAheadHidesNothing) {
   const TimePoint now = clock_->Now();
   clock_->SetNow(now + hours(24));
