@@ -147,6 +147,7 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
   for (const v1::EventHead& head : heads) {
     std::string hash = head.previous_hash();
     bool whole = true;
+    uint64_t events = 0;
     const bool gone = MayBeDropped(TimePoint(std::chrono::seconds(head.expire_time().seconds())));
     for (const uint64_t number : head.units()) {
       sealed.insert(number);
@@ -162,11 +163,16 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
         continue;
       }
       hash = UnitChainNext(hash, unit->second, head.scheme());
+      events += unit->second.events;
     }
     if (whole && hash != head.hash()) {
       Tell(Flaw::UNIT_ALTERED, 0,
            fmt::format("the digests of head {}'s {} units are not those that were sealed",
                        head.sequence(), head.units_size()));
+    } else if (whole && events != head.event_count()) {
+      Tell(Flaw::HEAD_ALTERED, 0,
+           fmt::format("head {} says {} events, its units have {}", head.sequence(),
+                       head.event_count(), events));
     }
   }
   CheckUnsealed(sealed);

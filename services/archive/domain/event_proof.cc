@@ -20,6 +20,7 @@ constexpr std::string_view kUnitLabel = "yagura.events.unit.v1\0"sv;
 constexpr std::string_view kChainLabel = "yagura.events.chain.v1\0"sv;
 constexpr std::string_view kHeadLabel1 = "yagura.events.head.v1\0"sv;
 constexpr std::string_view kHeadLabel2 = "yagura.events.head.v2\0"sv;
+constexpr std::string_view kHeadLabel3 = "yagura.events.head.v3\0"sv;
 constexpr int64_t kDayNanoseconds = 86'400'000'000'000;
 
 std::string BigEndian(uint64_t number) {
@@ -171,11 +172,13 @@ std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint
 }
 
 std::string EventHeadText(const v1::EventHead& head) {
-  std::string text(head.scheme() > 1 ? kHeadLabel2 : kHeadLabel1);
+  const bool counted = head.scheme() > 2;
+  std::string text(counted ? kHeadLabel3 : head.scheme() > 1 ? kHeadLabel2 : kHeadLabel1);
   text.append(BigEndian(static_cast<uint64_t>(head.day())));
   text.append(BigEndian(head.tenant().size())).append(head.tenant());
   text.append(BigEndian(head.sequence()));
   text.append(BigEndian(static_cast<uint64_t>(head.units_size())));
+  if (counted) text.append(BigEndian(head.event_count()));
   text.append(head.previous_hash()).append(head.hash());
   const auto sealed = FromProto(head.seal_time()).time_since_epoch().count();
   text.append(BigEndian(static_cast<uint64_t>(sealed)));

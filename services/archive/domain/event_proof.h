@@ -93,7 +93,7 @@ std::string UnitChainStart(std::string_view tenant, int64_t day);
 // `scheme` is that of the head: 1 leaves times and expiry of the unit out.
 std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint32_t scheme);
 // The scheme of heads that are made now.
-inline constexpr uint32_t kHeadScheme = 2;
+inline constexpr uint32_t kHeadScheme = 3;
 // What a head's signature is over.
 std::string EventHeadText(const v1::EventHead& head);
 

@@ -249,7 +249,7 @@ TEST_F(ProofTest, HeadsOfSchema9AreVerifiedAndContinued) {
   ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("beta", day_));
   ASSERT_THAT(heads, SizeIs(2));
   EXPECT_EQ(heads[0].scheme(), 1u);
-  EXPECT_EQ(heads[1].scheme(), 2u);
+  EXPECT_EQ(heads[1].scheme(), 3u);
 }
 
 TEST_F(ProofTest, WhatComesWhileWeLookIsNoFlaw) {

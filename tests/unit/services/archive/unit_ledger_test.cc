@@ -76,6 +76,35 @@ TEST_F(UnitLedgerTest, ADigestThatLiesThereTwiceIsSignedOnce) {
   EXPECT_EQ(heads[1].event_count(), uint64_t{kEvents});
 }
 
+TEST_F(UnitLedgerTest, TheNumberOfEventsInAHeadIsSigned) {
+  Run("ALTER TABLE yagura.event_heads UPDATE rows = rows + 1 WHERE 1");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_ALTERED));
+  Run("TRUNCATE TABLE yagura.event_units");
+  Run("TRUNCATE TABLE yagura.events");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_ALTERED)) << "also without the digests";
+}
+
+TEST_F(UnitLedgerTest, TheNumberOfEventsInAHeadOfSchema9IsThatOfItsUnits) {
+  Insert("of beta", "y", 0, kEvents, "beta");
+  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("beta", day_));
+  const EventUnit& unit = units.begin()->second;
+  v1::EventHead head;
+  head.set_tenant("beta");
+  head.set_day(day_);
+  head.set_sequence(1);
+  head.set_scheme(1);
+  head.set_previous_hash(UnitChainStart("beta", day_));
+  head.set_hash(UnitChainNext(head.previous_hash(), unit, 1));
+  head.add_units(unit.number);
+  head.set_event_count(unit.events + 1);
+  *head.mutable_seal_time() = ToProto(clock_->Now());
+  head.mutable_expire_time()->set_seconds(unit.expires);
+  head.set_key_id(key_.key_id());
+  head.set_signature(key_.Sign(EventHeadText(head)));
+  ASSERT_THAT(store_.InsertHead(head, unit.kept), IsOk());
+  EXPECT_THAT(Flaws("beta"), ElementsAre(v1::EventFlaw::HEAD_ALTERED));
+}
+
 TEST_F(UnitLedgerTest, AClockThatWasAheadHidesNothing) {
   const TimePoint now = clock_->Now();
   clock_->SetNow(now + hours(24));
