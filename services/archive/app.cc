@@ -137,7 +137,7 @@ class ArchiveApp final : public rpc::App {
         event_sealer_({proofs_, head_memory_, unit_ledger_, retention_, audit_key_, trusted_keys,
                        platform.clock, logger_.Named("event-sealer")},
                       {.gate = &gate_}),
-        proof_handlers_(proofs_, head_memory_, holds_, trusted_keys, platform.clock),
+        proof_handlers_(proofs_, head_memory_, unit_ledger_, holds_, trusted_keys, platform.clock),
         audit_(platform.state, seals_, audit_store_, std::move(trusted_keys), platform.clock) {
     sealing_.gate = &gate_;
   }

@@ -20,7 +20,7 @@ constexpr size_t kMostIds = 100;
 constexpr size_t kMostStrangers = 1'000;  // units
 // What expires while we look must not seem missing.
 constexpr std::chrono::hours kExpiryMargin{1};
-// A release that made no digests may have stored so long after the first of one that does.
+// A release that made no digests may have stored so long after one that does began to.
 constexpr std::chrono::nanoseconds kUpgrade = std::chrono::minutes(10);
 // So long after it was stored a unit has been sealed.
 constexpr std::chrono::minutes kSealedBy{30};
@@ -221,21 +221,32 @@ void EventVerifier::CloseUpTo(int64_t receive_time, std::map<uint64_t, Open>& op
   }
 }
 
+// As the state Redis remembers, or else as the day shows that had a digest before.
+StatusOr<int64_t> EventVerifier::ProvenSince() const {
+  YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.ledger.ProvenSince());
+  if (known && known->time_since_epoch().count() == 0) return -1;
+  int64_t since = INT64_MAX;
+  if (known) since = (*known + kUpgrade).time_since_epoch().count();
+  for (const auto& [number, unit] : units_) {
+    since = std::min(since, unit.first_time + kUpgrade.count());
+  }
+  return since;
+}
+
 Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& progress) {
   constexpr uint64_t kCloseEvery = 20'000;
   std::map<uint64_t, Open> open;
-  // Once digests were made, nothing was stored without.
-  int64_t proven_since = INT64_MAX;
-  for (const auto& [number, unit] : units_) {
-    proven_since = std::min(proven_since, unit.first_time + kUpgrade.count());
-  }
+  YAGURA_ASSIGN_OR_RETURN(const int64_t proven_since, ProvenSince());
   uint64_t seen = 0;
   const auto look = [&](const ProofStore::StoredEvent& event) -> Status {
     if (++seen % kCloseEvery == 0) CloseUpTo(event.receive_time, open);
     if (seen % parts_.progress_every == 0) YAGURA_RETURN_IF_ERROR(progress(proof_));
     if (event.unit == 0) {
-      proof_.set_unproven_events(proof_.unproven_events() + 1);
-      if (event.receive_time > proven_since) AddStranger(event, "it belongs to no unit");
+      if (event.receive_time > proven_since) {
+        AddStranger(event, "it belongs to no unit");
+      } else {
+        proof_.set_unproven_events(proof_.unproven_events() + 1);
+      }
       return absl::OkStatus();
     }
     const auto unit = units_.find(event.unit);

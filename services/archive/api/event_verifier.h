@@ -16,6 +16,7 @@
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/head_memory.h"
 #include "services/archive/storage/proof_store.h"
+#include "services/archive/storage/unit_ledger.h"
 #include "yagura/archive/v1/proof.pb.h"
 
 namespace yagura::archive {
@@ -33,6 +34,7 @@ class EventVerifier {
   struct Parts {
     const ProofStore& store;
     const HeadMemory& memory;
+    const UnitLedger& ledger;
     const TrustedKeys& trusted;
     std::vector<Hold> holds;
     TimePoint now;
@@ -60,6 +62,8 @@ class EventVerifier {
   void CheckChain(const std::vector<v1::EventHead>& heads);
   void CheckUnsealed(const std::set<uint64_t>& sealed);
   absl::Status CheckEvents(const std::stop_token& stop, const Progress& progress);
+  // From when on nothing was stored without a digest.
+  absl::StatusOr<int64_t> ProvenSince() const;
   void AddStranger(const ProofStore::StoredEvent& event, const char* why);
   absl::Status CheckStrangers(const std::stop_token& stop);
   absl::Status ForgetKnown();

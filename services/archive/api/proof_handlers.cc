@@ -49,10 +49,11 @@ StatusOr<Days> DaysOf(const rpc::Call& call, const Request& request) {
 }  // namespace
 
 ProofHandlers::ProofHandlers(const ProofStore& store, const HeadMemory& memory,
-                             store::Store<v1::LegalHold> holds, TrustedKeys trusted,
-                             std::shared_ptr<const Clock> clock)
+                             const UnitLedger& ledger, store::Store<v1::LegalHold> holds,
+                             TrustedKeys trusted, std::shared_ptr<const Clock> clock)
     : store_(store),
       memory_(memory),
+      ledger_(ledger),
       holds_(std::move(holds)),
       trusted_(std::move(trusted)),
       clock_(std::move(clock)) {}
@@ -80,7 +81,7 @@ Status ProofHandlers::VerifyEvents(const rpc::Call& call, const v1::VerifyEvents
   };
   for (int64_t day = days.first; day <= days.last; ++day) {
     YAGURA_ASSIGN_OR_RETURN(auto holds, HoldsOf(call.tenant()));
-    EventVerifier verifier({store_, memory_, trusted_, std::move(holds), clock_->Now()},
+    EventVerifier verifier({store_, memory_, ledger_, trusted_, std::move(holds), clock_->Now()},
                            call.tenant(), day);
     const auto proof = verifier.Run(
         call.cancelled(), [&send](const v1::DayProof& so_far) { return send(so_far, false); });

@@ -14,6 +14,7 @@
 #include "services/archive/storage/audit_key.h"
 #include "services/archive/storage/head_memory.h"
 #include "services/archive/storage/proof_store.h"
+#include "services/archive/storage/unit_ledger.h"
 #include "yagura/archive/v1/legal_hold.pb.h"
 #include "yagura/archive/v1/proof_service.pb.h"
 
@@ -22,8 +23,8 @@ namespace yagura::archive {
 // The answers of ProofService. Thread-safe.
 class ProofHandlers {
  public:
-  // `store` and `memory` must outlive the object.
-  ProofHandlers(const ProofStore& store, const HeadMemory& memory,
+  // `store`, `memory` and `ledger` must outlive the object.
+  ProofHandlers(const ProofStore& store, const HeadMemory& memory, const UnitLedger& ledger,
                 store::Store<v1::LegalHold> holds, TrustedKeys trusted,
                 std::shared_ptr<const Clock> clock);
 
@@ -37,6 +38,7 @@ class ProofHandlers {
 
   const ProofStore& store_;
   const HeadMemory& memory_;
+  const UnitLedger& ledger_;
   const store::Store<v1::LegalHold> holds_;
   const TrustedKeys trusted_;
   const std::shared_ptr<const Clock> clock_;

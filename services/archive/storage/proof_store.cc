@@ -166,6 +166,14 @@ StatusOr<std::vector<EventUnit>> ProofStore::Unsealed(TimePoint since,
   return units;
 }
 
+StatusOr<bool> ProofStore::HasUnproven() const {
+  eventstore::Query query;
+  query.timeout = kScanTimeout;
+  query.sql = "SELECT 1 FROM yagura.events WHERE unit = 0 LIMIT 1";
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
+  return !rows.rows.empty();
+}
+
 StatusOr<TimePoint> ProofStore::Now() const {
   YAGURA_ASSIGN_OR_RETURN(const auto rows,
                           client_->Select({.sql = "SELECT toInt64(toUnixTimestamp(now()))"}));

@@ -56,6 +56,8 @@ class ProofStore {
   static constexpr size_t kUnsealedAtOnce = 20'000;
   absl::StatusOr<std::vector<EventUnit>> Unsealed(TimePoint since,
                                                   const std::optional<EventUnit>& after) const;
+  // Whether any event is there that has no unit.
+  absl::StatusOr<bool> HasUnproven() const;
   // By the store's clock, in whole seconds: that by which units were stored.
   absl::StatusOr<TimePoint> Now() const;
 

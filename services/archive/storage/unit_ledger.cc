@@ -8,12 +8,14 @@
 
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr std::chrono::days kKept{40};
 constexpr std::string_view kBegunKey = "y:{-}:archive:unit-ledger";
+constexpr std::string_view kProvenKey = "y:{-}:archive:proven-since";
 
 // KEYS ledger; ARGV seconds to keep it, unit...
 constexpr std::string_view kNote = R"lua(#!lua flags=allow-oom
@@ -82,6 +84,23 @@ StatusOr<bool> UnitLedger::Begun() const {
 
 Status UnitLedger::Begin() const {
   return state_->Command({"SET", std::string(kBegunKey), "1"}).status();
+}
+
+StatusOr<std::optional<TimePoint>> UnitLedger::ProvenSince() const {
+  YAGURA_ASSIGN_OR_RETURN(const redis::Reply reply,
+                          state_->Command({"GET", std::string(kProvenKey)}));
+  if (reply.is_nil()) return std::nullopt;
+  const auto since = ParseNumber<int64_t>(reply.text);
+  if (!since) {
+    return MakeError(absl::StatusCode::kDataLoss, "LEDGER_UNREADABLE",
+                     fmt::format("{} is not a number of nanoseconds", kProvenKey));
+  }
+  return TimePoint(std::chrono::nanoseconds(*since));
+}
+
+Status UnitLedger::BeginProof(TimePoint since) const {
+  const std::string nanoseconds = std::to_string(since.time_since_epoch().count());
+  return state_->Command({"SET", std::string(kProvenKey), nanoseconds, "NX"}).status();
 }
 
 }  // namespace yagura::archive

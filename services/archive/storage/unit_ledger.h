@@ -1,12 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "common/clock/clock.h"
 #include "common/redis/script.h"
 #include "services/archive/domain/event_proof.h"
 
@@ -29,6 +31,11 @@ class UnitLedger {
   absl::StatusOr<std::vector<bool>> Noted(const std::vector<EventUnit>& units) const;
   // What has been sealed, of one tenant and day.
   absl::Status Forget(const std::vector<EventUnit>& units) const;
+
+  // Since when (of receipt) nothing is stored without a digest; nothing while that is not known.
+  absl::StatusOr<std::optional<TimePoint>> ProvenSince() const;
+  // Once and for all.
+  absl::Status BeginProof(TimePoint since) const;
 
   // Whether there is a ledger at all: units that an earlier release stored are in none.
   absl::StatusOr<bool> Begun() const;

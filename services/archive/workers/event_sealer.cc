@@ -224,6 +224,19 @@ Status EventSealer::BeginLedger() {
   return absl::OkStatus();
 }
 
+// What lies there now without a digest, a release that made none has stored; from now on nothing is
+// stored without.
+Status EventSealer::BeginProof() {
+  if (proving_) return absl::OkStatus();
+  YAGURA_ASSIGN_OR_RETURN(const auto since, parts_.ledger.ProvenSince());
+  if (!since) {
+    YAGURA_ASSIGN_OR_RETURN(const bool unproven, parts_.store.HasUnproven());
+    YAGURA_RETURN_IF_ERROR(parts_.ledger.BeginProof(unproven ? parts_.clock->Now() : TimePoint()));
+  }
+  proving_ = true;
+  return absl::OkStatus();
+}
+
 Status EventSealer::SealAll(const std::vector<EventUnit>& units) {
   Status first;
   std::vector<EventUnit> day;
@@ -261,6 +274,7 @@ Status EventSealer::Turn() {
   // Where it was put back, what was stored meanwhile is looked for again, as after a start.
   if (since_ > sure - kOverlap / 2) since_ = sure - options_.look_back;
   YAGURA_RETURN_IF_ERROR(BeginLedger());
+  YAGURA_RETURN_IF_ERROR(BeginProof());
   next_review_ = std::min<TimePoint>(next_review_, began + options_.review);
   if (began >= next_review_) {
     YAGURA_RETURN_IF_ERROR(Review());

@@ -75,6 +75,7 @@ class EventSealer {
   // Those of one tenant and day that this suite stored; tells of the others.
   absl::StatusOr<std::vector<EventUnit>> OurOwn(const std::vector<EventUnit>& units);
   absl::Status BeginLedger();
+  absl::Status BeginProof();
   absl::Status Seal(const std::vector<EventUnit>& units);  // of one tenant and day
   // The day's heads, once they are found to be those that are remembered, or to go on from them.
   absl::StatusOr<Heads> Agreed(const std::string& tenant, int64_t day);
@@ -95,6 +96,7 @@ class EventSealer {
   std::set<std::pair<std::string, int64_t>> broken_;  // guarded by mutex_
   std::set<uint64_t> strange_;                        // numbers; guarded by mutex_
   bool begun_ = false;                                // the ledger; one turn at a time
+  bool proving_ = false;                              // it is known since when; one turn at a time
   std::jthread thread_;
 };
 

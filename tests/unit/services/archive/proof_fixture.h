@@ -43,7 +43,8 @@ class ProofTest : public ::testing::Test {
     EXPECT_THAT(inserter.Insert(range), testing::IsOk());
   }
   EventVerifier::Parts VerifierParts() {
-    return {store_, memory_, trusted_, holds_, clock_->Now(), std::chrono::milliseconds(0)};
+    return {
+        store_, memory_, ledger_, trusted_, holds_, clock_->Now(), std::chrono::milliseconds(0)};
   }
   v1::DayProof Verify(const std::string& tenant = "acme") {
     EventVerifier verifier(VerifierParts(), tenant, day_);

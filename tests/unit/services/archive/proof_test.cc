@@ -364,7 +364,7 @@ TEST_F(ProofTest, DigestsOfWhatIsHeldSayWhenItWouldGoOtherwise) {
 
 TEST_F(ProofTest, AnswersByDay) {
   const store::Store<v1::LegalHold> holds(state_, LegalHoldKind(), clock_);
-  const ProofHandlers handlers(store_, memory_, holds, trusted_, clock_);
+  const ProofHandlers handlers(store_, memory_, ledger_, holds, trusted_, clock_);
   v1::VerifyEventsRequest request;
   request.set_parent("tenants/acme");
   request.set_first_day(FormatTime(BaseTime() - hours(24)).substr(0, 10));

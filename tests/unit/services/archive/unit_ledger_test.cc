@@ -105,6 +105,39 @@ TEST_F(UnitLedgerTest, TheNumberOfEventsInAHeadOfSchema9IsThatOfItsUnits) {
   EXPECT_THAT(Flaws("beta"), ElementsAre(v1::EventFlaw::HEAD_ALTERED));
 }
 
+TEST_F(UnitLedgerTest, OnceDigestsAreMadeNothingIsThereWithout) {
+  InsertWithoutUnit("forged day", 0, "beta");
+  v1::DayProof proof = Verify("beta");
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::EVENT_INSERTED);
+  EXPECT_EQ(proof.unproven_events(), 0u);
+  // Also in the first minutes of a day, where a release before could have been.
+  InsertWithoutUnit("forged minute", 2 * kEvents, "acme");
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::EVENT_INSERTED));
+}
+
+TEST_F(UnitLedgerTest, WhatAReleaseWithoutDigestsStoredIsUnproven) {
+  // As at the first start after it: the state Redis knows nothing.
+  ASSERT_THAT(state_->Command({"DEL", "y:{-}:archive:proven-since"}), IsOk());
+  InsertWithoutUnit("earlier", 0, "beta");
+  EXPECT_THAT(Flaws("beta"), IsEmpty()) << "before the first start is through";
+  clock_->SetNow(BaseTime() + minutes(1));
+  const auto sealer = NewSealer();
+  ASSERT_THAT(sealer->Turn(), IsOk());
+  v1::DayProof proof = Verify("beta");
+  EXPECT_THAT(proof.flaws(), IsEmpty()) << proof.DebugString();
+  EXPECT_EQ(proof.unproven_events(), uint64_t{kEvents});
+  // From then on it is no release any more, whatever that day has.
+  InsertWithoutUnit("later", 200'000, "beta");
+  clock_->Advance(hours(1));
+  ASSERT_THAT(NewSealer()->Turn(), IsOk()) << "another start changes nothing";
+  proof = Verify("beta");
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::EVENT_INSERTED);
+  EXPECT_THAT(IdsOf(proof.flaws(0)), Each(::testing::StartsWith("later-")));
+  EXPECT_EQ(proof.unproven_events(), uint64_t{kEvents});
+}
+
 TEST_F(UnitLedgerTest, AClockThatWasAheadHidesNothing) {
   const TimePoint now = clock_->Now();
   clock_->SetNow(now + hours(24));
