@@ -390,6 +390,10 @@ class ArchiveApp final : public rpc::App {
                   "Units of events in the event store that this suite did not put there; they are "
                   "not sealed.")
         ->Set(static_cast<double>(event_sealer_.strange()));
+    metrics
+        .GetGauge("yagura_archive_event_units_missing",
+                  "Units of events that were stored and are gone from the event store, unsealed.")
+        ->Set(static_cast<double>(event_sealer_.missing()));
     AddUp("yagura_archive_audit_sealed_records_total", "Audit records sealed.", sealing_.sealed);
     AddUp("yagura_archive_audit_seals_total", "Stretches of audit records sealed.",
           sealing_.seals_made);

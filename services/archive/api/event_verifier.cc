@@ -22,8 +22,6 @@ constexpr size_t kMostStrangers = 1'000;  // units
 constexpr std::chrono::hours kExpiryMargin{1};
 // A release that made no digests may have stored so long after one that does began to.
 constexpr std::chrono::nanoseconds kUpgrade = std::chrono::minutes(10);
-// So long after it was stored a unit has been sealed.
-constexpr std::chrono::minutes kSealedBy{30};
 constexpr std::chrono::hours kClocksDiffer{1};
 constexpr std::chrono::milliseconds kLookAgain{500};
 
@@ -77,6 +75,7 @@ bool EventVerifier::MayBeDropped(TimePoint gone) const {
 
 StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Progress& progress) {
   // In this order: what is remembered was stored before, and what has a head has digests.
+  YAGURA_ASSIGN_OR_RETURN(stored_, parts_.ledger.Stored(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.memory.Recall(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(const auto heads, parts_.store.Heads(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(units_, parts_.store.Units(tenant_, day_, &doubled_));
@@ -176,6 +175,19 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
     }
   }
   CheckUnsealed(sealed);
+  CheckStored(sealed);
+}
+
+// What was stored is there, or was sealed: then its head tells where it is not.
+void EventVerifier::CheckStored(const std::set<uint64_t>& sealed) {
+  for (const auto& [number, unit] : stored_) {
+    if (units_.contains(number) || sealed.contains(number) || !unit.IsDue(parts_.now)) continue;
+    if (MayBeDropped(unit.over - kExpiryMargin)) {
+      proof_.set_expired_units(proof_.expired_units() + 1);
+    } else {
+      Tell(Flaw::UNIT_MISSING, number, "it was stored, and was gone before it could be sealed");
+    }
+  }
 }
 
 void EventVerifier::CheckUnsealed(const std::set<uint64_t>& sealed) {
@@ -184,7 +196,7 @@ void EventVerifier::CheckUnsealed(const std::set<uint64_t>& sealed) {
     proof_.set_unsealed_units(proof_.unsealed_units() + 1);
     // When it was stored, the store says, which may be anything that somebody wrote there.
     const TimePoint stored{std::chrono::seconds(unit.stored)};
-    if (stored + kSealedBy < parts_.now) {
+    if (stored + kSealedWithin < parts_.now) {
       Tell(Flaw::UNIT_UNSEALED, number, "it was stored long ago, and no head has it");
     } else if (stored > parts_.now + kClocksDiffer) {
       Tell(Flaw::UNIT_UNSEALED, number, "no head has it, and it says to be stored in the future");

@@ -61,6 +61,7 @@ class EventVerifier {
   void CheckHeads(const std::vector<v1::EventHead>& heads);
   void CheckChain(const std::vector<v1::EventHead>& heads);
   void CheckUnsealed(const std::set<uint64_t>& sealed);
+  void CheckStored(const std::set<uint64_t>& sealed);
   absl::Status CheckEvents(const std::stop_token& stop, const Progress& progress);
   // From when on nothing was stored without a digest.
   absl::StatusOr<int64_t> ProvenSince() const;
@@ -79,7 +80,8 @@ class EventVerifier {
   const Parts parts_;
   const std::string tenant_;
   const int64_t day_;
-  bool heads_over_ = false;  // the day's heads may have been dropped
+  bool heads_over_ = false;                            // the day's heads may have been dropped
+  std::map<uint64_t, UnitLedger::StoredUnit> stored_;  // what the ledger has
   std::map<uint64_t, EventUnit> units_;
   std::set<uint64_t> doubled_;               // numbers of which several units are there
   std::map<uint64_t, Strangers> strangers_;  // by the unit that they name

@@ -51,6 +51,9 @@ struct EventUnit {
 inline constexpr std::chrono::days kUnitsOutlive{40};
 inline constexpr std::chrono::days kHeadsOutlive{80};
 
+// So long after it was stored a unit has been sealed.
+inline constexpr std::chrono::minutes kSealedWithin{30};
+
 // The number of the units of an insert, from its deduplication token; never 0.
 uint64_t UnitNumber(std::string_view token);
 

@@ -61,7 +61,9 @@ Status ProofStore::InsertUnits(const std::vector<EventUnit>& units,
   if (ledger_ != nullptr) YAGURA_RETURN_IF_ERROR(ledger_->Note(units));
   eventstore::RowBinaryWriter rows;
   for (const EventUnit& unit : units) EncodeUnit(unit, &rows);
-  return client_->Insert(InsertOf(kInsertUnits, token + "/units"), rows.bytes()).status();
+  YAGURA_RETURN_IF_ERROR(
+      client_->Insert(InsertOf(kInsertUnits, token + "/units"), rows.bytes()).status());
+  return ledger_ == nullptr ? absl::OkStatus() : ledger_->NoteStored(units);
 }
 
 Status ProofStore::InsertHead(const v1::EventHead& head, uint32_t kept) const {
@@ -111,12 +113,25 @@ StatusOr<std::set<uint64_t>> ProofStore::KnownUnits(std::string_view tenant, int
   eventstore::Query query = OfDay(tenant, day);
   query.array_parameters["units"] = Numbers(numbers);
   query.sql =
-      "SELECT unit FROM yagura.event_units WHERE tenant = {tenant:String} AND day = "
+      "SELECT DISTINCT unit FROM yagura.event_units WHERE tenant = {tenant:String} AND day = "
       "toDate({day:UInt16}) AND has({units:Array(UInt64)}, unit)";
   YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
   std::set<uint64_t> known;
   for (const auto& row : rows.rows) known.insert(row.at(0).AsUnsigned());
   return known;
+}
+
+StatusOr<std::set<uint64_t>> ProofStore::SealedUnits(std::string_view tenant, int64_t day,
+                                                     const std::vector<uint64_t>& numbers) const {
+  eventstore::Query query = OfDay(tenant, day);
+  query.array_parameters["units"] = Numbers(numbers);
+  query.sql =
+      "SELECT arrayJoin(arrayIntersect(units, {units:Array(UInt64)})) FROM yagura.event_heads "
+      "WHERE tenant = {tenant:String} AND day = toDate({day:UInt16})";
+  YAGURA_ASSIGN_OR_RETURN(const auto rows, client_->Select(query));
+  std::set<uint64_t> sealed;
+  for (const auto& row : rows.rows) sealed.insert(row.at(0).AsUnsigned());
+  return sealed;
 }
 
 StatusOr<std::vector<uint16_t>> ProofStore::Checks(const EventUnit& unit) const {

@@ -30,7 +30,8 @@ class UnitLedger;
 // Units and heads in the event store. Thread-safe. Errors are those of Client.
 class ProofStore {
  public:
-  // Units are noted in `ledger` before they are stored; null: they are not, and will not be sealed.
+  // Units are noted in `ledger` before they are stored, and once they are; null: they are not, and
+  // will not be sealed.
   explicit ProofStore(std::shared_ptr<eventstore::Client> client,
                       const UnitLedger* ledger = nullptr);
 
@@ -49,6 +50,9 @@ class ProofStore {
   // Those of `numbers` that are units of the day.
   absl::StatusOr<std::set<uint64_t>> KnownUnits(std::string_view tenant, int64_t day,
                                                 const std::vector<uint64_t>& numbers) const;
+  // Those of `numbers` that a head of the day names.
+  absl::StatusOr<std::set<uint64_t>> SealedUnits(std::string_view tenant, int64_t day,
+                                                 const std::vector<uint64_t>& numbers) const;
   // Of a unit's events, in order.
   absl::StatusOr<std::vector<uint16_t>> Checks(const EventUnit& unit) const;
   // Units that were stored at `since` or later and that no head has, by tenant, day, number and

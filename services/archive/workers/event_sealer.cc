@@ -46,8 +46,10 @@ bool IsOfOneDay(const Status& status) {
 EventSealer::EventSealer(Parts parts, Options options)
     : parts_(std::move(parts)),
       options_(options),
+      watch_({parts_.store, parts_.memory, parts_.ledger, parts_.logger}),
       since_(parts_.clock->Now() - options.look_back),
-      next_review_(parts_.clock->Now()) {}
+      next_review_(parts_.clock->Now()),
+      next_watch_(next_review_) {}
 
 EventSealer::~EventSealer() { Stop(); }
 
@@ -279,6 +281,11 @@ Status EventSealer::Turn() {
   if (began >= next_review_) {
     YAGURA_RETURN_IF_ERROR(Review());
     next_review_ = began + options_.review;
+  }
+  next_watch_ = std::min<TimePoint>(next_watch_, began + options_.watch);
+  if (began >= next_watch_) {
+    YAGURA_RETURN_IF_ERROR(watch_.Look(began));
+    next_watch_ = began + options_.watch;
   }
   Status first;
   std::optional<EventUnit> after;

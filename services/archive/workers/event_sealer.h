@@ -21,6 +21,7 @@
 #include "services/archive/storage/head_memory.h"
 #include "services/archive/storage/proof_store.h"
 #include "services/archive/storage/unit_ledger.h"
+#include "services/archive/workers/unit_watch.h"
 #include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
@@ -44,6 +45,8 @@ class EventSealer {
     std::chrono::hours look_back{24 * 7};
     // All days that are remembered are compared with the store so often, the first time at once.
     std::chrono::hours review{24};
+    // Units that were stored and are not there any more, unsealed, are looked for so often.
+    std::chrono::minutes watch{60};
     WriteGate* gate = nullptr;  // null: never closed
   };
   struct Parts {
@@ -68,6 +71,8 @@ class EventSealer {
   size_t broken() const;
   // Units that lay in the store and that this suite did not put there.
   size_t strange() const;
+  // Units that were stored and are gone from the store, unsealed.
+  size_t missing() const { return watch_.missing(); }
 
  private:
   using Heads = std::vector<v1::EventHead>;
@@ -89,9 +94,11 @@ class EventSealer {
 
   const Parts parts_;
   const Options options_;
+  UnitWatch watch_;
   // What was stored before, by the store's clock, has a head; one turn at a time.
   TimePoint since_;
   TimePoint next_review_;
+  TimePoint next_watch_;
   mutable std::mutex mutex_;
   std::set<std::pair<std::string, int64_t>> broken_;  // guarded by mutex_
   std::set<uint64_t> strange_;                        // numbers; guarded by mutex_

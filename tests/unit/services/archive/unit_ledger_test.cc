@@ -43,6 +43,91 @@ class UnitLedgerTest : public ProofTest {
   }
 };
 
+TEST_F(UnitLedgerTest, AUnitThatIsGoneBeforeItWasSealedIsMissed) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  DeleteThree();
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  clock_->Advance(minutes(31));
+  const v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::UNIT_MISSING);
+  EXPECT_EQ(proof.flaws(0).unit(), fmt::format("{:016x}", UnitNumber("three")));
+}
+
+TEST_F(UnitLedgerTest, TheSealerTellsOfUnitsThatAreMissed) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  Insert("four", "d", 4 * kEvents, kEvents);
+  DeleteThree();
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.missing(), 0u) << "stored just now";
+  clock_->Advance(minutes(61));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.missing(), 1u);
+  ASSERT_THAT(state_->Command({"DEL", fmt::format("y:{{acme}}:archive:units-stored:{}", day_)}),
+              IsOk());
+  clock_->Advance(minutes(61));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.missing(), 0u) << "over";
+  EXPECT_THAT(ledger_.Days("acme").value(), IsEmpty());
+}
+
+TEST_F(UnitLedgerTest, AUnitThatWasNotedAndNeverStoredIsNotMissed) {
+  // As who was killed between the two leaves it, with another expiry than when it is stored.
+  ASSERT_OK_AND_ASSIGN(auto units, store_.Units("acme", day_));
+  EventUnit unit = units.begin()->second;
+  unit.number = UnitNumber("three");
+  unit.expires += 86'400;
+  ASSERT_THAT(ledger_.Note({unit}), IsOk());
+  clock_->Advance(minutes(61));
+  EXPECT_THAT(Flaws(), IsEmpty());
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  clock_->Advance(minutes(61));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(Flaws(), IsEmpty());
+  EXPECT_EQ(sealer_.missing(), 0u);
+  EXPECT_EQ(sealer_.strange(), 0u);
+}
+
+TEST_F(UnitLedgerTest, AUnitThatIsStoredAgainOnceItIsSealedIsNotMissed) {
+  EXPECT_THAT(ledger_.Stored("acme", day_).value(), IsEmpty()) << "sealed and forgotten";
+  Insert("one", "a", 0, kEvents);
+  EXPECT_THAT(ledger_.Stored("acme", day_).value(), SizeIs(1));
+  clock_->Advance(minutes(61));
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_EQ(sealer_.missing(), 0u);
+  EXPECT_THAT(Flaws(), IsEmpty());
+  // Or sealed between being stored and being told to be.
+  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("acme", day_));
+  ASSERT_THAT(ledger_.NoteStored({units.at(UnitNumber("two"))}), IsOk());
+  EXPECT_THAT(ledger_.Stored("acme", day_).value(), SizeIs(1));
+}
+
+TEST_F(UnitLedgerTest, AUnitIsMissedForAsLongAsItsDigestStays) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("acme", day_));
+  const TimePoint over =
+      TimePoint(std::chrono::seconds(units.at(UnitNumber("three")).expires)) + kUnitsOutlive;
+  DeleteThree();
+  const auto key = fmt::format("y:{{acme}}:archive:units-stored:{}", day_);
+  ASSERT_OK_AND_ASSIGN(const auto kept, state_->Command({"EXPIRETIME", key}));
+  EXPECT_EQ(TimePoint(std::chrono::seconds(kept.integer)), over);
+  clock_->SetNow(over - hours(2));
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::UNIT_MISSING));
+  clock_->SetNow(over);
+  EXPECT_THAT(Flaws(), IsEmpty());
+  holds_.push_back({{BaseTime(), BaseTime() + hours(1)}, over - hours(24)});
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::UNIT_MISSING)) << "a hold keeps it";
+}
+
+TEST_F(UnitLedgerTest, AUnitIsMissedWhereTheWholeDayIsGoneOrWasNeverSealed) {
+  Insert("of beta", "y", 0, kEvents, "beta");
+  Run("ALTER TABLE yagura.events DELETE WHERE tenant = 'beta'");
+  Run("ALTER TABLE yagura.event_units DELETE WHERE tenant = 'beta'");
+  clock_->Advance(minutes(31));
+  EXPECT_THAT(Flaws("beta"), ElementsAre(v1::EventFlaw::UNIT_MISSING));
+}
+
 // Whichever of the two the store gives first.
 class DoubledUnitTest : public UnitLedgerTest, public ::testing::WithParamInterface<const char*> {};
 
