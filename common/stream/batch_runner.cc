@@ -12,6 +12,8 @@ namespace {
 
 constexpr auto kFirstPause = std::chrono::milliseconds(20);
 constexpr auto kLongestPause = std::chrono::milliseconds(2000);
+constexpr int kTurnsAMinute = 30;
+constexpr int kFirstNews = 7;  // after some five seconds
 
 }  // namespace
 
@@ -40,7 +42,17 @@ Status BatchRunner::RunPart(const Job& job, const std::vector<Entry>& entries,
     if (error.ok()) {
       return Persist(job, [&] { return job.cursor.Commit(entries.back().id); });
     }
-    if (IsPassing(error)) continue;
+    if (IsPassing(error)) {
+      // What is away for a moment is no news; then about once a minute.
+      if (turn % kTurnsAMinute == kFirstNews) {
+        logger_.Warning("waits, as it cannot be done just now",
+                        {{"shard", job.context.shard},
+                         {"first", entries.front().id.ToString()},
+                         {"reason", ErrorReason(error)},
+                         {"error", Message(error)}});
+      }
+      continue;
+    }
     ++attempts;
     logger_.Warning("batch failed", {{"shard", job.context.shard},
                                      {"first", entries.front().id.ToString()},

@@ -55,7 +55,7 @@ std::optional<std::string> TenantOfLetter(std::string_view topic, const std::str
   }
   if (topic == "hits") {
     internal::v1::HitBatch batch;
-    return Unpack(payload, batch) ? batch.tenant() : "";
+    return Unpack(payload, batch).ok() ? batch.tenant() : "";
   }
   if (topic == "coverage") return "";  // of many tenants
   v1::Finding finding;
@@ -69,7 +69,7 @@ void AddEventsOfLetter(std::string_view topic, const std::string& payload, v1::D
     AddBatch(payload, letter.key(), letter);
   } else if (topic == "hits") {
     internal::v1::HitBatch batch;
-    if (!Unpack(payload, batch)) return;
+    if (!Unpack(payload, batch).ok()) return;
     for (const auto& hit : batch.hits()) AddEvidence(hit.evidence(), batch.tenant(), letter);
   } else if (topic != "coverage") {
     v1::Finding finding;

@@ -2,14 +2,31 @@
 
 #include <zstd.h>
 
+#include <algorithm>
+
+#include "fmt/format.h"
+
+#include "common/status/status.h"
+
 namespace yagura::detection {
 namespace {
 
 constexpr size_t kWorthwhile = 512;
 constexpr size_t kMaxPlain = 256 << 20;
 constexpr int kLevel = 1;
+constexpr size_t kHeader = 2;
 // No message of ours begins so: it would be field 5 before any other.
 constexpr std::string_view kMagic = "\x28\xb5\x2f\xfd";
+
+absl::Status Bad(std::string_view what) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PACKED", what);
+}
+
+bool HasVersion(std::string_view bytes) { return bytes.size() >= kHeader && bytes[0] == '\0'; }
+
+std::string_view BodyOf(std::string_view bytes) {
+  return HasVersion(bytes) ? bytes.substr(kHeader) : bytes;
+}
 
 }  // namespace
 
@@ -19,25 +36,49 @@ Packer::Packer() : context_(ZSTD_createCCtx()) {}
 Packer::~Packer() = default;
 
 std::string Packer::Pack(const google::protobuf::MessageLite& message) {
-  std::string plain = message.SerializeAsString();
-  if (plain.size() < kWorthwhile || context_ == nullptr) return plain;
-  std::string packed(ZSTD_compressBound(plain.size()), '\0');
-  const size_t size = ZSTD_compressCCtx(context_.get(), packed.data(), packed.size(), plain.data(),
-                                        plain.size(), kLevel);
-  if (ZSTD_isError(size) != 0 || size >= plain.size()) return plain;
-  packed.resize(size);
+  std::string bytes = {'\0', static_cast<char>(kPackedVersion)};
+  message.AppendToString(&bytes);
+  const std::string_view plain = BodyOf(bytes);
+  if (plain.size() < kWorthwhile || plain.size() > kMaxPlain || context_ == nullptr) return bytes;
+  std::string packed(kHeader + ZSTD_compressBound(plain.size()), '\0');
+  std::copy_n(bytes.begin(), kHeader, packed.begin());
+  const size_t size =
+      ZSTD_compressCCtx(context_.get(), packed.data() + kHeader, packed.size() - kHeader,
+                        plain.data(), plain.size(), kLevel);
+  if (ZSTD_isError(size) != 0 || size >= plain.size()) return bytes;
+  packed.resize(kHeader + size);
   return packed;
 }
 
-bool Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
-  if (!bytes.starts_with(kMagic)) {
-    return message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
+  if (HasVersion(bytes) && static_cast<uint8_t>(bytes[1]) > kPackedVersion) {
+    return Unavailable("NEWER_FORMAT",
+                       fmt::format("a later release wrote this in format {}; this one knows {} and "
+                                   "leaves it to wait for that release",
+                                   static_cast<uint8_t>(bytes[1]), kPackedVersion));
   }
-  const auto size = ZSTD_getFrameContentSize(bytes.data(), bytes.size());
-  if (size > kMaxPlain) return false;  // the marks of an error, too
+  const std::string_view body = BodyOf(bytes);
+  if (!body.starts_with(kMagic)) {
+    return message.ParseFromArray(body.data(), static_cast<int>(body.size()))
+               ? absl::OkStatus()
+               : Bad("is no message of its kind");
+  }
+  const auto size = ZSTD_getFrameContentSize(body.data(), body.size());
+  if (size > kMaxPlain)
+    return Bad("is a frame of more than 256 MiB, or of none");  // marks of errors
   std::string plain(size, '\0');
-  if (ZSTD_decompress(plain.data(), plain.size(), bytes.data(), bytes.size()) != size) return false;
-  return message.ParseFromString(plain);
+  if (ZSTD_decompress(plain.data(), plain.size(), body.data(), body.size()) != size) {
+    return Bad("is a broken frame");
+  }
+  return message.ParseFromString(plain) ? absl::OkStatus()
+                                        : Bad("is a frame of no message of its kind");
+}
+
+size_t UnpackedSize(std::string_view bytes) {
+  const std::string_view body = BodyOf(bytes);
+  if (!body.starts_with(kMagic)) return body.size();
+  const auto size = ZSTD_getFrameContentSize(body.data(), body.size());
+  return size > kMaxPlain ? 0 : size;  // is refused
 }
 
 }  // namespace yagura::detection

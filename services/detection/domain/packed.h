@@ -1,19 +1,29 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
 
 struct ZSTD_CCtx_s;
 
 namespace yagura::detection {
 
-// Messages as the flow Redis keeps them: what repeats itself (evidence of one group, of one batch)
-// goes as a zstd frame, what is small or gains nothing as it is. Which of the two it is shows in
-// the first bytes, so that what earlier releases wrote is read as well. Not thread-safe; costs a
-// compression context, so one serves for many messages.
+// Messages as the flow Redis keeps them: hits, groups, bundles of rules. In front is the format: a
+// byte 0, with which no protobuf message begins, and a byte of its version. In version 1 a message
+// follows: what repeats itself (evidence of one group, of one batch) as a zstd frame, what is small
+// or gains nothing as it is; which of the two shows in the first bytes.
+//
+// A release reads the versions up to its own, and writes one that the release before it reads as
+// well, so that going back one release is safe: a new version is read by one release and written by
+// the next (docs/adr/0009). New fields of the messages need no new version where an older release
+// may pass them over.
+inline constexpr uint8_t kPackedVersion = 1;
+
+// Not thread-safe; costs a compression context, so one serves for many messages.
 class Packer {
  public:
   Packer();
@@ -30,7 +40,14 @@ class Packer {
   std::unique_ptr<ZSTD_CCtx_s, Free> context_;
 };
 
-// False: neither a message of that type nor a frame of one, or one of more than 256 MiB.
-bool Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
+// Also reads messages and frames without a version in front, as they were before the first release.
+// INVALID_ARGUMENT (BAD_PACKED): no message of that type, or a frame of more than 256 MiB.
+// UNAVAILABLE (NEWER_FORMAT): a later release wrote it; it is to wait for such a one, and no reason
+// to give it up.
+absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
+
+// How many bytes Unpack makes of it, at most 256 MiB for a frame, without doing it: to be asked
+// before many are unpacked together.
+size_t UnpackedSize(std::string_view bytes);
 
 }  // namespace yagura::detection

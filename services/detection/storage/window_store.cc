@@ -7,6 +7,7 @@
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/stream/scripts.h"
+#include "common/text/printable.h"
 #include "common/text/text.h"
 #include "services/detection/domain/packed.h"
 
@@ -24,6 +25,16 @@ for i = 3, 2 + 2 * sets, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) 
 for i = 3 + 2 * sets, #ARGV do redis.call('HDEL', KEYS[2], ARGV[i]) end
 return 1
 )lua";
+
+constexpr size_t kMostShown = 64;
+
+// What a later release wrote waits for it (UNAVAILABLE): no entry is at fault for that.
+absl::Status Read(std::string_view value, std::string_view what,
+                  google::protobuf::MessageLite& message) {
+  const absl::Status read = Unpack(value, message);
+  if (read.ok() || absl::IsUnavailable(read)) return Annotate(read, what);
+  return Internal(fmt::format("{} cannot be read: {}", what, Message(read)));
+}
 
 std::string WindowsKey(int shard) { return fmt::format("y:{{s{}}}:detection:windows", shard); }
 
@@ -48,11 +59,14 @@ absl::Status WindowStore::Load(int shard, Windows& windows) const {
       windows.LoadWatermark(*source, *received);
     } else if (field.starts_with("r:")) {
       internal::v1::RuleBundle bundle;
-      if (!Unpack(value, bundle)) return Internal("windows: rules cannot be read");
+      YAGURA_RETURN_IF_ERROR(Read(value, "rules of a window", bundle));
       windows.LoadBundle(field.substr(2), std::move(bundle));
+    } else if (!field.starts_with("g:")) {
+      return Unavailable("NEWER_FORMAT", fmt::format("windows: a later release keeps \"{}\" here",
+                                                     Printable(field, kMostShown)));
     } else {
       internal::v1::Group group;
-      if (!Unpack(value, group)) return Internal("windows: a group cannot be read");
+      YAGURA_RETURN_IF_ERROR(Read(value, "a group of a window", group));
       windows.LoadGroup(field.substr(2), std::move(group));
     }
   }

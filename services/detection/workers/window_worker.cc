@@ -14,10 +14,6 @@ namespace {
 
 constexpr int kMaxPieceTimes = 1000;
 
-absl::Status BadHits() {
-  return MakeError(absl::StatusCode::kInvalidArgument, "BAD_HITS", "hits cannot be read");
-}
-
 // Names the first event of the hit.
 std::string PieceKey(const internal::v1::Hit& hit, const stream::Entry& entry, uint32_t index) {
   return hit.evidence().empty() ? fmt::format("{}/{}", entry.key, index)
@@ -40,10 +36,11 @@ internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch, uint32_t ind
 }  // namespace
 
 WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
-                           Windows::Limits limits, MetricsRegistry& metrics)
+                           Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes)
     : store_(std::move(store)),
       sink_(std::move(sink)),
       limits_(limits),
+      step_bytes_(step_bytes),
       findings_(metrics.GetCounter("yagura_detection_findings_total", "Findings made")),
       grown_(metrics.GetCounter("yagura_detection_findings_grown_total",
                                 "Batches of events that joined an open finding")),
@@ -60,10 +57,19 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
   if (shard.windows == nullptr || shard.epoch != context.epoch) {
     YAGURA_RETURN_IF_ERROR(Load(context, shard));
   }
+  // What is small as it was read may be very large unpacked: then it is several steps. A repetition
+  // passes those over that were done.
   std::vector<internal::v1::HitBatch> batches;
-  batches.reserve(entries.size());
+  size_t bytes = 0;
   for (const auto& entry : entries) {
-    if (!Unpack(entry.payload, batches.emplace_back())) return BadHits();
+    const size_t more = UnpackedSize(entry.payload);
+    if (!batches.empty() && bytes + more > step_bytes_) {
+      YAGURA_RETURN_IF_ERROR(Apply(context, shard, batches));
+      batches.clear();
+      bytes = 0;
+    }
+    bytes += more;
+    YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batches.emplace_back()), "hits"));
   }
   return Apply(context, shard, batches);
 }
@@ -71,7 +77,7 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
 absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
     const stream::Worker::Context& context, const stream::Entry& entry) {
   internal::v1::HitBatch batch;
-  if (!Unpack(entry.payload, batch)) return BadHits();
+  YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batch), "hits"));
   Shard& shard = ShardAt(context.shard);
   // Findings may be put any number of times; what counts is that the windows are not saved.
   const auto attempt = [&](std::span<const uint32_t> hits) -> absl::Status {

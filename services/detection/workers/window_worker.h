@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -19,8 +20,11 @@ namespace yagura::detection {
 // killed in between, the same hits give the same findings again. Thread-safe for different shards.
 class WindowWorker {
  public:
+  static constexpr size_t kStepBytes = 64 << 20;
+  // `step_bytes`: so much of hits, as they are unpacked, is counted at a time; an entry that has
+  // more is a step of its own.
   WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
-               Windows::Limits limits, MetricsRegistry& metrics);
+               Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes = kStepBytes);
 
   absl::Status Handle(const stream::Worker::Context& context,
                       const std::vector<stream::Entry>& entries);
@@ -46,6 +50,7 @@ class WindowWorker {
   const std::shared_ptr<WindowStore> store_;
   const std::shared_ptr<FindingSink> sink_;
   const Windows::Limits limits_;
+  const size_t step_bytes_;
   Counter* const findings_;
   Counter* const grown_;
   Counter* const given_up_;

@@ -194,7 +194,7 @@ TEST_F(PoisonTest, AHitThatMakesNoFindingKeepsNoOtherFromTakingEffectOnce) {
     ASSERT_EQ(letters.size(), 1U);
     EXPECT_EQ(letters[0].key, "batch1-5");
     internal::v1::HitBatch kept;
-    ASSERT_TRUE(Unpack(letters[0].payload, kept));
+    ASSERT_THAT(Unpack(letters[0].payload, kept), IsOk());
     EXPECT_EQ(kept.hits_size(), 1);
     EXPECT_EQ(kept.rules_size(), 1);
     EXPECT_EQ(kept.tenant(), "acme");

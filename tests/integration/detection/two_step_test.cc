@@ -14,7 +14,7 @@ class TwoStepTest : public DetectionPipelineTest {
     const auto entries = cursor.Read(10'000, 64 << 20, {});
     EXPECT_THAT(entries, IsOk());
     for (const auto& entry : *entries) {
-      EXPECT_TRUE(Unpack(entry.payload, batches.emplace_back()));
+      EXPECT_THAT(Unpack(entry.payload, batches.emplace_back()), IsOk());
     }
     return batches;
   }
@@ -171,6 +171,78 @@ TEST_F(TwoStepTest, WindowsAndCheckpointAreOneWriteUnderTheLease) {
     ++written;
   }
   EXPECT_GT(written, 0U);
+}
+
+// Puts findings, and says how often.
+class CountingSink final : public FindingSink {
+ public:
+  using FindingSink::FindingSink;
+  absl::Status Put(const std::vector<Windows::Outcome>& outcomes) override {
+    ++puts;
+    return FindingSink::Put(outcomes);
+  }
+  int puts = 0;
+};
+
+TEST_F(TwoStepTest, AStepIsBoundedByWhatItsHitsAreUnpacked) {
+  Produce();
+  RunUninterrupted();
+  const auto expected = Findings();
+  Prepare();
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  const auto pool = redis_.NewPool();
+  const auto sink = std::make_shared<CountingSink>(
+      store::Store<v1::Finding>(pool, FindingKind(), SystemClock()),
+      std::make_shared<stream::Producer>(pool, kFindings, stream::Producer::Options{}));
+  // A few entries a step.
+  WindowWorker window(
+      std::make_shared<WindowStore>(pool, kHits, "detection-windows"), sink,
+      {.lateness = std::chrono::seconds(60), .silence = std::chrono::hours(24 * 365 * 100)},
+      process.metrics, 3'000);
+  int entries_seen = 0;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    LeasedCursor cursor = Take(kHits, shard);
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    ASSERT_THAT(entries, IsOk());
+    ASSERT_FALSE(entries->empty());
+    entries_seen += static_cast<int>(entries->size());
+    ASSERT_THAT(window.Handle({shard, cursor.epoch()}, *entries), IsOk());
+    // All of it again, as after a kill before the cursor moved.
+    ASSERT_THAT(window.Handle({shard, cursor.epoch()}, *entries), IsOk());
+  }
+  EXPECT_GT(sink->puts, 2 * 2 * kHits.shards) << "more than one step a shard";
+  EXPECT_LT(sink->puts, 2 * entries_seen) << "several entries a step";
+  EXPECT_EQ(Findings(), expected);
+}
+
+TEST_F(TwoStepTest, WhatALaterReleaseWroteWaitsForIt) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  const auto is_newer = StatusIs(absl::StatusCode::kUnavailable, "NEWER_FORMAT");
+  LeasedCursor cursor = Take(kHits, 0);
+  const auto entries = cursor.Read(10'000, 64 << 20, {});
+  ASSERT_THAT(entries, IsOk());
+  ASSERT_FALSE(entries->empty());
+  const stream::Worker::Context context{0, cursor.epoch()};
+  auto later = *entries;
+  later.back().payload[1] = 2;
+  EXPECT_THAT(process.window.Handle(context, later), is_newer);
+  EXPECT_THAT(process.window.Split(context, later.back()), is_newer) << "not given up either";
+  // Nor are hits at fault for what is kept of windows.
+  const auto pool = redis_.NewPool();
+  for (const auto& [field, value] : std::map<std::string, std::string>{
+           {"g:group", std::string("\0\2later", 7)}, {"z:another", "later"}}) {
+    ASSERT_THAT(pool->Command({"HSET", "y:{s0}:detection:windows", field, value}), IsOk());
+    Process fresh(redis_.NewPool(), false);
+    EXPECT_THAT(fresh.window.Handle(context, *entries), is_newer) << field;
+    EXPECT_THAT(fresh.window.Split(context, entries->front()), is_newer) << field;
+    ASSERT_THAT(pool->Command({"HDEL", "y:{s0}:detection:windows", field}), IsOk());
+  }
+  Process released(redis_.NewPool(), false);
+  EXPECT_THAT(released.window.Handle(context, *entries), IsOk());
 }
 
 }  // namespace
