@@ -154,6 +154,7 @@ class DetectionApp final : public rpc::App {
              platform.clock, logger_.Named("observation")},
             {.lateness = settings_.observation_lateness,
              .catch_up = settings_.observation_catch_up,
+             .settle = settings_.observation_lateness,
              .instance = platform.instance}),
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
         hunt_store_(std::make_shared<HuntStore>(platform.state, platform.clock)),

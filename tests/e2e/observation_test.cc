@@ -36,6 +36,16 @@ class ObservedSuite : public ::testing::Test {
         "toIntervalDay(400) FROM numbers({1})",
         hour, count, device));
   }
+  // A connection that was let through.
+  void Allow(int64_t hour, const std::string& src, const std::string& dst, int port) {
+    Execute(fmt::format(
+        "INSERT INTO yagura.events (id, tenant, site, device, receive_time, event_time, action, "
+        "src_ip, dst_ip, dst_port, bytes_out, product, category, raw, expires) SELECT "
+        "'a-{0}-{2}-{3}', 'acme', 'hq', 'fw-1', fromUnixTimestamp64Nano(toInt64(({0} * 3600 + 90) "
+        "* 1000000000), 'UTC') AS at, at, 1, toIPv6('::ffff:{1}'), toIPv6('::ffff:{2}'), {3}, "
+        "1200, 'fortinet.fortigate', 'traffic', '{1} -> {2}:{3}', now() + toIntervalDay(400)",
+        hour, src, dst, port));
+  }
   void Cover(int64_t hour) {
     Execute(fmt::format(
         "INSERT INTO yagura.coverage (tenant, source, hour, instance, sequence, site, device, "
@@ -85,6 +95,7 @@ TEST_F(ObservedSuite, AnHourOfManyDeniesIsFoundAndShown) {
   EXPECT_THAT(finding, HasSubstr("\"time_zone\":\"Asia/Tokyo\""));
   EXPECT_THAT(finding, HasSubstr("\"observed\":3000"));
   EXPECT_THAT(finding, HasSubstr("SIGNATURE_UPDATE"));
+  EXPECT_THAT(finding, HasSubstr("\"event_id\"")) << "events of it";
 
   const std::string series = suite_.Run(
       {"observe", "series", "fw-1", "--tenant", "acme", "--measure", "denies", "--since", "12h"});
@@ -99,6 +110,39 @@ TEST_F(ObservedSuite, AnHourOfManyDeniesIsFoundAndShown) {
               "2026-11-23", "--reason", "agreed"});
   EXPECT_THAT(suite_.Run({"observe", "policy", "--tenant", "acme"}), HasSubstr("agreed"));
   suite_.Run({"observe", "set", "--tenant", "acme", "--weeks", "99"}, 1);
+}
+
+// As the store's own views add up what servers reach: nobody answers for it here.
+TEST_F(ObservedSuite, ADestinationThatAServerNeverReachedIsFound) {
+  const int64_t now =
+      std::chrono::floor<std::chrono::hours>(SystemClock()->Now()).time_since_epoch().count();
+  suite_.Run({"placeholder", "set", "servers", "--tenant", "provider", "--value", "10.1.0.0/24"});
+  const std::string usual = "198.51.100.7";
+  for (int64_t hour = now - 24 * 20; hour < now; hour += 5) Allow(hour, "10.1.0.5", usual, 443);
+  // Whichever hour is judged first has one of these; and what it reached before by another port.
+  for (const int64_t hour : {now - 2, now - 1}) {
+    Allow(hour, "10.1.0.5", usual, 8443);
+    Allow(hour, "10.1.0.5", "10.2.0.9", 445);
+    Allow(hour, "192.168.7.7", "203.0.113.77", 443);  // no server
+    Allow(hour, "10.1.0.6", "203.0.113.78", 443);     // a server that is new itself
+  }
+  Allow(now - 2, "10.1.0.5", "203.0.113.9", 443);
+  Allow(now - 1, "10.1.0.5", "203.0.113.9", 443);
+  Allow(now - 1, "10.1.0.5", "203.0.113.10", 443);
+  suite_.Run({"tenant", "create", "acme", "--display-name", "Acme"});
+  const auto found = [&] {
+    return suite_.Run({"observe", "findings", "--tenant", "acme", "-o", "jsonl"});
+  };
+  ASSERT_TRUE(Eventually(std::chrono::seconds(90), [&] {
+    return found().find("reached a destination for the first time") != std::string::npos;
+  })) << ReadAll(suite_.OutputFile());
+  const std::string finding = found();
+  EXPECT_THAT(finding, HasSubstr("The server 10.1.0.5 reached"));
+  EXPECT_THAT(finding, HasSubstr("203.0.113."));
+  for (const char* other : {"198.51.100.7", "10.2.0.9", "203.0.113.77", "203.0.113.78"}) {
+    EXPECT_THAT(finding, ::testing::Not(HasSubstr(other)));
+  }
+  EXPECT_THAT(finding, HasSubstr("\"event_id\""));
 }
 
 }  // namespace

@@ -52,16 +52,20 @@ struct Placeholder {
 };
 constexpr auto kPlaceholders = std::to_array<Placeholder>({
     {"cve", "no CVE id is given", "CVE 番号の記載なし"},
+    {"destination", "the destination", "宛先"},
     {"device", "the device", "当該機器"},
     {"file", "no file is named", "ファイル名の記載なし"},
     {"firewall", "the firewall in the path", "経路上のファイアウォール"},
     {"host", "the host", "当該ホスト"},
+    {"interval", "some time", "一定時間"},
     {"log_source", "(no name)", "（名称なし）"},
+    {"observed", "another number", "不明な量"},
     {"port", "that is attacked", "（不明）"},
     {"signature", "no signature is named", "シグネチャ名の記載なし"},
     {"source", "the source", "送信元"},
     {"target", "the target", "宛先"},
     {"url", "an address that is not named", "記載のない宛先"},
+    {"usual", "others", "不明な量"},
     {"user", "an account that is not named", "（アカウント名の記載なし）"},
 });
 
@@ -117,6 +121,9 @@ class Values {
       return host.empty() ? Device() : host;
     }
     if (name == "log_source") return Matched("source");
+    if (name == "destination" || name == "interval" || name == "observed" || name == "usual") {
+      return Matched(name);
+    }
     return {};
   }
 

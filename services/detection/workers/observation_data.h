@@ -12,6 +12,7 @@
 #include "services/detection/domain/observation/observed_hours.h"
 #include "yagura/archive/v1/flow.pb.h"
 #include "yagura/archive/v1/periodic_flow.pb.h"
+#include "yagura/detection/v1/finding.pb.h"
 #include "yagura/detection/v1/observation.pb.h"
 
 namespace yagura::detection {
@@ -37,6 +38,15 @@ class ObservationData {
                                                                     const DeviceKey& device,
                                                                     const MeasureFacts& measure,
                                                                     int64_t hour) const = 0;
+  // Events behind a number, the first received first, at most `most`.
+  struct EventsQuestion {
+    std::string filter;  // in the grammar of the archive
+    TimePoint start;     // when they happened
+    TimePoint end;
+    int most = 5;
+  };
+  virtual absl::StatusOr<std::vector<v1::Evidence>> EventsOf(
+      const std::string& tenant, const EventsQuestion& question) const = 0;
   // Changes that were applied to the device, and updates of its signatures, in the time from
   // `start` to before `end`.
   virtual absl::StatusOr<std::vector<v1::KnownCause>> Causes(const std::string& tenant,

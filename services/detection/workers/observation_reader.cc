@@ -13,6 +13,7 @@
 #include "common/status/status.h"
 #include "common/text/printable.h"
 #include "common/text/text.h"
+#include "services/detection/domain/observation/matters.h"
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
 #include "yagura/config/v1/config_service.grpc.pb.h"
 #include "yagura/coverage/v1/coverage_service.grpc.pb.h"
@@ -101,16 +102,20 @@ v1::Contributor MakeContributor(const std::string& field, const std::string& val
 
 }  // namespace
 
-template <typename Service, typename Request, typename Response>
-absl::Status ObservationReader::Ask(std::string_view service, const std::string& tenant,
-                                    const Request& request, Response* response) const {
-  const auto stub = Service::NewStub(channels_->Get(service));
-  grpc::ClientContext context;
+void ObservationReader::Prepare(const std::string& tenant, grpc::ClientContext& context) const {
   if (call_ != nullptr) {
     channels_->Prepare(context, *call_);
   } else {
     channels_->PrepareAs(context, tenant, kTimeout);
   }
+}
+
+template <typename Service, typename Request, typename Response>
+absl::Status ObservationReader::Ask(std::string_view service, const std::string& tenant,
+                                    const Request& request, Response* response) const {
+  const auto stub = Service::NewStub(channels_->Get(service));
+  grpc::ClientContext context;
+  Prepare(tenant, context);
   const grpc::Status status = ((*stub).*MethodOf<Request>::kMethod)(&context, request, response);
   return status.ok() ? absl::OkStatus() : Annotate(rpc::FromGrpc(status), service);
 }
@@ -212,6 +217,32 @@ absl::StatusOr<std::vector<v1::Contributor>> ObservationReader::Contributors(
     }
   }
   return contributors;
+}
+
+absl::StatusOr<std::vector<v1::Evidence>> ObservationReader::EventsOf(
+    const std::string& tenant, const EventsQuestion& question) const {
+  archive::v1::SearchEventsRequest request;
+  request.set_parent("tenants/" + tenant);
+  request.set_filter(question.filter);
+  SetRange(question.start, question.end, request.mutable_range());
+  request.mutable_range()->set_basis(archive::v1::HAPPENED);
+  request.set_order_by("receive_time");
+  request.set_page_size(question.most);
+  const auto stub = ArchiveService::NewStub(channels_->Get("archive"));
+  grpc::ClientContext context;
+  Prepare(tenant, context);
+  const auto reader = stub->SearchEvents(&context, request);
+  std::vector<v1::Evidence> events;
+  archive::v1::SearchEventsResponse page;
+  while (reader->Read(&page)) {
+    for (const auto& event : page.events()) {
+      if (events.size() < static_cast<size_t>(question.most))
+        events.push_back(EventEvidence(event));
+    }
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return Annotate(rpc::FromGrpc(status), "archive");
+  return events;
 }
 
 absl::StatusOr<std::vector<v1::KnownCause>> ObservationReader::Causes(const std::string& tenant,

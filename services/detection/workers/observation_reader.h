@@ -4,6 +4,10 @@
 
 #include "services/detection/workers/observation_data.h"
 
+namespace grpc {
+class ClientContext;
+}
+
 namespace yagura::rpc {
 class Call;
 class Channels;
@@ -28,6 +32,8 @@ class ObservationReader final : public ObservationData {
                                                             const DeviceKey& device,
                                                             const MeasureFacts& measure,
                                                             int64_t hour) const override;
+  absl::StatusOr<std::vector<v1::Evidence>> EventsOf(const std::string& tenant,
+                                                     const EventsQuestion& question) const override;
   absl::StatusOr<std::vector<v1::KnownCause>> Causes(const std::string& tenant,
                                                      const std::string& device, TimePoint start,
                                                      TimePoint end) const override;
@@ -38,6 +44,7 @@ class ObservationReader final : public ObservationData {
       const archive::v1::ListPeriodicFlowsRequest& request) const override;
 
  private:
+  void Prepare(const std::string& tenant, grpc::ClientContext& context) const;
   template <typename Service, typename Request, typename Response>
   absl::Status Ask(std::string_view service, const std::string& tenant, const Request& request,
                    Response* response) const;

@@ -24,6 +24,7 @@ constexpr char kFallbackZone[] = "UTC";
 // it.
 constexpr std::chrono::hours kCauseWindow{25};
 constexpr int kOutageHours = 3;
+constexpr std::chrono::minutes kLookWhetherSettled{1};
 // Findings of one hour of one tenant; a tenant where more devices differ has one cause, not many.
 constexpr size_t kMostDeviations = 50;
 // New destinations.
@@ -117,6 +118,7 @@ ObservationWorker::ObservationWorker(Parts parts, Options options)
 ObservationWorker::~ObservationWorker() { Stop(); }
 
 void ObservationWorker::Start() {
+  Settle("");
   timers_.Start();
   thread_ = std::thread([this] { Work(); });
 }
@@ -158,16 +160,36 @@ int64_t ObservationWorker::LastOver() const {
   return std::chrono::floor<std::chrono::hours>(now).time_since_epoch().count() - 1;
 }
 
+void ObservationWorker::Settle(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  settled_[tenant] = parts_.clock->Now() + options_.settle;
+}
+
+bool ObservationWorker::IsSettled(const std::string& tenant) {
+  const std::lock_guard lock(mutex_);
+  const TimePoint now = parts_.clock->Now();
+  for (const std::string& one : {std::string(), tenant}) {
+    const auto found = settled_.find(one);
+    if (found == settled_.end()) continue;
+    if (now < found->second) return false;
+    settled_.erase(found);
+  }
+  return true;
+}
+
 absl::Status ObservationWorker::Handle(const timer::Timer& timer) {
   const auto judged = JudgeNext(timer.id);
   if (!judged.ok()) {
     // The tenant is gone.
     if (judged.status().code() == absl::StatusCode::kNotFound) return absl::OkStatus();
+    if (judged.status().code() == absl::StatusCode::kUnavailable) Settle(timer.id);
     parts_.logger.Warning("an hour of a tenant cannot be judged yet",
                           {{"tenant", timer.id}, {"reason", Message(judged.status())}});
     return judged.status();
   }
-  const TimePoint next = *judged ? parts_.clock->Now() : TimeOf(LastOver() + 2) + options_.lateness;
+  TimePoint next = *judged ? parts_.clock->Now() : TimeOf(LastOver() + 2) + options_.lateness;
+  if (!*judged && !IsSettled(timer.id))
+    next = std::min(next, parts_.clock->Now() + kLookWhetherSettled);
   return queue_.Schedule(timer.id, next, "");
 }
 
@@ -175,7 +197,7 @@ absl::StatusOr<bool> ObservationWorker::JudgeNext(const std::string& tenant) {
   YAGURA_ASSIGN_OR_RETURN(auto state, store_.Load(tenant));
   const int64_t before = state.last_hour();
   const int64_t over = LastOver();
-  if (before >= over) return false;
+  if (before >= over || (before != 0 && !IsSettled(tenant))) return false;
   // A tenant that is new begins with the hour that is just over.
   int64_t hour = before == 0 ? over : before + 1;
   if (hour < over - options_.catch_up.count()) {
@@ -268,11 +290,34 @@ absl::Status ObservationWorker::JudgeMeasures(Turn& turn) {
         parts_.data->Contributors(turn.tenant, facts.device, *FactsOf(facts.measure), turn.hour);
     YAGURA_RETURN_IF_ERROR(GoOnWithout(turn.tenant, contributors.status()));
     if (contributors.ok()) facts.contributors = *std::move(contributors);
+    YAGURA_RETURN_IF_ERROR(FindEvents(turn, facts));
     const auto& matter =
         turn.matters.Join(turn.tenant, kDeviationRule, DeviationKey(facts), turn.hour);
     turn.outcomes.push_back(DeviationOutcome(facts, zone, matter));
   }
   return absl::OkStatus();
+}
+
+// Some of the events that were too many: of who brought most of them about.
+absl::Status ObservationWorker::FindEvents(const Turn& turn, DeviationFacts& facts) const {
+  if (facts.judged.surprise.verdict != Verdict::kMore) return absl::OkStatus();
+  for (const bool of_contributor : {true, false}) {
+    if (!facts.events.empty() || (of_contributor && facts.contributors.empty())) continue;
+    YAGURA_ASSIGN_OR_RETURN(
+        facts.events, EventsOf(turn, EventsFilter(facts, of_contributor), std::chrono::hours(1)));
+  }
+  return absl::OkStatus();
+}
+
+// Within `span` before the end of the hour. None where they cannot be had.
+absl::StatusOr<std::vector<v1::Evidence>> ObservationWorker::EventsOf(
+    const Turn& turn, const std::string& filter, std::chrono::hours span) const {
+  const TimePoint end = TimeOf(turn.hour + 1);
+  auto events =
+      parts_.data->EventsOf(turn.tenant, {.filter = filter, .start = end - span, .end = end});
+  YAGURA_RETURN_IF_ERROR(GoOnWithout(turn.tenant, events.status()));
+  if (!events.ok()) return std::vector<v1::Evidence>();
+  return events;
 }
 
 absl::StatusOr<AddressSet> ObservationWorker::AddressesOf(const std::string& tenant,
@@ -362,7 +407,9 @@ absl::Status ObservationWorker::FindNewDestinations(Turn& turn) {
     facts.days = days;
     facts.flows.push_back(flow);
   }
-  for (const auto& [server, facts] : by_server) {
+  for (auto& [server, facts] : by_server) {
+    YAGURA_ASSIGN_OR_RETURN(facts.events,
+                            EventsOf(turn, EventsFilter(facts), std::chrono::hours(1)));
     const auto& matter =
         turn.matters.Join(turn.tenant, kNewDestinationRule, NewDestinationKey(facts), turn.hour);
     turn.outcomes.push_back(NewDestinationOutcome(facts, matter));
@@ -389,7 +436,8 @@ absl::Status ObservationWorker::FindBeaconsOf(Turn& turn) {
   *request.mutable_range()->mutable_start_time() = ToProto(end - kBeaconRange);
   *request.mutable_range()->mutable_end_time() = ToProto(end);
   YAGURA_ASSIGN_OR_RETURN(const auto flows, parts_.data->PeriodicFlows(turn.tenant, request));
-  for (const Beacons& beacons : FindBeacons(turn.tenant, flows, AddressSet(all), limits)) {
+  for (Beacons& beacons : FindBeacons(turn.tenant, flows, AddressSet(all), limits)) {
+    YAGURA_ASSIGN_OR_RETURN(beacons.events, EventsOf(turn, EventsFilter(beacons), kBeaconRange));
     const auto& matter = turn.matters.Join(turn.tenant, kBeaconRule, BeaconKey(beacons), turn.hour);
     turn.outcomes.push_back(BeaconOutcome(beacons, matter));
   }

@@ -2,6 +2,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -35,12 +36,17 @@ absl::StatusOr<v1::ObservationPolicy> PolicyOf(const store::Store<v1::Observatio
 // tenant, in the queue "observation", which any process works on. An hour is judged, its findings
 // are put, then the state with the hour is saved where no other process was first: after a kill at
 // any point the same hour is judged again, and gives findings of the same ids. A tenant's hours
-// come in order; what was not judged for `catch_up` is passed over.
+// come in order, also those that were over while nothing ran; what was not judged for `catch_up` is
+// passed over.
 class ObservationWorker {
  public:
   struct Options {
     std::chrono::milliseconds lateness{15 * 60'000};
     std::chrono::hours catch_up{72};
+    // For so long after a start, and after archive could not be asked, hours wait that were over
+    // meanwhile: what relays and devices kept until then, and what archive has not stored yet, is
+    // on its way.
+    std::chrono::milliseconds settle{15 * 60'000};
     std::chrono::milliseconds look_for_tenants{5'000};
     std::string instance;  // as TimerWorker::Options::instance
   };
@@ -66,10 +72,15 @@ class ObservationWorker {
   struct Turn;  // one hour of one tenant
   absl::Status Handle(const timer::Timer& timer);
   int64_t LastOver() const;
+  void Settle(const std::string& tenant);
+  bool IsSettled(const std::string& tenant);
   absl::Status Judge(const std::string& tenant, int64_t hour, const v1::ObservationPolicy& policy,
                      Matters& matters);
   absl::Status GoOnWithout(const std::string& tenant, const absl::Status& status) const;
   absl::Status JudgeMeasures(Turn& turn);
+  absl::Status FindEvents(const Turn& turn, DeviationFacts& facts) const;
+  absl::StatusOr<std::vector<v1::Evidence>> EventsOf(const Turn& turn, const std::string& filter,
+                                                     std::chrono::hours span) const;
   absl::Status FindNewDestinations(Turn& turn);
   absl::Status FindBeaconsOf(Turn& turn);
   absl::StatusOr<AddressSet> AddressesOf(const std::string& tenant, const char* placeholder) const;
@@ -83,7 +94,8 @@ class ObservationWorker {
   timer::TimerWorker timers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool stopping_ = false;  // guarded by mutex_
+  bool stopping_ = false;                     // guarded by mutex_
+  std::map<std::string, TimePoint> settled_;  // by tenant, "": all; guarded by mutex_
   std::thread thread_;
 };
 

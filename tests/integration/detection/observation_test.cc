@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "common/filter/filter.h"
 #include "common/redis/pool.h"
 #include "common/stream/worker.h"
 #include "common/testing/call_builder.h"
@@ -93,6 +94,22 @@ class Archive final : public ObservationData {
     contributor.set_amount(900);
     return std::vector<v1::Contributor>{contributor};
   }
+  absl::StatusOr<std::vector<v1::Evidence>> EventsOf(
+      const std::string& /*tenant*/, const EventsQuestion& question) const override {
+    if (!events_status.ok()) return events_status;
+    // The question must be one that archive understands.
+    const auto filter = filter::Filter::Parse(question.filter, filter::EventSchema());
+    EXPECT_THAT(filter, IsOk()) << question.filter;
+    std::vector<v1::Evidence> found;
+    for (int i = 0; i < question.most && filter.ok(); ++i) {
+      event::v1::Event event = events;
+      *event.mutable_event_time() = ToProto(question.start + std::chrono::minutes(i));
+      *event.mutable_receive_time() = event.event_time();
+      event.set_id(fmt::format("e-{}-{}", HourOf(question.start), i));
+      if (filter->Matches(event)) found.push_back(EventEvidence(event));
+    }
+    return found;
+  }
   absl::StatusOr<std::vector<v1::KnownCause>> Causes(const std::string& /*tenant*/,
                                                      const std::string& /*device*/,
                                                      TimePoint /*start*/,
@@ -113,6 +130,8 @@ class Archive final : public ObservationData {
     return periodic;
   }
 
+  event::v1::Event events;     // what all of them are
+  absl::Status events_status;  // of a question for them
   bool away = false;
   int64_t flawed = 0;
   std::map<std::pair<std::string, int64_t>, uint64_t> surprises;
@@ -126,7 +145,8 @@ class Archive final : public ObservationData {
 // Everything of one process.
 struct Process {
   Process(std::shared_ptr<redis::Pool> redis, std::shared_ptr<const ObservationData> data,
-          std::shared_ptr<const Clock> clock, const std::string& instance = "")
+          std::shared_ptr<const Clock> clock, const std::string& instance = "",
+          milliseconds settle = {})
       : pool(std::move(redis)),
         findings(pool, FindingKind(), SystemClock()),
         policies(pool, ObservationPolicyKind(), SystemClock()),
@@ -136,7 +156,7 @@ struct Process {
                     findings, std::make_shared<stream::Producer>(pool, kFindings,
                                                                  stream::Producer::Options{})),
                 policies, placeholders, std::move(clock), Logger::Null()},
-               {.look_for_tenants = milliseconds(20), .instance = instance}) {}
+               {.settle = settle, .look_for_tenants = milliseconds(20), .instance = instance}) {}
 
   std::shared_ptr<redis::Pool> pool;
   store::Store<v1::Finding> findings;
@@ -264,6 +284,32 @@ TEST_F(ObservationTest, AnHourThatDiffersIsAFindingWithItsCauses) {
   EXPECT_THAT(Findings(), SizeIs(1));
 }
 
+TEST_F(ObservationTest, FindingsCarryEventsOfWhoBroughtMostOfItAbout) {
+  data_->events.set_site("hq");
+  data_->events.set_device("fw-1");
+  data_->events.set_action(event::v1::BLOCKED);
+  data_->events.set_raw("deny 192.0.2.66 -> 10.1.0.5");
+  data_->events.mutable_src()->set_ip(Ip(192, 0, 2, 66));
+  data_->events.mutable_dst()->set_ip(Ip(10, 1, 0, 5));
+  data_->surprises[{"fw-1", kHour}] = 4'000;
+  JudgeAll(*NewProcess());
+  const auto findings = Findings();
+  ASSERT_THAT(findings, SizeIs(1));
+  ASSERT_THAT(findings[0].evidence(), SizeIs(5));
+  EXPECT_THAT(findings[0].evidence(0).raw(), HasSubstr("192.0.2.66"));
+  EXPECT_EQ(findings[0].action(), event::v1::BLOCKED);
+  // They say nothing of this device; the finding is told all the same.
+  Prepare();
+  data_->surprises[{kHostile, kHour}] = 4'000;
+  data_->events_status = absl::ResourceExhaustedError("too much at once");
+  JudgeAll(*NewProcess());
+  ASSERT_THAT(Findings(), SizeIs(2));
+  for (const auto& finding : Findings()) EXPECT_THAT(finding.evidence(), SizeIs(0));
+  Prepare();
+  data_->events_status = Unavailable("EVENT_STORE_DOWN", "away");
+  EXPECT_THAT(NewProcess()->worker.JudgeNext("acme"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
 TEST_F(ObservationTest, AnHourIsJudgedOnceItIsOverAndLate) {
   data_->surprises[{"fw-1", kHour + 1}] = 4'000;
   const auto process = NewProcess();
@@ -313,6 +359,29 @@ TEST_F(ObservationTest, ADeviationThatGoesOnIsOneFindingThatGrows) {
   ASSERT_THAT(findings, SizeIs(1));
   EXPECT_EQ(findings[0].event_count(), 10u);
   EXPECT_EQ(FromProto(findings[0].first_event_time()), TimePoint(hours(kHour - 9)));
+}
+
+TEST_F(ObservationTest, HoursOfADownTimeAreJudgedOnceEachWhenLateLinesHadTime) {
+  BeginAt(kHour - 6);
+  data_->surprises[{"fw-1", kHour - 1}] = 4'000;
+  Process process(redis_.NewPool(), data_, clock_, "", std::chrono::minutes(15));
+  process.worker.Start();
+  for (int i = 0; i < 3; ++i) {
+    const auto judged = process.worker.JudgeNext("acme");
+    ASSERT_THAT(judged, IsOk());
+    EXPECT_FALSE(*judged);
+    clock_->Advance(std::chrono::minutes(4));
+  }
+  EXPECT_EQ(LastHour(), kHour - 6);
+  data_->surprises[{"fw-1", kHour - 4}] = 4'000;  // a relay brings what it has kept
+  clock_->Advance(std::chrono::minutes(20));
+  ASSERT_TRUE(Eventually([this] { return LastHour() == kHour; }));
+  process.worker.Stop();
+  JudgeAll(process);
+  const auto findings = Findings();
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_EQ(findings[0].event_count(), 2u);
+  EXPECT_EQ(FromProto(findings[0].first_event_time()), TimePoint(hours(kHour - 4)));
 }
 
 TEST_F(ObservationTest, HoursThatWereNotJudgedForLongArePassedOver) {
@@ -445,6 +514,16 @@ archive::v1::Flow MakeFlow(const std::string& dst, TimePoint first) {
   return flow;
 }
 
+event::v1::Event EventTo(const std::string& dst) {
+  event::v1::Event event;
+  event.set_site("hq");
+  event.set_action(event::v1::ALLOWED);
+  event.mutable_src()->set_ip(Ip(10, 1, 0, 5));
+  event.mutable_dst()->set_ip(dst);
+  event.mutable_dst()->set_port(443);
+  return event;
+}
+
 TEST_F(ObservationTest, ADestinationIsNewWhereTheServerIsKnownForLongEnough) {
   SetPlaceholder("servers", "10.1.0.0/24");
   SetPlaceholder("server-destinations", "198.51.100.0/24");
@@ -459,9 +538,11 @@ TEST_F(ObservationTest, ADestinationIsNewWhereTheServerIsKnownForLongEnough) {
   SetPlaceholder("servers", "10.1.0.0/24");
   SetPlaceholder("server-destinations", "198.51.100.0/24");
   data_->servers = {MakeFlow("", at - hours(24 * 16))};
+  data_->events = EventTo(Ip(203, 0, 113, 1));
   JudgeAll(*NewProcess());
   const auto findings = Findings();
   ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_THAT(findings[0].evidence(), SizeIs(5));
   EXPECT_THAT(findings[0].description(), HasSubstr("203.0.113.1"));
   EXPECT_THAT(findings[0].description(), ::testing::Not(HasSubstr("203.0.113.2")));
 }
@@ -478,11 +559,13 @@ TEST_F(ObservationTest, BeaconsAreLookedForEverySixHoursAndMayBeAllowed) {
   *flow.mutable_first_time() = ToProto(kNow - hours(17));
   *flow.mutable_last_time() = ToProto(kNow);
   data_->periodic = {flow};
+  data_->events = EventTo(Ip(203, 0, 113, 9));
   BeginAt(kHour - 13);
   JudgeAll(*NewProcess());
   const auto findings = Findings();
   ASSERT_THAT(findings, SizeIs(1));
   EXPECT_EQ(findings[0].event_count(), 2u) << "two looks";
+  EXPECT_THAT(findings[0].evidence(), SizeIs(10));
   EXPECT_EQ(findings[0].severity(), event::v1::MEDIUM);
   Prepare();
   SetPlaceholder("steady-destinations", "203.0.113.9");

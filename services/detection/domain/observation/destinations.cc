@@ -21,6 +21,7 @@ using archive::v1::Flow;
 using archive::v1::PeriodicFlow;
 
 constexpr size_t kShown = 10;
+constexpr size_t kAskedFor = 5;
 constexpr size_t kManyHosts = 5;
 constexpr size_t kMostText = 64;
 
@@ -84,6 +85,15 @@ std::vector<Flow> MayBeNew(const std::vector<Flow>& flows, const AddressSet& ser
   return fitting;
 }
 
+std::string EventsFilter(const NewDestinations& facts) {
+  std::string places;
+  for (size_t i = 0; i < std::min(facts.flows.size(), kAskedFor); ++i) {
+    places += fmt::format("{}dst.ip = {}", i == 0 ? "" : " OR ", Text(facts.flows[i].dst_ip()));
+  }
+  return fmt::format("NOT action = BLOCKED AND site = {} AND src.ip = {} AND ({})",
+                     FilterValue(facts.site), Text(facts.server), places);
+}
+
 std::string NewDestinationKey(const NewDestinations& facts) {
   return MatterKey({"new", facts.site, facts.server});
 }
@@ -122,6 +132,7 @@ Windows::Outcome NewDestinationOutcome(const NewDestinations& facts,
   AddTags({"command-and-control", "exfiltration"}, {"T1071", "T1048"}, finding);
   finding.add_false_positives("Services whose addresses change, as content networks do");
   finding.add_false_positives("New software, and updates from elsewhere");
+  AddEvidence({facts.events.begin(), facts.events.end()}, finding);
   return outcome;
 }
 
@@ -161,6 +172,13 @@ std::vector<Beacons> FindBeacons(const std::string& tenant, const std::vector<Pe
     for (const PeriodicFlow& caller : callers) found.push_back({tenant, {caller}, false});
   }
   return found;
+}
+
+std::string EventsFilter(const Beacons& beacons) {
+  const PeriodicFlow& first = beacons.flows.front();
+  return fmt::format("site = {} AND src.ip = {} AND dst.ip = {} AND dst.port = {}",
+                     FilterValue(first.site()), Text(first.src_ip()), Text(first.dst_ip()),
+                     first.dst_port());
 }
 
 std::string BeaconKey(const Beacons& beacons) {
@@ -216,6 +234,7 @@ Windows::Outcome BeaconOutcome(const Beacons& beacons, const internal::v1::OpenM
   if (beacons.many) AddMatched("hosts", fmt::format("{}", beacons.flows.size()), finding);
   AddTags({"command-and-control"}, {"T1071", "T1029"}, finding);
   finding.add_false_positives("Monitoring, licence checks, updates and agents of the maker");
+  AddEvidence({beacons.events.begin(), beacons.events.end()}, finding);
   return outcome;
 }
 

@@ -17,11 +17,14 @@ namespace yagura::detection {
 struct NewDestinations {
   std::string tenant;
   std::string site;
-  std::string server;                    // 4 or 16 bytes
-  std::vector<archive::v1::Flow> flows;  // by address and port, the most bytes first
-  int64_t known_since = 0;               // seconds since 1970: the server's first flow
-  int days = 0;                          // so far back was looked
+  std::string server;                     // 4 or 16 bytes
+  std::vector<archive::v1::Flow> flows;   // by address and port, the most bytes first
+  int64_t known_since = 0;                // seconds since 1970: the server's first flow
+  int days = 0;                           // so far back was looked
+  std::vector<v1::Evidence> events = {};  // some of these flows
 };
+// Events of the first of these flows, in the grammar of the archive.
+std::string EventsFilter(const NewDestinations& facts);
 // Of the flows that were first seen in an hour those that may be new destinations of servers: let
 // through, outside, and not agreed.
 std::vector<archive::v1::Flow> MayBeNew(const std::vector<archive::v1::Flow>& flows,
@@ -49,7 +52,10 @@ struct Beacons {
   std::string tenant;
   std::vector<archive::v1::PeriodicFlow> flows;  // at least one, the most regular first
   bool many = false;                             // hosts
+  std::vector<v1::Evidence> events = {};         // some of the calls
 };
+// Some of the calls, in the grammar of the archive.
+std::string EventsFilter(const Beacons& beacons);
 // Of the regular flows those that are beacons to outside and not agreed, put together. Five hosts
 // and more that call one place as evenly are one matter: it is what they all run.
 std::vector<Beacons> FindBeacons(const std::string& tenant,

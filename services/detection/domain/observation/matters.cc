@@ -7,9 +7,11 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/event/event_view.h"
 #include "common/text/printable.h"
 #include "common/text/text.h"
 #include "services/detection/domain/findings.h"
+#include "services/detection/domain/hits.h"
 #include "services/detection/domain/observation/measures.h"
 
 namespace yagura::detection {
@@ -159,6 +161,30 @@ void Matters::Close(int64_t hour) {
   state_.set_last_hour(hour);
 }
 
+v1::Evidence EventEvidence(const event::v1::Event& event) {
+  v1::Evidence evidence;
+  evidence.set_event_id(event.id());
+  *evidence.mutable_event_time() = event.event_time();
+  *evidence.mutable_receive_time() = event.receive_time();
+  evidence.set_raw(event.raw().substr(0, kMaxEvidenceRaw));
+  evidence.set_action(event.action());
+  const auto name = [&evidence](v1::EntityType type, std::string value, const char* role) {
+    if (value.empty()) return;
+    auto* entity = evidence.add_entities();
+    entity->set_type(type);
+    entity->set_value(ToValidUtf8(std::string_view(value).substr(0, kMostText)));
+    entity->set_role(role);
+  };
+  const auto address = [](const std::string& bytes) {
+    return bytes.empty() ? std::string() : event::IpAddress::FromBytes(bytes).ToString();
+  };
+  name(v1::IP_ADDRESS, address(event.src().ip()), "source");
+  name(v1::IP_ADDRESS, address(event.dst().ip()), "target");
+  name(v1::USER, event.user(), "actor");
+  name(v1::HOST, event.host(), "host");
+  return evidence;
+}
+
 void AddMatched(std::string_view name, std::string_view value, v1::Finding& finding) {
   if (finding.matched_fields_size() >= kMostMatched) return;
   auto* field = finding.add_matched_fields();
@@ -179,6 +205,18 @@ Windows::Outcome MatterOutcome(std::string_view tenant, std::string_view rule,
   outcome.began = matter.count() == 1;
   outcome.tells = std::has_single_bit(matter.count());
   return outcome;
+}
+
+std::string EventsFilter(const DeviationFacts& facts, bool of_contributor) {
+  const MeasureFacts* measure = FactsOf(facts.measure);
+  std::string filter =
+      fmt::format("({}) AND device = {} AND site = {}", measure == nullptr ? "" : measure->filter,
+                  FilterValue(facts.device.device), FilterValue(facts.device.site));
+  if (of_contributor && !facts.contributors.empty()) {
+    const v1::Contributor& most = facts.contributors.front();
+    filter += fmt::format(" AND {} = {}", most.field(), FilterValue(most.value()));
+  }
+  return filter;
 }
 
 std::string DeviationKey(const DeviationFacts& facts) {
@@ -204,6 +242,7 @@ Windows::Outcome DeviationOutcome(const DeviationFacts& facts, const LocalHours&
   AddMatched("usual", AmountText(facts.measure, finding.deviation().expected()), finding);
   AddMatched("surprise", fmt::format("{:.1f}", facts.judged.surprise.z), finding);
   AddEntities(facts, finding);
+  AddEvidence({facts.events.begin(), facts.events.end()}, finding);
   return outcome;
 }
 

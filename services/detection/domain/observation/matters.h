@@ -47,12 +47,18 @@ struct DeviationFacts {
   JudgedHour judged;
   std::vector<v1::Contributor> contributors;
   std::vector<v1::KnownCause> causes;
+  std::vector<v1::Evidence> events;  // some of those that were too many
 };
+// Events that were counted, in the grammar of the archive; of who brought most of it about, where
+// somebody did.
+std::string EventsFilter(const DeviationFacts& facts, bool of_contributor);
 // "device", measure and direction.
 std::string DeviationKey(const DeviationFacts& facts);
 Windows::Outcome DeviationOutcome(const DeviationFacts& facts, const LocalHours& zone,
                                   const internal::v1::OpenMatter& matter);
 
+// An event as archive gives it: when, its raw line, and whom it names.
+v1::Evidence EventEvidence(const event::v1::Event& event);
 // What the findings of all three have in common: name, times, count, and whether others are told.
 Windows::Outcome MatterOutcome(std::string_view tenant, std::string_view rule,
                                const internal::v1::OpenMatter& matter);

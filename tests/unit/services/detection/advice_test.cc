@@ -4,11 +4,16 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "services/detection/domain/observation/destinations.h"
+#include "services/detection/domain/observation/local_hours.h"
+#include "services/detection/domain/observation/matters.h"
+#include "services/detection/domain/observation/measures.h"
 #include "services/detection/domain/surroundings.h"
 
 namespace yagura::detection {
@@ -152,6 +157,51 @@ TEST(AdviceContent, FitsTheFinding) {
   v1::Finding silent = Tagged("A log source is silent", {});
   silent.set_rule_id("00000000-0000-4000-8000-000000000003");
   EXPECT_EQ(Book().Choose(silent), "log-source-silent");
+}
+
+TEST(AdviceContent, FitsWhatObservationFinds) {
+  const auto zone = LocalHours::Make("Asia/Tokyo");
+  ASSERT_TRUE(zone.ok());
+  internal::v1::OpenMatter matter;
+  matter.set_count(1);
+  const std::map<v1::Measure, std::string> more = {{v1::DENIES, "observed-denies"},
+                                                   {v1::UPLOADED_BYTES, "observed-uploads"},
+                                                   {v1::DESTINATIONS, "observed-destinations"},
+                                                   {v1::SIGNATURES, "observed-signatures"},
+                                                   {v1::GRAVE_SIGNATURES, "observed-signatures"},
+                                                   {v1::FAILED_LOGONS, "observed-logons"}};
+  for (const MeasureFacts& measure : AllMeasures()) {
+    DeviationFacts facts;
+    facts.tenant = "acme";
+    facts.device.device = "fw-1";
+    facts.measure = measure.measure;
+    facts.judged.observed = 4'321;
+    for (const Verdict verdict : {Verdict::kMore, Verdict::kFewer}) {
+      facts.judged.surprise.verdict = verdict;
+      const v1::Finding finding = DeviationOutcome(facts, *zone, matter).finding;
+      const v1::Advice advice = Book().Fill(finding, {"en", "ja"});
+      EXPECT_EQ(advice.id(),
+                verdict == Verdict::kMore ? more.at(measure.measure) : "observed-fewer")
+          << finding.title();
+      const std::string amount = AmountText(measure.measure, 4'321);
+      for (const auto& one : advice.texts()) EXPECT_THAT(one.cause(), HasSubstr(amount));
+    }
+  }
+  NewDestinations server{.tenant = "acme", .server = {10, 1, 0, 5}};
+  server.flows.emplace_back().set_dst_ip(std::string{static_cast<char>(203), 0, 113, 9});
+  server.flows[0].set_dst_port(443);
+  const auto fresh = Book().Fill(NewDestinationOutcome(server, matter).finding, {"en"});
+  EXPECT_EQ(fresh.id(), "new-destination");
+  EXPECT_THAT(fresh.texts(0).cause(), HasSubstr("The server 10.1.0.5 reached 203.0.113.9:443"));
+  Beacons beacons{.tenant = "acme"};
+  auto& flow = beacons.flows.emplace_back();
+  flow.set_src_ip({10, 1, 0, 5});
+  flow.set_dst_ip(server.flows[0].dst_ip());
+  flow.set_dst_port(443);
+  flow.set_median_interval_seconds(300);
+  const auto calls = Book().Fill(BeaconOutcome(beacons, matter).finding, {"ja"});
+  EXPECT_EQ(calls.id(), "beacon");
+  EXPECT_THAT(calls.texts(0).cause(), HasSubstr("5.0 min"));
 }
 
 constexpr std::string_view kText = R"(
