@@ -75,14 +75,15 @@ Status SourceRefresher::Refresh() {
   if (!sources.ok()) return Annotate(sources.status(), "sources");
   lists_.sources = *std::move(sources);
   auto zones = ListZones();
+  const Status zones_read = Annotate(zones.status(), "time zones");
   if (zones.ok()) lists_.zones = *std::move(zones);
   // Times would be misread: so lines rather wait.
-  if (!lists_.zones) return Annotate(zones.status(), "time zones");
+  if (!lists_.zones) return zones_read;
   auto relays = ListRelays();
+  const Status relays_read = Annotate(relays.status(), "API keys of relays");
   if (relays.ok()) lists_.relays = *std::move(relays);
   Use(lists_);
-  if (!zones.ok()) return Annotate(zones.status(), "time zones");
-  return relays.ok() ? absl::OkStatus() : Annotate(relays.status(), "API keys of relays");
+  return zones_read.ok() ? relays_read : zones_read;
 }
 
 StatusOr<std::vector<dv1::Source>> SourceRefresher::ListSources() {

@@ -11,7 +11,6 @@
 #include "common/rpc/channels.h"
 #include "common/testing/eventually.h"
 #include "common/testing/process.h"
-#include "common/testing/status_matchers.h"
 #include "services/ingestion/workers/current_sources.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 
@@ -21,7 +20,6 @@ namespace {
 namespace dv1 = directory::v1;
 
 using testing::Eventually;
-using testing::IsOk;
 
 // Lists what a test wants, and fails where it is told to.
 class Directory final : public dv1::DirectoryService::Service {
