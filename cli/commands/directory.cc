@@ -568,12 +568,12 @@ void AddSourceCreate(Program& program, CLI::App& group) {
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
   create.add_option(
       "--listener", options->listener,
-      "syslog_udp, syslog_tcp, syslog_tls, push, http, otlp, relay or a group of files");
+      "syslog_udp, syslog_tcp, syslog_tls, push, http, https, otlp, relay or a group of files");
   create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
   create.add_option("--credential", options->credential, "Principal that pushes the lines");
   create.add_option(
       "--certificate", options->certificate,
-      "Client certificate over syslog_tls: sha256:HEX, dns:NAME, ip:, uri:, email:, cn:");
+      "Client certificate over syslog_tls or https: sha256:HEX, dns:NAME, ip:, uri:, email:, cn:");
   create.add_option("--serial", options->serial, "Serial number in the lines (FortiGate devid)");
   create.add_option("--virtual-context", options->context, "VDOM or vsys in the lines");
   create.add_option("--site", options->site, "Site id");

@@ -19,6 +19,7 @@
 #include "services/ingestion/api/api_keys.h"
 #include "services/ingestion/api/http_intake.h"
 #include "services/ingestion/api/http_server.h"
+#include "services/ingestion/api/http_tls.h"
 #include "services/ingestion/api/otlp_server.h"
 #include "services/ingestion/api/push_session.h"
 #include "services/ingestion/api/quarantine_handlers.h"
@@ -180,7 +181,7 @@ class IngestionApp final : public rpc::App {
     }
     for (const FileSettings& files : settings.files)
       YAGURA_RETURN_IF_ERROR(Follow(settings, files));
-    return settings.http.empty() ? absl::OkStatus() : BindHttp(settings);
+    return BindHttp(settings);
   }
 
   std::string_view name() const override { return "ingestion"; }
@@ -212,10 +213,8 @@ class IngestionApp final : public rpc::App {
     for (const auto& [name, listener] : listeners_) listener->Start();
     reporter_.Start();
     for (const auto& [name, files] : files_) files->Start();
-    if (http_ != nullptr) {
-      http_intake_->Charge(charges_);
-      YAGURA_RETURN_IF_ERROR(http_->Start());
-    }
+    if (http_intake_ != nullptr) http_intake_->Charge(charges_);
+    for (const auto& [name, server] : http_) YAGURA_RETURN_IF_ERROR(server->Start());
     if (otlp_options_.address.empty()) return absl::OkStatus();
     auto otlp = OtlpServer::Start(otlp_options_, parts_, keys_, charges_);
     if (!otlp.ok()) return Annotate(otlp.status(), "otlp");
@@ -224,7 +223,7 @@ class IngestionApp final : public rpc::App {
   }
 
   void Stop() override {
-    if (http_ != nullptr) http_->Stop();
+    for (const auto& [name, server] : http_) server->Stop();
     if (otlp_ != nullptr) otlp_->Stop();
     for (const auto& [name, files] : files_) files->Stop();
     for (const auto& [name, listener] : listeners_) listener->Stop();
@@ -241,7 +240,7 @@ class IngestionApp final : public rpc::App {
   std::map<std::string, std::string> Listeners() const override {
     std::map<std::string, std::string> addresses;
     for (const auto& [name, listener] : listeners_) addresses[name] = listener->address();
-    if (http_ != nullptr) addresses["http"] = http_->address();
+    for (const auto& [name, server] : http_) addresses[name] = server->address();
     if (otlp_ != nullptr) addresses["otlp"] = otlp_->address();
     return addresses;
   }
@@ -253,8 +252,8 @@ class IngestionApp final : public rpc::App {
         !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
         });
-    const bool taken =
-        name == "push" || name == "http" || name.starts_with("syslog_") || files_.contains(name);
+    const bool taken = name == "push" || name == "http" || name == "https" || name == "otlp" ||
+                       name == "relay" || name.starts_with("syslog_") || files_.contains(name);
     if (!usable || taken) {
       return InvalidField("files.name",
                           fmt::format("\"{}\" is not 1 to 64 of a-z, 0-9 and _, or is another "
@@ -278,21 +277,40 @@ class IngestionApp final : public rpc::App {
   }
 
   Status BindHttp(const Settings& settings) {
+    if (settings.http.empty() && settings.https.empty()) return absl::OkStatus();
     YAGURA_ASSIGN_OR_RETURN(auto multi_line, RuleOf(settings.http_multi_line, "http_multiline"));
     http_intake_ = std::make_unique<HttpIntake>(
         HttpIntake::Options{settings.http_body_bytes, std::move(multi_line)}, parts_, keys_);
     HttpServerOptions options;
-    options.address = settings.http;
     options.threads = settings.http_threads;
     options.connections = settings.http_connections;
     options.connections_per_address = settings.http_connections_per_address;
     options.timeout = settings.http_timeout;
     options.body_bytes = settings.http_body_bytes;
     options.pending_bytes = settings.http_pending_bytes;
-    auto server = HttpServer::Make(options, *http_intake_, metrics_,
-                                   platform_.logger.Named("ingestion/http"), parts_.descriptors);
-    if (!server.ok()) return Annotate(server.status(), "http");
-    http_ = *std::move(server);
+    if (!settings.http.empty()) {
+      options.address = settings.http;
+      YAGURA_RETURN_IF_ERROR(BindHttpServer(options));
+    }
+    if (settings.https.empty()) return absl::OkStatus();
+    options.name = "https";
+    options.address = settings.https;
+    options.handshake_timeout = settings.tls_handshake_timeout;
+    options.max_handshakes = static_cast<size_t>(settings.tls_handshakes);
+    auto tls = HttpTls::Make({settings.https_certificate, settings.https_key,
+                              settings.https_client_ca, settings.https_require_client_certificate},
+                             parts_.clock, platform_.logger.Named("ingestion/https"));
+    if (!tls.ok()) return Annotate(tls.status(), "https");
+    options.tls = *std::move(tls);
+    return BindHttpServer(options);
+  }
+
+  Status BindHttpServer(const HttpServerOptions& options) {
+    auto server =
+        HttpServer::Make(options, *http_intake_, metrics_,
+                         platform_.logger.Named("ingestion/" + options.name), parts_.descriptors);
+    if (!server.ok()) return Annotate(server.status(), options.name);
+    http_[options.name] = *std::move(server);
     return absl::OkStatus();
   }
 
@@ -315,7 +333,7 @@ class IngestionApp final : public rpc::App {
   std::map<std::string, std::unique_ptr<Listener>> listeners_;
   std::map<std::string, std::unique_ptr<FileFollower>> files_;
   std::unique_ptr<HttpIntake> http_intake_;
-  std::unique_ptr<HttpServer> http_;
+  std::map<std::string, std::unique_ptr<HttpServer>> http_;  // "http", "https"
   OtlpServerOptions otlp_options_;
   std::unique_ptr<OtlpServer> otlp_;
 };

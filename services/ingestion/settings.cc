@@ -77,13 +77,30 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
                       minutes(5), "A connection whose TLS handshake takes longer is closed.");
   settings.tls_handshakes = static_cast<int>(reader.Integer(
       "tls_handshakes", settings.tls_handshakes, 1, 100'000,
-      "Connections of one TLS thread that may be in their handshake; of more, the oldest is "
-      "closed."));
+      "Connections of one TLS thread, or over HTTPS, that may be in their handshake; of more, the "
+      "oldest is closed."));
   settings.syslog_tls_multi_line =
       ReadMultiLine(reader, "syslog_tls_multiline", "a connection of syslog over TLS");
   settings.http = reader.String(
       "http", settings.http,
-      "Address of NDJSON and HEC over HTTP (no TLS: put a proxy before it); empty: none.");
+      "Address of NDJSON and HEC over HTTP without TLS, for senders on this host; empty: none.");
+  settings.https = reader.String(
+      "https", settings.https,
+      "Address of the same over TLS (1.2 and later); empty: none. What is set for http and for TLS "
+      "handshakes counts for it, too.");
+  settings.https_certificate =
+      reader.String("https_certificate", settings.https_certificate.string(),
+                    "PEM file: the certificate of the HTTPS port, then those that vouch for it. "
+                    "Files of certificates that change are read again within a minute.");
+  settings.https_key = reader.String("https_key", settings.https_key.string(),
+                                     "PEM file with the key of the HTTPS port.");
+  settings.https_client_ca = reader.String(
+      "https_client_ca", settings.https_client_ca.string(),
+      "PEM file: authorities whose client certificates may stand in for an API key, or single such "
+      "certificates; empty: clients are not asked for one.");
+  settings.https_require_client_certificate =
+      reader.Boolean("https_require_client_certificate", settings.https_require_client_certificate,
+                     "Refuse who shows no certificate; else it is a choice of the client.");
   settings.http_multi_line =
       ReadMultiLine(reader, "http_multiline", "a request to /services/collector/raw");
   settings.http_threads = static_cast<int>(reader.Integer(

@@ -41,7 +41,12 @@ struct Settings {
   int tls_threads = 1;
   std::chrono::milliseconds tls_handshake_timeout{10'000};
   int tls_handshakes = 256;
-  std::string http;  // empty: no listener
+  std::string http;   // empty: no listener
+  std::string https;  // empty: no listener
+  std::filesystem::path https_certificate;
+  std::filesystem::path https_key;
+  std::filesystem::path https_client_ca;
+  bool https_require_client_certificate = false;
   MultiLineOptions http_multi_line;
   int http_threads = 4;
   int http_connections = 1'000;

@@ -12,6 +12,7 @@
 #include "common/text/text.h"
 #include "services/ingestion/domain/http_bodies.h"
 #include "services/ingestion/storage/batch_sink.h"
+#include "services/ingestion/workers/current_sources.h"
 
 namespace yagura::ingestion {
 namespace {
@@ -50,9 +51,19 @@ Target TargetOf(std::string_view path) {
 // Who was let in, and for what.
 struct Admitted {
   Target target;
+  // Whose key it was; null: a device that showed its certificate instead.
   std::shared_ptr<const auth::Principal> principal;
-  auth::TenantSet tenants;
+  auth::TenantSet tenants;  // into which it may write; lines of others go to quarantine
 };
+
+std::vector<std::string> CertificatesOf(const HttpHead& head) {
+  return head.certificates == nullptr ? std::vector<std::string>() : *head.certificates;
+}
+
+// By which sources know whoever shows no key.
+Sender DeviceOf(const HttpHead& head) {
+  return Sender{head.listener, head.address, {}, CertificatesOf(head)};
+}
 
 // The API key of "Bearer KEY", "Splunk KEY" or "Basic base64(anything:KEY)"; empty: none.
 std::string SecretOf(std::string_view authorization) {
@@ -152,13 +163,19 @@ HttpAnswer AnswerOf(Route route, const Status& status) {
 }
 
 Status MissingKey() {
-  return MakeError(absl::StatusCode::kUnauthenticated, "KEY_MISSING",
-                   "an API key is required: Authorization: Bearer KEY");
+  return MakeError(
+      absl::StatusCode::kUnauthenticated, "KEY_MISSING",
+      "an API key is required (Authorization: Bearer KEY), or a client certificate that "
+      "is trusted");
 }
 
 Status Denied() {
   return MakeError(absl::StatusCode::kPermissionDenied, "PERMISSION_DENIED",
-                   "the key may not push logs for that tenant");
+                   "the sender may not push logs for that tenant");
+}
+
+Status SourcesUnknown() {
+  return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
 }
 
 bool IsIdempotencyKey(std::string_view key) {
@@ -172,7 +189,11 @@ bool IsIdempotencyKey(std::string_view key) {
 
 HttpIntake::HttpIntake(const Options& options, const ListenerParts& parts,
                        std::shared_ptr<ApiKeys> keys)
-    : options_(options), sink_(parts.sink), keys_(std::move(keys)), intake_(parts) {}
+    : options_(options),
+      sink_(parts.sink),
+      sources_(parts.sources),
+      keys_(std::move(keys)),
+      intake_(parts) {}
 
 HttpHandler::Admission HttpIntake::Admit(HttpHead& head, bool may_wait, HttpAnswer* refusal) {
   const auto refuse = [refusal](HttpAnswer answer) {
@@ -193,17 +214,26 @@ HttpHandler::Admission HttpIntake::Admit(HttpHead& head, bool may_wait, HttpAnsw
   }
   if (route == Route::kHecHealth) return refuse(Health());
   const std::string secret = SecretOf(head.authorization);
-  if (secret.empty()) return refuse(AnswerOf(route, MissingKey()));
-  auto principal = may_wait ? keys_->Resolve(secret, head.peer) : keys_->Look(secret);
-  if (!principal.ok()) return refuse(AnswerOf(route, principal.status()));
-  if (*principal == nullptr) return Admission::kAskAgain;
-  admitted->principal = *std::move(principal);
-  admitted->tenants = admitted->principal->TenantsFor(kPermission);
+  if (!secret.empty()) {
+    auto principal = may_wait ? keys_->Resolve(secret, head.peer) : keys_->Look(secret);
+    if (!principal.ok()) return refuse(AnswerOf(route, principal.status()));
+    if (*principal == nullptr) return Admission::kAskAgain;
+    admitted->principal = *std::move(principal);
+    admitted->tenants = admitted->principal->TenantsFor(kPermission);
+    if (admitted->tenants.empty()) return refuse(AnswerOf(route, Denied()));
+    head.share = rpc::HomeTenantOf(*admitted->principal);
+  } else if (!CertificatesOf(head).empty()) {
+    const auto sources = sources_->Get();
+    if (sources == nullptr) return refuse(AnswerOf(route, SourcesUnknown()));
+    const auto tenants = sources->TenantsByCertificate(DeviceOf(head));
+    admitted->tenants.tenants = {tenants.begin(), tenants.end()};
+    head.share = tenants.empty() ? std::string(kQuarantineTenant) : tenants.front();
+  } else {
+    return refuse(AnswerOf(route, MissingKey()));
+  }
   const std::string& tenant = admitted->target.tenant;
   const bool any = tenant.empty() || tenant == "-";
-  if (admitted->tenants.empty() || (!any && !admitted->tenants.Contains(tenant))) {
-    return refuse(AnswerOf(route, Denied()));
-  }
+  if (!any && !admitted->tenants.Contains(tenant)) return refuse(AnswerOf(route, Denied()));
   const std::string& encoding = head.content_encoding;
   if (!encoding.empty() && encoding != "identity" && encoding != "gzip" && encoding != "deflate") {
     return refuse(
@@ -214,7 +244,6 @@ HttpHandler::Admission HttpIntake::Admit(HttpHead& head, bool may_wait, HttpAnsw
         route,
         InvalidField("Idempotency-Key", "must be at most 128 characters of [A-Za-z0-9._:-]")));
   }
-  head.share = rpc::HomeTenantOf(*admitted->principal);
   if (const Status status = charges_.Begin(head.share); !status.ok()) {
     return refuse(AnswerOf(route, status));
   }
@@ -254,15 +283,20 @@ Status HttpIntake::TakeBody(const HttpHead& head, std::string body, size_t* coun
                           : route == Route::kHecRaw ? ReadLines(body, options_.multi_line)
                                                     : ReadHecEvents(body));
   RecordSender sender;
-  const std::string& name = admitted.principal->name;
-  sender.sender = Sender{"http", {}, name, {}};
-  sender.origin = name;
+  if (admitted.principal != nullptr) {
+    const std::string& name = admitted.principal->name;
+    sender.sender = Sender{head.listener, {}, name, CertificatesOf(head)};
+  } else {
+    sender.sender = DeviceOf(head);
+  }
+  sender.origin = sender.sender.origin();
   sender.batch_id = head.idempotency_key;
   sender.content = event::HashBytes(body, static_cast<uint64_t>(route));
   if (admitted.target.tenant != "-") sender.tenant = admitted.target.tenant;
-  // HEC names no tenant: a key of one tenant sends for that.
+  // HEC names no tenant: a key of one tenant sends for that. Of a device sources say.
   const auth::TenantSet& tenants = admitted.tenants;
-  if (IsHec(route) && !tenants.all && tenants.tenants.size() == 1) {
+  if (IsHec(route) && admitted.principal != nullptr && !tenants.all &&
+      tenants.tenants.size() == 1) {
     sender.tenant = *tenants.tenants.begin();
   }
   sender.may_write = [&tenants](std::string_view tenant) { return tenants.Contains(tenant); };

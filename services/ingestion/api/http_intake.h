@@ -17,8 +17,9 @@ namespace yagura::ingestion {
 //   /services/collector/raw          HEC, one record a line (also .../raw/1.0) GET
 //   /services/collector/health       (also .../health/1.0)
 // The credential is an API key that may push: "Authorization: Bearer KEY", "Splunk KEY", or Basic
-// with the key as password. Requests count against the quotas of the key's own tenant, as calls do.
-// Thread-safe.
+// with the key as password. Over TLS a client certificate may stand in for it: sources that name it
+// say whose the records are, as of syslog over TLS. Requests count against the quotas of the
+// sender's own tenant, as calls do. Thread-safe.
 class HttpIntake final : public HttpHandler {
  public:
   struct Options {
@@ -39,6 +40,7 @@ class HttpIntake final : public HttpHandler {
 
   const Options options_;
   const std::shared_ptr<BatchSink> sink_;
+  const std::shared_ptr<CurrentSources> sources_;
   const std::shared_ptr<ApiKeys> keys_;
   TenantCharges charges_{nullptr};
   RecordIntake intake_;

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstring>
+#include <list>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
@@ -17,6 +18,7 @@
 #include "common/rpc/peer.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/ingestion/api/http_tls.h"
 #include "services/ingestion/ingestion_metrics.h"
 #include "services/ingestion/workers/descriptor_budget.h"
 #include "services/ingestion/workers/fair_executor.h"
@@ -32,22 +34,32 @@ constexpr size_t kQueuePerThread = 32;
 // waits for them.
 constexpr int kKeyThreads = 2;
 constexpr size_t kKeyQueue = 256;
+constexpr auto kTellInterval = std::chrono::seconds(1);
 
 const char* TextOrEmpty(const char* text) { return text == nullptr ? "" : text; }
 
-std::string PeerOf(const sockaddr* address) {
-  if (address == nullptr) return "";
+event::IpAddress IpOf(const sockaddr* address) {
+  if (address == nullptr) return {};
   sockaddr_storage peer{};
   std::memcpy(&peer, address,
               address->sa_family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6));
-  const event::IpAddress ip = AddressOf(peer);
+  return AddressOf(peer);
+}
+
+event::IpAddress IpOf(MHD_Connection* connection) {
+  const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  return info == nullptr ? event::IpAddress() : IpOf(info->client_addr);
+}
+
+std::string PeerOf(const event::IpAddress& ip) {
+  if (ip.empty()) return "";
   return ip.bytes().size() == 4 ? fmt::format("ipv4:{}:0", ip.ToString())
                                 : fmt::format("ipv6:[{}]:0", ip.ToString());
 }
 
-std::string PeerOf(MHD_Connection* connection) {
-  const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-  return info == nullptr ? "" : PeerOf(info->client_addr);
+gnutls_session_int* TlsOf(MHD_Connection* connection) {
+  const auto* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  return info == nullptr ? nullptr : static_cast<gnutls_session_int*>(info->tls_session);
 }
 
 // One connection, from its accept to its end.
@@ -58,6 +70,9 @@ struct Connection {
   // Until then it must have done what it is to do next; none while that is our turn.
   std::optional<SteadyTime> deadline;
   bool cut = false;
+  std::unique_ptr<HttpTls::Session> tls;   // null: none is spoken
+  bool opening = false;                    // in its handshake
+  std::list<Connection*>::iterator place;  // among those, while it is
 };
 
 // One request. Belongs to libmicrohttpd's thread but while it is suspended: then to a job.
@@ -96,14 +111,27 @@ class MicroHttpServer final : public HttpServer {
     const auto connections = static_cast<unsigned int>(options_.connections);
     const auto seconds =
         std::max<int64_t>(1, std::chrono::ceil<std::chrono::seconds>(options_.timeout).count());
+    std::vector<MHD_OptionItem> tls;
+    unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    if (options_.tls != nullptr) {
+      flags |= MHD_USE_TLS;
+      const auto add = [&tls](MHD_OPTION option, const char* text) {
+        tls.push_back({option, 0, const_cast<char*>(text)});
+      };
+      add(MHD_OPTION_HTTPS_MEM_CERT, options_.tls->certificate().c_str());
+      add(MHD_OPTION_HTTPS_MEM_KEY, options_.tls->key().c_str());
+      add(MHD_OPTION_HTTPS_PRIORITIES, options_.tls->priorities());
+    }
+    tls.push_back({MHD_OPTION_END, 0, nullptr});
     daemon_ = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, &OnAccept, this, &OnRequest,
-        this, MHD_OPTION_LISTEN_SOCKET, listening_.fd(), MHD_OPTION_CONNECTION_LIMIT, connections,
+        flags, 0, &OnAccept, this, &OnRequest, this, MHD_OPTION_ARRAY, tls.data(),
+        MHD_OPTION_LISTEN_SOCKET, listening_.fd(), MHD_OPTION_CONNECTION_LIMIT, connections,
         MHD_OPTION_CONNECTION_TIMEOUT, static_cast<unsigned int>(seconds),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionMemory, MHD_OPTION_NOTIFY_COMPLETED,
         &OnCompleted, this, MHD_OPTION_NOTIFY_CONNECTION, &OnConnection, this, MHD_OPTION_END);
     if (daemon_ == nullptr) {
-      return Unavailable("LISTEN_FAILED", fmt::format("cannot serve HTTP on {}", address_));
+      return Unavailable("LISTEN_FAILED",
+                         fmt::format("cannot serve {} on {}", options_.name, address_));
     }
     listening_.Release();  // the daemon's
     watch_ = std::jthread([this](const std::stop_token& stop) { Watch(stop); });
@@ -129,19 +157,19 @@ class MicroHttpServer final : public HttpServer {
  private:
   static MHD_Result OnAccept(void* self, const sockaddr* address, socklen_t /*size*/) {
     auto& server = *static_cast<MicroHttpServer*>(self);
-    const std::string network = rpc::PeerNetwork(PeerOf(address));
+    const std::string network = rpc::PeerNetwork(PeerOf(IpOf(address)));
     const std::lock_guard lock(server.mutex_);
     const auto found = server.by_network_.find(network);
     const int held = found == server.by_network_.end() ? 0 : found->second;
     if (held >= server.options_.connections_per_address) {
-      server.metrics_->CountConnectionsCut("http", "limit");
+      server.metrics_->CountConnectionsCut(server.options_.name, "limit");
       return MHD_NO;
     }
     if (server.descriptors_ == nullptr) return MHD_YES;
     // Open has it next: libmicrohttpd makes one connection after the other.
-    if (!server.accepted_) server.accepted_ = server.descriptors_->Take("http");
+    if (!server.accepted_) server.accepted_ = server.descriptors_->Take(server.options_.name);
     if (server.accepted_) return MHD_YES;
-    server.metrics_->CountConnectionsCut("http", "descriptors");
+    server.metrics_->CountConnectionsCut(server.options_.name, "descriptors");
     return MHD_NO;
   }
 
@@ -158,24 +186,69 @@ class MicroHttpServer final : public HttpServer {
   Connection* Open(MHD_Connection* connection) {
     auto opened = std::make_unique<Connection>();
     opened->fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-    opened->network = rpc::PeerNetwork(PeerOf(connection));
+    opened->network = rpc::PeerNetwork(PeerOf(IpOf(connection)));
     opened->deadline = clock_->SteadyNow() + options_.timeout;
-    metrics_->CountConnections("http", +1);
+    metrics_->CountConnections(options_.name, +1);
+    Connection* const key = opened.get();
+    gnutls_session_int* const session = TlsOf(connection);
+    if (options_.tls != nullptr && session != nullptr) {
+      opened->tls = options_.tls->NewSession(session, [this, key] { EndHandshake(*key); });
+    }
     const std::lock_guard lock(mutex_);
     opened->descriptor = std::move(accepted_);
     ++by_network_[opened->network];
-    Connection* const key = opened.get();
     connections_.emplace(key, std::move(opened));
+    if (key->tls != nullptr) BeginHandshake(*key);
     return key;
+  }
+
+  // Under the mutex.
+  void BeginHandshake(Connection& connection) {
+    // Somebody who only begins them must not keep others from theirs: the oldest gives way.
+    if (opening_.size() >= options_.max_handshakes) Cut(*opening_.front(), "handshakes");
+    connection.deadline = clock_->SteadyNow() + options_.handshake_timeout;
+    connection.opening = true;
+    connection.place = opening_.insert(opening_.end(), &connection);
+  }
+
+  void EndHandshake(Connection& connection) {
+    const std::lock_guard lock(mutex_);
+    if (!std::exchange(connection.opening, false)) return;
+    opening_.erase(connection.place);
+    connection.deadline = clock_->SteadyNow() + options_.timeout;
+  }
+
+  // Under the mutex. libmicrohttpd's thread finds it ended.
+  void Cut(Connection& connection, const char* reason) {
+    if (std::exchange(connection.opening, false)) opening_.erase(connection.place);
+    connection.cut = true;
+    ::shutdown(connection.fd, SHUT_RDWR);
+    metrics_->CountConnectionsCut(options_.name, reason);
   }
 
   // Before libmicrohttpd closes the socket.
   void Close(Connection* connection) {
-    metrics_->CountConnections("http", -1);
+    metrics_->CountConnections(options_.name, -1);
     const std::lock_guard lock(mutex_);
+    if (connection->opening) {  // a handshake that failed, or that somebody left
+      opening_.erase(connection->place);
+      metrics_->CountConnectionsCut(options_.name, "handshake");
+      Tell(*connection);
+    }
     const auto network = by_network_.find(connection->network);
     if (--network->second == 0) by_network_.erase(network);
     connections_.erase(connection);
+  }
+
+  // Under the mutex. Whoever reaches the port can bring it about: once a second at most, the metric
+  // has all.
+  void Tell(const Connection& connection) {
+    const SteadyTime now = clock_->SteadyNow();
+    if (now < next_telling_) return;
+    next_telling_ = now + kTellInterval;
+    logger_.Info("a TLS handshake failed", {{"listener", options_.name},
+                                            {"peer", connection.network},
+                                            {"detail", connection.tls->refusal()}});
   }
 
   static Connection* Of(MHD_Connection* connection) {
@@ -201,9 +274,7 @@ class MicroHttpServer final : public HttpServer {
       const SteadyTime now = clock_->SteadyNow();
       for (const auto& [key, connection] : connections_) {
         if (connection->cut || !connection->deadline || now < *connection->deadline) continue;
-        connection->cut = true;
-        ::shutdown(connection->fd, SHUT_RDWR);
-        metrics_->CountConnectionsCut("http", "slow");
+        Cut(*connection, connection->opening ? "handshake_timeout" : "slow");
       }
     }
   }
@@ -263,7 +334,12 @@ class MicroHttpServer final : public HttpServer {
       return TextOrEmpty(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name));
     };
     Give(connection, false);
-    head.peer = PeerOf(connection);
+    head.listener = options_.name;
+    head.address = IpOf(connection);
+    head.peer = PeerOf(head.address);
+    if (const auto& tls = Of(connection)->tls; tls != nullptr) {
+      head.certificates = tls->certificates();
+    }
     head.authorization = header("Authorization");
     head.content_encoding = header("Content-Encoding");
     head.idempotency_key = header("Idempotency-Key");
@@ -381,6 +457,8 @@ class MicroHttpServer final : public HttpServer {
   std::condition_variable changed_;
   std::condition_variable_any stopped_;
   std::unordered_map<Connection*, std::unique_ptr<Connection>> connections_;
+  std::list<Connection*> opening_;  // in their handshake, the oldest first
+  SteadyTime next_telling_{};
   StringMap<int> by_network_;
   DescriptorBudget::Lease accepted_;  // of the connection that is being made
   size_t exchanges_ = 0;
@@ -394,6 +472,9 @@ StatusOr<std::unique_ptr<HttpServer>> HttpServer::Make(
     const HttpServerOptions& options, HttpHandler& handler,
     std::shared_ptr<IngestionMetrics> metrics, Logger logger,
     std::shared_ptr<DescriptorBudget> descriptors) {
+  if (options.tls != nullptr && MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES) {
+    return Unavailable("TLS_MISSING", "this libmicrohttpd was built without TLS");
+  }
   YAGURA_RETURN_IF_ERROR(CheckFree(options.address, SOCK_STREAM));
   YAGURA_ASSIGN_OR_RETURN(Socket listening, Bind(options.address, SOCK_STREAM));
   return std::make_unique<MicroHttpServer>(options, handler, std::move(listening),

@@ -11,18 +11,24 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/event/event_view.h"
 #include "common/log/log.h"
 
 namespace yagura::ingestion {
 
 class DescriptorBudget;
+class HttpTls;
 class IngestionMetrics;
 
 // A request, without its body.
 struct HttpHead {
-  std::string method;  // "POST"
-  std::string path;    // "/services/collector/event"
-  std::string peer;    // as gRPC names peers: "ipv4:192.0.2.1:50000"
+  std::string listener;      // HttpServerOptions::name
+  std::string method;        // "POST"
+  std::string path;          // "/services/collector/event"
+  std::string peer;          // as gRPC names peers: "ipv4:192.0.2.1:50000"
+  event::IpAddress address;  // the same
+  // What the sender's certificate is told by, the digest first; null or empty where it showed none.
+  std::shared_ptr<const std::vector<std::string>> certificates;
   std::string authorization;
   std::string content_encoding;
   std::string idempotency_key;
@@ -54,8 +60,9 @@ class HttpHandler {
 };
 
 struct HttpServerOptions {
-  std::string address;  // "127.0.0.1:8088"; port 0 takes a free one
-  int threads = 4;      // that answer; their waiting requests are bounded too
+  std::string name = "http";  // what sources match by as listener, and metrics name
+  std::string address;        // "127.0.0.1:8088"; port 0 takes a free one
+  int threads = 4;            // that answer; their waiting requests are bounded too
   int connections = 1'000;
   int connections_per_address = 100;  // of IPv6: per /64
   // So long has a head to come in whole, from the connection or the last answer on, then a body,
@@ -64,9 +71,15 @@ struct HttpServerOptions {
   std::chrono::milliseconds drain{5'000};  // at a stop, for requests that have begun
   uint64_t body_bytes = 8ull << 20;        // as it comes over the wire
   uint64_t pending_bytes = 256ull << 20;   // of all bodies at once
+  std::shared_ptr<HttpTls> tls = nullptr;  // null: none
+  // TLS: a connection whose handshake takes longer is closed.
+  std::chrono::milliseconds handshake_timeout{10'000};
+  // TLS: connections that may be in their handshake; of more, the oldest is closed.
+  size_t max_handshakes = 256;
 };
 
-// An HTTP/1.1 server that waits for slow senders without a thread for each.
+// An HTTP/1.1 server, over TLS where it is told so, that waits for slow senders without a thread
+// for each.
 class HttpServer {
  public:
   // Binds; serves nothing before Start. `handler` outlives it. `descriptors` may be null.

@@ -21,6 +21,8 @@ struct SenderSources::Rule {
   std::string serial;
   std::string virtual_context;
 
+  // Whether lines of the sender may be its, as far as the transport tells.
+  bool Fits(const Sender& sender) const;
   // Of one certificate, the digest says more than its names.
   int CertificateRank() const {
     if (certificate.empty()) return 2;
@@ -81,6 +83,16 @@ std::string ZoneName(const directory::v1::Source& source, const std::string& ten
 }
 
 }  // namespace
+
+bool SenderSources::Rule::Fits(const Sender& sender) const {
+  const auto& shown = sender.certificates;
+  return (listener.empty() || listener == sender.listener) &&
+         (sender.site.empty() || target.site == sender.site) &&
+         (credential.empty() || credential == sender.credential) &&
+         (certificate.empty() ||
+          std::find(shown.begin(), shown.end(), certificate) != shown.end()) &&
+         (network.empty() || Contains(network, prefix, sender.address.bytes()));
+}
 
 const SourceTarget* SenderSources::Find(std::string_view serial, std::string_view virtual_context,
                                         std::string_view only_tenant) const {
@@ -196,21 +208,23 @@ std::vector<const SourceTarget*> SourceMap::targets() const {
   return targets;
 }
 
+std::vector<std::string> SourceMap::TenantsByCertificate(const Sender& sender) const {
+  std::vector<std::string> tenants;
+  for (const auto& rule : rules_) {
+    if (rule->certificate.empty() || !rule->Fits(sender)) continue;
+    const std::string& tenant = rule->target.tenant;
+    if (std::find(tenants.begin(), tenants.end(), tenant) == tenants.end()) {
+      tenants.push_back(tenant);
+    }
+  }
+  return tenants;
+}
+
 SenderSources SourceMap::ForSender(const Sender& sender) const {
   SenderSources sources;
   sources.owner_ = shared_from_this();
   for (const auto& rule : rules_) {
-    if (!rule->listener.empty() && rule->listener != sender.listener) continue;
-    if (!sender.site.empty() && rule->target.site != sender.site) continue;
-    if (!rule->credential.empty() && rule->credential != sender.credential) continue;
-    if (!rule->certificate.empty() &&
-        std::find(sender.certificates.begin(), sender.certificates.end(), rule->certificate) ==
-            sender.certificates.end()) {
-      continue;
-    }
-    if (!rule->network.empty() && !Contains(rule->network, rule->prefix, sender.address.bytes())) {
-      continue;
-    }
+    if (!rule->Fits(sender)) continue;
     if (rule->serial.empty()) {
       sources.others_.push_back(rule.get());
     } else {

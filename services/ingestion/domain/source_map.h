@@ -37,7 +37,7 @@ struct SourceTarget {
 
 // Who sent a line, as far as the transport tells.
 struct Sender {
-  std::string listener;  // "syslog_udp", "syslog_tcp", "syslog_tls", "push", "relay"
+  std::string listener;  // "syslog_udp", "syslog_tls", "push", "https", "relay"
   event::IpAddress address;
   std::string credential;  // principal that pushed the line
   // What its client certificate is told by, the digest first; empty where it has shown none.
@@ -94,6 +94,8 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   static std::shared_ptr<const SourceMap> Empty();
   ~SourceMap();
   SenderSources ForSender(const Sender& sender) const;
+  // Tenants whose sources name a certificate of the sender; that of the most specific one first.
+  std::vector<std::string> TenantsByCertificate(const Sender& sender) const;
   // For lines of a tenant without a source.
   SourceZone ZoneOf(std::string_view tenant) const;
   // "tenants/{tenant}/sites/{site}"

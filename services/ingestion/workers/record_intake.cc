@@ -64,8 +64,11 @@ Status RecordIntake::Take(const RecordSender& from,
         event::BatchIdOf({parts_.instance, from.sender.listener, std::to_string(requests_++)}));
   } else {
     // The same for every repeat, so that the streams know it again; the lines become part of it.
-    request = event::BatchIdOf({from.sender.listener, from.sender.credential, from.tenant,
-                                from.batch_id, std::to_string(from.content)});
+    const auto& [listener, address, credential, certificates, site] = from.sender;
+    const std::string& who =
+        credential.empty() && !certificates.empty() ? certificates.front() : credential;
+    request =
+        event::BatchIdOf({listener, who, from.tenant, from.batch_id, std::to_string(from.content)});
     intake->Begin(request);
   }
   const TimePoint receive_time = parts_.clock->Now();

@@ -4,20 +4,17 @@
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
-#include <array>
-#include <map>
-#include <mutex>
 #include <utility>
 
 #include "fmt/format.h"
 
 #include "common/status/status.h"
 #include "services/ingestion/workers/certificate_names.h"
+#include "services/ingestion/workers/reloaded.h"
 
 namespace yagura::ingestion {
 namespace {
 
-constexpr auto kLookInterval = std::chrono::seconds(60);
 constexpr long kMaxPeerCertificates = 64 * 1024;  // bytes, of the whole chain
 constexpr int kMaxChain = 8;
 constexpr size_t kMaxRecord = 16 * 1024;
@@ -158,64 +155,21 @@ StatusOr<Context> MakeContext(const TlsOptions& options) {
   return context;
 }
 
-using Times = std::array<std::filesystem::file_time_type, 3>;
-
-Times TimesOf(const TlsOptions& options) {
-  Times times;
-  size_t at = 0;
-  for (const auto& file : {options.certificate, options.key, options.client_ca}) {
-    std::error_code none;
-    times[at++] = std::filesystem::last_write_time(file, none);
-  }
-  return times;
-}
-
 class OpenSslServer final : public TlsServer {
  public:
-  OpenSslServer(const TlsOptions& options, Context context, const Times& times,
-                std::shared_ptr<const Clock> clock, Logger logger)
-      : options_(options),
-        clock_(std::move(clock)),
-        logger_(std::move(logger)),
-        context_(std::move(context)),
-        times_(times),
-        next_look_(clock_->SteadyNow() + kLookInterval) {}
+  explicit OpenSslServer(std::unique_ptr<Reloaded<SSL_CTX>> context)
+      : context_(std::move(context)) {}
 
   std::unique_ptr<Channel> NewChannel(int fd) override {
-    const std::lock_guard lock(mutex_);
-    Look();
+    const auto context = context_->Get();
     ERR_clear_error();
-    std::unique_ptr<SSL, Free> connection(SSL_new(context_.get()));  // holds the context, too
+    std::unique_ptr<SSL, Free> connection(SSL_new(context.get()));  // holds the context, too
     if (connection == nullptr || SSL_set_fd(connection.get(), fd) != 1) return nullptr;
     return std::make_unique<TlsChannel>(std::move(connection));
   }
 
  private:
-  void Look() {
-    const SteadyTime now = clock_->SteadyNow();
-    if (now < next_look_) return;
-    next_look_ = now + kLookInterval;
-    const Times times = TimesOf(options_);
-    if (times == times_) return;
-    auto context = MakeContext(options_);
-    if (!context.ok()) {
-      // Perhaps half written: looked at again.
-      logger_.Error("certificates of syslog over TLS have changed and cannot be used",
-                    {{"error", Message(context.status())}});
-      return;
-    }
-    times_ = times;
-    context_ = *std::move(context);
-    logger_.Info("certificates of syslog over TLS were read again");
-  }
-
-  const TlsOptions options_;
-  const std::shared_ptr<const Clock> clock_;
-  const Logger logger_;
-  std::mutex mutex_;  // of all below
-  Context context_;
-  Times times_;
-  SteadyTime next_look_;
+  const std::unique_ptr<Reloaded<SSL_CTX>> context_;
 };
 
 }  // namespace
@@ -223,10 +177,27 @@ class OpenSslServer final : public TlsServer {
 StatusOr<std::shared_ptr<TlsServer>> TlsServer::Make(const TlsOptions& options,
                                                      std::shared_ptr<const Clock> clock,
                                                      Logger logger) {
-  const Times times = TimesOf(options);
-  YAGURA_ASSIGN_OR_RETURN(Context context, MakeContext(options));
-  return std::make_shared<OpenSslServer>(options, std::move(context), times, std::move(clock),
-                                         std::move(logger));
+  const auto make = [options]() -> StatusOr<std::shared_ptr<SSL_CTX>> {
+    YAGURA_ASSIGN_OR_RETURN(Context context, MakeContext(options));
+    return std::shared_ptr<SSL_CTX>(std::move(context));
+  };
+  YAGURA_ASSIGN_OR_RETURN(auto context,
+                          Reloaded<SSL_CTX>::Of(
+                              {options.certificate, options.key, options.client_ca}, make,
+                              [logger = std::move(logger)](const Status& status) {
+                                TellOfReload(logger, "syslog over TLS", status);
+                              },
+                              std::move(clock)));
+  return std::make_shared<OpenSslServer>(std::move(context));
+}
+
+void TellOfReload(const Logger& logger, std::string_view input, const Status& status) {
+  if (status.ok()) {
+    logger.Info("certificates were read again", {{"input", input}});
+  } else {
+    logger.Error("certificates have changed and cannot be used",
+                 {{"input", input}, {"error", Message(status)}});
+  }
 }
 
 }  // namespace yagura::ingestion

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "absl/status/statusor.h"
 
@@ -33,5 +34,8 @@ class TlsServer {
   // Null where there is no memory for it. A peer that has gone raises SIGPIPE: block or ignore it.
   virtual std::unique_ptr<Channel> NewChannel(int fd) = 0;
 };
+
+// Logs that an input's certificates were read again, or why they could not be.
+void TellOfReload(const Logger& logger, std::string_view input, const absl::Status& status);
 
 }  // namespace yagura::ingestion
