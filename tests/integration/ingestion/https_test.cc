@@ -10,9 +10,12 @@
 
 #include "gmock/gmock.h"
 
+#include "common/rpc/channels.h"
 #include "common/testing/fake_clock.h"
 #include "services/ingestion/api/http_intake.h"
 #include "services/ingestion/api/http_tls.h"
+#include "services/ingestion/app.h"
+#include "services/ingestion/settings.h"
 #include "services/ingestion/workers/socket.h"
 #include "tests/integration/ingestion/intake_world.h"
 #include "tests/integration/ingestion/test_certificates.h"
@@ -123,11 +126,11 @@ class HttpsTest : public IntakeWorld {
   }
 
   // openssl s_client with nothing to say; what it was told.
-  std::string Connect(const std::string& more) {
+  std::string Connect(const std::string& more, const std::string& address = "") {
     std::filesystem::remove(files_ / "said");
+    const std::string to = address.empty() ? server_->address() : address;
     testing::Process process(
-        {"sh", "-c",
-         "exec openssl s_client -connect " + server_->address() + " " + more + " </dev/null"},
+        {"sh", "-c", "exec openssl s_client -connect " + to + " " + more + " </dev/null"},
         files_ / "said");
     process.Wait();
     std::stringstream text;
@@ -437,6 +440,39 @@ TEST_F(HttpsTest, FilesThatCannotBeUsedAreNamed) {
   tls.client_ca.clear();
   tls.require_client_certificate = true;
   EXPECT_THAT(told(tls), HasSubstr("client_ca"));
+}
+
+TEST_F(HttpsTest, SettingsOpenThePortBesideTheOneWithoutTls) {
+  rpc::Platform platform{.logger = Logger::Null()};
+  platform.flow = pool_;
+  platform.clock = SystemClock();
+  platform.metrics = std::make_shared<MetricsRegistry>();
+  platform.verifier = verifier_;
+  platform.data_dir = folder_ / "data";
+  platform.channels = std::make_shared<rpc::Channels>(
+      "ingestion", std::map<std::string, std::string>{{"*", "unix:/nonexistent"}},
+      std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
+                                          SystemClock()));
+  Settings settings;
+  settings.syslog_udp = settings.syslog_tcp = "";
+  settings.http = settings.https = "127.0.0.1:0";
+  settings.https_certificate = own_.certificate();
+  settings.https_key = own_.key();
+  settings.https_client_ca = authority_.certificate();
+  {
+    const auto app = NewApp(settings, platform);
+    ASSERT_THAT(app, IsOk());
+    ASSERT_THAT((*app)->Start(), IsOk());
+    auto listeners = (*app)->Listeners();
+    EXPECT_TRUE(listeners.contains("http"));
+    EXPECT_THAT(Connect("", listeners["https"]), HasSubstr("devices of acme"))
+        << "the authorities that it trusts";
+    (*app)->Stop();
+  }
+  settings.https_key = device_.key();
+  const auto refused = NewApp(settings, platform).status();
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("https"));
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("device.key"));
 }
 
 }  // namespace
