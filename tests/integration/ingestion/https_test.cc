@@ -421,7 +421,7 @@ TEST_F(HttpsTest, ACertificateThatIsReplacedIsShownToThoseWhoComeAfterAMinute) {
 }
 
 TEST_F(HttpsTest, FilesThatCannotBeUsedAreNamed) {
-  const auto told = [this](const TlsOptions& tls) {
+  const auto told = [](const TlsOptions& tls) {
     return std::string(HttpTls::Make(tls, SystemClock(), Logger::Null()).status().message());
   };
   TlsOptions tls = Tls();
