@@ -22,6 +22,13 @@ redis.call('HDEL', KEYS[4], ARGV[1])
 return 1
 )lua";
 
+constexpr std::string_view kScheduleIfAbsent = R"lua(
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 0 end
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+return 1
+)lua";
+
 constexpr std::string_view kRemove = R"lua(
 local function remove(id)
   redis.call('ZREM', KEYS[1], id)
@@ -109,6 +116,12 @@ Status CheckId(std::string_view id) {
   return InvalidField("id", fmt::format("wants 1 to {} bytes", kMaxId));
 }
 
+Status CheckWork(std::string_view id, std::string_view payload) {
+  YAGURA_RETURN_IF_ERROR(CheckId(id));
+  if (payload.size() <= kMaxPayload) return absl::OkStatus();
+  return InvalidField("payload", fmt::format("is longer than {} bytes", kMaxPayload));
+}
+
 }  // namespace
 
 Claims::Claims(std::shared_ptr<redis::Pool> state, std::string_view queue)
@@ -118,6 +131,7 @@ Claims::Claims(std::shared_ptr<redis::Pool> state, std::string_view queue)
       claim_key_(Key(queue, "claim")),
       failed_key_(Key(queue, "failed")),
       schedule_(kSchedule),
+      schedule_if_absent_(kScheduleIfAbsent),
       cancel_(Assemble(kRemove, kCancel)),
       claim_(kClaim),
       renew_(Assemble(kHeld, kRenew)),
@@ -136,12 +150,16 @@ StatusOr<bool> Claims::RunHeld(const redis::Script& script, const redis::Args& a
 }
 
 Status Claims::Schedule(std::string_view id, TimePoint due, std::string_view payload) const {
-  YAGURA_RETURN_IF_ERROR(CheckId(id));
-  if (payload.size() > kMaxPayload) {
-    return InvalidField("payload", fmt::format("is longer than {} bytes", kMaxPayload));
-  }
+  YAGURA_RETURN_IF_ERROR(CheckWork(id, payload));
   const std::string due_text = Milliseconds(due);
   return Run(schedule_, {id, due_text, payload}).status();
+}
+
+StatusOr<bool> Claims::ScheduleIfAbsent(std::string_view id, TimePoint due,
+                                        std::string_view payload) const {
+  YAGURA_RETURN_IF_ERROR(CheckWork(id, payload));
+  const std::string due_text = Milliseconds(due);
+  return RunHeld(schedule_if_absent_, {id, due_text, payload});
 }
 
 Status Claims::Cancel(std::string_view id) const {

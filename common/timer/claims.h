@@ -33,6 +33,9 @@ class Claims {
   Claims(std::shared_ptr<redis::Pool> state, std::string_view queue);
 
   absl::Status Schedule(std::string_view id, TimePoint due, std::string_view payload) const;
+  // False: there is one of the id, due, waiting or in somebody's hands, which stays as it is.
+  absl::StatusOr<bool> ScheduleIfAbsent(std::string_view id, TimePoint due,
+                                        std::string_view payload) const;
   absl::Status Cancel(std::string_view id) const;
   absl::StatusOr<std::optional<Timer>> Find(std::string_view id) const;
   absl::StatusOr<uint64_t> Size() const;
@@ -60,6 +63,7 @@ class Claims {
   const std::string claim_key_;
   const std::string failed_key_;
   const redis::Script schedule_;
+  const redis::Script schedule_if_absent_;
   const redis::Script cancel_;
   const redis::Script claim_;
   const redis::Script renew_;

@@ -40,6 +40,10 @@ class TimerQueue {
   // and payload replace the old ones, also while a handler is at work on those (then both are
   // done). Durable as the state Redis is once it returns. INVALID_ARGUMENT, UNAVAILABLE.
   absl::Status Schedule(std::string_view id, TimePoint due, std::string_view payload);
+  // False where there is one of the id already, which stays as it is: a handler at work on it goes
+  // on alone. Errors as of Schedule.
+  absl::StatusOr<bool> ScheduleIfAbsent(std::string_view id, TimePoint due,
+                                        std::string_view payload);
   // OK where there is none. A handler at work on it is not called back.
   absl::Status Cancel(std::string_view id);
   // The timer as scheduled; nothing where there is none (any more).

@@ -21,6 +21,10 @@ TimerQueue::~TimerQueue() = default;
 Status TimerQueue::Schedule(std::string_view id, TimePoint due, std::string_view payload) {
   return impl_->claims.Schedule(id, due, payload);
 }
+StatusOr<bool> TimerQueue::ScheduleIfAbsent(std::string_view id, TimePoint due,
+                                            std::string_view payload) {
+  return impl_->claims.ScheduleIfAbsent(id, due, payload);
+}
 Status TimerQueue::Cancel(std::string_view id) { return impl_->claims.Cancel(id); }
 StatusOr<std::optional<Timer>> TimerQueue::Find(std::string_view id) const {
   return impl_->claims.Find(id);

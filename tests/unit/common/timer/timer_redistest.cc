@@ -113,6 +113,27 @@ TEST_F(TimerTest, SchedulingAgainReplacesAndCancelRemoves) {
   EXPECT_THAT(Done(), ElementsAre("page=second"));
 }
 
+TEST_F(TimerTest, WhatIsThereAlreadyIsNotScheduledTwice) {
+  const auto schedule = [this](std::string_view payload) {
+    return queue_.ScheduleIfAbsent("page", start_ + seconds(10), payload).value_or(false);
+  };
+  EXPECT_TRUE(schedule("first"));
+  EXPECT_FALSE(schedule("second"));
+  // Nor while somebody is at work on it, who may finish it then.
+  const Claims claims(state_, "test");
+  const TimePoint now = start_ + seconds(10);
+  ASSERT_OK_AND_ASSIGN(const auto claimed, claims.Claim(now, now + seconds(60), "somebody"));
+  ASSERT_TRUE(claimed);
+  EXPECT_EQ(claimed->timer.payload, "first");
+  EXPECT_FALSE(schedule("third"));
+  ASSERT_OK_AND_ASSIGN(const bool finished, claims.Finish(*claimed));
+  EXPECT_TRUE(finished);
+  EXPECT_TRUE(IsEmptyQueue());
+  EXPECT_TRUE(schedule("fourth"));
+  EXPECT_THAT(queue_.ScheduleIfAbsent("", start_, "x"),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(TimerTest, LateWorkIsDoneAtOnceAfterTheServerAndTheWorkersWereDown) {
   for (int i = 0; i < 100; ++i) {
     ASSERT_THAT(queue_.Schedule(fmt::format("t{:03}", i), start_ + seconds(i), "x"), IsOk());
