@@ -16,6 +16,10 @@ constexpr int kTogether = 10'000;
 // Who has more events is no beacon; it also bounds what the store keeps of one pair.
 constexpr int kMostEvents = 8'000;
 constexpr int kLeastDeviation = 2'000;  // milliseconds: many clocks count whole seconds
+// Who calls whom, as a number: what most pairs are counted by, that have too few events or too
+// many.
+constexpr std::string_view kPair =
+    "sipHash64(tenant, site, src_ip, dst_ip, dst_port, toString(protocol))";
 
 }  // namespace
 
@@ -26,14 +30,22 @@ absl::StatusOr<eventstore::Query> PeriodicFlowsQuery(const Selection& selection,
   YAGURA_ASSIGN_OR_RETURN(const std::string where, WhereSql(selection, table, &query));
   query.parameters["least_calls"] = std::to_string(question.least_calls);
   query.parameters["most_jitter"] = fmt::format("{}", question.most_jitter);
+  const std::string which =
+      fmt::format("{} AND {} AND {}", where, InsideSql("src"), OutsideSql("dst"));
+  // Times and sizes are kept of those pairs alone that can be regular: of millions of others,
+  // and of one with millions of events, they would take all memory.
+  const std::string regular = fmt::format(
+      "SELECT {} AS pair FROM yagura.events WHERE {} GROUP BY pair "
+      "HAVING count() >= {{least_calls:UInt64}} AND count() <= {}",
+      kPair, which, kMostEvents);
   // When a session began: most products tell of its end, with how long it lasted. Times are
   // milliseconds since 1970.
   const std::string events = fmt::format(
       "SELECT toString(tenant) AS t, toString(site) AS p, src_ip AS s, dst_ip AS d, dst_port AS o, "
       "toString(protocol) AS r, action = {} AS blocked, bytes_out AS sent, "
       "toInt64(toUnixTimestamp64Milli(event_time)) - intDiv(greatest(duration, 0), 1000000) AS at "
-      "FROM yagura.events WHERE {} AND {} AND {}",
-      static_cast<int>(event::v1::BLOCKED), where, InsideSql("src"), OutsideSql("dst"));
+      "FROM yagura.events WHERE {} AND {} IN ({})",
+      static_cast<int>(event::v1::BLOCKED), which, kPair, regular);
   const std::string pairs = fmt::format(
       "SELECT t, p, s, d, o, r, count() AS events, countIf(blocked) AS not_through, "
       "arraySort(groupArray({0})(at)) AS times, "
