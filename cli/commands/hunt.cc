@@ -210,7 +210,6 @@ absl::Status Start(Program& program, Client& client, const StartOptions& options
   asked.set_event_filter(options.filter);
   asked.set_product(options.product);
   asked.set_title(options.title);
-  if (options.tenants.empty()) request.add_tenants("-");
   for (const auto& tenant : options.tenants) request.add_tenants(tenant);
   SetRequestId(request);
   YAGURA_ASSIGN_OR_RETURN(Hunt hunt, client.Call(&Stub::CreateHunt, request));
@@ -244,7 +243,10 @@ void AddStart(Program& program, CLI::App& group) {
   command.add_option("--cve", options->cve, "A CVE id: who has the product, who was attacked");
   command.add_option("--tenant", options->tenants,
                      "Hunt in this tenant alone; may be given several times");
-  command.add_option("--home", options->home, "Tenant under which the hunt is kept")
+  command
+      .add_option(
+          "--home", options->home,
+          "Tenant under which the hunt is kept; under a customer it is about that one alone")
       ->capture_default_str();
   command.add_option("--since", options->since, "Events received since: a time, or 24h, 30d ago")
       ->capture_default_str();

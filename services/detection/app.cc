@@ -159,18 +159,22 @@ class DetectionApp final : public rpc::App {
         trimmer_(platform.flow, {settings_.hits, settings_.findings}, kTrimInterval, logger_),
         hunt_store_(std::make_shared<HuntStore>(platform.state, platform.clock)),
         hunt_worker_(std::make_shared<HuntWorker>(
-            HuntWorker::Parts{
-                .state = platform.state,
-                .store = hunt_store_,
-                .archive = std::make_shared<HuntArchiveClient>(platform.channels),
-                .surroundings = surroundings_,
-                .placeholders = [book = rule_book_](
-                                    const auto& tenant) { return book->PlaceholdersFor(tenant); },
-                .rules_about = [this](const auto& tenant,
-                                      const auto& cve) { return RulesAbout(rules_, tenant, cve); },
-                .clock = platform.clock,
-                .logger = logger_,
-                .instance = platform.HolderOf("hunts")},
+            HuntWorker::Parts{.state = platform.state,
+                              .store = hunt_store_,
+                              .archive = std::make_shared<HuntArchiveClient>(platform.channels),
+                              .quarries = {.surroundings = surroundings_,
+                                           .placeholders =
+                                               [book = rule_book_](const auto& tenant) {
+                                                 return book->PlaceholdersFor(tenant);
+                                               },
+                                           .rules_about =
+                                               [this](const auto& tenant, const auto& cve) {
+                                                 return RulesAbout(rules_, tenant, cve);
+                                               },
+                                           .logger = logger_},
+                              .clock = platform.clock,
+                              .logger = logger_,
+                              .instance = platform.HolderOf("hunts")},
             HuntOptions(settings_))),
         dead_letter_handlers_(
             platform.flow, platform.state,

@@ -267,6 +267,13 @@ absl::StatusOr<std::vector<std::string>> HuntHandlers::TenantsOf(
   std::set<std::string> tenants(request.tenants().begin(), request.tenants().end());
   const bool all = tenants.erase("-") > 0 || (tenants.empty() && call.tenant() == kProviderTenant);
   if (tenants.empty() && !all) tenants.insert(call.tenant());
+  // Whoever may do so under the parent may end and delete the hunt.
+  const auto is_parent = [&call](const auto& tenant) { return tenant == call.tenant(); };
+  if (call.tenant() != kProviderTenant && (all || !std::ranges::all_of(tenants, is_parent))) {
+    return InvalidField("tenants", fmt::format("names others than the parent's {}, which hunts "
+                                               "under tenants/{} alone may",
+                                               call.tenant(), kProviderTenant));
+  }
   for (const auto& tenant : tenants) {
     if (!may.Contains(tenant) || !std::ranges::binary_search(known, tenant)) {
       return Denied(kCreatePermission);

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,9 +14,10 @@
 #include "common/clock/clock.h"
 #include "common/log/log.h"
 #include "common/timer/timer.h"
-#include "services/detection/domain/surroundings.h"
+#include "services/detection/storage/hunt_progress.h"
 #include "services/detection/storage/hunt_store.h"
 #include "services/detection/workers/hunt_archive.h"
+#include "services/detection/workers/hunt_quarry.h"
 #include "services/detection/workers/hunt_run.h"
 
 namespace yagura::detection {
@@ -25,19 +25,17 @@ namespace yagura::detection {
 // Works hunts off: one tenant after the other, several at once, also those left over from before a
 // restart, which go on from their checkpoints. What cannot be had for now is tried again for an
 // hour without progress. Removes hunts that were deleted or kept long enough, with their results.
+//
+// Hunts take turns: of each, only as many tenants wait in the queue as there are threads ("lanes"),
+// the next one of a lane when one is over; and a tenant whose turn is over goes back behind the
+// others. What is written of a tenant is refused where somebody else has gone on with it since.
 class HuntWorker {
  public:
   struct Parts {
     std::shared_ptr<redis::Pool> state;
     std::shared_ptr<HuntStore> store;
     std::shared_ptr<HuntArchive> archive;
-    std::shared_ptr<const Surroundings> surroundings;
-    // What placeholders stand for in rules of a tenant.
-    std::function<absl::StatusOr<Placeholders>(const std::string& tenant)> placeholders;
-    // Texts of the rules that are tagged with a CVE: the provider's, and the tenant's own.
-    std::function<absl::StatusOr<std::vector<std::string>>(const std::string& tenant,
-                                                           const std::string& cve)>
-        rules_about;
+    HuntQuarries::Parts quarries;
     std::shared_ptr<const Clock> clock;
     Logger logger = Logger::Null();
     std::string instance;  // as TimerWorker::Options::instance
@@ -46,6 +44,8 @@ class HuntWorker {
     int threads = 2;
     std::chrono::hours keep{90 * 24};             // after the end
     std::chrono::milliseconds save_every{2'000};  // the checkpoint
+    // How long a tenant is worked at while others wait. Hunts under one tenant share a turn.
+    std::chrono::milliseconds turn{10'000};
     Windows::Limits windows;
     HuntRun::Options run;
   };
@@ -65,20 +65,15 @@ class HuntWorker {
 
  private:
   using Checkpoint = internal::v1::HuntCheckpoint;
-  // What is done in one tenant.
+  // What is done in one tenant. `result` is as it was last read or written here.
   struct Task {
     v1::Hunt hunt;
     internal::v1::HuntPlan plan;
     v1::HuntResult result;
     std::string tenant;
   };
-  // What is looked for there.
-  struct Quarry {
-    std::unique_ptr<HuntProbe> probe;
-    std::vector<WantedProduct> products;
-    std::string digest;
-    std::vector<std::string> remarks;
-  };
+  // How an attempt at a tenant ended.
+  enum class End { kOver, kTurn };
 
   absl::Status Handle(const timer::Timer& timer);
   absl::Status HandleBegin(const std::string& name);
@@ -86,28 +81,36 @@ class HuntWorker {
   absl::Status HandleRemove(const std::string& name);
   absl::Status HandleExpiry(const std::string& name);
 
+  absl::Status Lose(const v1::Hunt& hunt);
+  // A hunt that is over goes when it has been kept long enough.
+  absl::Status Expire(const v1::Hunt& hunt);
   absl::Status Forget(const std::string& result);
-  bool MayGoOn(const std::string& result, const absl::Status& trouble);
-  void NoteProgress(const std::string& result);
-  absl::Status Work(Task& task);
-  absl::StatusOr<Quarry> QuarryOf(const Task& task) const;
-  absl::StatusOr<Quarry> VulnerabilityQuarry(const Task& task) const;
-  absl::StatusOr<Checkpoint> CheckpointOf(const Task& task, const Quarry& quarry);
+  absl::Status PassLaneOn(const Task& task);
+  bool MayGoOn(const Task& task, const absl::Status& trouble);
+  void NoteProgress(const Task& task);
+  absl::StatusOr<End> Work(Task& task);
+  absl::StatusOr<End> Read(Task& task, const HuntQuarry& quarry, Checkpoint& checkpoint);
+  absl::StatusOr<Checkpoint> CheckpointOf(const Task& task, const HuntQuarry& quarry);
   absl::Status Describe(const Task& task, v1::HuntResult& result);
-  absl::Status Fail(const Task& task, const absl::Status& why);
-  absl::Status Publish(const Task& task, v1::HuntState state, double progress,
+  absl::Status Fail(Task& task, const absl::Status& why);
+  absl::Status Publish(Task& task, v1::HuntState state, double progress,
                        const v1::HuntResult& found);
-  absl::Status Save(const Checkpoint& checkpoint);
+  absl::Status Save(Checkpoint& checkpoint);
   absl::StatusOr<bool> IsCancelled(const std::string& hunt) const;
-  // Brings the hunt up to its results.
-  absl::Status Tell(const v1::Hunt& hunt, const internal::v1::HuntPlan& plan);
+  absl::StatusOr<std::chrono::milliseconds> TurnOf(const v1::Hunt& hunt) const;
+  // Brings the hunt up to the task's result.
+  absl::Status Tell(const Task& task);
+  absl::StatusOr<HuntProgress::Sum> Fill(const Task& task);
   store::WriteContext ContextOf(const v1::Hunt& hunt) const;
 
   const Parts parts_;
   const Options options_;
+  const HuntQuarries quarries_;
+  const HuntProgress progress_;
   std::atomic<bool> stopping_{false};
   std::mutex mutex_;
-  std::map<std::string, SteadyTime> troubled_since_;  // by result; guarded by mutex_
+  // By result, and by hunt where no tenant can be read; guarded by mutex_.
+  std::map<std::string, SteadyTime> troubled_since_;
   timer::TimerQueue queue_;
   timer::TimerWorker timers_;
 };

@@ -1,4 +1,5 @@
 // Hunts from their making to their results, over real Redis and an archive of our own.
+#include <condition_variable>
 #include <mutex>
 
 #include "fmt/format.h"
@@ -13,6 +14,7 @@
 #include "common/testing/eventually.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
+#include "common/timer/timer.h"
 #include "services/detection/api/hunt_handlers.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/kinds.h"
@@ -71,16 +73,44 @@ class Archive final : public HuntArchive {
     const std::lock_guard lock(mutex_);
     refill_ = messages;
   }
+  // With what, instead of being away.
+  void FailWith(absl::Status error) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::move(error);
+  }
   // How often it was away.
   int failures() {
     const std::lock_guard lock(mutex_);
     return failures_;
   }
+  // Whoever reads waits until Release.
+  void Hold() {
+    const std::lock_guard lock(mutex_);
+    is_held_ = true;
+  }
+  void Release() {
+    const std::lock_guard lock(mutex_);
+    is_held_ = false;
+    released_.notify_all();
+  }
+  // How many read a tenant's events now.
+  int Readers(const std::string& tenant) {
+    const std::lock_guard lock(mutex_);
+    return readers_[tenant];
+  }
+  // Of which tenants messages were given, in order.
+  std::vector<std::string> read() {
+    const std::lock_guard lock(mutex_);
+    return read_;
+  }
 
   absl::Status Read(const Question& question, const Visit& visit) override {
     std::vector<event::v1::Event> fitting;
     {
-      const std::lock_guard lock(mutex_);
+      std::unique_lock lock(mutex_);
+      ++readers_[question.tenant];
+      released_.wait(lock, [this] { return !is_held_; });
+      --readers_[question.tenant];
       const auto filter = filter::Filter::Parse(question.filter, filter::EventSchema());
       if (!filter.ok()) return filter.status();
       for (const auto& event : events_[question.tenant]) {
@@ -100,9 +130,10 @@ class Archive final : public HuntArchive {
         if (messages_left_ == 0) {
           ++failures_;
           if (refill_ > 0) messages_left_ = refill_;
-          return Unavailable("EVENT_STORE_DOWN", "away");
+          return error_;
         }
         if (messages_left_ > 0) --messages_left_;
+        read_.push_back(question.tenant);
       }
       if (!visit(message)) return absl::OkStatus();
     } while (at < fitting.size());
@@ -124,7 +155,12 @@ class Archive final : public HuntArchive {
   std::map<std::string, std::vector<event::v1::Event>> events_;
   int messages_left_ = -1;
   int refill_ = 0;
+  absl::Status error_ = Unavailable("EVENT_STORE_DOWN", "away");
   int failures_ = 0;
+  bool is_held_ = false;
+  std::condition_variable released_;
+  std::map<std::string, int> readers_;
+  std::vector<std::string> read_;
 };
 
 // Every time the archive is away it is so for two hours.
@@ -159,6 +195,7 @@ class HuntsTest : public ::testing::Test {
     MakeWorker();
   }
   ~HuntsTest() override {
+    archive_->Release();
     worker_->Stop();
     feed_->Stop();
   }
@@ -167,19 +204,26 @@ class HuntsTest : public ::testing::Test {
   void MakeWorker(std::chrono::milliseconds save_every = std::chrono::milliseconds(0)) {
     HuntWorker::Options options;
     options.save_every = save_every;
+    MakeWorker(options);
+  }
+  void MakeWorker(const HuntWorker::Options& options) {
     worker_ = std::make_shared<HuntWorker>(
-        HuntWorker::Parts{
-            .state = pool_,
-            .store = store_,
-            .archive = archive_,
-            .surroundings = surroundings_,
-            .placeholders =
-                [this](const std::string& tenant) { return book_->PlaceholdersFor(tenant); },
-            .rules_about = [](const std::string&,
-                              const std::string&) { return std::vector<std::string>{RuleText()}; },
-            .clock = clock_,
-            .logger = Logger::Null(),
-            .instance = "test"},
+        HuntWorker::Parts{.state = pool_,
+                          .store = store_,
+                          .archive = archive_,
+                          .quarries = {.surroundings = surroundings_,
+                                       .placeholders =
+                                           [this](const std::string& tenant) {
+                                             return book_->PlaceholdersFor(tenant);
+                                           },
+                                       .rules_about =
+                                           [](const std::string&, const std::string&) {
+                                             return std::vector<std::string>{RuleText()};
+                                           },
+                                       .logger = Logger::Null()},
+                          .clock = clock_,
+                          .logger = Logger::Null(),
+                          .instance = "test"},
         options);
     handlers_ = std::make_unique<HuntHandlers>(HuntHandlers::Parts{.state = pool_,
                                                                    .store = store_,
@@ -199,6 +243,30 @@ class HuntsTest : public ::testing::Test {
   }
   static rpc::Call StaffCall(const std::string& home = "provider") {
     return CallBuilder("detection.hunts.create").Tenant(home).Role("analyst").Build();
+  }
+  // Of one tenant or of several.
+  std::string Start(const std::vector<std::string>& tenants) {
+    auto request = Request("provider");
+    for (const auto& tenant : tenants) request.add_tenants(tenant);
+    const auto hunt = handlers_->Create(StaffCall(), request);
+    EXPECT_THAT(hunt, IsOk());
+    return hunt.ok() ? hunt->name() : "";
+  }
+  // "t-0" to "t-<count - 1>".
+  std::vector<std::string> RegisterMany(int count) {
+    std::vector<std::string> tenants;
+    for (int i = 0; i < count; ++i) {
+      tenants.push_back(fmt::format("t-{}", i));
+      EXPECT_THAT(store::RegisterTenant(*pool_, tenants.back()), IsOk());
+    }
+    return tenants;
+  }
+  // How many keys Redis has looked up and found.
+  int64_t KeysRead() {
+    const auto stats = pool_->Command({"INFO", "stats"});
+    const std::string_view name = "keyspace_hits:";
+    const size_t at = stats.ok() ? stats->text.find(name) : std::string::npos;
+    return at == std::string::npos ? 0 : std::stoll(stats->text.substr(at + name.size()));
   }
   v1::HuntResult ResultIn(const std::string& tenant, const std::string& hunt) {
     return store_->results.Get(HuntStore::ResultName(tenant, hunt)).value_or(v1::HuntResult());
@@ -348,6 +416,190 @@ TEST_F(HuntsTest, ADeletedHuntGoesWithItsResultsEverywhere) {
   }));
 }
 
+TEST_F(HuntsTest, WhatIsWorkedAtIsNotBegunAgain) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  archive_->Add("globex", 1, event::v1::ALLOWED);
+  archive_->Hold();
+  worker_->Start();
+  const std::string hunt = Start({"acme"});
+  ASSERT_TRUE(Eventually([this] { return archive_->Readers("acme") == 1; }));
+  // As where the process that made it was slow, or died after its first call.
+  ASSERT_THAT(worker_->Begin(hunt), IsOk());
+  timer::TimerQueue queue(pool_, "hunts");
+  ASSERT_TRUE(Eventually([&] {
+    const auto timer = queue.Find("begin " + hunt);
+    return timer.ok() && !*timer;
+  }));
+  // The other thread is free for somebody else.
+  Start({"globex"});
+  EXPECT_TRUE(Eventually([this] { return archive_->Readers("globex") == 1; }));
+  EXPECT_EQ(archive_->Readers("acme"), 1);
+  archive_->Release();
+  EXPECT_TRUE(IsDone(hunt));
+}
+
+TEST_F(HuntsTest, WhatSomebodyElseHasFinishedIsNotWrittenOver) {
+  for (int i = 0; i < 30; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->Hold();
+  worker_->Start();
+  const std::string hunt = Start({"acme"});
+  ASSERT_TRUE(Eventually([this] { return archive_->Readers("acme") == 1; }));
+  // The lease ran out, another process took the tenant over, and is through with it.
+  ASSERT_THAT(store_->results.Mutate({.principal = "test"}, HuntStore::ResultName("acme", hunt),
+                                     [](v1::HuntResult& result) {
+                                       result.set_state(v1::DONE);
+                                       result.mutable_attempted()->set_count(7);
+                                       return absl::OkStatus();
+                                     }),
+              IsOk());
+  archive_->Release();
+  ASSERT_TRUE(IsDone(hunt));
+  EXPECT_EQ(ResultIn("acme", hunt).state(), v1::DONE);
+  EXPECT_EQ(ResultIn("acme", hunt).attempted().count(), 7u);
+}
+
+TEST_F(HuntsTest, ACheckpointThatSomebodyElseHasMovedIsNotWrittenOver) {
+  for (int i = 0; i < 30; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->Hold();
+  worker_->Start();
+  const std::string hunt = Start({"acme"});
+  ASSERT_TRUE(Eventually([this] { return archive_->Readers("acme") == 1; }));
+  const std::string checkpoint = HuntStore::CheckpointName(HuntStore::ResultName("acme", hunt));
+  ASSERT_THAT(store_->checkpoints.Mutate({.principal = "test"}, checkpoint,
+                                         [](auto& moved) {
+                                           moved.set_pass(1);  // all was read
+                                           moved.mutable_result()->set_events_read(7);
+                                           return absl::OkStatus();
+                                         }),
+              IsOk());
+  archive_->Release();
+  ASSERT_TRUE(IsDone(hunt));
+  EXPECT_EQ(ResultIn("acme", hunt).events_read(), 7u);
+  EXPECT_EQ(ResultIn("acme", hunt).attempted().count(), 0u);
+}
+
+TEST_F(HuntsTest, ManyTenantsCostNoMoreEachThanFew) {
+  const auto tenants = RegisterMany(120);
+  feed_->Stop();  // which reads, too
+  worker_->Start();
+  const auto cost = [&](size_t count) {
+    const int64_t before = KeysRead();
+    const std::string hunt = Start({tenants.begin(), tenants.begin() + static_cast<int>(count)});
+    EXPECT_TRUE(IsDone(hunt));
+    return KeysRead() - before;
+  };
+  const int64_t few = cost(30);
+  EXPECT_LT(cost(120), 6 * few) << few << " keys are read for 30 tenants";
+}
+
+TEST_F(HuntsTest, ProgressOfAHuntThatBeganBeforeAnUpgradeIsWhole) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  archive_->FailAfter(0);
+  worker_->Start();
+  const std::string hunt = Start({"acme", "globex", "initech"});
+  ASSERT_TRUE(Eventually([&] { return store_->hunts.Get(hunt)->finished_tenant_count() == 1; }));
+  worker_->Stop();
+  const std::string key =
+      fmt::format("y:{{provider}}:detection:hunt-progress:{}", store::LastId(hunt));
+  ASSERT_EQ(pool_->Command({"DEL", key})->integer, 1);
+  archive_->FailAfter(-1);
+  MakeWorker();
+  worker_->Start();
+  EXPECT_TRUE(IsDone(hunt));
+}
+
+TEST_F(HuntsTest, ASmallHuntDoesNotWaitForALargeOne) {
+  const auto tenants = RegisterMany(40);
+  for (const auto& tenant : tenants) archive_->Add(tenant, 1, event::v1::ALLOWED);
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  archive_->Hold();
+  worker_->Start();
+  const std::string large = Start(tenants);
+  ASSERT_TRUE(Eventually([&] { return archive_->Readers("t-0") + archive_->Readers("t-1") == 2; }));
+  const std::string small = Start({"acme"});
+  archive_->Release();
+  EXPECT_TRUE(IsDone(large));
+  EXPECT_TRUE(IsDone(small));
+  const auto read = archive_->read();
+  const auto at = std::ranges::find(read, "acme") - read.begin();
+  EXPECT_LT(at, static_cast<int>(read.size() / 4)) << "of " << read.size();
+}
+
+TEST_F(HuntsTest, ATenantWithManyEventsGivesWayToOthers) {
+  for (int i = 0; i < 300; ++i) {
+    archive_->Add("acme", i, event::v1::ALLOWED);
+    archive_->Add("globex", i, event::v1::ALLOWED);
+  }
+  HuntWorker::Options options;
+  options.threads = 1;
+  options.turn = std::chrono::milliseconds(0);
+  MakeWorker(options);
+  archive_->Hold();
+  worker_->Start();
+  const std::string first = Start({"acme"});
+  ASSERT_TRUE(Eventually([&] { return archive_->Readers("acme") == 1; }));
+  const std::string second = Start({"globex"});
+  archive_->Release();
+  ASSERT_TRUE(IsDone(first));
+  ASSERT_TRUE(IsDone(second));
+  const auto read = archive_->read();
+  const auto begun = std::ranges::find(read, "globex") - read.begin();
+  EXPECT_LT(begun, 10) << "of " << read.size();
+  EXPECT_EQ(ResultIn("acme", first).attempted().count(), 300u);
+  EXPECT_EQ(ResultIn("acme", first).events_read(), 300u);
+  EXPECT_EQ(ResultIn("globex", second).attempted().count(), 300u);
+}
+
+TEST_F(HuntsTest, MoreOrFewerThreadsThanItBeganWithLeaveNoTenantOut) {
+  const auto tenants = RegisterMany(11);
+  for (const auto& tenant : tenants) archive_->Add(tenant, 1, event::v1::ALLOWED);
+  archive_->FailAfter(4);
+  HuntWorker::Options options;
+  options.threads = 3;
+  MakeWorker(options);
+  worker_->Start();
+  const std::string hunt = Start(tenants);
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 2; }));
+  worker_->Stop();
+  archive_->FailAfter(-1);
+  options.threads = 2;
+  MakeWorker(options);
+  worker_->Start();
+  ASSERT_TRUE(IsDone(hunt));
+  for (const auto& tenant : tenants) EXPECT_EQ(ResultIn(tenant, hunt).attempted().count(), 1u);
+}
+
+TEST_F(HuntsTest, WhatWasCancelledBeforeItBeganOrWasLostGoesToo) {
+  HuntWorker::Options options;
+  options.keep = std::chrono::hours(0);
+  MakeWorker(options);
+  const std::string cancelled = Start({"acme"});
+  v1::CancelHuntRequest cancel;
+  cancel.set_name(cancelled);
+  ASSERT_THAT(handlers_->Cancel(StaffCall(), cancel), IsOk());
+  const std::string lost = Start({"acme"});
+  ASSERT_THAT(store_->plans.Delete({.principal = "test"}, HuntStore::PlanName(lost)), IsOk());
+  worker_->Start();
+  for (const auto& hunt : {cancelled, lost}) {
+    EXPECT_TRUE(Eventually([&] {
+      return store_->hunts.Get(hunt).status().code() == absl::StatusCode::kNotFound;
+    })) << hunt;
+  }
+}
+
+TEST_F(HuntsTest, AnErrorTellsNothingOfTheInside) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  archive_->FailAfter(0);
+  archive_->FailWith(Internal("connect to 10.9.8.7:8123: password of yagura is wrong"));
+  worker_->Start();
+  const std::string hunt = Start({"acme"});
+  ASSERT_TRUE(IsDone(hunt, v1::FAILED));
+  const auto result = ResultIn("acme", hunt);
+  EXPECT_EQ(result.state(), v1::FAILED);
+  EXPECT_THAT(result.error(), HasSubstr("within the service"));
+  EXPECT_THAT(result.error(), ::testing::Not(HasSubstr("10.9.8.7")));
+}
+
 TEST_F(HuntsTest, NobodyHuntsWhereTheyMayNot) {
   const auto one = CallBuilder("detection.hunts.create")
                        .Tenant("acme")
@@ -357,19 +609,39 @@ TEST_F(HuntsTest, NobodyHuntsWhereTheyMayNot) {
   auto hunt = handlers_->Create(one, request);
   ASSERT_THAT(hunt, IsOk());
   EXPECT_EQ(hunt->tenant_count(), 1u);
+  // Those of acme who may end and delete a hunt may do so with all of it.
+  std::set<std::string> answers;
+  for (const auto* other : {"-", "globex", "initech", "does-not-exist", "provider"}) {
+    request.clear_tenants();
+    request.add_tenants("acme");
+    request.add_tenants(other);
+    const auto refused = handlers_->Create(one, request);
+    EXPECT_THAT(refused.status(), StatusIs(absl::StatusCode::kInvalidArgument)) << other;
+    EXPECT_THAT(std::string(Message(refused.status())), HasSubstr("tenants")) << other;
+    answers.insert(std::string(Message(refused.status())));
+  }
+  EXPECT_THAT(answers, SizeIs(1));
+  // Under the provider's they are those in which the caller may hunt.
+  const auto some = CallBuilder("detection.hunts.create")
+                        .Tenant("provider")
+                        .Role("analyst", {"provider", "acme", "globex"})
+                        .Build();
+  request.set_parent("tenants/provider");
+  request.clear_tenants();
   request.add_tenants("-");
-  hunt = handlers_->Create(one, request);
+  hunt = handlers_->Create(some, request);
   ASSERT_THAT(hunt, IsOk());
   EXPECT_EQ(hunt->tenant_count(), 2u);
-  std::set<std::string> answers;
-  for (const auto* foreign : {"initech", "does-not-exist", "provider"}) {
+  answers.clear();
+  for (const auto* foreign : {"initech", "does-not-exist"}) {
     request.clear_tenants();
     request.add_tenants(foreign);
-    const auto refused = handlers_->Create(one, request);
+    const auto refused = handlers_->Create(some, request);
     EXPECT_THAT(refused.status(), StatusIs(absl::StatusCode::kPermissionDenied)) << foreign;
     answers.insert(std::string(Message(refused.status())));
   }
   EXPECT_THAT(answers, SizeIs(1));
+  request.set_parent("tenants/acme");
   // A provider's rule is for those who may read it.
   request.clear_tenants();
   request.mutable_hunt()->mutable_rule()->clear_text();
