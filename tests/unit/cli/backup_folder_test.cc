@@ -431,8 +431,8 @@ TEST_F(BackupFolder, AStopEndsACopy) {
 TEST_F(BackupFolder, OfTwoCopiesTheOneThatFailsEndsTheOther) {
   const auto breaks = [](const std::stop_token&) { return absl::UnavailableError("broke off"); };
   const auto lasts = [](const std::stop_token& stop) -> absl::Status {
-    const bool stopped = testing::Eventually([&stop] { return stop.stop_requested(); });
-    return stopped ? absl::CancelledError("stopped") : absl::OkStatus();
+    EXPECT_TRUE(testing::Eventually([&stop] { return stop.stop_requested(); }));
+    return absl::CancelledError("stopped");
   };
   const auto done = [](const std::stop_token&) { return absl::OkStatus(); };
   EXPECT_TRUE(absl::IsUnavailable(DoBoth({}, breaks, lasts)));
