@@ -40,7 +40,9 @@ class ProofTest : public ::testing::Test {
     RangeData range;
     range.plan.set_token(token);
     range.entries.push_back({{1, 0}, batch, MakeBatch(tenant, batch, first, count)});
-    EXPECT_THAT(inserter.Insert(range), testing::IsOk());
+    const auto outcome = inserter.Insert(range);
+    ASSERT_THAT(outcome, testing::IsOk());
+    ASSERT_EQ(outcome->events, static_cast<uint64_t>(count)) << "of a batch that can be read";
   }
   EventVerifier::Parts VerifierParts() {
     return {
