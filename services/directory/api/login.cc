@@ -13,7 +13,6 @@ using rpc::Call;
 
 constexpr size_t kMaxPasswordBytes = 256;
 constexpr size_t kMaxSecretBytes = 512;
-constexpr size_t kMaxReasonBytes = 2000;  // 500 characters
 
 // The same for every reason: what is wrong is nobody's business who cannot log in.
 absl::Status LoginFailed() {
@@ -71,16 +70,21 @@ class LoginApi {
 
   absl::StatusOr<v1::UnblockUserResponse> UnblockUser(const Call& call,
                                                       const v1::UnblockUserRequest& request) {
-    if (request.reason().size() > kMaxReasonBytes) return InvalidField("reason", "is too long");
-    YAGURA_ASSIGN_OR_RETURN(const v1::User user, parts_.store->users.store.Get(request.name()));
-    const std::string tenant(*store::TenantOf(user.name()));
-    YAGURA_RETURN_IF_ERROR(CheckCallerHolds(call.principal(), user.roles(), tenant));
-    audit::v1::Record record = NewRecord({call.peer(), call.method()}, tenant,
-                                         call.principal().name, audit::v1::UPDATED, 0);
-    record.set_resource(user.name());
-    record.set_detail(request.reason());
-    YAGURA_RETURN_IF_ERROR(store::AppendRecords(*parts_.state, {record}));
-    YAGURA_RETURN_IF_ERROR(parts_.throttle->Forgive(user.name()));
+    YAGURA_RETURN_IF_ERROR(CheckReason(request.reason()));
+    auto& users = parts_.store->users.store;
+    YAGURA_ASSIGN_OR_RETURN(const v1::User found, users.Get(request.name()));
+    const std::string tenant(*store::TenantOf(found.name()));
+    YAGURA_RETURN_IF_ERROR(CheckCallerHolds(call.principal(), found.roles(), tenant));
+    // The user stays as they are; a repeat is known by its request id and comes here no more.
+    const auto unblock = [&](v1::User& user) -> absl::Status {
+      audit::v1::Record record = NewRecord({call.peer(), call.method()}, tenant,
+                                           call.principal().name, audit::v1::UPDATED, 0);
+      record.set_resource(user.name());
+      record.set_detail(request.reason());
+      YAGURA_RETURN_IF_ERROR(store::AppendRecords(*parts_.state, {record}));
+      return parts_.throttle->Forgive(user.name());
+    };
+    YAGURA_RETURN_IF_ERROR(users.Mutate(call.write_context(), request.name(), unblock).status());
     return v1::UnblockUserResponse();
   }
 

@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "fmt/format.h"
 #include "google/protobuf/field_mask.pb.h"
@@ -17,6 +18,13 @@
 namespace yagura::directory {
 
 using rpc::CheckEtag;
+
+// Of a request why something is done: 2,000 bytes at most. INVALID_ARGUMENT.
+inline absl::Status CheckReason(std::string_view reason) {
+  constexpr size_t kMost = 2000;
+  if (reason.size() <= kMost) return absl::OkStatus();
+  return InvalidField("reason", "has more than 2,000 bytes");
+}
 
 // Copies what the mask names (nothing: every field that is set) from `change` to `resource`.
 // INVALID_ARGUMENT where a path names no field, or one that a client cannot set: name, etag, the

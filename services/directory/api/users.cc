@@ -69,7 +69,7 @@ absl::StatusOr<v1::DeleteUserResponse> DeleteUser(Parts& parts, const Call& call
 template <typename Request>
 absl::StatusOr<v1::User> SetState(Parts& parts, const Call& call, const Request& request,
                                   v1::UserState state) {
-  if (request.reason().size() > 2000) return InvalidField("reason", "is too long");
+  YAGURA_RETURN_IF_ERROR(CheckReason(request.reason()));
   auto changed = parts.store->users.store.Mutate(
       call.write_context(request.reason()), request.name(), [&](v1::User& user) -> absl::Status {
         YAGURA_RETURN_IF_ERROR(CheckEtag(request.etag(), user));

@@ -401,6 +401,35 @@ TEST_F(DirectoryTest, TooManyGuessesAreForgivenByAnAdministrator) {
   EXPECT_THAT(Call(&Stub::UnblockUser, unblock), StatusIs(StatusCode::kNotFound));
 }
 
+TEST_F(DirectoryTest, ARepeatOfAnUnblockingForgivesNothingThatCameSince) {
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  const auto guess = [this] {
+    for (int i = 0; i < 3; ++i) EXPECT_THAT(Login("acme", "sato", "a wrong guess"), LoginFailed());
+  };
+  guess();
+  v1::UnblockUserRequest unblock;
+  unblock.set_name("tenants/acme/users/sato");
+  unblock.set_reason("called us");
+  unblock.set_request_id("7c0f1d0e-3f0b-4a53-9d3e-3e5f8a1c2b11");
+  ASSERT_THAT(Call(&Stub::UnblockUser, unblock), IsOk());
+  guess();
+  ASSERT_THAT(Call(&Stub::UnblockUser, unblock), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), Throttled());
+  const auto records = store::ReadRecords(*state_, "acme", 0, 1000);
+  ASSERT_THAT(records, IsOk());
+  EXPECT_EQ(
+      std::ranges::count_if(*records, [](const auto& r) { return r.detail() == "called us"; }), 1);
+  unblock.set_reason("another reason");
+  EXPECT_THAT(Call(&Stub::UnblockUser, unblock),
+              StatusIs(StatusCode::kInvalidArgument, "REQUEST_ID_REUSED"));
+  unblock.set_request_id("");
+  ASSERT_THAT(Call(&Stub::UnblockUser, unblock), IsOk());
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+  unblock.set_reason(std::string(2001, 'x'));
+  EXPECT_THAT(Call(&Stub::UnblockUser, unblock), StatusIs(StatusCode::kInvalidArgument));
+}
+
 TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {
   AddTenant("acme");
   v1::CreateApiKeyRequest create;
