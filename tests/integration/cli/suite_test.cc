@@ -46,6 +46,10 @@ TEST(Suite, PlaysTheDemoAsOftenAsItIsAsked) {
                       HasSubstr("5 alerts, 4 messages delivered, 5 tickets")))
         << "run " << run;
   }
+  // As the README has it; the logs do not reach back for anything to be new.
+  EXPECT_THAT(suite.Run({"investigate", "192.0.2.66", "--tenant", "acme", "--limit", "3"}),
+              AllOf(HasSubstr("Apache.Log4j.Error"), HasSubstr("Port scan"),
+                    HasSubstr("logs reach back to"), Not(HasSubstr("  true   "))));
 }
 
 TEST(Suite, ThatRunsIsUsedByUpAndStoppedByDownAsOftenAsAsked) {
