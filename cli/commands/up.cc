@@ -192,8 +192,8 @@ void AddUpCommand(Program& program) {
       "detection, notification, ticketing, config, reporting, ingestion; see "
       "--print-settings");
   up.add_flag("--print-settings", options->print_settings,
-              "Print every setting with help, default and bounds as YAML, with the values of "
-              "--settings, and start nothing");
+              "Print every setting with help, default and bounds as YAML, look whether the file of "
+              "--settings is right, and start nothing");
   up.add_option("--content-dir", suite.content_dir, "Folder with sigma/; else found by itself");
   up.add_option("--grpc", suite.grpc_address, "Address of the API; port 0 takes a free one")
       ->capture_default_str();

@@ -29,7 +29,7 @@ struct SuiteOptions {
 };
 
 // Every setting of a suite with its help, default and bounds, as YAML that `settings_file` may be.
-// With a file, its values in place of the defaults. INVALID_ARGUMENT names what is wrong in it.
+// INVALID_ARGUMENT names what is wrong in the file, where one is given.
 absl::StatusOr<std::string> DescribeSettings(const std::filesystem::path& settings_file);
 
 // The whole of Yagura in this process, with two redis-servers and the event store as children.

@@ -266,8 +266,7 @@ TEST(Suite, PrintsEverySettingWithoutStarting) {
   std::ofstream(folder / "all.yaml") << text;
   EXPECT_EQ(run("--settings " + (folder / "all.yaml").string()), std::pair(0, text));
   std::ofstream(folder / "own.yaml") << "grpc: {tenant_calls_per_second: 7}\n";
-  EXPECT_THAT(run("--settings " + (folder / "own.yaml").string()).second,
-              HasSubstr("tenant_calls_per_second: 7"));
+  EXPECT_EQ(run("--settings " + (folder / "own.yaml").string()), std::pair(0, text));
   std::ofstream(folder / "bad.yaml") << "grcp: {}\n";
   EXPECT_THAT(run("--settings " + (folder / "bad.yaml").string()).second, HasSubstr("grcp"));
   std::filesystem::remove_all(folder);
