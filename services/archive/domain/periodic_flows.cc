@@ -53,6 +53,10 @@ absl::StatusOr<eventstore::Query> PeriodicFlowsQuery(const Selection& selection,
       "FROM ({1}) GROUP BY t, p, s, d, o, r "
       "HAVING events >= {{least_calls:UInt64}} AND events <= {0}",
       kMostEvents, events);
+  // Tables as large as those of the last query of its like could be larger than it may be, where
+  // those that grow go on from disk in time.
+  query.settings["collect_hash_table_stats_during_aggregation"] = "0";
+  // An array that a lambda names besides its arguments is copied for each element: none does.
   query.sql = fmt::format(
       "SELECT t, p, s, d, o, r, events, not_through, toUInt64(length(calls)) AS called, "
       "toInt64(calls[1]) AS first, toInt64(calls[-1]) AS last, toInt64(middle) AS median, "
@@ -61,7 +65,7 @@ absl::StatusOr<eventstore::Query> PeriodicFlowsQuery(const Selection& selection,
       "(SELECT *, arrayReduce('medianExact', arrayMap(x -> abs(x - middle), pauses)) AS away FROM "
       "(SELECT *, arrayReduce('medianExact', pauses) AS middle FROM "
       "(SELECT *, arrayPopFront(arrayDifference(calls)) AS pauses FROM "
-      "(SELECT *, arrayFilter((x, i) -> i = 1 OR x - times[i - 1] > {}, times, "
+      "(SELECT *, arrayFilter((x, gap, i) -> i = 1 OR gap > {}, times, arrayDifference(times), "
       "arrayEnumerate(times)) AS calls FROM ({})) "
       "WHERE length(calls) >= {{least_calls:UInt64}}))) "
       "WHERE away <= greatest({{most_jitter:Float64}} * middle, {}) "

@@ -246,5 +246,37 @@ TEST_F(MeasuresTest, CallsAtEvenIntervalsAreToldFromOthers) {
   EXPECT_THAT(list(), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(MeasuresTest, RegularCallsAreFoundAmongManyPairsInLittleMemory) {
+  const std::string even{10, 1, 0, 7};
+  Insert("even", Calls(even, std::chrono::seconds(30), 2'500, 0));
+  // As many pairs as events, and one that never rests.
+  const auto insert = [&](int count, const char* source, int port) {
+    eventstore::Query query;
+    query.sql = fmt::format(
+        "INSERT INTO yagura.events (tenant, site, receive_time, event_time, src_ip, dst_ip, "
+        "dst_port, protocol, bytes_out) SELECT 'acme', 'hq', at, at, {}, "
+        "toIPv6('203.0.113.9'), {}, 'tcp', 100 + number % 1000 FROM (SELECT number, "
+        "fromUnixTimestamp64Milli({} + toInt64(number) * 100, 'UTC') AS at FROM numbers({}))",
+        source, port,
+        std::chrono::duration_cast<std::chrono::milliseconds>(BaseTime().time_since_epoch())
+            .count(),
+        count);
+    ASSERT_THAT(archive_.client->Execute(query), IsOk());
+  };
+  insert(300'000, "toIPv6(IPv4NumToString(toUInt32(168820736 + number)))", 443);
+  insert(400'000, "toIPv6('10.9.9.9')", 80);
+  const QueryRunner runner(archive_.client, SystemClock(), {.memory = 48 << 20});
+  const MeasuresHandlers handlers(runner, archive_.table);
+  v1::ListPeriodicFlowsRequest request;
+  request.set_parent("tenants/acme");
+  *request.mutable_range()->mutable_start_time() = ToProto(BaseTime() - hours(1));
+  *request.mutable_range()->mutable_end_time() = ToProto(BaseTime() + hours(40));
+  ASSERT_OK_AND_ASSIGN(const auto response,
+                       handlers.ListPeriodicFlows(MakeCall("acme", {"acme"}), request));
+  ASSERT_EQ(response.flows_size(), 1);
+  EXPECT_EQ(response.flows(0).src_ip(), even);
+  EXPECT_EQ(response.flows(0).call_count(), 2'500u);
+}
+
 }  // namespace
 }  // namespace yagura::archive
