@@ -35,6 +35,7 @@ constexpr size_t kQueuePerThread = 32;
 constexpr int kKeyThreads = 2;
 constexpr size_t kKeyQueue = 256;
 constexpr auto kTellInterval = std::chrono::seconds(1);
+constexpr auto kOwnTimeoutFirst = std::chrono::seconds(5);
 
 const char* TextOrEmpty(const char* text) { return text == nullptr ? "" : text; }
 
@@ -109,8 +110,9 @@ class MicroHttpServer final : public HttpServer {
 
   Status Start() override {
     const auto connections = static_cast<unsigned int>(options_.connections);
-    const auto seconds =
-        std::max<int64_t>(1, std::chrono::ceil<std::chrono::seconds>(options_.timeout).count());
+    // Ours, which knows what it waits for and counts, comes first.
+    const auto longest = std::max(options_.timeout, options_.handshake_timeout) + kOwnTimeoutFirst;
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(longest).count();
     std::vector<MHD_OptionItem> tls;
     unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (options_.tls != nullptr) {
