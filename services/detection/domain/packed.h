@@ -19,7 +19,7 @@ namespace yagura::detection {
 //
 // A release reads the versions up to its own, and writes one that the release before it reads as
 // well, so that going back one release is safe: a new version is read by one release and written by
-// the next (docs/adr/0009). New fields of the messages need no new version where an older release
+// the next (docs/adr/0010). New fields of the messages need no new version where an older release
 // may pass them over.
 inline constexpr uint8_t kPackedVersion = 1;
 
