@@ -337,16 +337,17 @@ void RelaySpool::Hear(const v1::RelayedBatch& relay) {
 void RelaySpool::NoteDropped(std::string_view listener, uint64_t datagrams) {
   const std::lock_guard lock(mutex_);
   const std::string name(listener);
-  const auto heard = heard_.extract(name);
+  if (auto heard = heard_.extract(name)) heard_before_[name] = std::move(heard.mapped());
+  const std::vector<Heard>& senders = heard_before_[name];
   uint64_t& drops = dropped_[name];
   drops += datagrams;
-  if (drops == 0 || heard.empty()) return;
+  if (drops == 0 || senders.empty()) return;
   std::vector<uint64_t> lines;
-  for (const Heard& one : heard.mapped()) lines.push_back(one.lines);
+  for (const Heard& one : senders) lines.push_back(one.lines);
   const auto shares = SharesOf(std::exchange(drops, 0), lines);
   const TimePoint now = clock_->Now();
   for (size_t i = 0; i < shares.size(); ++i) {
-    CountLines(heard.mapped()[i].sender, now, shares[i], /*by_kernel=*/true);
+    CountLines(senders[i].sender, now, shares[i], /*by_kernel=*/true);
   }
 }
 

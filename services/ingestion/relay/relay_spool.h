@@ -77,7 +77,8 @@ class RelaySpool {
   void NoteLost(const v1::PushRequest& batch);
 
   // The kernel dropped datagrams of a listener: told within a minute, shared out among the senders
-  // whose lines of that listener were appended since this was called last, 0 or not.
+  // whose lines of that listener were appended since this was called last, 0 or not; where there
+  // were none, among those before them.
   void NoteDropped(std::string_view listener, uint64_t datagrams);
 
   // The next batch that was not given since the start or the last Rewind; nothing where there is
@@ -210,8 +211,9 @@ class RelaySpool {
   Place filled_at_;             // as "filled" says
   Mark filled_;
   std::optional<std::pair<Place, TimePoint>> oldest_;
-  std::map<std::string, std::vector<Heard>> heard_;  // by listener, since NoteDropped
-  std::map<std::string, uint64_t> dropped_;          // by listener, not shared out yet
+  std::map<std::string, std::vector<Heard>> heard_;         // by listener, since NoteDropped
+  std::map<std::string, std::vector<Heard>> heard_before_;  // by listener, the last ones
+  std::map<std::string, uint64_t> dropped_;                 // by listener, not shared out yet
   std::optional<SteadyTime> drops_told_at_;
   uint64_t doubtful_lines_ = 0;
   uint64_t damaged_bytes_ = 0;
