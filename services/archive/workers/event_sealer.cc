@@ -282,11 +282,6 @@ Status EventSealer::Turn() {
     YAGURA_RETURN_IF_ERROR(Review());
     next_review_ = began + options_.review;
   }
-  next_watch_ = std::min<TimePoint>(next_watch_, began + options_.watch);
-  if (began >= next_watch_) {
-    YAGURA_RETURN_IF_ERROR(watch_.Look(began));
-    next_watch_ = began + options_.watch;
-  }
   Status first;
   std::optional<EventUnit> after;
   for (;;) {
@@ -301,6 +296,13 @@ Status EventSealer::Turn() {
   const auto overlap = first.ok() ? std::chrono::nanoseconds(kOverlap)
                                   : std::chrono::nanoseconds(options_.look_back);
   since_ = std::max(since_, sure - overlap);
+  next_watch_ = std::min<TimePoint>(next_watch_, began + options_.watch);
+  if (began >= next_watch_) {
+    next_watch_ = began + options_.watch;
+    // Sealing does not wait for it, and goes on whatever it meets.
+    const Status watched = watch_.Look(began);
+    if (first.ok()) first = watched;
+  }
   return first;
 }
 

@@ -22,20 +22,23 @@ UnitWatch::UnitWatch(Parts parts) : parts_(std::move(parts)) {}
 Status UnitWatch::Look(TimePoint now) {
   YAGURA_ASSIGN_OR_RETURN(const auto tenants, parts_.memory.Tenants());
   std::set<Day> looked;
+  Status first;  // one day keeps no other from being looked at
   for (const std::string& tenant : tenants) {
     YAGURA_ASSIGN_OR_RETURN(const auto days, parts_.ledger.Days(tenant));
     for (const int64_t day : days) {
       looked.emplace(tenant, day);
-      YAGURA_RETURN_IF_ERROR(LookAt({tenant, day}, now));
+      const Status status = LookAt({tenant, day}, now);
+      if (first.ok()) first = status;
     }
   }
   const std::lock_guard lock(mutex_);
   std::erase_if(missing_, [&looked](const auto& entry) { return !looked.contains(entry.first); });
-  return absl::OkStatus();
+  return first;
 }
 
 Status UnitWatch::LookAt(const Day& day, TimePoint now) {
-  const auto& [tenant, number_of_day] = day;
+  const std::string& tenant = day.first;
+  const int64_t number_of_day = day.second;
   // In this order: what the ledger has by now was stored before.
   YAGURA_ASSIGN_OR_RETURN(const auto stored, parts_.ledger.Stored(tenant, number_of_day));
   std::vector<uint64_t> asked;

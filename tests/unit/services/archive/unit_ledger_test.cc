@@ -71,6 +71,16 @@ TEST_F(UnitLedgerTest, TheSealerTellsOfUnitsThatAreMissed) {
   EXPECT_THAT(ledger_.Days("acme").value(), IsEmpty());
 }
 
+TEST_F(UnitLedgerTest, WhatTheWatchCannotReadKeepsNothingFromBeingSealed) {
+  const std::string key = fmt::format("y:{{acme}}:archive:units-stored:{}", day_);
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(state_->Command({"HSET", key, "no number", "nothing"}), IsOk());
+  clock_->Advance(minutes(61));
+  EXPECT_FALSE(sealer_.Turn().ok()) << "it is told";
+  ASSERT_THAT(state_->Command({"HDEL", key, "no number"}), IsOk());
+  EXPECT_THAT(Flaws(), IsEmpty()) << "and the unit is sealed";
+}
+
 TEST_F(UnitLedgerTest, AUnitThatWasNotedAndNeverStoredIsNotMissed) {
   // As who was killed between the two leaves it, with another expiry than when it is stored.
   ASSERT_OK_AND_ASSIGN(auto units, store_.Units("acme", day_));
