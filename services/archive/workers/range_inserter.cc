@@ -68,7 +68,8 @@ StatusOr<RangeInserter::Outcome> RangeInserter::Insert(const RangeData& range, c
   const auto holds = retention_.holds();
   auto outcome = Insert(range, part, token, *holds);
   // What was sent may still come into the store.
-  if (!outcome.ok()) retention_.Linger(holds, kTimeout);
+  const bool was_sent = !outcome.ok() && ErrorReason(outcome.status()) != "RETENTION_UNKNOWN";
+  if (was_sent) retention_.Linger(holds, kTimeout);
   return outcome;
 }
 
