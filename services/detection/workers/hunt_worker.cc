@@ -149,12 +149,16 @@ absl::Status HuntWorker::HandleBegin(const std::string& name) {
     result.set_state(v1::QUEUED);
     *result.mutable_start_time() = hunt->start_time();
     *result.mutable_end_time() = hunt->end_time();
-    const std::string timer = TimerId(kResult, result.name());
     const auto made = parts_.store->results.Create(ContextOf(*hunt), std::move(result));
     if (!made.ok() && made.status().code() != absl::StatusCode::kAlreadyExists) {
       return made.status();
     }
-    if (static_cast<uint32_t>(i) >= plan->lanes()) continue;
+  }
+  // Once all are there: whoever ends one at once looks for the next of its lane.
+  const auto lanes = std::min(plan->lanes(), static_cast<uint32_t>(plan->tenants_size()));
+  for (uint32_t i = 0; i < lanes; ++i) {
+    const std::string result = HuntStore::ResultName(plan->tenants(static_cast<int>(i)), name);
+    const auto timer = TimerId(kResult, result);
     YAGURA_RETURN_IF_ERROR(queue_.ScheduleIfAbsent(timer, parts_.clock->Now(), kResult).status());
   }
   return parts_.store->hunts
