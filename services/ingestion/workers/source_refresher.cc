@@ -22,6 +22,15 @@ constexpr auto kTimeout = std::chrono::seconds(10);
 // At the start, when the directory may be about to come up.
 constexpr auto kFirstInterval = std::chrono::milliseconds(200);
 
+// Whether the zones were read when the tenant or the site was there already.
+bool KnowsZone(const FallbackZones& zones, const dv1::Source& source) {
+  if (!source.time_zone().empty()) return true;
+  const auto parts = Split(source.name(), '/');  // "tenants/{tenant}/sources/{source}"
+  if (parts.size() != 4) return false;
+  if (source.site().empty()) return zones.by_tenant.contains(std::string(parts[1]));
+  return zones.by_site.contains(fmt::format("tenants/{}/sites/{}", parts[1], source.site()));
+}
+
 }  // namespace
 
 SourceRefresher::SourceRefresher(Options options, std::shared_ptr<rpc::Channels> channels,
@@ -77,8 +86,13 @@ Status SourceRefresher::Refresh() {
   auto zones = ListZones();
   const Status zones_read = Annotate(zones.status(), "time zones");
   if (zones.ok()) lists_.zones = *std::move(zones);
-  // Times would be misread: so lines rather wait.
+  // Times would be misread: so lines rather wait, and those of new tenants and sites alone where
+  // the zones of others are known.
   if (!lists_.zones) return zones_read;
+  if (!zones.ok()) {
+    std::erase_if(lists_.sources,
+                  [this](const dv1::Source& source) { return !KnowsZone(*lists_.zones, source); });
+  }
   auto relays = ListRelays();
   const Status relays_read = Annotate(relays.status(), "API keys of relays");
   if (relays.ok()) lists_.relays = *std::move(relays);

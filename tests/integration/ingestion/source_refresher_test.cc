@@ -134,9 +134,13 @@ TEST_F(SourceRefresherTest, NewSourcesCountThoughKeysOrZonesCannotBeRead) {
   directory_.FailSites(true);
   directory_.AddSource("tenants/acme/sources/three");
   EXPECT_TRUE(Eventually([&] { return Sources() == 3; }));
+  // Of a new tenant it is not known in which time zone its devices write.
+  directory_.AddSource("tenants/fresh/sources/one");
+  directory_.AddSource("tenants/acme/sources/four");
+  EXPECT_TRUE(Eventually([&] { return Sources() == 4; }));
   directory_.FailKeys(false);
   directory_.FailSites(false);
-  EXPECT_TRUE(Eventually([&] { return refresher_.health().ok(); }));
+  EXPECT_TRUE(Eventually([&] { return Sources() == 5 && refresher_.health().ok(); }));
 }
 
 TEST_F(SourceRefresherTest, WithoutAnyZonesNoTimesAreMisread) {
