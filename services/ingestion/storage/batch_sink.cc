@@ -113,7 +113,8 @@ Status BatchSink::Append(const std::vector<ReadyBatch>& batches, size_t* fresh,
   size_t unused = 0;
   if (fresh == nullptr) fresh = &unused;
   const Status status = AppendAll(batches, request, fresh);
-  const bool failed = ErrorReason(status).starts_with("REDIS_");
+  const std::string reason = ErrorReason(status);
+  const bool failed = reason.starts_with("REDIS_") || reason == "FLOW_FULL";
   if (append_failed_.exchange(failed) != failed && failed) {
     logger_.Warning("the flow Redis takes no batches; senders are told to come again",
                     {{"error", Message(status)}});
