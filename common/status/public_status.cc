@@ -1,6 +1,6 @@
 #include "common/status/public_status.h"
 
-#include <algorithm>
+#include <array>
 #include <string>
 
 #include "fmt/format.h"
@@ -8,18 +8,25 @@
 namespace yagura {
 namespace {
 
-// "... unix:/run/flow.sock: No such file" without the path; the cause stays.
-std::string WithoutSockets(std::string_view message) {
-  constexpr std::string_view kSocket = "unix:";
-  std::string text;
-  while (true) {
-    const size_t begin = message.find(kSocket);
-    text += message.substr(0, begin);
-    if (begin == message.npos) return text;
-    message.remove_prefix(begin + kSocket.size());
-    message.remove_prefix(std::min(message.find_first_of(" ,;:()\"'"), message.size()));
-    text += "(address)";
+// "... unix:/run/flow.sock: No such file" and "... ipv4:10.0.3.7:7070: Failed to connect" without
+// the address; the cause stays.
+std::string WithoutAddresses(std::string_view message) {
+  struct Scheme {
+    std::string_view name;
+    std::string_view ends;  // what no address has in it
+  };
+  constexpr std::array<Scheme, 3> kSchemes = {
+      {{"unix:", " ,;:()\"'"}, {"ipv4:", " ,;()\"'"}, {"ipv6:", " ,;()\"'"}}};
+  std::string text(message);
+  for (const Scheme& scheme : kSchemes) {
+    for (size_t begin = 0; (begin = text.find(scheme.name, begin)) != text.npos;) {
+      size_t end = text.find_first_of(scheme.ends, begin + scheme.name.size());
+      if (end == text.npos) end = text.size();
+      if (text[end - 1] == ':' && end > begin + scheme.name.size()) --end;
+      text.replace(begin, end - begin, "(address)");
+    }
   }
+  return text;
 }
 
 std::string RedisMessage(absl::StatusCode code, std::string_view reason, std::string_view redis) {
@@ -43,7 +50,7 @@ Status WithoutInsides(const Status& status, std::string_view redis) {
     message = message.substr(0, message.find(" script: "));
   }
   const std::string text = reason.starts_with("REDIS_") ? RedisMessage(status.code(), reason, redis)
-                                                        : WithoutSockets(message);
+                                                        : WithoutAddresses(message);
   if (text == Message(status)) return status;
   Status told(status.code(), text);
   status.ForEachPayload(

@@ -40,6 +40,10 @@ TEST(WithoutInsides, KeepsAddressesAndScriptsToTheLog) {
             "redis: YAGURA_FENCED by 7");
   EXPECT_EQ(told("", "failed; last error: UNKNOWN: unix:/run/a.sock: No such file or directory"),
             "failed; last error: UNKNOWN: (address): No such file or directory");
+  EXPECT_EQ(told("", "last error: UNKNOWN: ipv4:10.0.3.7:7070: Failed to connect (ipv4:10.0.3.8)"),
+            "last error: UNKNOWN: (address): Failed to connect ((address))");
+  EXPECT_EQ(told("", "ipv6:%5Bfd00::7%5D:7070: refused, ipv6:[::1]:1"),
+            "(address): refused, (address)");
   EXPECT_EQ(told("OTHER", "as it was"), "as it was");
 }
 
