@@ -81,8 +81,8 @@ Status InvestigationHandlers::AddCoverage(const rpc::Call& call, TimeWindow wind
   for (const eventstore::Row& row : senders.rows) *response->add_coverage() = SourceOf(row);
   response->add_remarks(senders.rows.empty()
                             ? "no source sent anything around that time, as far as is known"
-                            : "how complete the logs of that time are is not known: they were "
-                              "received by a release that did not count");
+                            : "how complete the logs of that time are is not known: what was "
+                              "received and lost then has not been told, or not yet");
   if (std::string text = PendingText(pending); !text.empty()) {
     response->add_remarks(std::move(text));
     AddPending(std::move(pending), response->mutable_coverage_summary());

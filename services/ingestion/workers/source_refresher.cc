@@ -89,7 +89,7 @@ Status SourceRefresher::Refresh() {
   // Times would be misread: so lines rather wait, and those of new tenants and sites alone where
   // the zones of others are known.
   if (!lists_.zones) return zones_read;
-  if (!zones.ok()) {
+  if (!zones_read.ok()) {
     std::erase_if(lists_.sources,
                   [this](const dv1::Source& source) { return !KnowsZone(*lists_.zones, source); });
   }

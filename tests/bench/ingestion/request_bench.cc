@@ -25,6 +25,7 @@
 #include "common/metrics/metrics.h"
 #include "common/redis/pool.h"
 #include "common/stream/producer.h"
+#include "common/testing/eventually.h"
 #include "common/testing/fortigate_lines.h"
 #include "common/testing/process.h"
 #include "common/testing/redis_server.h"
@@ -145,7 +146,7 @@ void SendHttp(const std::string& url, const std::string& ca,
 }
 
 void WaitFor(const std::filesystem::path& file) {
-  while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  Must(testing::Eventually([&] { return std::filesystem::exists(file); }));
 }
 
 // What the sender's process does. `how`: "otlp", "hec", "raw".

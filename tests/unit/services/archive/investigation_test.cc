@@ -188,7 +188,7 @@ TEST_F(InvestigationTest, AReportFromOutsideLeadsThroughTranslationAndLeaseToThe
   EXPECT_FALSE(candidate.event_id().empty());
   EXPECT_GT(response.hours_in_range(), 1u);
   EXPECT_GT(response.coverage_size(), 0) << "ingestion counted nothing: the events tell who sent";
-  EXPECT_THAT(response.remarks(), Contains(HasSubstr("did not count")));
+  EXPECT_THAT(response.remarks(), Contains(HasSubstr("has not been told")));
 }
 
 TEST_F(InvestigationTest, ALeaseSaysMoreThanTheAddressOfARouter) {
