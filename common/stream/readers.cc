@@ -8,6 +8,7 @@
 #include "common/redis/script.h"
 #include "common/status/status.h"
 #include "common/stream/entries.h"
+#include "common/stream/info.h"
 #include "common/stream/scripts.h"
 #include "common/stream/worker.h"
 
@@ -50,6 +51,12 @@ Status CheckShards(redis::Connection& connection, const Topic& topic) {
 
 StatusOr<std::vector<Backlog>> ReaderBacklog(redis::Pool& flow, const Topic& topic,
                                              std::string_view reader) {
+  YAGURA_ASSIGN_OR_RETURN(auto connection, flow.Acquire());
+  return ReaderBacklog(*connection, topic, reader);
+}
+
+StatusOr<std::vector<Backlog>> ReaderBacklog(redis::Connection& flow, const Topic& topic,
+                                             std::string_view reader) {
   std::vector<std::string> keys;
   keys.reserve(static_cast<size_t>(topic.shards));
   for (int shard = 0; shard < topic.shards; ++shard) keys.push_back(StreamKey(topic.name, shard));
@@ -76,14 +83,38 @@ StatusOr<std::vector<Backlog>> ReaderBacklog(redis::Pool& flow, const Topic& top
   return backlogs;
 }
 
-StatusOr<std::vector<Entry>> Peek(redis::Pool& flow, const Topic& topic, int shard, EntryId after,
-                                  size_t count) {
+StatusOr<std::vector<Entry>> Peek(redis::Connection& flow, const Topic& topic, int shard,
+                                  EntryId after, size_t count) {
   const std::string start = "(" + after.ToString();
   const std::string limit = fmt::format("{}", count);
   const std::string key = StreamKey(topic.name, shard);
   YAGURA_ASSIGN_OR_RETURN(redis::Reply reply,
                           flow.Command({"XRANGE", key, start, "+", "COUNT", limit}));
   return ParseEntries(reply);
+}
+
+StatusOr<bool> HasEntries(redis::Connection& flow, const Topic& topic, int shard,
+                          std::span<const EntryId> ids) {
+  const std::string key = StreamKey(topic.name, shard);
+  std::vector<std::string> texts;
+  for (const EntryId& id : ids) texts.push_back(id.ToString());
+  std::vector<redis::Args> commands;
+  for (const std::string& id : texts) commands.push_back({"XRANGE", key, id, id});
+  for (const auto& reply : flow.Pipeline(commands)) {
+    YAGURA_RETURN_IF_ERROR(reply.status());
+    if (reply->items.empty()) return false;
+  }
+  return true;
+}
+
+StatusOr<std::string> ServerHistory(redis::Connection& flow) {
+  const std::vector<redis::Args> commands = {{"INFO", "server"}, {"INFO", "replication"}};
+  const auto replies = flow.Pipeline(commands);
+  for (const auto& reply : replies) YAGURA_RETURN_IF_ERROR(reply.status());
+  const std::string_view run = InfoText(replies[0]->text, "run_id");
+  const std::string_view data = InfoText(replies[1]->text, "master_replid");
+  if (run.empty() || data.empty()) return Internal("redis: INFO tells no run_id or master_replid");
+  return fmt::format("{}/{}", run, data);
 }
 
 StatusOr<uint64_t> ReaderLag(redis::Pool& flow, const Topic& topic, std::string_view reader) {

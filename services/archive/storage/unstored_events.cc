@@ -7,51 +7,28 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
-#include "common/event/batch_codec.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
-#include "common/stream/readers.h"
 #include "services/archive/storage/spool.h"
 
 namespace yagura::archive {
 namespace {
 
-// Of a shard: enough for what waits while all is well, little beside what the writer reads.
-constexpr size_t kBatchesPerShard = 128;
-constexpr size_t kBytesPerShard = 4 << 20;
-constexpr size_t kBatchesPerRead = 16;
 // A batch's events are received within, and it is appended so long after at most, while all is
 // well.
 constexpr std::chrono::minutes kBatchTime{1};
 
-TimePoint TimeOf(stream::EntryId id) {
-  return TimePoint(std::chrono::milliseconds(id.milliseconds));
-}
-
 // Gathers what a window may have.
 class Tally {
  public:
-  Tally(const auth::TenantSet& tenants, const TimeWindow& window)
-      : tenants_(tenants), receipt_(ReceiptOf(window)) {}
+  explicit Tally(const TimeWindow& window) : receipt_(ReceiptOf(window)) {}
 
-  // Batches of one shard behind `place`.
-  Status AddShard(redis::Pool& flow, const stream::Topic& topic, int shard, stream::EntryId place) {
-    size_t batches = 0;
-    size_t bytes = 0;
-    TimePoint reached = TimePoint::max();  // receipt of the last batch that was looked at
-    while (batches < kBatchesPerShard && bytes < kBytesPerShard) {
-      YAGURA_ASSIGN_OR_RETURN(const auto entries,
-                              stream::Peek(flow, topic, shard, place, kBatchesPerRead));
-      for (const stream::Entry& entry : entries) {
-        place = entry.id;
-        ++batches;
-        bytes += entry.payload.size();
-        reached = Add(entry);
-      }
-      if (entries.size() < kBatchesPerRead) return absl::OkStatus();
-    }
-    AddUnread(std::min(reached, TimeOf(place)));
-    return absl::OkStatus();
+  void Add(const PendingBatches::Head& batch) {
+    const TimePoint last = std::max<TimePoint>(batch.last, batch.first + kBatchTime);
+    if (batch.first >= receipt_.end || last < receipt_.start) return;
+    pending_.set_batch_count(pending_.batch_count() + 1);
+    pending_.set_event_count(pending_.event_count() + batch.events);
+    Since(batch.first);
   }
 
   // Whatever was received since then.
@@ -67,21 +44,8 @@ class Tally {
   }
 
  private:
-  // Answers when it was received.
-  TimePoint Add(const stream::Entry& entry) {
-    const auto batch = event::BatchReader::Open(entry.payload);
-    if (!batch.ok()) return TimeOf(entry.id);  // the writer tells of it
-    const TimePoint received = batch->header().receive_time;
-    if (!tenants_.Contains(batch->tenant())) return received;
-    if (received >= receipt_.end || received + kBatchTime < receipt_.start) return received;
-    pending_.set_batch_count(pending_.batch_count() + 1);
-    pending_.set_event_count(pending_.event_count() + batch->size());
-    Since(received);
-    return received;
-  }
   void Since(TimePoint time) { oldest_ = std::min(oldest_.value_or(time), time); }
 
-  const auth::TenantSet& tenants_;
   const TimeWindow receipt_;
   v1::PendingEvents pending_;
   std::optional<TimePoint> oldest_;
@@ -90,22 +54,27 @@ class Tally {
 }  // namespace
 
 UnstoredEvents::UnstoredEvents(std::shared_ptr<redis::Pool> flow, stream::Topic topic,
-                               std::string reader, const Spool& spool)
-    : flow_(std::move(flow)), topic_(std::move(topic)), reader_(std::move(reader)), spool_(spool) {}
+                               std::string reader, const Spool& spool,
+                               const PendingBatches::Limits& limits)
+    : batches_(std::make_unique<PendingBatches>(std::move(flow), std::move(topic),
+                                                std::move(reader), limits)),
+      spool_(spool) {}
 
 v1::PendingEvents UnstoredEvents::Of(const auth::TenantSet& tenants,
                                      const TimeWindow& window) const {
-  v1::PendingEvents unknown;
-  unknown.set_unknown(true);
-  Tally tally(tenants, window);
+  Tally tally(window);
   // The streams first: what goes from there to the spool meanwhile is found in one of them.
-  const auto backlogs = stream::ReaderBacklog(*flow_, topic_, reader_);
-  if (!backlogs.ok()) return unknown;
-  for (const stream::Backlog& backlog : *backlogs) {
-    const Status read = tally.AddShard(*flow_, topic_, backlog.shard, backlog.committed);
-    if (!read.ok()) return unknown;
+  const Status looked =
+      batches_->Visit(tenants, {[&](const PendingBatches::Head& batch) { tally.Add(batch); },
+                                [&](TimePoint since) { tally.AddUnread(since); }});
+  if (!looked.ok()) {
+    v1::PendingEvents unknown;
+    unknown.set_unknown(true);
+    return unknown;
   }
-  if (const auto oldest = spool_.OldestEntry()) tally.AddUnread(TimeOf(*oldest));
+  if (const auto oldest = spool_.OldestEntry()) {
+    tally.AddUnread(TimePoint(std::chrono::milliseconds(oldest->milliseconds)));
+  }
   return tally.Take();
 }
 

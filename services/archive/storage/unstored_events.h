@@ -6,6 +6,7 @@
 #include "common/auth/principal.h"
 #include "common/stream/topic.h"
 #include "services/archive/domain/time_window.h"
+#include "services/archive/storage/pending_batches.h"
 #include "yagura/archive/v1/coverage.pb.h"
 
 namespace yagura::redis {
@@ -22,17 +23,15 @@ class UnstoredEvents {
  public:
   // `reader` is as whom the archive reads the topic; `spool` must outlive the object.
   UnstoredEvents(std::shared_ptr<redis::Pool> flow, stream::Topic topic, std::string reader,
-                 const Spool& spool);
+                 const Spool& spool, const PendingBatches::Limits& limits = {});
 
   // What of it the window may have; ask before the events are looked for, so that nothing is
-  // neither found nor told. Whose the spool's ranges are and what lies beyond the first batches of
-  // a shard is not looked at: it may be anybody's (`more`). Where Redis does not answer, `unknown`.
+  // neither found nor told. Whose the spool's ranges are and what lies beyond the limits is not
+  // looked at: it may be anybody's (`more`). Where Redis does not answer, `unknown`.
   v1::PendingEvents Of(const auth::TenantSet& tenants, const TimeWindow& window) const;
 
  private:
-  const std::shared_ptr<redis::Pool> flow_;
-  const stream::Topic topic_;
-  const std::string reader_;
+  const std::unique_ptr<PendingBatches> batches_;
   const Spool& spool_;
 };
 
