@@ -90,6 +90,9 @@ class Engine {
     return absl::OkStatus();
   }
   BatchMatcher& matcher() { return matcher_; }
+  // How many there were: their ids are numbered.
+  uint64_t batches() const { return batches_; }
+  void set_batches(uint64_t batches) { batches_ = batches; }
 
  private:
   const std::string tenant_;
@@ -151,11 +154,57 @@ class CorrelationProbe final : public HuntProbe {
         engine_(tenant, One(std::move(rule))),
         windows_(limits) {}
 
-  bool can_pause() const override { return false; }
+  bool has_state() const override { return true; }
+
+  internal::v1::HuntProbeState State() override {
+    internal::v1::HuntProbeState state;
+    windows_.MarkAll();
+    for (const auto& [key, group] : windows_.dirty_groups()) {
+      if (group != nullptr) (*state.mutable_groups())[key] = *group;
+    }
+    for (const auto& [key, bundle] : windows_.dirty_bundles()) {
+      if (bundle != nullptr) (*state.mutable_bundles())[key] = *bundle;
+    }
+    const auto& batches = windows_.dirty_checkpoints();
+    if (const auto last = batches.find(kShard); last != batches.end()) {
+      state.set_last_batch(last->second);
+    }
+    const auto& received = windows_.dirty_watermarks();
+    if (const auto latest = received.find(kShard); latest != received.end()) {
+      state.set_received(latest->second);
+    }
+    windows_.Clean();
+    state.set_batches(engine_.batches());
+    for (const auto& [name, finding] : findings_) {
+      auto& kept = *state.add_findings();
+      kept.set_name(name);
+      *kept.mutable_first_time() = ToProto(finding.first);
+      *kept.mutable_last_time() = ToProto(finding.last);
+      kept.set_event_count(finding.events);
+      kept.set_action(finding.action);
+    }
+    return state;
+  }
+
+  void GoOn(internal::v1::HuntProbeState state) override {
+    for (auto& [key, group] : *state.mutable_groups()) windows_.LoadGroup(key, std::move(group));
+    for (auto& [key, rules] : *state.mutable_bundles()) {
+      windows_.LoadBundle(key, std::move(rules));
+    }
+    if (!state.last_batch().empty()) {
+      windows_.LoadCheckpoint(kShard, state.last_batch());
+      windows_.LoadWatermark(kShard, state.received());
+    }
+    engine_.set_batches(state.batches());
+    for (const auto& kept : state.findings()) {
+      findings_[kept.name()] = {FromProto(kept.first_time()), FromProto(kept.last_time()),
+                                kept.event_count(), kept.action()};
+    }
+  }
 
   absl::Status Look(size_t, const Events& events, HuntResult& result) override {
     return engine_.Run(events, [&](Engine::Batch& batch) -> absl::Status {
-      const HitSource source{0, batch.source_id, 1};
+      const HitSource source{kShard, batch.source_id, 1};
       YAGURA_ASSIGN_OR_RETURN(auto hits, MakeHits(
                                              engine_.matcher(), batch.reader, batch.matches, source,
                                              [](std::string_view) { return 0; }, kFold));
@@ -189,6 +238,7 @@ class CorrelationProbe final : public HuntProbe {
   }
 
  private:
+  static constexpr uint32_t kShard = 0;  // all events come from one
   struct Finding {
     TimePoint first;
     TimePoint last;

@@ -11,6 +11,7 @@
 #include "services/detection/domain/indicators.h"
 #include "services/detection/domain/product_presence.h"
 #include "services/detection/domain/windows.h"
+#include "yagura/detection/internal/v1/hunts.pb.h"
 #include "yagura/detection/v1/hunt.pb.h"
 
 namespace yagura::detection {
@@ -24,10 +25,14 @@ class HuntProbe {
 
   // AIP-160; a pass shows at least the events that it is for.
   const std::vector<std::string>& filters() const { return filters_; }
-  // Whether what was found can be kept in between: not where later events complete earlier ones.
-  virtual bool can_pause() const { return true; }
+  // Whether later events complete earlier ones: then the result alone is not all that it knows.
+  virtual bool has_state() const { return false; }
+  // What it knows beside the result, and what another probe of the same question goes on with,
+  // shown the events that follow; to be called before the first Look.
+  virtual internal::v1::HuntProbeState State() { return {}; }
+  virtual void GoOn(internal::v1::HuntProbeState /*state*/) {}
   virtual absl::Status Look(size_t pass, const Events& events, v1::HuntResult& result) = 0;
-  // After the last event.
+  // After the last event, once.
   virtual void Finish(v1::HuntResult& /*result*/) {}
 
  protected:

@@ -766,6 +766,13 @@ std::vector<Windows::Outcome> Windows::Finish() {
   return outcomes;
 }
 
+void Windows::MarkAll() {
+  for (const auto& [key, group] : groups_) dirty_[key] = &group;
+  for (const auto& [key, bundle] : bundles_) dirty_bundles_[key] = &bundle.rules;
+  dirty_checkpoints_ = checkpoints_;
+  dirty_watermarks_ = watermarks_;
+}
+
 void Windows::Clean() {
   dirty_.clear();
   dirty_bundles_.clear();

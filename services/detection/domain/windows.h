@@ -78,6 +78,8 @@ class Windows {
   }
   const std::map<uint32_t, std::string>& dirty_checkpoints() const { return dirty_checkpoints_; }
   const std::map<uint32_t, int64_t>& dirty_watermarks() const { return dirty_watermarks_; }
+  // As if all of it had changed: for who keeps it whole.
+  void MarkAll();
   void Clean();
 
   size_t size() const { return groups_.size(); }

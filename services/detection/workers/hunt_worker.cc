@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
 #include "services/detection/domain/hunt_result.h"
+#include "services/detection/domain/packed.h"
 
 namespace yagura::detection {
 namespace {
@@ -24,16 +26,24 @@ constexpr std::string_view kResult = "result";
 constexpr std::string_view kRemove = "remove";
 constexpr std::string_view kExpire = "expire";
 
-constexpr std::chrono::hours kPatience{1};
-constexpr std::chrono::seconds kMakerTime{60};  // that somebody may take to write or delete all
-constexpr double kProgressStep = 0.05;          // of a result that others hear of
-constexpr double kHuntProgressStep = 0.01;      // of a hunt
+// Between two attempts no more counts as trouble: nobody tried while the service was down.
+constexpr std::chrono::minutes kLongestGap{5};
+constexpr size_t kStateBytesASecond = 256 << 10;  // that a tenant at work may write
+constexpr std::chrono::seconds kMakerTime{60};    // that somebody may take to write or delete all
+constexpr double kProgressStep = 0.05;            // of a result that others hear of
+constexpr double kHuntProgressStep = 0.01;        // of a hunt
 constexpr std::chrono::milliseconds kLeastTurn{1'000};  // however many share one
 constexpr size_t kFillPage = 100;
 
 // How far it has read.
 std::string PlaceOf(const HuntCheckpoint& at) {
   return fmt::format("{} {} {}", at.pass(), at.slice_start().seconds(), at.page_token());
+}
+
+// Troubles with progress in between are not one long one.
+void ForgetTrouble(HuntCheckpoint& at) {
+  at.clear_trouble();
+  at.clear_troubled_at();
 }
 
 std::string TimerId(std::string_view what, std::string_view name) {
@@ -80,6 +90,7 @@ HuntWorker::HuntWorker(Parts parts, Options options)
       options_(options),
       quarries_(parts_.quarries, options_.windows),
       progress_(parts_.state),
+      states_(parts_.state),
       queue_(parts_.state, kQueue),
       timers_(
           parts_.state, kQueue, {.threads = options.threads, .instance = parts_.instance},
@@ -204,16 +215,15 @@ absl::Status HuntWorker::HandleResult(const std::string& name) {
     const auto worked = Work(task);
     if (!worked.ok()) {
       if (stopping_) return worked.status();
-      if (MayGoOn(task, worked.status())) {
-        // Where others can be read they need not wait for this one.
-        const bool is_alone = worked.status().code() == absl::StatusCode::kDeadlineExceeded ||
-                              worked.status().code() == absl::StatusCode::kResourceExhausted;
-        if (is_alone) YAGURA_RETURN_IF_ERROR(PassLaneOn(task));
+      YAGURA_ASSIGN_OR_RETURN(const bool may_go_on, MayGoOn(task, worked.status()));
+      if (may_go_on) {
+        // Others may be readable: they need not wait for this one.
+        YAGURA_ASSIGN_OR_RETURN(const bool passes, LetsOthersPass(task));
+        if (passes) YAGURA_RETURN_IF_ERROR(PassLaneOn(task));
         return worked.status();
       }
       YAGURA_RETURN_IF_ERROR(Fail(task, worked.status()));
     }
-    NoteProgress(task);
     if (worked.ok() && *worked == End::kTurn) {
       return queue_.Schedule(TimerId(kResult, name), parts_.clock->Now(), kResult);
     }
@@ -242,31 +252,58 @@ absl::Status HuntWorker::PassLaneOn(const Task& task) {
 
 // The checkpoint of a result that is over, or gone.
 absl::Status HuntWorker::Forget(const std::string& result) {
+  YAGURA_RETURN_IF_ERROR(states_.Drop(result, ""));
   return OkWhereGone(
       parts_.store->checkpoints.Delete(OwnContext(), HuntStore::CheckpointName(result)));
 }
 
-// Whether it is worth another try.
-bool HuntWorker::MayGoOn(const Task& task, const absl::Status& trouble) {
-  const std::string& result = task.result.name();
-  parts_.logger.Warning("a hunt does not get on",
-                        {{"result", result}, {"error", Message(trouble)}});
-  if (!MayPass(trouble.code())) return false;
-  const SteadyTime now = parts_.clock->SteadyNow();
-  const std::lock_guard lock(mutex_);
-  auto since = troubled_since_.try_emplace(result, now).first->second;
-  // Where nobody can be read, those that come later need not wait for an hour of their own.
-  if (trouble.code() == absl::StatusCode::kUnavailable) {
-    since = std::min(since, troubled_since_.try_emplace(task.hunt.name(), now).first->second);
+// Where archive is away altogether, not all tenants of a large hunt are to queue up in front of
+// those of others: beyond some in trouble the lane waits.
+absl::StatusOr<bool> HuntWorker::LetsOthersPass(const Task& task) const {
+  const auto& tenants = task.plan.tenants();
+  const auto lanes = static_cast<int64_t>(task.plan.lanes());
+  if (lanes == 0) return false;
+  std::vector<std::string> before;
+  auto at = std::ranges::find(tenants, task.tenant) - tenants.begin() - lanes;
+  for (; at >= 0 && before.size() < options_.troubled; at -= lanes) {
+    before.push_back(HuntStore::ResultName(tenants.Get(static_cast<int>(at)), task.hunt.name()));
   }
-  return now - since < kPatience;
+  YAGURA_ASSIGN_OR_RETURN(const auto results, parts_.store->results.GetMany(before));
+  const auto waiting = std::ranges::count_if(
+      results, [](const auto& result) { return result && !IsOver(result->state()); });
+  return static_cast<size_t>(waiting) + 1 < options_.troubled;
 }
 
-// Troubles with progress in between are not one long one.
-void HuntWorker::NoteProgress(const Task& task) {
-  const std::lock_guard lock(mutex_);
-  troubled_since_.erase(task.result.name());
-  troubled_since_.erase(task.hunt.name());
+// Whether it is worth another try. Counts with the checkpoint for how long it has not come further;
+// where somebody else is at work on it, they do.
+absl::StatusOr<bool> HuntWorker::MayGoOn(const Task& task, const absl::Status& trouble) {
+  parts_.logger.Warning("a hunt does not get on",
+                        {{"result", task.result.name()}, {"error", Message(trouble)}});
+  if (!MayPass(trouble.code())) return false;
+  const std::string name = HuntStore::CheckpointName(task.result.name());
+  auto kept = parts_.store->checkpoints.Get(name);
+  if (!kept.ok() && kept.status().code() != absl::StatusCode::kNotFound) return kept.status();
+  Checkpoint checkpoint;
+  if (kept.ok()) checkpoint = *std::move(kept);
+  if (checkpoint.etag() != task.checkpoint_etag && !task.checkpoint_etag.empty()) return true;
+  checkpoint.set_name(name);
+  const TimePoint now = parts_.clock->Now();
+  std::chrono::nanoseconds lasted = FromProto(checkpoint.trouble());
+  if (checkpoint.has_troubled_at()) {
+    lasted += std::clamp<std::chrono::nanoseconds>(now - FromProto(checkpoint.troubled_at()),
+                                                   std::chrono::nanoseconds(0), kLongestGap);
+  }
+  *checkpoint.mutable_trouble() = ToProtoDuration(lasted);
+  *checkpoint.mutable_troubled_at() = ToProto(now);
+  const absl::Status noted =
+      checkpoint.etag().empty()
+          ? parts_.store->checkpoints.Create(OwnContext(), std::move(checkpoint)).status()
+          : parts_.store->checkpoints.Update(OwnContext(), std::move(checkpoint)).status();
+  if (!noted.ok() && !MayPass(noted.code()) && noted.code() != absl::StatusCode::kNotFound &&
+      noted.code() != absl::StatusCode::kAlreadyExists) {
+    return noted;
+  }
+  return lasted < options_.patience;
 }
 
 absl::StatusOr<HuntWorker::End> HuntWorker::Work(Task& task) {
@@ -282,12 +319,52 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Work(Task& task) {
     YAGURA_RETURN_IF_ERROR(Publish(task, v1::RUNNING, task.result.progress(), checkpoint.result()));
   }
   // From here on whoever was at work on it before cannot save or publish any more.
-  YAGURA_RETURN_IF_ERROR(Save(checkpoint));
+  YAGURA_RETURN_IF_ERROR(Save(task, checkpoint));
   if (!checkpoint.result().has_first_receive_time()) {
     YAGURA_RETURN_IF_ERROR(Publish(task, v1::DONE, 1, checkpoint.result()));
     return End::kOver;
   }
   return Read(task, quarry, checkpoint);
+}
+
+struct HuntWorker::Keeping {
+  Checkpoint checkpoint;          // as it was kept
+  std::string begun;              // where the attempt began
+  steady_clock::time_point next;  // not before, unless there is a reason to
+  bool is_too_large = false;      // what the probe knows, now
+};
+
+// False where what the probe knows is too large: then all that is done is to see that the tenant is
+// still ours, and whoever goes on begins where it was kept before.
+absl::StatusOr<bool> HuntWorker::Keep(Task& task, HuntProbe& probe, Checkpoint& checkpoint,
+                                      Keeping& last) {
+  std::chrono::milliseconds pause = options_.save_every;
+  std::string id;
+  uint32_t pieces = 0;
+  last.is_too_large = false;
+  if (probe.has_state()) {
+    const std::string packed = Packer().Pack(probe.State());
+    pause = std::max(pause, std::chrono::milliseconds(1'000 * packed.size() / kStateBytesASecond));
+    last.is_too_large = packed.size() > options_.state_bytes;
+    if (!last.is_too_large) {
+      id = store::NewUlid();
+      YAGURA_ASSIGN_OR_RETURN(pieces, states_.Save(task.result.name(), id, packed));
+    }
+  }
+  last.next = steady_clock::now() + pause;
+  Checkpoint next = last.is_too_large ? last.checkpoint : checkpoint;
+  next.set_etag(task.checkpoint_etag);
+  if (!id.empty()) {
+    next.set_state_id(id);
+    next.set_state_pieces(pieces);
+  }
+  if (PlaceOf(next) != last.begun) ForgetTrouble(next);
+  YAGURA_RETURN_IF_ERROR(Save(task, next));
+  if (last.is_too_large) return false;
+  if (!id.empty()) YAGURA_RETURN_IF_ERROR(states_.Drop(task.result.name(), id));
+  checkpoint = next;
+  last.checkpoint = std::move(next);
+  return true;
 }
 
 absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& quarry,
@@ -296,31 +373,16 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& q
               {task.tenant, task.hunt.event_filter(), FromProto(task.hunt.start_time()),
                FromProto(task.hunt.end_time())},
               options_.run);
-  const Checkpoint begun = checkpoint;
-  const std::string place = PlaceOf(checkpoint);
   const auto start = steady_clock::now();
-  auto saved = start;
+  Keeping last{
+      .checkpoint = checkpoint, .begun = PlaceOf(checkpoint), .next = start + options_.save_every};
   auto turn = std::min(options_.turn, kLeastTurn);
   bool is_cancelled = false;
-  const auto save = [&]() -> absl::Status {
-    saved = steady_clock::now();
-    if (quarry.probe->can_pause()) {
-      YAGURA_RETURN_IF_ERROR(Save(checkpoint));
-      if (PlaceOf(checkpoint) != place) NoteProgress(task);
-      return absl::OkStatus();
-    }
-    // It begins anew: only whether it is still ours.
-    Checkpoint same = begun;
-    same.set_etag(checkpoint.etag());
-    YAGURA_RETURN_IF_ERROR(Save(same));
-    checkpoint.set_etag(same.etag());
-    return absl::OkStatus();
-  };
   const auto keep = [&](double progress) -> absl::StatusOr<bool> {
     const auto now = steady_clock::now();
-    const bool is_turn_over = quarry.probe->can_pause() && now - start >= turn;
-    if (now - saved < options_.save_every && !is_turn_over && !stopping_) return true;
-    YAGURA_RETURN_IF_ERROR(save());
+    const bool is_turn_over = now - start >= turn && !last.is_too_large;
+    if (now < last.next && !is_turn_over && !stopping_) return true;
+    YAGURA_ASSIGN_OR_RETURN(const bool kept, Keep(task, *quarry.probe, checkpoint, last));
     if (stopping_) return Unavailable("STOPPING", "the service is stopping");
     YAGURA_ASSIGN_OR_RETURN(is_cancelled, IsCancelled(task.hunt.name()));
     if (is_cancelled) return false;
@@ -328,7 +390,7 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& q
       YAGURA_RETURN_IF_ERROR(Publish(task, v1::RUNNING, progress, checkpoint.result()));
       YAGURA_RETURN_IF_ERROR(Tell(task));
     }
-    if (!is_turn_over) return true;
+    if (!is_turn_over || !kept) return true;
     YAGURA_ASSIGN_OR_RETURN(turn, TurnOf(task.hunt));
     return steady_clock::now() - start < turn;
   };
@@ -338,29 +400,57 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& q
     AddRemark("No event of the rule's log source was stored: that nothing was found says nothing.",
               *checkpoint.mutable_result());
   }
-  YAGURA_RETURN_IF_ERROR(save());
+  // What a probe adds when it finishes is not kept: after a kill it finishes once more.
+  Checkpoint same = quarry.probe->has_state() ? last.checkpoint : checkpoint;
+  same.set_etag(task.checkpoint_etag);
+  YAGURA_RETURN_IF_ERROR(Save(task, same));
   YAGURA_RETURN_IF_ERROR(Publish(task, finished ? v1::DONE : v1::CANCELLED,
                                  finished ? 1 : task.result.progress(), checkpoint.result()));
   return End::kOver;
 }
 
 // Where the last attempt came to, else the beginning.
-absl::StatusOr<HuntCheckpoint> HuntWorker::CheckpointOf(const Task& task,
-                                                        const HuntQuarry& quarry) {
+absl::StatusOr<HuntCheckpoint> HuntWorker::CheckpointOf(Task& task, const HuntQuarry& quarry) {
   const std::string name = HuntStore::CheckpointName(task.result.name());
   auto kept = parts_.store->checkpoints.Get(name);
   if (!kept.ok() && kept.status().code() != absl::StatusCode::kNotFound) return kept.status();
-  if (kept.ok() && kept->digest() == quarry.digest && quarry.probe->can_pause()) return kept;
+  if (kept.ok()) task.checkpoint_etag = kept->etag();
+  if (kept.ok() && kept->digest() == quarry.digest) {
+    YAGURA_ASSIGN_OR_RETURN(const bool goes_on, GoOn(task, *kept, *quarry.probe));
+    if (goes_on) return kept;
+  }
   Checkpoint fresh;
   fresh.set_name(name);
   fresh.set_digest(quarry.digest);
-  if (kept.ok()) fresh.set_etag(kept->etag());
+  if (kept.ok()) {
+    fresh.set_etag(kept->etag());
+    if (kept->has_trouble()) *fresh.mutable_trouble() = kept->trouble();
+    if (kept->has_troubled_at()) *fresh.mutable_troubled_at() = kept->troubled_at();
+  }
   auto& result = *fresh.mutable_result();
   for (const auto& remark : quarry.remarks) AddRemark(remark, result);
   TellPresence(quarry.products, parts_.quarries.surroundings->InventoryOf(task.tenant).get(),
                result);
   YAGURA_RETURN_IF_ERROR(Describe(task, result));
   return fresh;
+}
+
+// False where the probe cannot, and begins anew.
+absl::StatusOr<bool> HuntWorker::GoOn(const Task& task, const Checkpoint& from,
+                                      HuntProbe& probe) const {
+  if (!probe.has_state()) return true;
+  if (from.state_id().empty()) return !from.has_slice_start();  // nothing was looked at yet
+  const auto packed = states_.Load(task.result.name(), from.state_id(), from.state_pieces());
+  if (packed.status().code() == absl::StatusCode::kNotFound) return false;
+  if (!packed.ok()) return packed.status();
+  internal::v1::HuntProbeState state;
+  if (const absl::Status read = Unpack(*packed, state); !read.ok()) {
+    parts_.logger.Warning("a hunt begins anew in a tenant, as what it knew cannot be read",
+                          {{"result", task.result.name()}, {"error", Message(read)}});
+    return false;
+  }
+  probe.GoOn(std::move(state));
+  return true;
 }
 
 absl::Status HuntWorker::Describe(const Task& task, v1::HuntResult& result) {
@@ -384,7 +474,7 @@ absl::Status HuntWorker::Describe(const Task& task, v1::HuntResult& result) {
 }
 
 // ABORTED (ETAG_MISMATCH) where somebody else has saved since, or is through with it.
-absl::Status HuntWorker::Save(Checkpoint& checkpoint) {
+absl::Status HuntWorker::Save(Task& task, Checkpoint& checkpoint) {
   auto saved = checkpoint.etag().empty()
                    ? parts_.store->checkpoints.Create(OwnContext(), checkpoint)
                    : parts_.store->checkpoints.Update(OwnContext(), checkpoint);
@@ -395,6 +485,7 @@ absl::Status HuntWorker::Save(Checkpoint& checkpoint) {
   }
   if (!saved.ok()) return saved.status();
   checkpoint.set_etag(saved->etag());
+  task.checkpoint_etag = saved->etag();
   return absl::OkStatus();
 }
 

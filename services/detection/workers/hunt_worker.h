@@ -2,12 +2,9 @@
 
 #include <atomic>
 #include <chrono>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -15,6 +12,7 @@
 #include "common/log/log.h"
 #include "common/timer/timer.h"
 #include "services/detection/storage/hunt_progress.h"
+#include "services/detection/storage/hunt_states.h"
 #include "services/detection/storage/hunt_store.h"
 #include "services/detection/workers/hunt_archive.h"
 #include "services/detection/workers/hunt_quarry.h"
@@ -24,7 +22,8 @@ namespace yagura::detection {
 
 // Works hunts off: one tenant after the other, several at once, also those left over from before a
 // restart, which go on from their checkpoints. What cannot be had for now is tried again for an
-// hour without progress. Removes hunts that were deleted or kept long enough, with their results.
+// hour without progress, of each tenant by itself and whatever was restarted meanwhile. Removes
+// hunts that were deleted or kept long enough, with their results.
 //
 // Hunts take turns: of each, only as many tenants wait in the queue as there are threads ("lanes"),
 // the next one of a lane when one is over; and a tenant whose turn is over goes back behind the
@@ -46,6 +45,13 @@ class HuntWorker {
     std::chrono::milliseconds save_every{2'000};  // the checkpoint
     // How long a tenant is worked at while others wait. Hunts under one tenant share a turn.
     std::chrono::milliseconds turn{10'000};
+    // For how long a tenant is tried without coming further.
+    std::chrono::milliseconds patience{3'600'000};
+    // How many tenants of a lane may be in trouble before the next one waits for them.
+    size_t troubled = 32;
+    // Windows of a correlation that take more, packed, are not kept; from what was kept before
+    // whoever goes on begins.
+    size_t state_bytes = 8 << 20;
     Windows::Limits windows;
     HuntRun::Options run;
   };
@@ -71,6 +77,7 @@ class HuntWorker {
     internal::v1::HuntPlan plan;
     v1::HuntResult result;
     std::string tenant;
+    std::string checkpoint_etag;  // as last read or written here; empty: not yet
   };
   // How an attempt at a tenant ended.
   enum class End { kOver, kTurn };
@@ -86,16 +93,19 @@ class HuntWorker {
   absl::Status Expire(const v1::Hunt& hunt);
   absl::Status Forget(const std::string& result);
   absl::Status PassLaneOn(const Task& task);
-  bool MayGoOn(const Task& task, const absl::Status& trouble);
-  void NoteProgress(const Task& task);
+  absl::StatusOr<bool> LetsOthersPass(const Task& task) const;
+  absl::StatusOr<bool> MayGoOn(const Task& task, const absl::Status& trouble);
   absl::StatusOr<End> Work(Task& task);
   absl::StatusOr<End> Read(Task& task, const HuntQuarry& quarry, Checkpoint& checkpoint);
-  absl::StatusOr<Checkpoint> CheckpointOf(const Task& task, const HuntQuarry& quarry);
+  absl::StatusOr<Checkpoint> CheckpointOf(Task& task, const HuntQuarry& quarry);
+  absl::StatusOr<bool> GoOn(const Task& task, const Checkpoint& from, HuntProbe& probe) const;
   absl::Status Describe(const Task& task, v1::HuntResult& result);
   absl::Status Fail(Task& task, const absl::Status& why);
   absl::Status Publish(Task& task, v1::HuntState state, double progress,
                        const v1::HuntResult& found);
-  absl::Status Save(Checkpoint& checkpoint);
+  absl::Status Save(Task& task, Checkpoint& checkpoint);
+  struct Keeping;
+  absl::StatusOr<bool> Keep(Task& task, HuntProbe& probe, Checkpoint& checkpoint, Keeping& last);
   absl::StatusOr<bool> IsCancelled(const std::string& hunt) const;
   absl::StatusOr<std::chrono::milliseconds> TurnOf(const v1::Hunt& hunt) const;
   // Brings the hunt up to the task's result.
@@ -107,10 +117,8 @@ class HuntWorker {
   const Options options_;
   const HuntQuarries quarries_;
   const HuntProgress progress_;
+  const HuntStates states_;
   std::atomic<bool> stopping_{false};
-  std::mutex mutex_;
-  // By result, and by hunt where no tenant can be read; guarded by mutex_.
-  std::map<std::string, SteadyTime> troubled_since_;
   timer::TimerQueue queue_;
   timer::TimerWorker timers_;
 };

@@ -1,6 +1,9 @@
 // Hunts from their making to their results, over real Redis and an archive of our own.
 #include <condition_variable>
+#include <filesystem>
 #include <mutex>
+#include <random>
+#include <thread>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -12,6 +15,7 @@
 #include "common/status/status.h"
 #include "common/testing/call_builder.h"
 #include "common/testing/eventually.h"
+#include "common/testing/process.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "common/timer/timer.h"
@@ -47,19 +51,26 @@ class Archive final : public HuntArchive {
  public:
   void Add(const std::string& tenant, int hours_ago, event::v1::Action action,
            const std::string& a = "1") {
-    const std::lock_guard lock(mutex_);
-    auto& events = events_[tenant];
-    auto& event = events.emplace_back();
-    event.set_id(fmt::format("{}-{}", tenant, events.size()));
-    event.set_tenant(tenant);
-    event.set_product("acme.firewall");
+    event::v1::Event event;
     *event.mutable_receive_time() =
         ToProto(SystemClock()->Now() - std::chrono::minutes(hours_ago * 60 + 1));
     *event.mutable_event_time() = event.receive_time();
     event.set_action(action);
+    AddField(event, "a", a);
+    Add(tenant, event);
+  }
+  static void AddField(event::v1::Event& event, const std::string& name, const std::string& value) {
     auto& field = *event.add_fields();
-    field.set_name("a");
-    field.set_value(a);
+    field.set_name(name);
+    field.set_value(value);
+  }
+  void Add(const std::string& tenant, const event::v1::Event& given) {
+    const std::lock_guard lock(mutex_);
+    auto& events = events_[tenant];
+    auto& event = events.emplace_back(given);
+    event.set_id(fmt::format("{}-{}", tenant, events.size()));
+    event.set_tenant(tenant);
+    event.set_product("acme.firewall");
     std::ranges::sort(events, {}, [](const auto& one) { return FromProto(one.receive_time()); });
   }
   // Everything fails once so many messages have been given.
@@ -77,6 +88,11 @@ class Archive final : public HuntArchive {
   void FailWith(absl::Status error) {
     const std::lock_guard lock(mutex_);
     error_ = std::move(error);
+  }
+  // Cannot be asked about the tenant, so often; -1: ever.
+  void FailTenant(const std::string& tenant, int times = -1) {
+    const std::lock_guard lock(mutex_);
+    failing_[tenant] = times;
   }
   // How often it was away.
   int failures() {
@@ -111,6 +127,11 @@ class Archive final : public HuntArchive {
       ++readers_[question.tenant];
       released_.wait(lock, [this] { return !is_held_; });
       --readers_[question.tenant];
+      if (int& left = failing_[question.tenant]; left != 0) {
+        left -= left > 0 ? 1 : 0;
+        ++failures_;
+        return error_;
+      }
       const auto filter = filter::Filter::Parse(question.filter, filter::EventSchema());
       if (!filter.ok()) return filter.status();
       for (const auto& event : events_[question.tenant]) {
@@ -157,24 +178,72 @@ class Archive final : public HuntArchive {
   int refill_ = 0;
   absl::Status error_ = Unavailable("EVENT_STORE_DOWN", "away");
   int failures_ = 0;
+  std::map<std::string, int> failing_;
   bool is_held_ = false;
   std::condition_variable released_;
   std::map<std::string, int> readers_;
   std::vector<std::string> read_;
 };
 
-// Every time the archive is away it is so for two hours.
-class OutageClock final : public Clock {
- public:
-  explicit OutageClock(std::shared_ptr<Archive> archive) : archive_(std::move(archive)) {}
-  TimePoint Now() const override { return SystemClock()->Now(); }
-  SteadyTime SteadyNow() const override {
-    return SteadyTime() + std::chrono::hours(2 * archive_->failures());
-  }
+// A correlation that waits for the end of its windows, below one that does not.
+std::string CorrelationText() {
+  return fmt::format(
+      "title: Many\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlevel: high\ncorrelation:\n"
+      "  type: event_count\n  rules: few\n  group-by: [site]\n  timespan: 10m\n"
+      "  condition:\n    gte: 2\n---\ntitle: Few\nname: few\n"
+      "id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c004\nlevel: low\ncorrelation:\n"
+      "  type: value_count\n  rules: one\n  group-by: [who, site]\n  timespan: 2m\n"
+      "  condition:\n    field: port\n    lte: 3\n  generate: true\n---\nname: one\n{}",
+      RuleText());
+}
 
- private:
-  const std::shared_ptr<Archive> archive_;
-};
+// Those of acme that it looks at: the same in each process.
+void AddCorrelated(TimePoint now, Archive& archive) {
+  std::mt19937 random(7);
+  for (int i = 0; i < 900; ++i) {
+    event::v1::Event event;
+    const TimePoint received = now - std::chrono::hours(6) + std::chrono::seconds(20 * i);
+    *event.mutable_receive_time() = ToProto(received);
+    *event.mutable_event_time() = ToProto(received - std::chrono::seconds(random() % 60));
+    event.set_action(random() % 3 == 0 ? event::v1::ALLOWED : event::v1::BLOCKED);
+    Archive::AddField(event, "a", random() % 4 == 0 ? "2" : "1");
+    Archive::AddField(event, "who", fmt::format("user-{}", random() % 3));
+    Archive::AddField(event, "port", fmt::format("{}", random() % 9));
+    Archive::AddField(event, "site", random() % 2 == 0 ? "east" : "west");
+    archive.Add("acme", event);
+  }
+}
+
+// Not a test: the process that a test below kills.
+TEST(HuntChild, DISABLED_Run) {
+  const char* redis = std::getenv("YAGURA_TEST_REDIS");
+  const char* now = std::getenv("YAGURA_TEST_NOW");
+  if (redis == nullptr || now == nullptr) GTEST_SKIP() << "runs within other tests";
+  redis::Endpoint endpoint;
+  endpoint.address = redis;
+  const auto pool = std::make_shared<redis::Pool>(endpoint, 8);
+  const auto archive = std::make_shared<Archive>();
+  AddCorrelated(*ParseTime(now), *archive);
+  const auto surroundings = std::make_shared<Surroundings>();
+  surroundings->SetInventories({});
+  HuntWorker::Options options;
+  options.save_every = std::chrono::milliseconds(0);
+  HuntWorker worker(
+      {.state = pool,
+       .store = std::make_shared<HuntStore>(pool, SystemClock()),
+       .archive = archive,
+       .quarries = {
+           .surroundings = surroundings,
+           .placeholders = [](const auto&) { return Placeholders(); },
+           .rules_about = [](const auto&, const auto&) { return std::vector<std::string>(); },
+           .logger = Logger::Null()},
+       .clock = SystemClock(),
+       .logger = Logger::Null(),
+       .instance = "child"},
+      options);
+  worker.Start();
+  while (true) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+}
 
 class HuntsTest : public ::testing::Test {
  protected:
@@ -221,7 +290,7 @@ class HuntsTest : public ::testing::Test {
                                              return std::vector<std::string>{RuleText()};
                                            },
                                        .logger = Logger::Null()},
-                          .clock = clock_,
+                          .clock = SystemClock(),
                           .logger = Logger::Null(),
                           .instance = "test"},
         options);
@@ -287,7 +356,6 @@ class HuntsTest : public ::testing::Test {
   std::shared_ptr<HuntStore> store_;
   std::shared_ptr<Surroundings> surroundings_ = std::make_shared<Surroundings>();
   std::shared_ptr<Archive> archive_ = std::make_shared<Archive>();
-  std::shared_ptr<const Clock> clock_ = SystemClock();
   std::shared_ptr<HuntWorker> worker_;
   std::unique_ptr<HuntHandlers> handlers_;
 };
@@ -353,6 +421,90 @@ TEST_F(HuntsTest, AKilledHuntGoesOnFromItsCheckpointAndCountsEveryEventOnce) {
   EXPECT_THAT(gone.status(), StatusIs(absl::StatusCode::kNotFound));
 }
 
+TEST_F(HuntsTest, ACorrelationThatIsKilledGoesOnAndFindsWhatItWouldHaveFound) {
+  const TimePoint now = SystemClock()->Now();
+  AddCorrelated(now, *archive_);
+  const auto begin = [&] {
+    auto request = Request("provider");
+    request.mutable_hunt()->mutable_rule()->set_text(CorrelationText());
+    *request.mutable_hunt()->mutable_end_time() = ToProto(now);
+    request.add_tenants("acme");
+    const auto hunt = handlers_->Create(StaffCall(), request);
+    EXPECT_THAT(hunt, IsOk());
+    return hunt.ok() ? hunt->name() : "";
+  };
+  const auto told = [&](const std::string& hunt) {
+    v1::HuntResult result = ResultIn("acme", hunt);
+    for (const auto* own : {"name", "etag", "create_time", "update_time", "hunt"}) {
+      result.GetReflection()->ClearField(&result,
+                                         v1::HuntResult::descriptor()->FindFieldByName(own));
+    }
+    return result.DebugString();
+  };
+  const std::string whole = begin();
+  worker_->Start();
+  ASSERT_TRUE(IsDone(whole));
+  worker_->Stop();
+  ASSERT_GT(ResultIn("acme", whole).finding_count(), 3u);
+  const std::string expected = told(whole);
+  const uint32_t first = std::random_device()();
+  int kills = 0;
+  for (uint32_t seed = first; seed < first + 4; ++seed) {
+    std::mt19937 random(seed);
+    const std::string hunt = begin();
+    const std::string checkpoint = HuntStore::CheckpointName(HuntStore::ResultName("acme", hunt));
+    const auto read = [&] {
+      const auto kept = store_->checkpoints.Get(checkpoint);
+      return kept.ok() ? kept->result().events_read() : 0;
+    };
+    const auto is_done = [&] { return store_->hunts.Get(hunt)->state() == v1::DONE; };
+    const bool done = Eventually([&] {
+      testing::Process child(
+          {"env", "YAGURA_TEST_REDIS=" + redis_.endpoint().address,
+           "YAGURA_TEST_NOW=" + FormatTime(now),
+           std::filesystem::read_symlink("/proc/self/exe").string(),
+           "--gtest_filter=HuntChild.DISABLED_Run", "--gtest_also_run_disabled_tests"},
+          redis_.folder() / "child.log");
+      // Somewhere on its way, if it gets on at all.
+      const uint64_t enough = read() + 1 + random() % 200;
+      Eventually([&] { return read() >= enough || is_done(); });
+      child.Kill();
+      ++kills;
+      return is_done();
+    });
+    EXPECT_TRUE(done) << "seed " << seed;
+    EXPECT_EQ(told(hunt), expected) << "seed " << seed;
+  }
+  EXPECT_GT(kills, 12);
+  MakeWorker();  // for what the last one may have left
+  worker_->Start();
+  EXPECT_TRUE(Eventually([&] {
+    return pool_->Command({"KEYS", "*:hunt-state:*"})->items.empty();
+  }));
+}
+
+TEST_F(HuntsTest, WindowsThatAreTooLargeAreNotKeptButDecidedAllTheSame) {
+  const TimePoint now = SystemClock()->Now();
+  AddCorrelated(now, *archive_);
+  HuntWorker::Options options;
+  options.save_every = std::chrono::milliseconds(0);
+  options.state_bytes = 1;
+  options.turn = std::chrono::milliseconds(0);
+  MakeWorker(options);
+  worker_->Start();
+  archive_->FailAfter(20);
+  auto request = Request("provider");
+  request.mutable_hunt()->mutable_rule()->set_text(CorrelationText());
+  request.add_tenants("acme");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 1; }));
+  archive_->FailAfter(-1);
+  ASSERT_TRUE(IsDone(hunt->name()));
+  EXPECT_EQ(ResultIn("acme", hunt->name()).events_read(), 900u);
+  EXPECT_GT(ResultIn("acme", hunt->name()).finding_count(), 3u);
+}
+
 TEST_F(HuntsTest, WhatWasReadBehindTheCheckpointIsReadAgain) {
   for (int i = 0; i < 100; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
   archive_->FailAfter(5);
@@ -374,8 +526,10 @@ TEST_F(HuntsTest, WhatWasReadBehindTheCheckpointIsReadAgain) {
 TEST_F(HuntsTest, TroublesWithProgressInBetweenAreNotOneLongOne) {
   for (int i = 0; i < 120; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
   archive_->FailEvery(8);
-  clock_ = std::make_shared<OutageClock>(archive_);
-  MakeWorker();
+  HuntWorker::Options options;
+  options.save_every = std::chrono::milliseconds(0);
+  options.patience = std::chrono::milliseconds(500);  // half of the first pause
+  MakeWorker(options);
   worker_->Start();
   auto request = Request("provider");
   request.add_tenants("acme");
@@ -384,6 +538,72 @@ TEST_F(HuntsTest, TroublesWithProgressInBetweenAreNotOneLongOne) {
   ASSERT_TRUE(IsDone(hunt->name())) << ResultIn("acme", hunt->name()).error();
   EXPECT_GE(archive_->failures(), 2);
   EXPECT_EQ(ResultIn("acme", hunt->name()).attempted().count(), 120u);
+}
+
+TEST_F(HuntsTest, ATenantThatCannotBeReadHoldsNobodyUp) {
+  const auto tenants = RegisterMany(4);
+  for (const auto& tenant : tenants) archive_->Add(tenant, 1, event::v1::ALLOWED);
+  archive_->FailTenant("t-0");
+  HuntWorker::Options options;
+  options.threads = 1;
+  MakeWorker(options);
+  worker_->Start();
+  const std::string hunt = Start(tenants);
+  for (size_t i = 1; i < tenants.size(); ++i) {
+    EXPECT_TRUE(Eventually([&] { return ResultIn(tenants[i], hunt).state() == v1::DONE; })) << i;
+  }
+  EXPECT_EQ(ResultIn("t-0", hunt).state(), v1::RUNNING);
+  archive_->FailTenant("t-0", 0);
+  EXPECT_TRUE(IsDone(hunt));
+}
+
+TEST_F(HuntsTest, TroubleOfOneTenantDoesNotUseUpThePatienceOfAnother) {
+  for (const auto* tenant : {"acme", "globex"}) archive_->Add(tenant, 1, event::v1::ALLOWED);
+  archive_->FailTenant("acme");
+  archive_->FailTenant("globex", 1);
+  HuntWorker::Options options;
+  options.threads = 1;
+  options.patience = std::chrono::milliseconds(1'500);
+  options.troubled = 1;  // globex comes once acme is given up
+  MakeWorker(options);
+  worker_->Start();
+  const std::string hunt = Start({"acme", "globex"});
+  ASSERT_TRUE(IsDone(hunt));
+  EXPECT_EQ(ResultIn("acme", hunt).state(), v1::FAILED);
+  EXPECT_EQ(ResultIn("globex", hunt).state(), v1::DONE) << ResultIn("globex", hunt).error();
+}
+
+TEST_F(HuntsTest, PatienceDoesNotBeginAnewWithARestartNorEndWhileNobodyTried) {
+  for (const auto* tenant : {"acme", "globex"}) archive_->Add(tenant, 1, event::v1::ALLOWED);
+  archive_->FailAfter(0);
+  worker_->Start();
+  const std::string hunt = Start({"acme", "globex"});
+  ASSERT_TRUE(Eventually([this] { return archive_->failures() >= 2; }));
+  worker_->Stop();
+  const auto change = [&](const char* tenant, std::chrono::minutes trouble,
+                          std::chrono::hours ago) {
+    const std::string name = HuntStore::CheckpointName(HuntStore::ResultName(tenant, hunt));
+    EXPECT_THAT(store_->checkpoints.Mutate({.principal = "test"}, name,
+                                           [&](auto& checkpoint) {
+                                             EXPECT_TRUE(checkpoint.has_troubled_at());
+                                             *checkpoint.mutable_trouble() =
+                                                 ToProtoDuration(trouble);
+                                             *checkpoint.mutable_troubled_at() =
+                                                 ToProto(SystemClock()->Now() - ago);
+                                             return absl::OkStatus();
+                                           }),
+                IsOk());
+  };
+  change("acme", std::chrono::minutes(60), std::chrono::hours(0));
+  change("globex", std::chrono::minutes(1), std::chrono::hours(9));  // the service was down
+  MakeWorker();
+  worker_->Start();
+  EXPECT_TRUE(Eventually([&] { return ResultIn("acme", hunt).state() == v1::FAILED; }));
+  const int failures = archive_->failures();
+  EXPECT_TRUE(Eventually([&] { return archive_->failures() > failures; }));
+  EXPECT_EQ(ResultIn("globex", hunt).state(), v1::RUNNING);
+  archive_->FailAfter(-1);
+  EXPECT_TRUE(IsDone(hunt));
 }
 
 TEST_F(HuntsTest, ACancelledHuntKeepsWhatItHasFound) {
@@ -497,7 +717,7 @@ TEST_F(HuntsTest, ProgressOfAHuntThatBeganBeforeAnUpgradeIsWhole) {
   archive_->FailAfter(0);
   worker_->Start();
   const std::string hunt = Start({"acme", "globex", "initech"});
-  ASSERT_TRUE(Eventually([&] { return store_->hunts.Get(hunt)->finished_tenant_count() == 1; }));
+  ASSERT_TRUE(Eventually([&] { return store_->hunts.Get(hunt)->finished_tenant_count() == 2; }));
   worker_->Stop();
   const std::string key =
       fmt::format("y:{{provider}}:detection:hunt-progress:{}", store::LastId(hunt));

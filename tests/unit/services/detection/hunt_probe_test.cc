@@ -1,7 +1,9 @@
 // What hunts count in the events that they are shown, and which events they ask for.
 #include "services/detection/domain/hunt_probe.h"
 
+#include <algorithm>
 #include <map>
+#include <random>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -19,7 +21,6 @@ namespace yagura::detection {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using ::testing::SizeIs;
 using yagura::testing::IsOk;
 using Events = HuntProbe::Events;
@@ -84,7 +85,7 @@ TEST(HuntProbe, ARuleCountsWhatPassedAndWhatWasStopped) {
   AddField(other, "a", "1");
   other.set_product("other.firewall");
   const auto probe = NewRuleProbe("acme", Rule("  s:\n    a: 1\n  condition: s\n"), {});
-  EXPECT_TRUE(probe->can_pause());
+  EXPECT_FALSE(probe->has_state());
   const auto result = Hunt(*probe, events, 2);
   EXPECT_EQ(result.attempted().count(), 4u);
   EXPECT_EQ(result.attempted().first_time().seconds(), kStart + 10);
@@ -120,7 +121,7 @@ TEST(HuntProbe, ACorrelationCountsTheEventsOfItsFindings) {
   AddField(alone, "a", "1");
   AddField(alone, "who", "alice");
   const auto probe = NewRuleProbe("acme", *parsed, {});
-  EXPECT_FALSE(probe->can_pause());
+  EXPECT_TRUE(probe->has_state());
   const auto result = Hunt(*probe, events, 4);
   EXPECT_EQ(result.finding_count(), 1u);
   EXPECT_EQ(result.attempted().count(), 5u);
@@ -129,6 +130,59 @@ TEST(HuntProbe, ACorrelationCountsTheEventsOfItsFindings) {
   ASSERT_THAT(result.evidence(), ::testing::Not(::testing::IsEmpty()));
   for (const auto& evidence : result.evidence()) {
     EXPECT_THAT(evidence.event_id(), ::testing::StartsWith("batch-"));
+  }
+}
+
+// Correlations that are decided while and when their windows end, one of which counts another.
+std::string Correlations() {
+  return "title: Many\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlevel: high\ncorrelation:\n"
+         "  type: event_count\n  rules: few\n  group-by: [site]\n  timespan: 10m\n"
+         "  condition:\n    gte: 2\n---\ntitle: Few\nname: few\n"
+         "id: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c004\nlevel: low\ncorrelation:\n"
+         "  type: value_count\n  rules: one\n  group-by: [who, site]\n  timespan: 2m\n"
+         "  condition:\n    field: port\n    lte: 6\n  generate: true\n---\n"
+         "title: One\nname: one\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\n"
+         "logsource:\n  product: acme\ndetection:\n  s:\n    a: 1\n  condition: s\n";
+}
+
+TEST(HuntProbe, ACorrelationThatIsTakenOverAnywhereFindsTheSame) {
+  const uint32_t first = std::random_device()();
+  for (uint32_t seed = first; seed < first + 20; ++seed) {
+    std::mt19937 random(seed);
+    Events events;
+    for (int i = 0; i < 600; ++i) {
+      const auto action = random() % 3 == 0 ? event::v1::ALLOWED : event::v1::BLOCKED;
+      auto& event = Add(events, 7 * i, action);
+      if (random() % 2 == 0) {  // it came late
+        event.mutable_event_time()->set_seconds(kStart + 7 * i - static_cast<int>(random() % 60));
+      }
+      AddField(event, "a", random() % 4 == 0 ? "2" : "1");
+      AddField(event, "who", fmt::format("user-{}", random() % 5));
+      AddField(event, "port", fmt::format("{}", random() % 9));
+      AddField(event, "site", random() % 2 == 0 ? "east" : "west");
+    }
+    const auto make = [] { return NewRuleProbe("acme", *ParseSigma(Correlations()), {}); };
+    const auto run = [&](bool is_taken_over) {
+      auto probe = make();
+      v1::HuntResult result;
+      std::mt19937 kills(seed);
+      for (int at = 0; at < events.size(); at += 10) {
+        Events shown;
+        for (int i = at; i < std::min(at + 10, events.size()); ++i) *shown.Add() = events.Get(i);
+        EXPECT_THAT(probe->Look(0, shown, result), IsOk());
+        if (!is_taken_over || kills() % 5 != 0) continue;
+        internal::v1::HuntProbeState state;
+        EXPECT_TRUE(state.ParseFromString(probe->State().SerializeAsString()));
+        EXPECT_GT(state.groups_size(), 0);
+        probe = make();
+        probe->GoOn(std::move(state));
+      }
+      probe->Finish(result);
+      return result;
+    };
+    const v1::HuntResult whole = run(false);
+    EXPECT_GT(whole.finding_count(), 3u) << "seed " << seed;
+    EXPECT_EQ(run(true).DebugString(), whole.DebugString()) << "seed " << seed;
   }
 }
 
