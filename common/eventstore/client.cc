@@ -2,8 +2,9 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
-#include <cstring>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -11,15 +12,19 @@
 
 #include "common/eventstore/exception.h"
 #include "common/eventstore/http.h"
+#include "common/eventstore/replica_sync.h"
+#include "common/eventstore/response_reader.h"
 #include "common/eventstore/row_binary.h"
+#include "common/eventstore/server_choice.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
 namespace yagura::eventstore {
 namespace {
 
-constexpr size_t kMaxErrorBody = 64 << 10;
-constexpr std::chrono::seconds kKillTimeout{2};
+constexpr std::chrono::milliseconds kKillTimeout{2'000};
+// A replica that needs longer to have what others have is asked nothing.
+constexpr std::chrono::milliseconds kSyncTimeout{5'000};
 constexpr std::string_view kFormat = "RowBinaryWithNamesAndTypes";
 
 // How the store reads the value of a scalar parameter (its TabSeparated escapes).
@@ -65,66 +70,6 @@ uint64_t WrittenRows(std::string_view summary) {
   return ParseNumber<uint64_t>(summary.substr(0, summary.find('"'))).value_or(0);
 }
 
-std::string Header(const HttpResponse& response, const std::string& name) {
-  const auto it = response.headers.find(name);
-  return it == response.headers.end() ? std::string() : it->second;
-}
-
-// Sorts the pieces of a response into result and exception.
-class ResponseReader {
- public:
-  using ResultSink = std::function<Status(std::string_view)>;
-  explicit ResponseReader(ResultSink sink) : sink_(std::move(sink)) {}
-
-  Status OnPiece(const HttpResponse& response, std::string_view piece) {
-    if (response.status != 200 || response.headers.contains("x-clickhouse-exception-code")) {
-      error_.append(piece.substr(0, kMaxErrorBody - std::min(kMaxErrorBody, error_.size())));
-      return absl::OkStatus();
-    }
-    if (!finder_) finder_.emplace(Header(response, "x-clickhouse-exception-tag"));
-    result_.clear();
-    finder_->Feed(piece, &result_);
-    return result_.empty() ? absl::OkStatus() : sink_(result_);
-  }
-
-  // The store's answer was read to its end.
-  bool ended() const { return ended_; }
-
-  Status Finish(const HttpResponse& response) {
-    ended_ = true;
-    const int code = ParseNumber<int>(Header(response, "x-clickhouse-exception-code")).value_or(0);
-    if (response.status != 200 || code != 0) {
-      if (code == 0 && ExceptionCode(error_) == 0) return NotFromStore(response);
-      return FromException(code != 0 ? code : ExceptionCode(error_), error_);
-    }
-    if (finder_ && finder_->found()) {
-      const std::string text = finder_->text();
-      return FromException(ExceptionCode(text), text);
-    }
-    if (response.truncated) {
-      return Unavailable("EVENT_STORE_DOWN", "event store broke off in the middle of its answer");
-    }
-    if (!finder_) return absl::OkStatus();
-    result_.clear();
-    finder_->Finish(&result_);
-    return result_.empty() ? absl::OkStatus() : sink_(result_);
-  }
-
- private:
-  static Status NotFromStore(const HttpResponse& response) {
-    const bool busy = response.status == 429 || response.status >= 502;
-    return MakeError(busy ? absl::StatusCode::kUnavailable : absl::StatusCode::kInternal,
-                     busy ? "EVENT_STORE_DOWN" : "STORE_PROTOCOL",
-                     fmt::format("event store answered HTTP {}", response.status));
-  }
-
-  bool ended_ = false;
-  ResultSink sink_;
-  std::optional<ExceptionFinder> finder_;
-  std::string result_;
-  std::string error_;
-};
-
 }  // namespace
 
 std::string NewQueryTag() {
@@ -152,11 +97,34 @@ std::string ArrayParameter(const std::vector<std::string>& values) {
   return out;
 }
 
+namespace {
+
+// What is asked of one server or, where that is away, of another one.
+struct Asking {
+  HttpRequest request;
+  ResponseReader::ResultSink sink = [](std::string_view) { return absl::OkStatus(); };
+  // Whether it may be put to another server after this one may have begun with it. Called before
+  // it is, so that what came so far is forgotten.
+  std::function<bool()> again = [] { return false; };
+  std::string_view sql;  // of what is read; empty: no replica need have caught up
+  std::chrono::milliseconds staleness{0};
+  std::string tag;
+};
+
+ServerChoice::Options ChoiceOptions(const ClientOptions& options) {
+  return {options.addresses.size(), options.first_pause, options.longest_pause,
+          options.prepare != nullptr};
+}
+
+}  // namespace
+
 struct Client::Impl {
   explicit Impl(ClientOptions options_in)
       : options(std::move(options_in)),
-        transport({options.addresses, options.ca_file, options.connect_timeout,
-                   options.max_idle_connections}) {}
+        sync(options.replicated_tables),
+        transport({options.addresses, options.ca_file, options.certificate_file, options.key_file,
+                   options.connect_timeout, options.max_idle_connections}),
+        choice(ChoiceOptions(options), [this](size_t server) { return Check(server); }) {}
 
   std::chrono::milliseconds Timeout(std::chrono::milliseconds asked) const {
     return asked.count() > 0 ? asked : options.timeout;
@@ -167,6 +135,11 @@ struct Client::Impl {
     if (!options.password.empty()) {
       request->headers.emplace_back("X-ClickHouse-Key", options.password);
     }
+  }
+
+  void AddSettings(Settings settings, HttpRequest* request) const {
+    settings.insert(options.settings.begin(), options.settings.end());
+    for (const auto& setting : settings) request->parameters.push_back(setting);
   }
 
   HttpRequest QueryRequest(const Query& query) const {
@@ -180,7 +153,7 @@ struct Client::Impl {
     if (!query.settings.contains("max_execution_time")) {
       request.parameters.emplace_back("max_execution_time", std::to_string(seconds));
     }
-    for (const auto& setting : query.settings) request.parameters.push_back(setting);
+    AddSettings(query.settings, &request);
     for (const auto& [name, value] : query.parameters) {
       request.parameters.emplace_back("param_" + name, EscapeParameter(value));
     }
@@ -193,37 +166,200 @@ struct Client::Impl {
     return request;
   }
 
+  static HttpRequest PingRequest(std::chrono::milliseconds timeout) {
+    HttpRequest request;
+    request.method = "GET";
+    request.path = "/ping";
+    request.timeout = timeout;
+    return request;
+  }
+
   // A query with a result. Whoever does not read it to its end leaves nothing running.
-  Status Run(Query query, ResponseReader* reader, const std::stop_token& stop) {
+  Status Run(Query query, Asking asking, const std::stop_token& stop) {
     if (query.tag.empty()) query.tag = NewQueryTag();
-    const Status status = Send(QueryRequest(query), reader, stop).status();
-    if (!status.ok() && !reader->ended() && ErrorReason(status) != "EVENT_STORE_DOWN") {
-      Kill(query.tag);
+    asking.request = QueryRequest(query);
+    asking.sql = query.sql;
+    asking.staleness = query.staleness;
+    asking.tag = query.tag;
+    const Status status = Send(asking, stop).status();
+    const std::lock_guard lock(running_mutex);
+    running.erase(query.tag);
+    return status;
+  }
+
+  // One request to one server, whatever is known of it.
+  struct Answer {
+    StatusOr<HttpResponse> response;
+    bool sent = false;
+    bool answered = false;
+    bool ended = false;  // the answer was read to its end
+    bool ours = false;   // the error is that of the sink or the source
+  };
+  Answer Ask(size_t server, const HttpRequest& request, const ResponseReader::ResultSink& sink,
+             const std::stop_token& stop) {
+    Answer answer{absl::UnknownError(""), false, false, false, false};
+    const auto ours = [&answer](const Status& status) {
+      answer.ours = answer.ours || !status.ok();
+      return status;
+    };
+    ResponseReader reader([&](std::string_view piece) { return ours(sink(piece)); });
+    HttpRequest asked = request;
+    if (request.source) {
+      asked.source = [&](char* buffer, size_t capacity) {
+        auto given = request.source(buffer, capacity);
+        ours(given.status()).IgnoreError();
+        return given;
+      };
+    }
+    auto result = transport.Perform(
+        server, asked,
+        [&reader](const HttpResponse& head, std::string_view piece) {
+          return reader.OnPiece(head, piece);
+        },
+        stop);
+    answer.sent = result.sent;
+    answer.answered = result.answered;
+    answer.response = std::move(result.response);
+    if (answer.response.ok()) {
+      const Status status = reader.Finish(*answer.response);
+      if (!status.ok()) answer.response = status;
+    }
+    answer.ended = reader.ended();
+    return answer;
+  }
+
+  Status PingServer(size_t server, std::chrono::milliseconds timeout) {
+    return Ask(server, PingRequest(timeout), [](std::string_view) { return absl::OkStatus(); }, {})
+        .response.status();
+  }
+
+  // Whether a server can be used (again).
+  Status Check(size_t server) {
+    YAGURA_RETURN_IF_ERROR(PingServer(server, options.connect_timeout));
+    if (options.prepare != nullptr) {
+      ClientOptions alone = options;
+      alone.addresses = {options.addresses[server]};
+      alone.prepare = nullptr;
+      alone.replicated_tables.clear();
+      Client client(std::move(alone));
+      YAGURA_RETURN_IF_ERROR(options.prepare(client));
+    }
+    for (const std::string& table : sync.tables()) {
+      YAGURA_RETURN_IF_ERROR(Sync(server, table, kSyncTimeout));
+    }
+    return absl::OkStatus();
+  }
+
+  // Waits until the replica has what others have.
+  Status Sync(size_t server, const std::string& table, std::chrono::milliseconds timeout) {
+    const auto began = ReplicaSync::Clock::now();
+    Query query;
+    query.sql = fmt::format("SYSTEM SYNC REPLICA {} LIGHTWEIGHT", table);
+    query.timeout = timeout;
+    query.settings["receive_timeout"] =
+        std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
+    const Status status =
+        Ask(server, QueryRequest(query), [](std::string_view) { return absl::OkStatus(); }, {})
+            .response.status();
+    if (status.ok()) sync.Synced(server, table, began);
+    if (status.code() == absl::StatusCode::kDeadlineExceeded) {
+      return Unavailable("EVENT_STORE_DOWN",
+                         fmt::format("event store's replica of {} is too far behind", table));
     }
     return status;
   }
 
-  void Kill(const std::string& tag) {
+  Status CatchUp(size_t server, const Asking& asking, std::chrono::milliseconds left) {
+    for (const std::string& table : sync.Due(server, asking.sql, asking.staleness)) {
+      YAGURA_RETURN_IF_ERROR(Sync(server, table, std::min(left / 2, kSyncTimeout)));
+    }
+    return absl::OkStatus();
+  }
+
+  void Kill(size_t server, const std::string& tag) {
     Query kill;
     kill.sql = "KILL QUERY WHERE Settings['log_comment'] = {tag:String} ASYNC";
     kill.parameters["tag"] = tag;
     kill.timeout = kKillTimeout;
-    ResponseReader reader([](std::string_view) { return absl::OkStatus(); });
     // The store gives it up by itself after max_execution_time.
-    Send(QueryRequest(kill), &reader, {}).status().IgnoreError();
+    Ask(server, QueryRequest(kill), [](std::string_view) { return absl::OkStatus(); }, {})
+        .response.status()
+        .IgnoreError();
   }
 
-  StatusOr<HttpResponse> Send(const HttpRequest& request, ResponseReader* reader,
-                              const std::stop_token& stop) {
-    auto response = transport.Perform(
-        request,
-        [reader](const HttpResponse& head, std::string_view piece) {
-          return reader->OnPiece(head, piece);
-        },
-        stop);
-    if (!response.ok()) return response;
-    YAGURA_RETURN_IF_ERROR(reader->Finish(*response));
-    return response;
+  // What is to be done after a server failed: nothing where another one may be asked.
+  std::optional<Status> AfterFailure(size_t server, const Asking& asking, const Answer& answer) {
+    const Status& status = answer.response.status();
+    const Blame blame = answer.ours ? Blame::kQuery : BlameOf(status);
+    if (blame == Blame::kServer) choice.Failed(server);
+    if (blame == Blame::kQuery) {
+      if (status.code() == absl::StatusCode::kDeadlineExceeded && !answer.answered) {
+        choice.Suspect(server);
+      }
+      const bool lives = answer.ours || status.code() != absl::StatusCode::kUnavailable;
+      if (!asking.tag.empty() && !answer.ended && lives) Kill(server, asking.tag);
+      return status;
+    }
+    const bool nothing_done = !answer.sent || (WasRefused(status) && !asking.request.source);
+    if (nothing_done || asking.again()) return std::nullopt;
+    return status;
+  }
+
+  StatusOr<HttpResponse> Send(const Asking& asking, const std::stop_token& stop) {
+    const auto deadline = std::chrono::steady_clock::now() + asking.request.timeout;
+    std::vector<std::pair<size_t, Status>> failures;
+    for (const size_t server : choice.Order()) {
+      if (const Status ready = choice.Ready(server); !ready.ok()) {
+        failures.emplace_back(server, ready);
+        continue;
+      }
+      const auto left =
+          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      if (left.count() <= 0) break;
+      if (const Status behind = CatchUp(server, asking, left); !behind.ok()) {
+        choice.Failed(server);
+        failures.emplace_back(server, behind);
+        continue;
+      }
+      if (!asking.tag.empty()) {
+        const std::lock_guard lock(running_mutex);
+        running[asking.tag] = server;
+      }
+      HttpRequest request = asking.request;
+      request.timeout = left;
+      if (transport.servers() > 1) {
+        request.silence = options.silence;
+        request.still_there = [this, server] {
+          return PingServer(server, options.connect_timeout).ok();
+        };
+      }
+      Answer answer = Ask(server, request, asking.sink, stop);
+      if (answer.response.ok()) {
+        choice.Worked(server);
+        return std::move(answer.response);
+      }
+      if (const auto final = AfterFailure(server, asking, answer)) return *final;
+      failures.emplace_back(server, answer.response.status());
+    }
+    return All(failures);
+  }
+
+  // One error for those of all servers.
+  static Status All(const std::vector<std::pair<size_t, Status>>& failures) {
+    if (failures.empty()) {
+      return MakeError(absl::StatusCode::kDeadlineExceeded, "QUERY_TIMEOUT",
+                       "no time was left to ask the event store");
+    }
+    const Status& first = failures.front().second;
+    if (failures.size() == 1) return first;
+    std::string text;
+    bool alike = true;
+    for (const auto& [server, status] : failures) {
+      text += fmt::format("{}server {}: {}", text.empty() ? "" : "; ", server + 1, Message(status));
+      alike = alike && status.code() == first.code() && ErrorReason(status) == ErrorReason(first);
+    }
+    return alike ? MakeError(first.code(), ErrorReason(first), text)
+                 : Unavailable("EVENT_STORE_DOWN", text);
   }
 
   StatusOr<uint64_t> Insert(const InsertRequest& insert, HttpRequest request) {
@@ -231,63 +367,111 @@ struct Client::Impl {
     request.path = "/";
     request.timeout = Timeout(insert.timeout);
     request.parameters.emplace_back("query", insert.sql);
-    if (!insert.settings.contains("async_insert")) {
-      request.parameters.emplace_back("async_insert", "0");
-    }
-    for (const auto& setting : insert.settings) request.parameters.push_back(setting);
+    Settings settings = insert.settings;
+    settings.emplace("async_insert", "0");
+    AddSettings(settings, &request);
     AddIdentity(&request);
-    ResponseReader reader([](std::string_view) { return absl::OkStatus(); });
-    YAGURA_ASSIGN_OR_RETURN(const HttpResponse response, Send(request, &reader, {}));
-    return WrittenRows(Header(response, "x-clickhouse-summary"));
+    Asking asking;
+    const bool whole = !request.source && insert.settings.contains("insert_deduplication_token");
+    asking.again = [whole] { return whole; };
+    asking.request = std::move(request);
+    YAGURA_ASSIGN_OR_RETURN(const HttpResponse response, Send(asking, {}));
+    return WrittenRows(HeaderOf(response, "x-clickhouse-summary"));
   }
 
   const ClientOptions options;
+  ReplicaSync sync;
   HttpTransport transport;
+  std::mutex running_mutex;
+  std::map<std::string, size_t> running;  // the server of each query, by its tag
+  ServerChoice choice;                    // last: it checks in a thread of its own
 };
 
 Client::Client(ClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 Client::~Client() = default;
 
 Status Client::Stream(const Query& query, const RowVisitor& visit, const std::stop_token& stop) {
-  RowBinaryReader rows(visit);
-  ResponseReader reader([&rows](std::string_view piece) { return rows.Feed(piece); });
-  YAGURA_RETURN_IF_ERROR(impl_->Run(query, &reader, stop));
-  return rows.Finish();
+  bool given = false;
+  const auto visitor = [&](const Row& row) {
+    given = true;
+    return visit(row);
+  };
+  std::optional<RowBinaryReader> rows(visitor);
+  Asking asking;
+  asking.sink = [&rows](std::string_view piece) { return rows->Feed(piece); };
+  asking.again = [&] {
+    if (!given) rows.emplace(visitor);
+    return !given;
+  };
+  YAGURA_RETURN_IF_ERROR(impl_->Run(query, std::move(asking), stop));
+  return rows->Finish();
 }
 
 StatusOr<Table> Client::Select(const Query& query, size_t max_rows, const std::stop_token& stop) {
   Table table;
-  RowBinaryReader rows([&table, max_rows](const Row& row) -> Status {
+  const auto visitor = [&table, max_rows](const Row& row) -> Status {
     if (table.rows.size() == max_rows) {
       return MakeError(absl::StatusCode::kResourceExhausted, "QUERY_TOO_LARGE",
                        fmt::format("the result has more than {} rows", max_rows));
     }
     table.rows.push_back(row);
     return absl::OkStatus();
-  });
-  ResponseReader reader([&rows](std::string_view piece) { return rows.Feed(piece); });
-  YAGURA_RETURN_IF_ERROR(impl_->Run(query, &reader, stop));
-  YAGURA_RETURN_IF_ERROR(rows.Finish());
-  table.columns = rows.columns();
+  };
+  std::optional<RowBinaryReader> rows(visitor);
+  Asking asking;
+  asking.sink = [&rows](std::string_view piece) { return rows->Feed(piece); };
+  asking.again = [&] {
+    table.rows.clear();
+    rows.emplace(visitor);
+    return true;
+  };
+  YAGURA_RETURN_IF_ERROR(impl_->Run(query, std::move(asking), stop));
+  YAGURA_RETURN_IF_ERROR(rows->Finish());
+  table.columns = rows->columns();
   return table;
 }
 
 StatusOr<std::optional<QueryProgress>> Client::ProgressOf(const std::string& tag) {
+  size_t server = 0;
+  {
+    const std::lock_guard lock(impl_->running_mutex);
+    const auto it = impl_->running.find(tag);
+    if (it == impl_->running.end()) return std::optional<QueryProgress>();
+    server = it->second;
+  }
   Query query;
   query.sql =
       "SELECT toUInt64(read_rows), toUInt64(read_bytes), toUInt64(total_rows_approx) FROM "
       "system.processes WHERE Settings['log_comment'] = {tag:String}";
   query.parameters["tag"] = tag;
   query.timeout = kKillTimeout;
-  YAGURA_ASSIGN_OR_RETURN(const Table table, Select(query));
-  if (table.rows.empty()) return std::optional<QueryProgress>();
-  const Row& row = table.rows.front();
-  return QueryProgress{row.at(0).AsUnsigned(), row.at(1).AsUnsigned(), row.at(2).AsUnsigned()};
+  std::optional<QueryProgress> progress;
+  RowBinaryReader rows([&progress](const Row& row) {
+    progress = {row.at(0).AsUnsigned(), row.at(1).AsUnsigned(), row.at(2).AsUnsigned()};
+    return absl::OkStatus();
+  });
+  const auto answer = impl_->Ask(server, impl_->QueryRequest(query),
+                                 [&rows](std::string_view piece) { return rows.Feed(piece); }, {});
+  YAGURA_RETURN_IF_ERROR(answer.response.status());
+  YAGURA_RETURN_IF_ERROR(rows.Finish());
+  return progress;
+}
+
+Status Client::PrepareServers() {
+  Status first;
+  bool usable = false;
+  for (size_t server = 0; server < impl_->options.addresses.size(); ++server) {
+    const Status ready = impl_->choice.Ready(server);
+    usable = usable || ready.ok();
+    if (first.ok()) first = ready;
+  }
+  return usable ? absl::OkStatus() : first;
 }
 
 Status Client::Execute(const Query& query) {
-  ResponseReader reader([](std::string_view) { return absl::OkStatus(); });
-  return impl_->Send(impl_->QueryRequest(query), &reader, {}).status();
+  Asking asking;
+  asking.request = impl_->QueryRequest(query);
+  return impl_->Send(asking, {}).status();
 }
 
 StatusOr<uint64_t> Client::Insert(const InsertRequest& request, const BodySource& source) {
@@ -303,12 +487,10 @@ StatusOr<uint64_t> Client::Insert(const InsertRequest& request, std::string_view
 }
 
 Status Client::Ping(std::chrono::milliseconds timeout) {
-  HttpRequest request;
-  request.method = "GET";
-  request.path = "/ping";
-  request.timeout = timeout;
-  ResponseReader reader([](std::string_view) { return absl::OkStatus(); });
-  return impl_->Send(request, &reader, {}).status();
+  Asking asking;
+  asking.request = Impl::PingRequest(timeout);
+  asking.again = [] { return true; };
+  return impl_->Send(asking, {}).status();
 }
 
 }  // namespace yagura::eventstore

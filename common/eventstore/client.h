@@ -18,21 +18,43 @@
 // A client of ClickHouse's HTTP interface: of a ClickHouse server, or of yagura-store.
 namespace yagura::eventstore {
 
+class Client;
+
+// Settings of the store for one request, {"max_threads", "2"}.
+using Settings = std::map<std::string, std::string>;
+
 struct ClientOptions {
-  // "http://host:8123", "https://host:8443" or "unix:/path/of/socket"; tried in order, beginning
-  // with the one that answered last. At least one.
+  // "http://host:8123", "https://host:8443" or "unix:/path/of/socket": one server each, no balancer
+  // before several, all with the same data. The first that is not known to be away is asked. At
+  // least one.
   std::vector<std::string> addresses;
   std::string user;      // empty: the server's default user
   std::string password;  // never logged, never part of an error
-  std::string ca_file;   // PEM of who may sign the server's certificate; empty: the system's
+  std::string ca_file;   // PEM of who may sign the servers' certificates; empty: the system's
+  // PEM of our own certificate, and of its key where that is not in the same file. Both are read
+  // anew with each connection. Empty: none is shown.
+  std::string certificate_file;
+  std::string key_file;
   std::chrono::milliseconds connect_timeout{2'000};
   // For requests that name none. The server is told to give up by then too.
   std::chrono::milliseconds timeout{30'000};
   size_t max_idle_connections = 16;
+  // How long a server that failed is left alone; twice as long each time it fails again.
+  std::chrono::milliseconds first_pause{500};
+  std::chrono::milliseconds longest_pause{30'000};
+  // Where several may be asked: one of which nothing was heard for so long is asked whether it
+  // lives, and its requests are given up where it does not answer within connect_timeout.
+  std::chrono::milliseconds silence{3'000};
+  // For every request that does not name them itself.
+  Settings settings;
+  // Replicated tables, "db.table": a query that names one waits until the server that answers has
+  // all that others had when it was put (or Query::staleness before); one that is too far behind
+  // counts as away.
+  std::vector<std::string> replicated_tables;
+  // Makes one server fit for use, through a client of it alone: before it is first used, and after
+  // it has been away. An error leaves it unused for a while. Null: nothing is to be done.
+  std::function<absl::Status(Client&)> prepare;
 };
-
-// Settings of the store for one request, {"max_threads", "2"}.
-using Settings = std::map<std::string, std::string>;
 
 // The text of a query never holds values from outside: those are parameters, {name:Type} in the
 // text and bound by the server.
@@ -44,6 +66,8 @@ struct Query {
   std::map<std::string, std::string> array_parameters;
   Settings settings;
   std::chrono::milliseconds timeout{0};  // 0: that of the client
+  // How old the state of replicated tables may be that it sees.
+  std::chrono::milliseconds staleness{1'000};
   // What the store knows the query by while it runs (NewQueryTag), for ProgressOf. Empty: nobody
   // will ask.
   std::string tag;
@@ -77,11 +101,17 @@ struct Table {
 
 // Thread-safe; connections are reused.
 //
-// Errors: UNAVAILABLE (EVENT_STORE_DOWN: no address answers; STORE_OVERLOADED), DEADLINE_EXCEEDED
-// (QUERY_TIMEOUT), RESOURCE_EXHAUSTED (QUERY_TOO_LARGE), CANCELLED, PERMISSION_DENIED
-// (STORE_ACCESS_DENIED), FAILED_PRECONDITION (STORE_SCHEMA: unknown table or database), INTERNAL
-// (STORE_ERROR, STORE_PROTOCOL). Where the server gave an exception its number is in the error's
-// metadata as "clickhouse_code", also when it came in the middle of a result.
+// Where a server is away, refuses, or breaks off, the next one is asked within the same time-out:
+// with queries as long as no row was given to the visitor (Select: always), with inserts that come
+// as a whole, as their token makes the repeat harmless, and with all else as long as nothing of it
+// can have been done. Beyond that the caller gets UNAVAILABLE, and the next request another server.
+//
+// Errors: UNAVAILABLE (EVENT_STORE_DOWN: no server answers; STORE_OVERLOADED; STORE_QUORUM: too few
+// replicas have an insert, or nobody knows), DEADLINE_EXCEEDED (QUERY_TIMEOUT), RESOURCE_EXHAUSTED
+// (QUERY_TOO_LARGE), CANCELLED, PERMISSION_DENIED (STORE_ACCESS_DENIED), FAILED_PRECONDITION
+// (STORE_SCHEMA: unknown table or database), INTERNAL (STORE_ERROR, STORE_PROTOCOL). Where the
+// server gave an exception its number is in the error's metadata as "clickhouse_code", also when it
+// came in the middle of a result.
 class Client {
  public:
   explicit Client(ClientOptions options);
@@ -93,6 +123,10 @@ class Client {
   using RowVisitor = std::function<absl::Status(const Row&)>;
   absl::Status Stream(const Query& query, const RowVisitor& visit,
                       const std::stop_token& stop = {});
+
+  // Prepares all servers (ClientOptions::prepare) that are not yet. OK where at least one can be
+  // used; else the error of the first.
+  absl::Status PrepareServers();
 
   // The whole result, at most `max_rows` rows; more are RESOURCE_EXHAUSTED (QUERY_TOO_LARGE).
   absl::StatusOr<Table> Select(const Query& query, size_t max_rows = 100'000,

@@ -36,6 +36,7 @@ Mapping MappingOf(int code) {
       return {absl::StatusCode::kResourceExhausted, "QUERY_TOO_LARGE"};
     case 202:  // TOO_MANY_SIMULTANEOUS_QUERIES
     case 252:  // TOO_MANY_PARTS
+    case 439:  // CANNOT_SCHEDULE_TASK
     case 745:  // SERVER_OVERLOADED
       return {absl::StatusCode::kUnavailable, "STORE_OVERLOADED"};
     case 209:  // SOCKET_TIMEOUT
@@ -43,7 +44,17 @@ Mapping MappingOf(int code) {
     case 236:  // ABORTED
     case 242:  // TABLE_IS_READ_ONLY
     case 243:  // NOT_ENOUGH_SPACE
+    case 225:  // NO_ZOOKEEPER
+    case 279:  // ALL_CONNECTION_TRIES_FAILED
+    case 289:  // REPLICA_IS_NOT_IN_QUORUM
+    case 999:  // KEEPER_EXCEPTION
       return {absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"};
+    case 285:  // TOO_FEW_LIVE_REPLICAS
+    case 286:  // UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE
+    case 319:  // UNKNOWN_STATUS_OF_INSERT: the quorum may come, or not
+      return {absl::StatusCode::kUnavailable, "STORE_QUORUM"};
+    case 517:  // CANNOT_ASSIGN_ALTER: another one is under way
+      return {absl::StatusCode::kUnavailable, "STORE_SCHEMA_CHANGES"};
     case 193:  // WRONG_PASSWORD
     case 194:  // REQUIRED_PASSWORD
     case 497:  // ACCESS_DENIED
@@ -65,6 +76,31 @@ absl::Status FromException(int code, std::string_view text) {
   return MakeError(mapping.code, mapping.reason,
                    fmt::format("event store: {}", ToValidUtf8(Trim(text.substr(0, kMaxText)))),
                    metadata);
+}
+
+Blame BlameOf(const absl::Status& status) {
+  if (status.code() != absl::StatusCode::kUnavailable) return Blame::kQuery;
+  const ErrorMetadata metadata = GetErrorMetadata(status);
+  const auto it = metadata.find("clickhouse_code");
+  switch (it == metadata.end() ? 0 : ParseNumber<int>(it->second).value_or(0)) {
+    case 517:  // of all of them
+      return Blame::kQuery;
+    case 252:  // TOO_MANY_PARTS: of a table
+    case 285:
+    case 286:
+    case 319:
+      return Blame::kSomebody;
+    default:
+      return Blame::kServer;
+  }
+}
+
+bool WasRefused(const absl::Status& status) {
+  const ErrorMetadata metadata = GetErrorMetadata(status);
+  const auto it = metadata.find("clickhouse_code");
+  if (it == metadata.end()) return false;
+  // TOO_MANY_SIMULTANEOUS_QUERIES, TABLE_IS_READ_ONLY, SERVER_OVERLOADED
+  return it->second == "202" || it->second == "242" || it->second == "745";
 }
 
 int ExceptionCode(std::string_view text) {

@@ -11,6 +11,17 @@ namespace yagura::eventstore {
 // the body ("Code: 60. DB::Exception: Unknown table ..."), of which the start is kept.
 absl::Status FromException(int code, std::string_view text);
 
+// What an error says of the server that gave it, to whom other servers might answer otherwise.
+enum class Blame {
+  kQuery,     // none of them would
+  kServer,    // others may do better, and it is to be left alone for a while
+  kSomebody,  // others may do better
+};
+Blame BlameOf(const absl::Status& status);
+
+// Whether nothing of the request was done: it may be repeated, whatever it is.
+bool WasRefused(const absl::Status& status);
+
 // The number in "Code: 60. DB::Exception"; 0 where the text has none.
 int ExceptionCode(std::string_view text);
 

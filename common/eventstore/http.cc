@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <algorithm>
+#include <array>
 
 #include "fmt/format.h"
 
@@ -65,14 +66,19 @@ std::string MakeUrl(std::string_view address, const HttpRequest& request) {
 
 // What the callbacks of one transfer share.
 struct HttpTransport::Exchange {
+  using Clock = std::chrono::steady_clock;
+
   const HttpRequest& request;
   const BodySink& sink;
   const std::stop_token& stop;
   HttpResponse response;
   Status status;  // the first error of sink or source
   size_t header_bytes = 0;
-  size_t body_sent = 0;
   bool source_asked = false;
+  bool gone = false;     // still_there said no
+  curl_off_t moved = 0;  // bytes in both directions, when last looked at
+  Clock::time_point moved_at = Clock::now();
+  std::array<char, CURL_ERROR_SIZE> error{};
 
   static size_t OnHeader(char* data, size_t size, size_t count, void* self_pointer) {
     auto& self = *static_cast<Exchange*>(self_pointer);
@@ -92,6 +98,8 @@ struct HttpTransport::Exchange {
   static size_t OnBody(char* data, size_t size, size_t count, void* self_pointer) {
     auto& self = *static_cast<Exchange*>(self_pointer);
     self.status = self.sink(self.response, {data, size * count});
+    // What the sink does is no silence of the server.
+    self.moved_at = Clock::now();
     return self.status.ok() ? size * count : 0;
   }
 
@@ -99,6 +107,7 @@ struct HttpTransport::Exchange {
     auto& self = *static_cast<Exchange*>(self_pointer);
     self.source_asked = true;
     auto given = self.request.source(buffer, size * count);
+    self.moved_at = Clock::now();
     if (!given.ok()) {
       self.status = given.status();
       return CURL_READFUNC_ABORT;
@@ -106,14 +115,33 @@ struct HttpTransport::Exchange {
     return *given;
   }
 
-  static int OnProgress(void* self_pointer, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return static_cast<Exchange*>(self_pointer)->stop.stop_requested() ? 1 : 0;
+  static int OnProgress(void* self_pointer, curl_off_t, curl_off_t down, curl_off_t,
+                        curl_off_t up) {
+    auto& self = *static_cast<Exchange*>(self_pointer);
+    if (self.stop.stop_requested()) return 1;
+    return self.request.still_there && !self.StillThere(down + up) ? 1 : 0;
+  }
+
+  bool StillThere(curl_off_t bytes) {
+    const auto now = Clock::now();
+    bytes += static_cast<curl_off_t>(header_bytes);
+    if (bytes != moved) {
+      moved = bytes;
+      moved_at = now;
+    } else if (now - moved_at >= request.silence) {
+      gone = !request.still_there();
+      moved_at = Clock::now();
+    }
+    return !gone;
   }
 
   Status FromCurl(CURLcode code) const {
     if (!status.ok()) return status;
+    const std::string_view detail =
+        error[0] != '\0' ? std::string_view(error.data()) : curl_easy_strerror(code);
     switch (code) {
       case CURLE_ABORTED_BY_CALLBACK:
+        if (gone) return Down("event store does not answer any more");
         return MakeError(absl::StatusCode::kCancelled, "QUERY_CANCELLED",
                          "the query was cancelled");
       case CURLE_OPERATION_TIMEDOUT:
@@ -121,7 +149,7 @@ struct HttpTransport::Exchange {
             absl::StatusCode::kDeadlineExceeded, "QUERY_TIMEOUT",
             fmt::format("event store did not answer within {} ms", request.timeout.count()));
       default:
-        return Down(fmt::format("event store cannot be reached: {}", curl_easy_strerror(code)));
+        return Down(fmt::format("event store cannot be reached: {}", ToValidUtf8(detail)));
     }
   }
 };
@@ -131,11 +159,11 @@ void HttpTransport::FreeHandle::operator()(void* handle) const { curl_easy_clean
 HttpTransport::HttpTransport(Options options) : options_(std::move(options)) {}
 HttpTransport::~HttpTransport() = default;
 
-HttpTransport::Handle HttpTransport::TakeHandle(size_t address) {
+HttpTransport::Handle HttpTransport::TakeHandle(size_t server) {
   {
     const std::lock_guard lock(mutex_);
     const auto it = std::find_if(idle_.begin(), idle_.end(),
-                                 [address](const auto& entry) { return entry.first == address; });
+                                 [server](const auto& entry) { return entry.first == server; });
     if (it != idle_.end()) {
       Handle handle = std::move(it->second);
       idle_.erase(it);
@@ -146,27 +174,41 @@ HttpTransport::Handle HttpTransport::TakeHandle(size_t address) {
   return Handle(curl_easy_init());
 }
 
-void HttpTransport::ReturnHandle(size_t address, Handle handle) {
+void HttpTransport::ReturnHandle(size_t server, Handle handle) {
   const std::lock_guard lock(mutex_);
-  if (idle_.size() < options_.max_idle) idle_.emplace_back(address, std::move(handle));
+  if (idle_.size() < options_.max_idle) idle_.emplace_back(server, std::move(handle));
 }
 
-StatusOr<HttpResponse> HttpTransport::PerformAt(size_t address, const HttpRequest& request,
-                                                const BodySink& sink, const std::stop_token& stop,
-                                                bool* reached) {
-  const std::string& target = options_.addresses[address];
-  Handle handle = TakeHandle(address);
+// Who the server is and whether its certificate is for its name is always checked.
+void HttpTransport::SetTls(void* curl) const {
+  curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 2L);
+  curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+  if (!options_.ca_file.empty()) {
+    curl_easy_setopt(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
+    curl_easy_setopt(curl, CURLOPT_CAPATH, nullptr);
+  }
+  if (options_.certificate_file.empty()) return;
+  const std::string& key =
+      options_.key_file.empty() ? options_.certificate_file : options_.key_file;
+  curl_easy_setopt(curl, CURLOPT_SSLCERT, options_.certificate_file.c_str());
+  curl_easy_setopt(curl, CURLOPT_SSLKEY, key.c_str());
+}
+
+HttpTransport::Result HttpTransport::Perform(size_t server, const HttpRequest& request,
+                                             const BodySink& sink, const std::stop_token& stop) {
+  const std::string& target = options_.addresses[server];
+  Handle handle = TakeHandle(server);
   CURL* curl = handle.get();
-  if (curl == nullptr) return Internal("cannot make an HTTP handle");
+  if (curl == nullptr) return {Internal("cannot make an HTTP handle"), false, false};
   Exchange exchange{request, sink, stop, {}, {}};
   const HeaderList headers = MakeHeaders(request);
   const std::string url = MakeUrl(target, request);
 
   curl_easy_setopt(curl, CURLOPT_URL, url.c_str());
   if (IsUnix(target)) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, target.c_str() + 5);
-  if (!options_.ca_file.empty()) {
-    curl_easy_setopt(curl, CURLOPT_CAINFO, options_.ca_file.c_str());
-  }
+  SetTls(curl);
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, exchange.error.data());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_PROXY, "");
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
@@ -199,44 +241,26 @@ StatusOr<HttpResponse> HttpTransport::PerformAt(size_t address, const HttpReques
   }
 
   const CURLcode code = curl_easy_perform(curl);
-  // Not reached: the connection was never made, so another address may be tried.
-  *reached = !(code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-               code == CURLE_SSL_CONNECT_ERROR) ||
-             exchange.source_asked;
+  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, nullptr);
+  // Also where a connection was refused, or none came about in time.
+  long request_bytes = 0;
+  curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &request_bytes);
+  Result result{absl::UnknownError(""), request_bytes > 0 || exchange.source_asked,
+                exchange.header_bytes > 0};
   const bool cut_off = code == CURLE_PARTIAL_FILE || code == CURLE_RECV_ERROR;
   if (code == CURLE_OK || (cut_off && exchange.status.ok() && exchange.response.status != 0)) {
     exchange.response.truncated = code != CURLE_OK;
-    if (code == CURLE_OK) ReturnHandle(address, std::move(handle));
-    return std::move(exchange.response);
+    if (code == CURLE_OK) ReturnHandle(server, std::move(handle));
+    result.response = std::move(exchange.response);
+  } else if (code == CURLE_SEND_ERROR && exchange.status.ok() && exchange.response.status >= 400) {
+    // A server that refuses an insert answers before it has read all of the body.
+    result.response = std::move(exchange.response);
+  } else if (code == CURLE_OPERATION_TIMEDOUT && !result.sent) {
+    result.response = Down("event store cannot be reached: no connection came about in time");
+  } else {
+    result.response = exchange.FromCurl(code);
   }
-  // A server that refuses an insert answers before it has read all of the body.
-  if (code == CURLE_SEND_ERROR && exchange.status.ok() && exchange.response.status >= 400) {
-    return std::move(exchange.response);
-  }
-  return exchange.FromCurl(code);
-}
-
-StatusOr<HttpResponse> HttpTransport::Perform(const HttpRequest& request, const BodySink& sink,
-                                              const std::stop_token& stop) {
-  const size_t count = options_.addresses.size();
-  size_t first = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    first = preferred_;
-  }
-  Status last = Down("no event store is configured");
-  for (size_t i = 0; i < count; ++i) {
-    const size_t address = (first + i) % count;
-    bool reached = false;
-    auto response = PerformAt(address, request, sink, stop, &reached);
-    if (response.ok() || reached) {
-      const std::lock_guard lock(mutex_);
-      if (response.ok()) preferred_ = address;
-      return response;
-    }
-    last = response.status();
-  }
-  return last;
+  return result;
 }
 
 }  // namespace yagura::eventstore

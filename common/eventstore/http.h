@@ -15,7 +15,7 @@
 
 namespace yagura::eventstore {
 
-// One HTTP exchange with one of several addresses; no knowledge of what is said.
+// One HTTP exchange with one of several servers; no knowledge of what is said.
 
 struct HttpRequest {
   std::string method;                                           // "GET" or "POST"
@@ -26,6 +26,10 @@ struct HttpRequest {
   // The body: `body` itself, or where `source` is set, what it gives until it gives 0.
   std::string_view body;
   std::function<absl::StatusOr<size_t>(char* buffer, size_t capacity)> source;
+  // Asked where for `silence` nothing has come or gone, and again each time it has lasted as long:
+  // false ends the exchange with UNAVAILABLE. Null: nobody is asked.
+  std::function<bool()> still_there;
+  std::chrono::milliseconds silence{3'000};
 };
 
 struct HttpResponse {
@@ -39,19 +43,30 @@ class HttpTransport {
  public:
   struct Options {
     std::vector<std::string> addresses;
-    std::string ca_file;
+    std::string ca_file;           // PEM; empty: the system's
+    std::string certificate_file;  // PEM, ours; empty: none is shown
+    std::string key_file;          // PEM; empty: in certificate_file
     std::chrono::milliseconds connect_timeout{2'000};
     size_t max_idle = 16;
   };
   explicit HttpTransport(Options options);
   ~HttpTransport();
 
+  size_t servers() const { return options_.addresses.size(); }
+
   // Told the response's headers before the first piece of its body. An error ends the exchange.
   using BodySink = std::function<absl::Status(const HttpResponse&, std::string_view piece)>;
-  // UNAVAILABLE (EVENT_STORE_DOWN), DEADLINE_EXCEEDED (QUERY_TIMEOUT), CANCELLED, or the sink's or
-  // source's own error. Another address is tried only while nothing has been sent.
-  absl::StatusOr<HttpResponse> Perform(const HttpRequest& request, const BodySink& sink,
-                                       const std::stop_token& stop);
+  struct Result {
+    absl::StatusOr<HttpResponse> response;
+    // Something of the request may have come to the server.
+    bool sent = false;
+    // Something of an answer came.
+    bool answered = false;
+  };
+  // With the server of that number in `addresses`. UNAVAILABLE (EVENT_STORE_DOWN),
+  // DEADLINE_EXCEEDED (QUERY_TIMEOUT), CANCELLED, or the sink's or source's own error.
+  Result Perform(size_t server, const HttpRequest& request, const BodySink& sink,
+                 const std::stop_token& stop);
 
  private:
   struct Exchange;
@@ -60,15 +75,12 @@ class HttpTransport {
   };
   using Handle = std::unique_ptr<void, FreeHandle>;
 
-  Handle TakeHandle(size_t address);
-  void ReturnHandle(size_t address, Handle handle);
-  absl::StatusOr<HttpResponse> PerformAt(size_t address, const HttpRequest& request,
-                                         const BodySink& sink, const std::stop_token& stop,
-                                         bool* reached);
+  Handle TakeHandle(size_t server);
+  void ReturnHandle(size_t server, Handle handle);
+  void SetTls(void* curl) const;
 
   const Options options_;
   std::mutex mutex_;
-  size_t preferred_ = 0;  // the address that answered last
   std::vector<std::pair<size_t, Handle>> idle_;
 };
 

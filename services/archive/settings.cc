@@ -14,7 +14,8 @@ using std::chrono::seconds;
 void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store, Tiering* tiering) {
   store->addresses = reader.Strings(
       "addresses", {"http://127.0.0.1:8123"},
-      "ClickHouse servers, or the socket of yagura-store as \"unix:/path\"; tried in order.");
+      "ClickHouse servers, or the socket of yagura-store as \"unix:/path\"; the first that is not "
+      "away is asked.");
   store->user = reader.String("user", "", "User at the store; empty: its default user.");
   store->password = reader.Secret("password", "Password at the store.");
   store->ca_file = reader.String("ca_file", "", "PEM of trusted authorities; empty: the system's.");

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+
+namespace yagura::eventstore {
+
+// Which of several servers, numbered from 0, is asked: the first that is not known to be away. One
+// that failed is left alone for a pause that doubles with each failure; then it is checked in the
+// background, so that no request has to find out, and comes into use again once the check is good.
+// Thread-safe.
+class ServerChoice {
+ public:
+  struct Options {
+    size_t servers = 1;
+    std::chrono::milliseconds first_pause{500};
+    std::chrono::milliseconds longest_pause{30'000};
+    // They are not used before a check was good.
+    bool check_first = false;
+  };
+  // Whether a server can be used (again).
+  using Check = std::function<absl::Status(size_t server)>;
+
+  ServerChoice(Options options, Check check);
+  ~ServerChoice();
+  ServerChoice(const ServerChoice&) = delete;
+  ServerChoice& operator=(const ServerChoice&) = delete;
+
+  // In the order in which they are to be tried: those in use, then the others.
+  std::vector<size_t> Order() const;
+  // OK for a server in use; the others are checked now, by one caller at a time.
+  absl::Status Ready(size_t server);
+  void Failed(size_t server);
+  // It may have failed: it is checked soon, and in use until then.
+  void Suspect(size_t server);
+  void Worked(size_t server);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct State {
+    bool in_use = true;
+    bool suspect = false;
+    bool checked = true;  // since it failed; false: a check must be good first
+    uint64_t checks = 0;
+    absl::Status last_check;
+    Clock::time_point check_at{};
+    Clock::time_point failed_at{};
+    std::chrono::milliseconds pause{0};  // 0: it has not failed lately
+  };
+
+  void CheckInBackground(const std::stop_token& stop);
+  void WakeChecker();  // mutex_ is held
+  absl::Status CheckNow(size_t server);
+  void NoteFailure(State* state);
+
+  const Options options_;
+  const Check check_;
+  mutable std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::vector<State> states_;
+  uint64_t wakes_ = 0;
+  std::vector<std::mutex> checking_;  // one a server
+  std::jthread checker_;              // started once it has something to do
+};
+
+}  // namespace yagura::eventstore

@@ -1,0 +1,394 @@
+// Several servers: real stores that are killed and stopped under load, and a peer for the faults
+// that a real one has too seldom.
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "fmt/format.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+#include "common/eventstore/client.h"
+#include "common/eventstore/row_binary.h"
+#include "common/status/status.h"
+#include "common/testing/event_store.h"
+#include "common/testing/eventually.h"
+#include "common/testing/patience.h"
+#include "common/testing/status_matchers.h"
+#include "http_peer.h"
+
+namespace yagura::eventstore {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using testing::Eventually;
+using ::testing::HasSubstr;
+using testing::IsOk;
+using ::testing::Not;
+using testing::StatusIs;
+using Connection = HttpPeer::Connection;
+using Stopping = std::atomic<bool>;
+
+constexpr std::string_view kPassword = "no-one-may-see-this";
+
+// Two stores that are no replicas of each other, so that a test sees which one answered.
+class FailoverTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    stores_[0] = new testing::EventStore;
+    stores_[1] = new testing::EventStore;
+    for (size_t i = 0; i < stores_.size(); ++i) {
+      Client& client = stores_[i]->client();
+      ASSERT_THAT(client.Execute(
+                      {.sql = "CREATE TABLE default.who (n UInt64) ENGINE = MergeTree ORDER BY n"}),
+                  IsOk());
+      ASSERT_THAT(client.Execute({.sql = fmt::format("INSERT INTO default.who SELECT {}", i + 1)}),
+                  IsOk());
+      ASSERT_THAT(client.Execute({.sql = "CREATE TABLE default.kept (n UInt64) ENGINE = MergeTree "
+                                         "ORDER BY n SETTINGS non_replicated_deduplication_window "
+                                         "= 10000, fsync_after_insert = 1"}),
+                  IsOk());
+    }
+  }
+  static void TearDownTestSuite() {
+    for (testing::EventStore*& store : stores_) {
+      delete store;
+      store = nullptr;
+    }
+  }
+  void TearDown() override {
+    for (testing::EventStore* store : stores_) {
+      store->AwaitUp();
+      ASSERT_THAT(store->client().Execute({.sql = "TRUNCATE TABLE default.kept"}), IsOk());
+    }
+  }
+
+  static ClientOptions Options(std::vector<std::string> addresses) {
+    ClientOptions options;
+    options.addresses = std::move(addresses);
+    options.user = "default";
+    options.connect_timeout = milliseconds(500);
+    options.first_pause = milliseconds(50);
+    options.longest_pause = milliseconds(200);
+    options.silence = milliseconds(500);
+    options.timeout = testing::Patient(seconds(30));
+    return options;
+  }
+  static ClientOptions BothStores() {
+    return Options({stores_[0]->address(), stores_[1]->address()});
+  }
+
+  // The number of the store that answers; 0: none does.
+  static uint64_t Who(Client& client) {
+    const auto table = client.Select({.sql = "SELECT n FROM default.who"});
+    EXPECT_THAT(table, IsOk());
+    return table.ok() ? table->rows.at(0).at(0).AsUnsigned() : 0;
+  }
+
+  static std::string Rows(uint64_t first, uint64_t count) {
+    RowBinaryWriter out;
+    for (uint64_t i = first; i < first + count; ++i) out.Unsigned64(i);
+    return std::string(out.bytes());
+  }
+  static InsertRequest Insertion(const std::string& token) {
+    return {.sql = "INSERT INTO default.kept (n) FORMAT RowBinary",
+            .settings = {{"insert_deduplication_token", token}}};
+  }
+  static std::set<uint64_t> Kept(size_t store) {
+    std::set<uint64_t> kept;
+    const auto table = stores_[store]->client().Select({.sql = "SELECT n FROM default.kept"});
+    EXPECT_THAT(table, IsOk());
+    if (table.ok()) {
+      for (const auto& row : table->rows) kept.insert(row.at(0).AsUnsigned());
+    }
+    return kept;
+  }
+
+  static std::array<testing::EventStore*, 2> stores_;
+};
+std::array<testing::EventStore*, 2> FailoverTest::stores_{};
+
+TEST_F(FailoverTest, TheFirstServerIsAskedAsLongAsItAnswersAndAgainOnceItIsBack) {
+  Client client(BothStores());
+  EXPECT_EQ(Who(client), 1u);
+  stores_[0]->Stop();
+  EXPECT_EQ(Who(client), 2u);
+  EXPECT_EQ(Who(client), 2u);
+  stores_[0]->Start();
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
+}
+
+TEST_F(FailoverTest, AServerThatStandsStillIsGivenUpLongBeforeTheDeadline) {
+  Client client(BothStores());
+  ASSERT_EQ(Who(client), 1u);
+  stores_[0]->Pause();
+  const auto began = std::chrono::steady_clock::now();
+  EXPECT_EQ(Who(client), 2u);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, testing::Patient(seconds(30)) / 2);
+  const auto whole = client.Insert(Insertion("still"), Rows(1, 100));
+  EXPECT_THAT(whole, IsOk());
+  stores_[0]->Resume();
+  EXPECT_EQ(Kept(1).size(), 100u) << "nobody asks the one that stands still";
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
+}
+
+TEST_F(FailoverTest, AServerThatStandsStillInTheMiddleOfAResultEndsItAndTheNextGoesElsewhere) {
+  Client client(BothStores());
+  uint64_t rows = 0;
+  const Status broken =
+      client.Stream({.sql = "SELECT number FROM numbers(50000000)"}, [&rows](const Row&) {
+        if (++rows == 1000) stores_[0]->Pause();
+        return absl::OkStatus();
+      });
+  stores_[0]->Resume();
+  EXPECT_THAT(broken, StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+  EXPECT_GE(rows, 1000u);
+  EXPECT_LT(rows, 50'000'000u);
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
+}
+
+TEST_F(FailoverTest, WhileServersAreKilledAndStoppedEveryQuestionIsAnsweredAndEveryInsertKept) {
+  Client client(BothStores());
+  std::atomic<bool> stop{false};
+  std::atomic<uint64_t> answers{0};
+  std::atomic<uint64_t> failures{0};
+  std::atomic<uint64_t> next{0};
+  std::mutex mutex;
+  std::set<uint64_t> acknowledged;
+  std::vector<std::thread> load;
+  for (int i = 0; i < 2; ++i) {
+    load.emplace_back([&] {
+      while (!stop) {
+        const auto sum = client.Select({.sql = "SELECT sum(number) FROM numbers(100000)"});
+        const bool good = sum.ok() && sum->rows.at(0).at(0).AsUnsigned() == 4'999'950'000;
+        ++(good ? answers : failures);
+        EXPECT_THAT(sum, IsOk());
+      }
+    });
+  }
+  load.emplace_back([&] {
+    while (!stop) {
+      const uint64_t first = next.fetch_add(10);
+      if (!client.Insert(Insertion(std::to_string(first)), Rows(first, 10)).ok()) continue;
+      const std::lock_guard lock(mutex);
+      for (uint64_t n = first; n < first + 10; ++n) acknowledged.insert(n);
+    }
+  });
+  // One at a time: the other one is up.
+  for (size_t round = 0; round < 4; ++round) {
+    testing::EventStore& store = *stores_[round % 2];
+    const uint64_t before = answers;
+    if (round < 2) {
+      store.KillHard();
+    } else {
+      store.Pause();
+    }
+    EXPECT_TRUE(Eventually([&] { return answers > before + 20; }));
+    if (round >= 2) store.Resume();
+    store.AwaitUp();
+  }
+  stop = true;
+  for (std::thread& thread : load) thread.join();
+  EXPECT_EQ(failures, 0u);
+  std::set<uint64_t> kept = Kept(0);
+  kept.merge(Kept(1));
+  EXPECT_GT(acknowledged.size(), 100u);
+  for (const uint64_t n : acknowledged) ASSERT_TRUE(kept.contains(n)) << n;
+}
+
+TEST_F(FailoverTest, WhatOneServerRefusesForItsOwnReasonsAnotherAnswers) {
+  struct Case {
+    std::string_view what;
+    HttpPeer::Handler handler;
+  };
+  const auto refuse = [](int code, std::string_view text) {
+    return [code, text](Connection& connection, const Stopping&) { connection.Refuse(code, text); };
+  };
+  const Case cases[] = {
+      {"a proxy without a server",
+       [](Connection& connection, const Stopping&) { connection.Answer(503, "", "away"); }},
+      {"read only", refuse(242, "Table is in readonly mode")},
+      {"too many parts", refuse(252, "Too many parts (3001)")},
+      {"too many queries", refuse(202, "Too many simultaneous queries")},
+      {"no keeper", refuse(999, "Coordination::Exception: Session expired")},
+      {"too few replicas", refuse(285, "Number of alive replicas (1) is less than requested")},
+      {"no HTTP",
+       [](Connection& connection, const Stopping&) { connection.Write("220 smtp\r\n"); }},
+      {"closes", [](Connection&, const Stopping&) {}},
+      {"silent, to pings too",
+       [](Connection& connection, const Stopping& stopping) { connection.FallSilent(stopping); }},
+      {"half a result",
+       [](Connection& connection, const Stopping&) {
+         connection.Write("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n\x01\x01n\x06UInt64");
+       }},
+      {"an exception in the middle of its result",
+       [](Connection& connection, const Stopping&) {
+         connection.Write(
+             "HTTP/1.1 200 OK\r\nConnection: close\r\nX-ClickHouse-Exception-Tag: abc\r\n\r\n"
+             "\x01\x01n\x06UInt64");
+         connection.Write(std::string("\x07\0\0\0\0\0\0\0", 8));
+         connection.Write(
+             "\r\n__exception__\r\nabc\r\nCode: 236. DB::Exception: Aborted\n34 "
+             "abc\r\n__exception__\r\n");
+       }},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.what);
+    HttpPeer peer(one.handler);
+    ClientOptions options = Options({peer.address(), stores_[1]->address()});
+    options.password = kPassword;
+    options.user = "";
+    Client client(options);
+    EXPECT_EQ(Who(client), 2u);
+    EXPECT_THAT(client.Insert(Insertion(std::string(one.what)), Rows(7, 1)), IsOk());
+    EXPECT_THAT(peer.heads(), HasSubstr(kPassword)) << "it was asked";
+
+    ClientOptions alone = options;
+    alone.addresses = {peer.address(), peer.address()};
+    alone.timeout = milliseconds(1500);
+    Client none(alone);
+    const Status error = none.Select({.sql = "SELECT n FROM default.who"}).status();
+    EXPECT_FALSE(error.ok());
+    EXPECT_THAT(error.ToString(), Not(HasSubstr(kPassword)));
+  }
+}
+
+TEST_F(FailoverTest, AServerThatFailsIsLeftAloneAndItsPingsAloneBringItBack) {
+  std::atomic<bool> away{true};
+  HttpPeer peer([&away](Connection& connection, const Stopping&) {
+    if (away) {
+      connection.Answer(503, "", "");
+    } else if (connection.IsPing()) {
+      connection.Answer(200, "", "Ok.\n");
+    } else {
+      connection.Refuse(47, "an error of the query itself");
+    }
+  });
+  Client client(Options({peer.address(), stores_[1]->address()}));
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Who(client), 2u);
+  EXPECT_EQ(peer.requests(), 1);
+  away = false;
+  EXPECT_TRUE(Eventually([&] {
+    return client.Select({.sql = "SELECT 1"}).status().code() == absl::StatusCode::kInternal;
+  })) << "the first one is asked again";
+}
+
+TEST_F(FailoverTest, AStatementThatMayHaveBeenDoneIsNotRepeated) {
+  std::atomic<int> refuse_with{0};
+  HttpPeer peer([&](Connection& connection, const Stopping&) {
+    if (refuse_with > 0) connection.Refuse(refuse_with, "no");
+  });
+  Client client(Options({peer.address(), stores_[1]->address()}));
+  const Query statement{.sql = "INSERT INTO default.kept SELECT 1"};
+  EXPECT_THAT(client.Execute(statement), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(Kept(1).size(), 0u);
+  refuse_with = 242;  // nothing was done
+  Client other(Options({peer.address(), stores_[1]->address()}));
+  EXPECT_THAT(other.Execute(statement), IsOk());
+  EXPECT_EQ(Kept(1).size(), 1u);
+}
+
+TEST_F(FailoverTest, AnInsertThatBreaksOffGoesElsewhereWithTheSameToken) {
+  HttpPeer peer([](Connection& connection, const Stopping&) { connection.Read(1000); });
+  Client client(Options({peer.address(), stores_[1]->address()}));
+  const std::string body = Rows(0, 100'000);
+  EXPECT_THAT(client.Insert(Insertion("whole"), body), IsOk());
+  EXPECT_EQ(Kept(1).size(), 100'000u);
+
+  Client without(Options({peer.address(), stores_[1]->address()}));
+  InsertRequest request = Insertion("");
+  request.settings.clear();
+  EXPECT_THAT(without.Insert(request, body), StatusIs(absl::StatusCode::kUnavailable))
+      << "without a token it might be stored twice";
+
+  // What a source gave is gone: the caller comes again, and is sent elsewhere.
+  Client streaming(Options({peer.address(), stores_[1]->address()}));
+  const auto insert = [&] {
+    size_t at = 0;
+    return streaming
+        .Insert(Insertion("whole"),
+                [&](char* buffer, size_t capacity) -> StatusOr<size_t> {
+                  const size_t size = body.copy(buffer, capacity, at);
+                  at += size;
+                  return size;
+                })
+        .status();
+  };
+  EXPECT_THAT(insert(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+  EXPECT_THAT(insert(), IsOk());
+  EXPECT_EQ(Kept(1).size(), 100'000u) << "the same token";
+}
+
+TEST_F(FailoverTest, AResultThatBreaksOffAfterItsFirstRowsIsAnErrorAndIsNotBegunAnew) {
+  HttpPeer peer([](Connection& connection, const Stopping&) {
+    connection.Write("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n\x01\x01n\x06UInt64");
+    connection.Write(std::string("\x07\0\0\0\0\0\0\0", 8));
+  });
+  Client client(Options({peer.address(), stores_[1]->address()}));
+  std::vector<uint64_t> rows;
+  const auto stream = [&] {
+    return client.Stream({.sql = "SELECT n FROM default.who"}, [&rows](const Row& row) {
+      rows.push_back(row.at(0).AsUnsigned());
+      return absl::OkStatus();
+    });
+  };
+  EXPECT_THAT(stream(), StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
+  EXPECT_THAT(rows, ::testing::ElementsAre(7));
+  EXPECT_THAT(stream(), IsOk());
+  EXPECT_THAT(rows, ::testing::ElementsAre(7, 2));
+}
+
+TEST_F(FailoverTest, AQueryThatIsGivenUpIsKilledWhereItRuns) {
+  Client client(Options({"unix:/nonexistent", stores_[1]->address()}));
+  const std::string tag = NewQueryTag();
+  std::jthread query([&](const std::stop_token& stop) {
+    const auto slow = client.Select(
+        {.sql = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1",
+         .tag = tag},
+        10, stop);
+    EXPECT_THAT(slow, StatusIs(absl::StatusCode::kCancelled));
+  });
+  ASSERT_TRUE(Eventually([&] {
+    const auto progress = client.ProgressOf(tag);
+    return progress.ok() && *progress && (*progress)->rows > 0;
+  }));
+  query.request_stop();
+  query.join();
+  EXPECT_TRUE(Eventually([&] {
+    const auto left = stores_[1]->client().Select(
+        {.sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {t:String}",
+         .parameters = {{"t", tag}}});
+    return left.ok() && left->rows.at(0).at(0).AsUnsigned() == 0;
+  }));
+}
+
+TEST_F(FailoverTest, AServerIsPreparedBeforeItIsUsedAndAgainAfterItWasAway) {
+  std::atomic<int> prepared{0};
+  std::atomic<bool> fit{false};
+  ClientOptions options = BothStores();
+  options.prepare = [&](Client& server) -> Status {
+    const auto who = server.Select({.sql = "SELECT n FROM default.who"});
+    YAGURA_RETURN_IF_ERROR(who.status());
+    if (who->rows.at(0).at(0).AsUnsigned() != 1) return absl::OkStatus();
+    ++prepared;
+    return fit ? absl::OkStatus() : MakeError(absl::StatusCode::kUnavailable, "NOT_YET", "not fit");
+  };
+  Client client(options);
+  EXPECT_THAT(client.PrepareServers(), IsOk());
+  EXPECT_EQ(Who(client), 2u) << "the first one is not fit";
+  fit = true;
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
+  const int before = prepared;
+  stores_[0]->Stop();
+  EXPECT_EQ(Who(client), 2u);
+  stores_[0]->Start();
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
+  EXPECT_GT(prepared, before);
+}
+
+}  // namespace
+}  // namespace yagura::eventstore
