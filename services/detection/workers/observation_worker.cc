@@ -118,7 +118,7 @@ ObservationWorker::ObservationWorker(Parts parts, Options options)
 ObservationWorker::~ObservationWorker() { Stop(); }
 
 void ObservationWorker::Start() {
-  Settle("");
+  TellThatItRuns();
   timers_.Start();
   thread_ = std::thread([this] { Work(); });
 }
@@ -149,6 +149,7 @@ void ObservationWorker::Work() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
+    TellThatItRuns();
     LookForTenants();
     lock.lock();
     wake_.wait_for(lock, options_.look_for_tenants, [this] { return stopping_; });
@@ -160,21 +161,28 @@ int64_t ObservationWorker::LastOver() const {
   return std::chrono::floor<std::chrono::hours>(now).time_since_epoch().count() - 1;
 }
 
-void ObservationWorker::Settle(const std::string& tenant) {
+// Until it can be said there may have been a time in which nobody ran.
+void ObservationWorker::TellThatItRuns() {
+  const TimePoint now = parts_.clock->Now();
+  const auto settled = store_.Run(now, options_.gone, options_.settle);
   const std::lock_guard lock(mutex_);
-  settled_[tenant] = parts_.clock->Now() + options_.settle;
+  settled_ = settled.ok() ? *settled : now + options_.settle;
 }
 
-bool ObservationWorker::IsSettled(const std::string& tenant) {
-  const std::lock_guard lock(mutex_);
+void ObservationWorker::Settle(const std::string& tenant) const {
+  const absl::Status kept = store_.Settle(tenant, parts_.clock->Now() + options_.settle);
+  if (kept.ok()) return;
+  parts_.logger.Warning("that hours of a tenant should wait cannot be kept",
+                        {{"tenant", tenant}, {"reason", Message(kept)}});
+}
+
+absl::StatusOr<bool> ObservationWorker::IsSettled(const std::string& tenant) {
+  YAGURA_ASSIGN_OR_RETURN(const TimePoint own, store_.SettledAt(tenant));
   const TimePoint now = parts_.clock->Now();
-  for (const std::string& one : {std::string(), tenant}) {
-    const auto found = settled_.find(one);
-    if (found == settled_.end()) continue;
-    if (now < found->second) return false;
-    settled_.erase(found);
-  }
-  return true;
+  // A clock that was wrong by then makes nobody wait for longer.
+  const TimePoint latest = now + options_.settle;
+  const std::lock_guard lock(mutex_);
+  return (now >= own || own > latest) && (now >= settled_ || settled_ > latest);
 }
 
 absl::Status ObservationWorker::Handle(const timer::Timer& timer) {
@@ -188,8 +196,10 @@ absl::Status ObservationWorker::Handle(const timer::Timer& timer) {
     return judged.status();
   }
   TimePoint next = *judged ? parts_.clock->Now() : TimeOf(LastOver() + 2) + options_.lateness;
-  if (!*judged && !IsSettled(timer.id))
-    next = std::min(next, parts_.clock->Now() + kLookWhetherSettled);
+  if (!*judged) {
+    YAGURA_ASSIGN_OR_RETURN(const bool is_settled, IsSettled(timer.id));
+    if (!is_settled) next = std::min(next, parts_.clock->Now() + kLookWhetherSettled);
+  }
   return queue_.Schedule(timer.id, next, "");
 }
 
@@ -197,7 +207,11 @@ absl::StatusOr<bool> ObservationWorker::JudgeNext(const std::string& tenant) {
   YAGURA_ASSIGN_OR_RETURN(auto state, store_.Load(tenant));
   const int64_t before = state.last_hour();
   const int64_t over = LastOver();
-  if (before >= over || (before != 0 && !IsSettled(tenant))) return false;
+  if (before >= over) return false;
+  if (before != 0) {
+    YAGURA_ASSIGN_OR_RETURN(const bool is_settled, IsSettled(tenant));
+    if (!is_settled) return false;
+  }
   // A tenant that is new begins with the hour that is just over.
   int64_t hour = before == 0 ? over : before + 1;
   if (hour < over - options_.catch_up.count()) {

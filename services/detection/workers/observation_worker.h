@@ -2,7 +2,6 @@
 
 #include <condition_variable>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -43,10 +42,13 @@ class ObservationWorker {
   struct Options {
     std::chrono::milliseconds lateness{15 * 60'000};
     std::chrono::hours catch_up{72};
-    // For so long after a start, and after archive could not be asked, hours wait that were over
-    // meanwhile: what relays and devices kept until then, and what archive has not stored yet, is
-    // on its way.
+    // For so long after a time in which nobody judged anything hours wait that were over meanwhile,
+    // and those of a tenant after archive could not be asked about it: what relays and devices kept
+    // until then, and what archive has not stored yet, is on its way. All processes know of it.
     std::chrono::milliseconds settle{15 * 60'000};
+    // Shorter times, as of a process that is begun again, make nobody wait: `lateness` is for
+    // those.
+    std::chrono::milliseconds gone{2 * 60'000};
     std::chrono::milliseconds look_for_tenants{5'000};
     std::string instance;  // as TimerWorker::Options::instance
   };
@@ -72,8 +74,9 @@ class ObservationWorker {
   struct Turn;  // one hour of one tenant
   absl::Status Handle(const timer::Timer& timer);
   int64_t LastOver() const;
-  void Settle(const std::string& tenant);
-  bool IsSettled(const std::string& tenant);
+  void Settle(const std::string& tenant) const;
+  absl::StatusOr<bool> IsSettled(const std::string& tenant);
+  void TellThatItRuns();
   absl::Status Judge(const std::string& tenant, int64_t hour, const v1::ObservationPolicy& policy,
                      Matters& matters);
   absl::Status GoOnWithout(const std::string& tenant, const absl::Status& status) const;
@@ -94,8 +97,8 @@ class ObservationWorker {
   timer::TimerWorker timers_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  bool stopping_ = false;                     // guarded by mutex_
-  std::map<std::string, TimePoint> settled_;  // by tenant, "": all; guarded by mutex_
+  bool stopping_ = false;  // guarded by mutex_
+  TimePoint settled_{};    // of all tenants; guarded by mutex_
   std::thread thread_;
 };
 

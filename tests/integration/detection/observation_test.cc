@@ -156,7 +156,10 @@ struct Process {
                     findings, std::make_shared<stream::Producer>(pool, kFindings,
                                                                  stream::Producer::Options{})),
                 policies, placeholders, std::move(clock), Logger::Null()},
-               {.settle = settle, .look_for_tenants = milliseconds(20), .instance = instance}) {}
+               {.settle = settle,
+                .gone = hours(1),  // the clock of tests jumps
+                .look_for_tenants = milliseconds(20),
+                .instance = instance}) {}
 
   std::shared_ptr<redis::Pool> pool;
   store::Store<v1::Finding> findings;
@@ -234,10 +237,10 @@ class ObservationTest : public ::testing::Test {
     return texts;
   }
   // The tenant has been judged so far back.
-  void BeginAt(int64_t hour) {
+  void BeginAt(int64_t hour, const std::string& tenant = "acme") {
     internal::v1::ObservationState state;
     state.set_last_hour(hour);
-    ASSERT_THAT(ObservationStore(pool_).Save("acme", 0, state), IsOk());
+    ASSERT_THAT(ObservationStore(pool_).Save(tenant, 0, state), IsOk());
   }
   int64_t LastHour() const {
     const auto state = ObservationStore(pool_).Load("acme");
@@ -382,6 +385,67 @@ TEST_F(ObservationTest, HoursOfADownTimeAreJudgedOnceEachWhenLateLinesHadTime) {
   ASSERT_THAT(findings, SizeIs(1));
   EXPECT_EQ(findings[0].event_count(), 2u);
   EXPECT_EQ(FromProto(findings[0].first_event_time()), TimePoint(hours(kHour - 4)));
+}
+
+TEST_F(ObservationTest, HoursOfATenantThatCouldNotBeAskedAboutWaitInWhicheverProcess) {
+  BeginAt(kHour - 3);
+  BeginAt(kHour - 3, "globex");
+  const milliseconds settle = std::chrono::minutes(15);
+  data_->away = true;
+  {
+    Process process(redis_.NewPool(), data_, clock_, "", settle);
+    process.worker.Start();
+    clock_->Advance(settle);
+    ASSERT_TRUE(Eventually([&] {
+      clock_->Advance(std::chrono::seconds(1));
+      const auto settled = ObservationStore(pool_).SettledAt("acme");
+      return settled.ok() && *settled > clock_->Now();
+    }));
+  }
+  data_->away = false;
+  Process other(redis_.NewPool(), data_, clock_, "", settle);
+  auto judged = other.worker.JudgeNext("acme");
+  ASSERT_THAT(judged, IsOk());
+  EXPECT_FALSE(*judged);
+  judged = other.worker.JudgeNext("globex");
+  ASSERT_THAT(judged, IsOk());
+  EXPECT_TRUE(*judged);
+  clock_->Advance(settle);
+  judged = other.worker.JudgeNext("acme");
+  ASSERT_THAT(judged, IsOk());
+  EXPECT_TRUE(*judged);
+}
+
+TEST_F(ObservationTest, AProcessThatIsBegunAgainMakesNobodyWaitButADownTimeDoes) {
+  BeginAt(kHour - 1);
+  const milliseconds settle = std::chrono::minutes(15);
+  const auto run = [&] {
+    return std::make_unique<Process>(redis_.NewPool(), data_, clock_, "", settle);
+  };
+  auto process = run();
+  process->worker.Start();
+  EXPECT_EQ(LastHour(), kHour - 1);
+  clock_->Advance(settle);
+  ASSERT_TRUE(Eventually([this] { return LastHour() == kHour; }));
+  clock_->Advance(std::chrono::minutes(43));  // a minute before the next is due
+  ASSERT_TRUE(Eventually([&] {
+    const auto seen = pool_->Command({"HGET", "y:{observation}:detection:observation", "seen"});
+    return seen.ok() && TimePoint(milliseconds(std::stoll(seen->text))) == clock_->Now();
+  }));
+  process = nullptr;
+  clock_->Advance(std::chrono::minutes(2));
+  process = run();
+  process->worker.Start();
+  EXPECT_TRUE(Eventually([this] { return LastHour() == kHour + 1; }));
+  process = nullptr;
+  clock_->Advance(hours(2));
+  process = run();
+  process->worker.Start();
+  const auto judged = process->worker.JudgeNext("acme");
+  ASSERT_THAT(judged, IsOk());
+  EXPECT_FALSE(*judged);
+  clock_->Advance(settle);
+  EXPECT_TRUE(Eventually([this] { return LastHour() == kHour + 3; }));
 }
 
 TEST_F(ObservationTest, HoursThatWereNotJudgedForLongArePassedOver) {
