@@ -172,15 +172,22 @@ Status InvestigationHandlers::AddPeers(const rpc::Call& call, const Selection& s
 StatusOr<bool> InvestigationHandlers::AddEventsKnown(
     const rpc::Call& call, const Selection& selection, TimePoint since,
     v1::InvestigateEntityResponse* response) const {
+  // Who logs at all does so every hour: what begins later than that began later. Usually that hour
+  // has something, and no more is looked at.
+  const TimeWindow hour{selection.window.start, selection.window.start + hours(1)};
+  YAGURA_ASSIGN_OR_RETURN(
+      const eventstore::Table any,
+      runner_.Select(call, InvestigationQueries::AnyEvent(selection.tenants, hour)));
+  if (!any.rows.empty()) {
+    *response->mutable_events_known_since() = ToProto(selection.window.start);
+    return true;
+  }
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table rows,
                           runner_.Select(call, InvestigationQueries::EventsKnownSince(
                                                    selection.tenants, selection.window)));
-  if (rows.rows.empty() || rows.rows[0].at(1).AsUnsigned() == 0) return false;
+  if (rows.rows.empty()) return false;
   const TimePoint first = rows.rows[0].at(0).AsTime();
-  // Who logs at all does so every hour: what begins later than that began later.
-  const bool whole = first < selection.window.start + hours(1);
-  *response->mutable_events_known_since() = ToProto(whole ? selection.window.start : first);
-  if (whole) return true;
+  *response->mutable_events_known_since() = ToProto(first);
   const std::string text = FormatTime(std::chrono::floor<std::chrono::seconds>(first));
   response->add_remarks(
       first < since

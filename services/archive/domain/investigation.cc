@@ -302,12 +302,29 @@ Query InvestigationQueries::FlowsKnownSince(const auth::TenantSet& tenants) {
   return query;
 }
 
+Query InvestigationQueries::AnyEvent(const auth::TenantSet& tenants, const TimeWindow& window) {
+  Query query;
+  query.sql =
+      fmt::format("SELECT 1 FROM yagura.events WHERE {} AND {} LIMIT 1", TenantSql(tenants, &query),
+                  WindowSql({window.start, window.end}, &query));
+  query.settings["max_threads"] = "1";
+  query.settings["max_block_size"] = "8192";  // a granule
+  return query;
+}
+
 Query InvestigationQueries::EventsKnownSince(const auth::TenantSet& tenants,
                                              const TimeWindow& window) {
   Query query;
+  const std::string where = fmt::format("{} AND {}", TenantSql(tenants, &query),
+                                        WindowSql({window.start, window.end}, &query));
+  // A tenant's rows lie in this order.
+  const bool in_order = !tenants.all && tenants.tenants.size() == 1;
   query.sql =
-      fmt::format("SELECT min(receive_time), count() FROM yagura.events WHERE {} AND {}",
-                  TenantSql(tenants, &query), WindowSql({window.start, window.end}, &query));
+      fmt::format(fmt::runtime(in_order ? "SELECT receive_time FROM yagura.events WHERE {} "
+                                          "ORDER BY receive_time LIMIT 1"
+                                        : "SELECT min(receive_time) FROM yagura.events WHERE {} "
+                                          "HAVING count() > 0"),
+                  where);
   return query;
 }
 

@@ -51,7 +51,11 @@ class InvestigationQueries {
   static eventstore::Query FlowsKnownSince(const auth::TenantSet& tenants);
   static v1::Peer PeerOf(const eventstore::Row& row);
 
-  // One row: the first receive time of events in the window, and how many there are.
+  // One row where any event was received in the window, else none. Reads no more than it must to
+  // say so.
+  static eventstore::Query AnyEvent(const auth::TenantSet& tenants, const TimeWindow& window);
+  // One row: the first receive time of events in the window; none where there are none. Of one
+  // tenant from the beginning of its parts, of several from all rows.
   static eventstore::Query EventsKnownSince(const auth::TenantSet& tenants,
                                             const TimeWindow& window);
   // Rows: kind, value, first, last, count; what began after `since` first.

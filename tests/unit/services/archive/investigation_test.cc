@@ -372,10 +372,44 @@ TEST_F(InvestigationTest, HowFarBackTheLogsReachIsSaid) {
   EXPECT_THAT(all.remarks(), Contains(HasSubstr("what is new in the range cannot be said")));
   EXPECT_GT(all.first_seen_size(), 0);
   for (const auto& fact : all.first_seen()) EXPECT_FALSE(fact.is_new()) << fact.value();
+  // Of several tenants, what the first of them has.
+  ASSERT_OK_AND_ASSIGN(const auto staff,
+                       handlers_.InvestigateEntity(MakeCall("-", {"acme", "other"}), request));
+  EXPECT_EQ(FromProto(staff.events_known_since()), FromProto(all.events_known_since()));
+  ASSERT_OK_AND_ASSIGN(const auto nobody,
+                       handlers_.InvestigateEntity(MakeCall("-", {"other", "another"}), request));
+  EXPECT_FALSE(nobody.has_events_known_since());
   // 30 days and more of logs: nothing to add.
   *request.mutable_time() = ToProto(BaseTime() + hours(30 * 24 + 18));
   ASSERT_OK_AND_ASSIGN(const auto later, handlers_.InvestigateEntity(acme_, request));
   EXPECT_THAT(later.remarks(), Not(Contains(HasSubstr("logs reach back"))));
+  EXPECT_EQ(FromProto(later.events_known_since()), BaseTime() + hours(6));
+}
+
+TEST_F(InvestigationTest, HowFarBackIsFoundWithoutReadingAllThatThereIs) {
+  constexpr int kEvents = 200'000;
+  constexpr int kBatch = 5'000;
+  constexpr char kMany[] = "many";
+  const RangeInserter inserter(archive_->client, archive_->table, archive_->retention);
+  RangeData range;
+  range.plan.set_token("many");
+  for (int first = 0; first < kEvents; first += kBatch) {
+    const std::string id = fmt::format("m{}", first);
+    range.entries.push_back(
+        {{static_cast<uint64_t>(first) + 1, 0}, id, MakeBatch(kMany, id, first, kBatch)});
+  }
+  ASSERT_THAT(inserter.Insert(range).status(), IsOk());
+  const auto answer = [](eventstore::Query query) {
+    query.settings["max_bytes_to_read"] = "500000";  // of times of receipt alone there are 1.6 MB
+    return archive_->client->Select(query);
+  };
+  const auth::TenantSet many{.all = false, .tenants = {kMany}};
+  const TimeWindow all{BaseTime() - hours(24), BaseTime() + hours(24)};
+  ASSERT_OK_AND_ASSIGN(const auto since, answer(InvestigationQueries::EventsKnownSince(many, all)));
+  ASSERT_EQ(since.rows.size(), 1u);
+  EXPECT_EQ(since.rows[0].at(0).AsTime(), BaseTime());
+  ASSERT_OK_AND_ASSIGN(const auto any, answer(InvestigationQueries::AnyEvent(many, all)));
+  EXPECT_EQ(any.rows.size(), 1u);
 }
 
 TEST_F(InvestigationTest, TheAnswerSaysOnWhatCoverageItStands) {
