@@ -3,6 +3,7 @@
 #include "common/event/batch_codec.h"
 #include "common/store/resource_name.h"
 #include "common/text/text.h"
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/packed.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
@@ -70,7 +71,12 @@ void AddEventsOfLetter(std::string_view topic, const std::string& payload, v1::D
   } else if (topic == "hits") {
     internal::v1::HitBatch batch;
     if (!Unpack(payload, batch).ok()) return;
-    for (const auto& hit : batch.hits()) AddEvidence(hit.evidence(), batch.tenant(), letter);
+    const auto block = BlockOf(batch).value_or(internal::v1::EvidenceBlock());
+    for (auto& hit : *batch.mutable_hits()) {
+      if (letter.events_size() == kMaxEvents) break;
+      InlineEvidence(block, hit);
+      AddEvidence(hit.evidence(), batch.tenant(), letter);
+    }
   } else if (topic != "coverage") {
     v1::Finding finding;
     if (!finding.ParseFromString(payload)) return;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
@@ -14,9 +13,7 @@ namespace yagura::detection {
 namespace {
 
 using event::Core;
-using internal::v1::Hit;
 
-constexpr size_t kMaxGroupValue = 512;
 constexpr size_t kMaxCoreText = 256;
 // Of a batch; more are somebody's invention.
 constexpr size_t kMaxNamedFields = 32;
@@ -65,6 +62,27 @@ constexpr auto kNamedEntities = std::to_array<NamedEntity>({
     {"targetfilename", v1::FILE, "file"},
 });
 static_assert(std::ranges::is_sorted(kNamedEntities, {}, &NamedEntity::name));
+
+// What a finding keeps of the two ends, in the same order.
+constexpr auto kEnds =
+    std::to_array<Core>({Core::kSrcIp, Core::kSrcPort, Core::kSrcTranslatedIp,
+                         Core::kSrcTranslatedPort, Core::kSrcHost, Core::kDstIp, Core::kDstPort,
+                         Core::kDstTranslatedIp, Core::kDstTranslatedPort, Core::kDstHost});
+
+struct CoreEntity {
+  Core core;
+  v1::EntityType type;
+  std::string_view role;
+};
+constexpr auto kCoreEntities = std::to_array<CoreEntity>({
+    {Core::kSrcIp, v1::IP_ADDRESS, "source"},
+    {Core::kDstIp, v1::IP_ADDRESS, "target"},
+    {Core::kDstTranslatedIp, v1::IP_ADDRESS, "target"},
+    {Core::kUser, v1::USER, "actor"},
+    {Core::kHost, v1::HOST, "host"},
+    {Core::kDstHost, v1::HOST, "target"},
+    {Core::kUrl, v1::URL, "target"},
+});
 
 // Texts of the core that a finding keeps.
 struct CoreText {
@@ -151,91 +169,100 @@ event::v1::Action LaxerAction(event::v1::Action a, event::v1::Action b) {
 }
 
 Status EventFacts::Load() {
-  for (const auto& [core, column] : std::initializer_list<std::pair<Core, const event::Column**>>{
-           {Core::kEventTime, &event_time_},
-           {Core::kReceiveTime, &receive_time_},
-           {Core::kDevice, &device_},
-           {Core::kSite, &site_},
-           {Core::kAction, &action_},
-           {Core::kSrcIp, &src_ip_},
-           {Core::kUser, &user_},
-           {Core::kHost, &host_}}) {
-    YAGURA_ASSIGN_OR_RETURN(*column, batch_.Read(core));
+  for (const Core core : {Core::kEventTime, Core::kReceiveTime, Core::kDevice, Core::kSite,
+                          Core::kAction, Core::kSrcIp, Core::kUser, Core::kHost}) {
+    YAGURA_ASSIGN_OR_RETURN(columns_[static_cast<size_t>(core)], batch_.Read(core));
   }
   return absl::OkStatus();
 }
 
+// What evidence and typed core are made of.
+Status EventFacts::LoadAll() {
+  if (has_all_) return absl::OkStatus();
+  const auto read = [this](Core core) -> Status {
+    YAGURA_ASSIGN_OR_RETURN(columns_[static_cast<size_t>(core)], batch_.Read(core));
+    return absl::OkStatus();
+  };
+  for (const Core core : kEnds) YAGURA_RETURN_IF_ERROR(read(core));
+  for (const auto& one : kCoreTexts) YAGURA_RETURN_IF_ERROR(read(one.core));
+  YAGURA_ASSIGN_OR_RETURN(src_scope_, batch_.ReadField("enriched.src.scope"));
+  YAGURA_ASSIGN_OR_RETURN(dst_scope_, batch_.ReadField("enriched.dst.scope"));
+  YAGURA_RETURN_IF_ERROR(FindNamedFields());
+  has_all_ = true;
+  return absl::OkStatus();
+}
+
 int64_t EventFacts::ReceiveNanos(size_t row) const {
-  return receive_time_->has(row) ? receive_time_->signed_number(row)
-                                 : batch_.header().receive_time.time_since_epoch().count();
+  const auto& times = At(Core::kReceiveTime);
+  return times.has(row) ? times.signed_number(row)
+                        : batch_.header().receive_time.time_since_epoch().count();
 }
 
 int64_t EventFacts::WindowTime(size_t row) const {
   const int64_t received = ReceiveNanos(row);
-  const int64_t happened = event_time_->has(row) ? event_time_->signed_number(row) : received;
-  return std::min(happened, received);
+  const auto& times = At(Core::kEventTime);
+  return times.has(row) ? std::min(times.signed_number(row), received) : received;
 }
 
 event::v1::Action EventFacts::ActionOf(size_t row) const {
-  return static_cast<event::v1::Action>(action_->number(row));
+  return static_cast<event::v1::Action>(At(Core::kAction).number(row));
 }
 
 StatusOr<v1::Evidence> EventFacts::EvidenceOf(size_t row) {
+  YAGURA_RETURN_IF_ERROR(LoadAll());
   v1::Evidence evidence;
-  evidence.set_event_id(batch_.EventId(row < rows_.size() ? rows_[row] : row));
+  evidence.set_event_id(batch_.EventId(RowOf(row)));
   const auto time = [](int64_t nanos) {
     return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
   };
   const int64_t received = ReceiveNanos(row);
   *evidence.mutable_event_time() =
-      time(event_time_->has(row) ? event_time_->signed_number(row) : received);
+      time(At(Core::kEventTime).has(row) ? At(Core::kEventTime).signed_number(row) : received);
   *evidence.mutable_receive_time() = time(received);
   YAGURA_ASSIGN_OR_RETURN(const auto raw, batch_.Raw(row));
   evidence.set_raw(std::string(raw.substr(0, kMaxEvidenceRaw)));
   evidence.set_action(ActionOf(row));
-  YAGURA_RETURN_IF_ERROR(AddEntities(row, evidence));
+  AddEntities(row, evidence);
   return evidence;
 }
 
 // Which of the batch's original fields may name an entity, in the order in which they appear.
-void EventFacts::FindNamedFields() {
-  found_ = true;
+Status EventFacts::FindNamedFields() {
+  const auto add = [this](v1::EntityType type, std::string_view role,
+                          std::string_view name) -> Status {
+    YAGURA_ASSIGN_OR_RETURN(auto columns, batch_.ReadFieldAll(name));
+    if (columns.size() > kMaxFieldValues) columns.resize(kMaxFieldValues);
+    named_.push_back({type, role, std::move(columns)});
+    return absl::OkStatus();
+  };
   for (const auto name : batch_.field_names()) {
-    if (named_.size() >= kMaxNamedFields) return;
+    if (named_.size() >= kMaxNamedFields) break;
     const std::string lower = ToLower(name);
     const auto known =
         std::ranges::lower_bound(kNamedEntities, std::string_view(lower), {}, &NamedEntity::name);
     if (known != kNamedEntities.end() && known->name == lower) {
-      named_.push_back({known->type, known->role, std::string(name)});
+      YAGURA_RETURN_IF_ERROR(add(known->type, known->role, name));
     } else if (lower.find("cve") != std::string::npos) {
-      named_.push_back({v1::VULNERABILITY, "exploited", std::string(name)});
+      YAGURA_RETURN_IF_ERROR(add(v1::VULNERABILITY, "exploited", name));
     }
   }
+  return absl::OkStatus();
 }
 
-Status EventFacts::AddEntities(size_t row, v1::Evidence& evidence) {
-  if (!found_) FindNamedFields();
-  for (const auto& [core, type, role] :
-       std::initializer_list<std::tuple<Core, v1::EntityType, std::string_view>>{
-           {Core::kSrcIp, v1::IP_ADDRESS, "source"},
-           {Core::kDstIp, v1::IP_ADDRESS, "target"},
-           {Core::kDstTranslatedIp, v1::IP_ADDRESS, "target"},
-           {Core::kUser, v1::USER, "actor"},
-           {Core::kHost, v1::HOST, "host"},
-           {Core::kDstHost, v1::HOST, "target"},
-           {Core::kUrl, v1::URL, "target"}}) {
-    YAGURA_ASSIGN_OR_RETURN(const auto* column, batch_.Read(core));
-    const std::string_view value = column->text(row);
+void EventFacts::AddEntities(size_t row, v1::Evidence& evidence) const {
+  for (const auto& [core, type, role] : kCoreEntities) {
+    const std::string_view value = At(core).text(row);
+    if (value.empty()) continue;
     AddEntity(evidence, type, type == v1::IP_ADDRESS ? AddressText(value) : value, role);
   }
-  YAGURA_ASSIGN_OR_RETURN(const auto* signature, batch_.Read(Core::kSignature));
-  for (const auto& cve : CvesIn(signature->text(row))) {
-    AddEntity(evidence, v1::VULNERABILITY, cve, "exploited");
+  if (const auto signature = At(Core::kSignature).text(row); !signature.empty()) {
+    for (const auto& cve : CvesIn(signature)) {
+      AddEntity(evidence, v1::VULNERABILITY, cve, "exploited");
+    }
   }
   for (const auto& field : named_) {
-    YAGURA_ASSIGN_OR_RETURN(const auto columns, batch_.ReadFieldAll(field.name));
-    for (size_t i = 0; i < columns.size() && i < kMaxFieldValues; ++i) {
-      const std::string_view value = columns[i]->text(row);
+    for (const auto* column : field.columns) {
+      const std::string_view value = column->text(row);
       if (value.empty()) continue;
       if (field.type == v1::FILE_HASH) {
         AddEntity(evidence, field.type, HashIn(value), field.role);
@@ -246,76 +273,60 @@ Status EventFacts::AddEntities(size_t row, v1::Evidence& evidence) {
       }
     }
   }
-  return absl::OkStatus();
 }
 
 // By where ingestion found the ends to be.
-StatusOr<std::string_view> EventFacts::DirectionOf(size_t row) {
-  YAGURA_ASSIGN_OR_RETURN(const auto* src, batch_.ReadField("enriched.src.scope"));
-  YAGURA_ASSIGN_OR_RETURN(const auto* dst, batch_.ReadField("enriched.dst.scope"));
-  if (!src->has(row) || !dst->has(row)) return std::string_view();
-  const bool from_inside = src->text(row) == "internal";
-  const bool to_inside = dst->text(row) == "internal";
-  if (from_inside && to_inside) return std::string_view("internal");
-  if (from_inside != to_inside) return std::string_view(to_inside ? "inbound" : "outbound");
-  return std::string_view();
+std::string_view EventFacts::DirectionOf(size_t row) const {
+  if (!src_scope_->has(row) || !dst_scope_->has(row)) return "";
+  const bool from_inside = src_scope_->text(row) == "internal";
+  const bool to_inside = dst_scope_->text(row) == "internal";
+  if (from_inside && to_inside) return "internal";
+  if (from_inside != to_inside) return to_inside ? "inbound" : "outbound";
+  return "";
 }
 
-Status EventFacts::Describe(size_t row, Hit& hit) {
-  hit.set_device(std::string(device_->text(row)));
-  hit.set_site(std::string(site_->text(row)));
-  auto& event = *hit.mutable_event();
-  const auto text = [&](Core core, const std::function<void(std::string)>& set) -> Status {
-    YAGURA_ASSIGN_OR_RETURN(const auto* column, batch_.Read(core));
-    if (column->has(row)) set(ToValidUtf8(column->text(row).substr(0, kMaxCoreText)));
-    return absl::OkStatus();
+StatusOr<event::v1::Event> EventFacts::CoreOf(size_t row) {
+  YAGURA_RETURN_IF_ERROR(LoadAll());
+  event::v1::Event event;
+  const auto end = [&](size_t first, event::v1::Endpoint& one) {
+    const auto at = [&](size_t offset) -> const event::Column& {
+      return At(kEnds[first + offset]);
+    };
+    if (at(0).has(row)) one.set_ip(std::string(at(0).text(row)));
+    if (at(1).has(row)) one.set_port(static_cast<uint32_t>(at(1).number(row)));
+    if (at(2).has(row)) one.set_translated_ip(std::string(at(2).text(row)));
+    if (at(3).has(row)) one.set_translated_port(static_cast<uint32_t>(at(3).number(row)));
+    if (at(4).has(row)) one.set_host(ToValidUtf8(at(4).text(row).substr(0, kMaxCoreText)));
   };
-  const auto address = [&](Core core, const std::function<void(std::string)>& set) -> Status {
-    YAGURA_ASSIGN_OR_RETURN(const auto* column, batch_.Read(core));
-    if (column->has(row)) set(std::string(column->text(row)));
-    return absl::OkStatus();
-  };
-  const auto number = [&](Core core, const std::function<void(uint32_t)>& set) -> Status {
-    YAGURA_ASSIGN_OR_RETURN(const auto* column, batch_.Read(core));
-    if (column->has(row)) set(static_cast<uint32_t>(column->number(row)));
-    return absl::OkStatus();
-  };
-  const auto end = [&](const std::array<Core, 5>& cores, event::v1::Endpoint& one) -> Status {
-    YAGURA_RETURN_IF_ERROR(address(cores[0], [&](auto v) { one.set_ip(std::move(v)); }));
-    YAGURA_RETURN_IF_ERROR(number(cores[1], [&](auto v) { one.set_port(v); }));
-    YAGURA_RETURN_IF_ERROR(address(cores[2], [&](auto v) { one.set_translated_ip(std::move(v)); }));
-    YAGURA_RETURN_IF_ERROR(number(cores[3], [&](auto v) { one.set_translated_port(v); }));
-    return text(cores[4], [&](auto v) { one.set_host(std::move(v)); });
-  };
-  YAGURA_RETURN_IF_ERROR(end({Core::kSrcIp, Core::kSrcPort, Core::kSrcTranslatedIp,
-                              Core::kSrcTranslatedPort, Core::kSrcHost},
-                             *event.mutable_src()));
-  YAGURA_RETURN_IF_ERROR(end({Core::kDstIp, Core::kDstPort, Core::kDstTranslatedIp,
-                              Core::kDstTranslatedPort, Core::kDstHost},
-                             *event.mutable_dst()));
+  end(0, *event.mutable_src());
+  end(5, *event.mutable_dst());
   for (const auto& one : kCoreTexts) {
-    YAGURA_RETURN_IF_ERROR(text(one.core, [&](auto v) { one.set(event, std::move(v)); }));
+    const auto& column = At(one.core);
+    if (column.has(row)) one.set(event, ToValidUtf8(column.text(row).substr(0, kMaxCoreText)));
   }
-  if (event.direction().empty()) {
-    YAGURA_ASSIGN_OR_RETURN(const auto direction, DirectionOf(row));
-    event.set_direction(std::string(direction));
-  }
+  if (event.direction().empty()) event.set_direction(std::string(DirectionOf(row)));
   event.set_action(ActionOf(row));
-  event.set_device(hit.device());
-  event.set_site(hit.site());
+  event.set_device(std::string(At(Core::kDevice).text(row)));
+  event.set_site(std::string(At(Core::kSite).text(row)));
   if (event.src().ByteSizeLong() == 0) event.clear_src();
   if (event.dst().ByteSizeLong() == 0) event.clear_dst();
-  return absl::OkStatus();
+  return event;
 }
 
-void EventFacts::AddSubject(size_t row, Hit& hit) const {
-  auto& group = *hit.mutable_group();
-  AddField(group, "site", site_->text(row), kMaxGroupValue);
-  AddField(group, "device", device_->text(row), kMaxGroupValue);
-  AddField(group, "host", host_->text(row), kMaxGroupValue);
-  AddField(group, "src.ip", AddressText(src_ip_->text(row)), kMaxGroupValue);
-  AddField(group, "user", user_->text(row), kMaxGroupValue);
-  if (ActionOf(row) == event::v1::BLOCKED) AddField(group, "action", "blocked", kMaxGroupValue);
+std::vector<EventFacts::GroupValue> EventFacts::SubjectOf(size_t row) {
+  const auto& addresses = At(Core::kSrcIp);
+  if (src_ips_.empty() && !addresses.empty()) {
+    for (const auto bytes : addresses.texts) src_ips_.push_back(AddressText(bytes));
+  }
+  std::vector<GroupValue> values = {
+      {"site", At(Core::kSite).text(row)},
+      {"device", At(Core::kDevice).text(row)},
+      {"host", At(Core::kHost).text(row)},
+      {"src.ip", addresses.has(row) ? std::string_view(src_ips_[addresses.rows[row] - 1U])
+                                    : std::string_view()},
+      {"user", At(Core::kUser).text(row)}};
+  if (ActionOf(row) == event::v1::BLOCKED) values.push_back({"action", "blocked"});
+  return values;
 }
 
 }  // namespace yagura::detection

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -10,7 +11,7 @@
 
 #include "common/event/batch_codec.h"
 #include "services/detection/domain/hits.h"
-#include "yagura/detection/internal/v1/hits.pb.h"
+#include "yagura/detection/v1/finding.pb.h"
 
 namespace yagura::detection {
 
@@ -34,37 +35,43 @@ class EventFacts {
   int64_t WindowTime(size_t row) const;
   event::v1::Action ActionOf(size_t row) const;
 
+  // Of the whole batch, which a batch of its parts leaves as it is.
+  uint64_t RowOf(size_t row) const { return row < rows_.size() ? rows_[row] : row; }
+
   // Without matched fields.
   absl::StatusOr<v1::Evidence> EvidenceOf(size_t row);
-  // Device, site and typed core.
-  absl::Status Describe(size_t row, internal::v1::Hit& hit);
-  // What a finding of a single-event rule is about: who did it, seen by which device, and whether
-  // the device stopped it. What was stopped is another matter than what was not.
-  void AddSubject(size_t row, internal::v1::Hit& hit) const;
+  // As of Finding.event.
+  absl::StatusOr<event::v1::Event> CoreOf(size_t row);
+  // What a finding of a single-event rule is about, as group-by fields: who did it, seen by which
+  // device, and whether the device stopped it. What was stopped is another matter than what was
+  // not. The values live as long as this.
+  struct GroupValue {
+    std::string_view name;
+    std::string_view value;
+  };
+  std::vector<GroupValue> SubjectOf(size_t row);
 
  private:
   // An original field that names an entity.
   struct NamedField {
     v1::EntityType type;
     std::string_view role;
-    std::string name;
+    std::vector<const event::Column*> columns;
   };
-  void FindNamedFields();
-  absl::StatusOr<std::string_view> DirectionOf(size_t row);
-  absl::Status AddEntities(size_t row, v1::Evidence& evidence);
+  absl::Status LoadAll();
+  absl::Status FindNamedFields();
+  const event::Column& At(event::Core core) const { return *columns_[static_cast<size_t>(core)]; }
+  std::string_view DirectionOf(size_t row) const;
+  void AddEntities(size_t row, v1::Evidence& evidence) const;
 
   event::BatchReader& batch_;
   const std::span<const uint32_t> rows_;
-  bool found_ = false;
+  bool has_all_ = false;
   std::vector<NamedField> named_;
-  const event::Column* event_time_ = nullptr;
-  const event::Column* receive_time_ = nullptr;
-  const event::Column* device_ = nullptr;
-  const event::Column* site_ = nullptr;
-  const event::Column* action_ = nullptr;
-  const event::Column* src_ip_ = nullptr;
-  const event::Column* user_ = nullptr;
-  const event::Column* host_ = nullptr;
+  std::array<const event::Column*, event::kMaxCore + 1> columns_{};  // by number
+  const event::Column* src_scope_ = nullptr;
+  const event::Column* dst_scope_ = nullptr;
+  std::vector<std::string> src_ips_;  // as text, by value of the column
 };
 
 void AddField(google::protobuf::RepeatedPtrField<event::v1::Field>& fields, std::string_view name,

@@ -7,17 +7,21 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <unordered_map>
 
 #include "fmt/format.h"
 
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/detection/domain/event_facts.h"
+#include "services/detection/domain/evidence_block.h"
+#include "services/detection/domain/packed.h"
 #include "services/detection/domain/rule_summary.h"
 
 namespace yagura::detection {
 namespace {
 
+using internal::v1::EvidenceRef;
 using internal::v1::Hit;
 using internal::v1::HitBatch;
 
@@ -39,10 +43,17 @@ struct Sample {
   auto operator<=>(const Sample&) const = default;
 };
 
+// The hits of one shard while they are gathered.
+struct ShardHits {
+  HitBatch batch;
+  std::unordered_map<uint32_t, uint32_t> events;  // by row, their places in the block
+  std::map<Match, EvidenceRef> pieces;
+};
+
 // A hit while its events are gathered.
 struct OpenHit {
   Hit* hit = nullptr;  // RepeatedPtrField never moves its elements
-  HitBatch* batch = nullptr;
+  ShardHits* shard = nullptr;
   std::vector<Sample> samples;
   bool has_keys = false;
   bool has_numbers = false;
@@ -82,6 +93,32 @@ bool TakesKeys(const Correlation& correlation) {
   return IsTemporal(correlation) || (!correlation.fields.empty() && !TakesNumbers(correlation));
 }
 
+// The group-by values of an event, cut to what a group keeps.
+using GroupValues = std::vector<EventFacts::GroupValue>;
+
+// What an event is to a correlation further out.
+struct Level {
+  GroupValues group;
+  std::optional<uint64_t> key;
+  double number = 0;
+};
+
+void AddText(std::string_view text, std::string& key) {
+  const auto size = static_cast<uint32_t>(text.size());
+  key.append(reinterpret_cast<const char*>(&size), sizeof size);
+  key += text;
+}
+
+template <typename Number>
+void AddNumber(Number number, std::string& key) {
+  key.append(reinterpret_cast<const char*>(&number), sizeof number);
+}
+
+void SetGroup(const GroupValues& values,
+              google::protobuf::RepeatedPtrField<event::v1::Field>& group) {
+  for (const auto& [name, value] : values) AddField(group, name, value, kMaxGroupValue);
+}
+
 class HitCollector {
  public:
   HitCollector(BatchMatcher& matcher, event::BatchReader& batch, const HitSource& source,
@@ -91,6 +128,7 @@ class HitCollector {
         source_(source),
         shard_of_(shard_of),
         fold_(fold),
+        batch_digest_(EventDigest(batch.batch_id(), 0)),
         facts_(batch, source.rows) {}
 
   Status Load() { return facts_.Load(); }
@@ -105,26 +143,40 @@ class HitCollector {
   std::vector<std::pair<int, HitBatch>> Take() {
     for (auto& [key, open] : hits_) Finish(open);
     std::vector<std::pair<int, HitBatch>> result;
-    for (auto& [shard, batch] : batches_) result.emplace_back(shard, std::move(batch));
+    for (auto& [number, shard] : shards_) result.emplace_back(number, std::move(shard.batch));
     return result;
   }
 
  private:
+  // What an event shows, built when it is first asked for.
+  struct Shown {
+    std::string evidence;  // serialized
+    std::string core;
+    bool has_core = false;
+  };
   struct Value {
     uint64_t key = 0;
     double number = 0;
-    std::string text;
+    std::string_view text;
   };
 
   Status AddSingle(const Match& match, const RuleSet::Target& target) {
     const ParsedRule& parsed = matcher_.rules().rule(target);
     const RuleInfo& info = parsed.rules[target.rule].info;
-    Hit fresh;
-    facts_.AddSubject(match.row, fresh);
-    YAGURA_ASSIGN_OR_RETURN(
-        OpenHit * open,
-        Open(match, info.id, fmt::format("{} {}", info.id, parsed.version), std::move(fresh),
-             [&](HitBatch& batch) { return SummaryOf(batch, parsed, target.rule); }));
+    StartKey(info.id, parsed.version);
+    const GroupValues group = facts_.SubjectOf(match.row);
+    AddGroup(group);
+    auto [open, is_new] = FindHit();
+    if (is_new) {
+      open->shard = &ShardFor(info.id);
+      HitBatch& batch = open->shard->batch;
+      const uint32_t rule = SummaryOf(batch, parsed, target.rule);
+      open->hit = batch.add_hits();
+      open->hit->set_rule(rule);
+      SetGroup(group, *open->hit->mutable_group());
+      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match, {kMaxMatchedFields, kMaxFieldValue},
+                                              *open->hit->mutable_matched_fields()));
+    }
     return AddSample(match, {}, false, *open);
   }
 
@@ -134,38 +186,64 @@ class HitCollector {
     const Correlation& counted = parsed.correlations[use.front().correlation];
     YAGURA_ASSIGN_OR_RETURN(const auto value, Measured(parsed, use.front(), match.row));
     if (!value) return absl::OkStatus();  // nothing to measure
-    Hit fresh;
-    YAGURA_RETURN_IF_ERROR(AddGroup(parsed, use.front(), match.row, *fresh.mutable_group()));
-    for (size_t i = 1; i < use.size(); ++i) {
-      auto& level = *fresh.add_outer();
-      YAGURA_RETURN_IF_ERROR(AddGroup(parsed, use[i], match.row, *level.mutable_group()));
-      YAGURA_ASSIGN_OR_RETURN(const auto outer, Measured(parsed, use[i], match.row));
-      if (!outer) continue;
-      level.set_key(IsTemporal(parsed.correlations[use[i].correlation]) ? 0 : outer->key);
-      level.set_number(outer->number);
+    StartKey(counted.info.id, parsed.version);
+    YAGURA_ASSIGN_OR_RETURN(const auto group, GroupOf(parsed, use.front(), match.row));
+    AddGroup(group);
+    YAGURA_ASSIGN_OR_RETURN(const auto levels, LevelsOf(parsed, use, match.row));
+    auto [open, is_new] = FindHit();
+    if (is_new) {
+      open->shard = &ShardFor(parsed.info().id);
+      HitBatch& batch = open->shard->batch;
+      const uint32_t rule = SummaryOf(batch, parsed, use);
+      open->hit = batch.add_hits();
+      open->hit->set_rule(rule);
+      SetGroup(group, *open->hit->mutable_group());
+      for (const Level& level : levels) {
+        auto& outer = *open->hit->add_outer();
+        SetGroup(level.group, *outer.mutable_group());
+        if (level.key) outer.set_key(*level.key);
+        outer.set_number(level.number);
+      }
+      open->has_keys = TakesKeys(counted);
+      open->has_numbers = TakesNumbers(counted);
     }
-    YAGURA_ASSIGN_OR_RETURN(
-        OpenHit * open,
-        Open(match, parsed.info().id, fmt::format("{} {}", counted.info.id, parsed.version),
-             std::move(fresh), [&](HitBatch& batch) { return SummaryOf(batch, parsed, use); }));
-    open->has_keys = TakesKeys(counted);
-    open->has_numbers = TakesNumbers(counted);
     if (counted.type == Correlation::Type::kValuePercentile && open->has_keys &&
         open->hit->names_size() < kMaxNames) {
-      (*open->hit->mutable_names())[value->key] =
-          ToValidUtf8(std::string_view(value->text).substr(0, kMaxNameSize));
+      (*open->hit->mutable_names())[value->key] = ToValidUtf8(value->text.substr(0, kMaxNameSize));
     }
     return AddSample(match, *value, IsTemporal(counted), *open);
   }
 
-  Status AddGroup(const ParsedRule& parsed, const RuleSet::UseLevel& level, size_t row,
-                  google::protobuf::RepeatedPtrField<event::v1::Field>& group) {
+  StatusOr<GroupValues> GroupOf(const ParsedRule& parsed, const RuleSet::UseLevel& level,
+                                size_t row) {
     const auto& names = parsed.correlations[level.correlation].group_by;
+    GroupValues values;
+    values.reserve(level.group_fields.size());
     for (size_t i = 0; i < level.group_fields.size(); ++i) {
       YAGURA_ASSIGN_OR_RETURN(const auto value, matcher_.Value(level.group_fields[i], row));
-      AddField(group, names[i], value, kMaxGroupValue);
+      values.push_back({names[i], value.substr(0, kMaxGroupValue)});
     }
-    return absl::OkStatus();
+    return values;
+  }
+
+  // The levels above the first, which become part of the key, too.
+  StatusOr<std::vector<Level>> LevelsOf(const ParsedRule& parsed,
+                                        const std::vector<RuleSet::UseLevel>& use, size_t row) {
+    std::vector<Level> levels;
+    for (size_t i = 1; i < use.size(); ++i) {
+      Level& level = levels.emplace_back();
+      YAGURA_ASSIGN_OR_RETURN(level.group, GroupOf(parsed, use[i], row));
+      YAGURA_ASSIGN_OR_RETURN(const auto outer, Measured(parsed, use[i], row));
+      if (outer) {
+        level.key = IsTemporal(parsed.correlations[use[i].correlation]) ? 0 : outer->key;
+        level.number = outer->number;
+      }
+      AddGroup(level.group);
+      AddNumber(level.key.has_value(), key_);
+      AddNumber(level.key.value_or(0), key_);
+      AddNumber(level.number, key_);
+    }
+    return levels;
   }
 
   // What the correlation measures of an event; nothing where the event does not have it.
@@ -190,63 +268,107 @@ class HitCollector {
       value.number = *number;
       return value;
     }
-    value.key = DigestOf(texts);
-    value.text = std::string(texts.front().substr(0, kMaxNameSize));
+    value.text = texts.front();
+    if (texts.size() > 1) {
+      value.key = DigestOf(texts);
+      return value;
+    }
+    // The same few values come again and again.
+    const auto [known, is_new] = digests_.try_emplace(texts.front(), 0);
+    if (is_new) known->second = DigestOf(texts);
+    value.key = known->second;
     return value;
   }
 
-  // The hit of that rule and group. `partition`: what decides on the shard, `rule_key`: names the
-  // rule that makes the group; `summary_of`: the place of its summary in a batch.
-  StatusOr<OpenHit*> Open(const Match& match, const std::string& partition,
-                          const std::string& rule_key, Hit fresh,
-                          const std::function<uint32_t(HitBatch&)>& summary_of) {
-    std::string key = fmt::format("{}\n", rule_key);
-    AppendKey(fresh.group(), key);
-    for (const auto& level : fresh.outer()) {
-      AppendKey(level.group(), key);
-      key += fmt::format("{} {} {}\n", level.has_key(), level.key(), level.number());
-    }
-    const auto [found, is_new] = hits_.try_emplace(std::move(key));
-    OpenHit& open = found->second;
-    if (is_new) {
-      open.batch = &BatchFor(partition);
-      fresh.set_rule(summary_of(*open.batch));
-      open.hit = open.batch->add_hits();
-      *open.hit = std::move(fresh);
-      open.hit->set_action(facts_.ActionOf(match.row));
-      YAGURA_RETURN_IF_ERROR(facts_.Describe(match.row, *open.hit));
-      YAGURA_RETURN_IF_ERROR(AddMatchedFields(match, {kMaxMatchedFields, kMaxFieldValue},
-                                              *open.hit->mutable_matched_fields()));
-    }
-    return &open;
+  // What names a hit: its rule and its group.
+  void StartKey(std::string_view rule_id, std::string_view version) {
+    key_.clear();
+    AddText(rule_id, key_);
+    AddText(version, key_);
   }
-
-  static void AppendKey(const google::protobuf::RepeatedPtrField<event::v1::Field>& group,
-                        std::string& key) {
-    for (const auto& field : group)
-      key += fmt::format("{}:{}\n", field.value().size(), field.value());
+  void AddGroup(const GroupValues& values) {
+    for (const auto& one : values) AddText(one.value.substr(0, kMaxGroupValue), key_);
+  }
+  // The hit of that key, and whether it has just been made.
+  std::pair<OpenHit*, bool> FindHit() {
+    if (const auto found = hits_.find(std::string_view(key_)); found != hits_.end()) {
+      return {&found->second, false};
+    }
+    return {&hits_[key_], true};
   }
 
   // An event that several rules of one correlation match is still one event.
   Status AddSample(const Match& match, const Value& value, bool joins, OpenHit& open) {
     const uint32_t row = match.row;
-    open.batch->set_received(std::max(open.batch->received(), facts_.ReceiveNanos(row)));
+    HitBatch& batch = open.shard->batch;
+    batch.set_received(std::max(batch.received(), facts_.ReceiveNanos(row)));
     for (auto sample = open.samples.rbegin(); sample != open.samples.rend() && sample->row == row;
          ++sample) {
       if (joins) sample->key |= value.key;
       return absl::OkStatus();
     }
     open.samples.push_back({facts_.WindowTime(row), value.key, value.number, row});
-    open.hit->set_action(LaxerAction(open.hit->action(), facts_.ActionOf(row)));
-    if (open.hit->evidence_size() == kMaxEvidence) return absl::OkStatus();
-    auto& evidence = *open.hit->add_evidence();
-    YAGURA_ASSIGN_OR_RETURN(evidence, facts_.EvidenceOf(row));
-    return AddMatchedFields(match, {kMaxEvidenceFields, kMaxEvidenceValue},
-                            *evidence.mutable_matched_fields());
+    const auto action = facts_.ActionOf(row);
+    open.hit->set_action(open.samples.size() == 1 ? action
+                                                  : LaxerAction(open.hit->action(), action));
+    if (open.hit->pieces_size() == kMaxEvidence) return absl::OkStatus();
+    YAGURA_ASSIGN_OR_RETURN(*open.hit->add_pieces(), PieceOf(match, *open.shard));
+    if (open.samples.size() > 1) return absl::OkStatus();
+    *open.hit->mutable_first() = open.hit->pieces(0);
+    return AddCore(row, *open.shard);
   }
 
-  HitBatch& BatchFor(const std::string& partition) {
-    HitBatch& batch = batches_[shard_of_(fmt::format("{}/{}", batch_.tenant(), partition))];
+  StatusOr<Shown*> ShownOf(uint32_t row) {
+    const auto [found, is_new] = shown_.try_emplace(row);
+    if (is_new) {
+      YAGURA_ASSIGN_OR_RETURN(const auto evidence, facts_.EvidenceOf(row));
+      found->second.evidence = evidence.SerializeAsString();
+    }
+    return &found->second;
+  }
+
+  // A match in the block of its shard: one piece, however many correlations count it.
+  StatusOr<EvidenceRef> PieceOf(const Match& match, ShardHits& shard) {
+    if (const auto known = shard.pieces.find(match); known != shard.pieces.end()) {
+      return known->second;
+    }
+    YAGURA_ASSIGN_OR_RETURN(const Shown* shown, ShownOf(match.row));
+    auto& block = *shard.batch.mutable_evidence();
+    const auto [place, is_new] =
+        shard.events.try_emplace(match.row, static_cast<uint32_t>(block.events_size()));
+    if (is_new) block.add_events(shown->evidence);
+    EvidenceRef ref;
+    ref.set_piece(static_cast<uint32_t>(block.pieces_size()));
+    auto& piece = *block.add_pieces();
+    piece.set_event(place->second);
+    YAGURA_RETURN_IF_ERROR(AddMatchedFields(match, {kMaxEvidenceFields, kMaxEvidenceValue},
+                                            *piece.mutable_matched_fields()));
+    ref.set_time(facts_.WindowTime(match.row));
+    ref.set_bytes(EvidenceBytes(shown->evidence.size(), piece));
+    ref.set_event(batch_digest_ + facts_.RowOf(match.row));
+    shard.pieces.emplace(match, ref);
+    return ref;
+  }
+
+  // The typed core of an event that is there already.
+  Status AddCore(uint32_t row, ShardHits& shard) {
+    Shown& shown = shown_.at(row);
+    if (!shown.has_core) {
+      YAGURA_ASSIGN_OR_RETURN(const auto core, facts_.CoreOf(row));
+      shown.core = core.SerializeAsString();
+      shown.has_core = true;
+    }
+    auto& cores = *shard.batch.mutable_evidence()->mutable_cores();
+    const auto place = static_cast<int>(shard.events.at(row));
+    while (cores.size() <= place) cores.Add();
+    if (cores[place].empty()) cores[place] = shown.core;
+    return absl::OkStatus();
+  }
+
+  // `partition`: what decides on the shard.
+  ShardHits& ShardFor(const std::string& partition) {
+    ShardHits& shard = shards_[shard_of_(fmt::format("{}/{}", batch_.tenant(), partition))];
+    HitBatch& batch = shard.batch;
     if (batch.tenant().empty()) {
       batch.set_tenant(batch_.tenant());
       batch.set_source_shard(static_cast<uint32_t>(source_.shard));
@@ -255,7 +377,7 @@ class HitCollector {
       batch.set_rule_set_version(source_.rule_set_version.empty() ? matcher_.rules().version()
                                                                   : source_.rule_set_version);
     }
-    return batch;
+    return shard;
   }
 
   static std::optional<uint32_t> FindSummary(const HitBatch& batch, const ParsedRule& parsed,
@@ -304,9 +426,13 @@ class HitCollector {
   const HitSource& source_;
   const ShardOf& shard_of_;
   const std::chrono::nanoseconds fold_;
+  const uint64_t batch_digest_;
   EventFacts facts_;
-  std::map<int, HitBatch> batches_;
+  std::map<int, ShardHits> shards_;
   StringMap<OpenHit> hits_;
+  std::string key_;                                         // of the hit that is looked for
+  std::unordered_map<uint32_t, Shown> shown_;               // by row
+  std::unordered_map<std::string_view, uint64_t> digests_;  // of values, which the batch has
 };
 
 }  // namespace
@@ -330,6 +456,14 @@ absl::StatusOr<Found> FindHits(BatchMatcher& matcher, event::BatchReader& batch,
   return found;
 }
 
+std::string PackHits(HitBatch& batch, Packer& packer) {
+  if (batch.has_evidence()) {
+    batch.set_packed_evidence(packer.Pack(batch.evidence()));
+    batch.clear_evidence();
+  }
+  return packer.Pack(batch);
+}
+
 HitBatch CopyHits(const HitBatch& batch, std::span<const uint32_t> hits) {
   HitBatch copy;
   copy.set_tenant(batch.tenant());
@@ -340,6 +474,8 @@ HitBatch CopyHits(const HitBatch& batch, std::span<const uint32_t> hits) {
   *copy.mutable_rules() = batch.rules();
   for (const uint32_t index : hits) *copy.add_hits() = batch.hits(static_cast<int>(index));
   copy.set_received(batch.received());
+  if (batch.has_evidence()) *copy.mutable_evidence() = batch.evidence();
+  copy.set_packed_evidence(batch.packed_evidence());
   return copy;
 }
 

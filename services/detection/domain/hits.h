@@ -15,6 +15,8 @@
 
 namespace yagura::detection {
 
+class Packer;
+
 inline constexpr int kMaxEvidence = 20;
 inline constexpr size_t kMaxEvidenceRaw = 2048;
 
@@ -47,6 +49,10 @@ struct Found {
 absl::StatusOr<Found> FindHits(BatchMatcher& matcher, event::BatchReader& batch,
                                const HitSource& source, const ShardOf& shard_of,
                                std::chrono::nanoseconds fold);
+
+// A batch as the stream keeps it; its evidence is packed by itself, so that windows need not look
+// into it.
+std::string PackHits(internal::v1::HitBatch& batch, Packer& packer);
 
 // Some hits of a batch, ascending by index.
 internal::v1::HitBatch CopyHits(const internal::v1::HitBatch& batch,

@@ -15,6 +15,7 @@
 #include "services/detection/domain/engine/batch_matcher.h"
 #include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/event_filter.h"
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/hunt_result.h"
 #include "services/detection/domain/product_match.h"
@@ -160,7 +161,7 @@ class CorrelationProbe final : public HuntProbe {
     internal::v1::HuntProbeState state;
     windows_.MarkAll();
     for (const auto& [key, group] : windows_.dirty_groups()) {
-      if (group != nullptr) (*state.mutable_groups())[key] = *group;
+      if (group != nullptr) (*state.mutable_groups())[key] = windows_.WholeGroup(*group);
     }
     for (const auto& [key, bundle] : windows_.dirty_bundles()) {
       if (bundle != nullptr) (*state.mutable_bundles())[key] = *bundle;
@@ -210,10 +211,9 @@ class CorrelationProbe final : public HuntProbe {
                                              [](std::string_view) { return 0; }, kFold));
       AddWatermarks(batch.reader, source, 1, hits);
       for (auto& [shard, hit_batch] : hits) {
-        for (auto& hit : *hit_batch.mutable_hits()) {
-          for (auto& evidence : *hit.mutable_evidence()) NameEvent(events, batch.first, evidence);
-        }
-        Note(windows_.Apply(hit_batch), result);
+        RenameEvents(hit_batch,
+                     [&](const std::string& id) { return NameOf(events, batch.first, id); });
+        Note(windows_.Apply(std::move(hit_batch)), result);
       }
       windows_.Clean();
       return absl::OkStatus();
@@ -256,12 +256,9 @@ class CorrelationProbe final : public HuntProbe {
     return *result.mutable_undecided();
   }
   // The engine numbers the events of its batch; the archive knows them by their own ids.
-  static void NameEvent(const Events& events, int first, v1::Evidence& evidence) {
-    const std::string& id = evidence.event_id();
+  static std::string NameOf(const Events& events, int first, const std::string& id) {
     const auto index = ParseNumber<int>(std::string_view(id).substr(id.rfind('-') + 1));
-    if (index && first + *index < events.size()) {
-      evidence.set_event_id(events.Get(first + *index).id());
-    }
+    return index && first + *index < events.size() ? events.Get(first + *index).id() : id;
   }
   void Note(const std::vector<Windows::Outcome>& outcomes, HuntResult& result) {
     for (const auto& outcome : outcomes) {

@@ -50,13 +50,18 @@ std::string Packer::Pack(const google::protobuf::MessageLite& message) {
   return packed;
 }
 
-absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
-  if (HasVersion(bytes) && static_cast<uint8_t>(bytes[1]) > kPackedVersion) {
-    return Unavailable("NEWER_FORMAT",
-                       fmt::format("a later release wrote this in format {}; this one knows {} and "
-                                   "leaves it to wait for that release",
-                                   static_cast<uint8_t>(bytes[1]), kPackedVersion));
+absl::Status CheckVersion(std::string_view bytes) {
+  if (!HasVersion(bytes) || static_cast<uint8_t>(bytes[1]) <= kPackedVersion) {
+    return absl::OkStatus();
   }
+  return Unavailable("NEWER_FORMAT",
+                     fmt::format("a later release wrote this in format {}; this one knows {} and "
+                                 "leaves it to wait for that release",
+                                 static_cast<uint8_t>(bytes[1]), kPackedVersion));
+}
+
+absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
+  YAGURA_RETURN_IF_ERROR(CheckVersion(bytes));
   const std::string_view body = BodyOf(bytes);
   if (!body.starts_with(kMagic)) {
     return message.ParseFromArray(body.data(), static_cast<int>(body.size()))

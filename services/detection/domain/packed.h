@@ -46,6 +46,9 @@ class Packer {
 // to give it up.
 absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
 
+// UNAVAILABLE (NEWER_FORMAT) as of Unpack, without looking any further.
+absl::Status CheckVersion(std::string_view bytes);
+
 // How many bytes Unpack makes of it, at most 256 MiB for a frame, without doing it: to be asked
 // before many are unpacked together.
 size_t UnpackedSize(std::string_view bytes);

@@ -8,29 +8,26 @@
 
 #include "common/clock/proto_time.h"
 #include "common/text/text.h"
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/pending.h"
 #include "services/detection/domain/tags.h"
+#include "services/detection/domain/window_group.h"
 
 namespace yagura::detection {
 namespace {
 
+using internal::v1::EvidenceRef;
 using internal::v1::Group;
 using internal::v1::Hit;
 using internal::v1::HitBatch;
-using internal::v1::OuterLevel;
-using internal::v1::OuterPlace;
 using internal::v1::RuleSummary;
 
 constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
 constexpr int64_t kHour = 3600LL * 1'000'000'000;
 // Rule id of findings about windows that were given up.
 constexpr std::string_view kGivenUpRule = "00000000-0000-4000-8000-000000000006";
-constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
-constexpr int kMaxEvidenceAtEnd = 60;  // of several windows
-constexpr int kMaxOuters = 64;
-constexpr int kMaxNames = 1000;
 constexpr int kMaxToldValues = 10;
 
 google::protobuf::Timestamp Time(int64_t nanos) {
@@ -49,86 +46,6 @@ std::optional<std::pair<uint64_t, uint64_t>> ParseSourceId(std::string_view text
 
 std::string RuleKey(std::string_view tenant, std::string_view rule_id) {
   return fmt::format("{}\n{}", tenant, rule_id);
-}
-
-int64_t EvidenceTime(const v1::Evidence& evidence) {
-  const auto time = std::min(FromProto(evidence.event_time()), FromProto(evidence.receive_time()));
-  return time.time_since_epoch().count();
-}
-
-// Those from `begin` up to `end` go.
-void DropEvidence(Group& group, int begin, int end) {
-  for (int i = begin; i < end; ++i) {
-    group.set_evidence_bytes(group.evidence_bytes() - group.evidence(i).ByteSizeLong());
-  }
-  group.mutable_evidence()->DeleteSubrange(begin, end - begin);
-}
-
-void DropBefore(Group& group, const RuleSummary& rule, int64_t time) {
-  DropPending(group, time);
-  const auto& evidence = group.evidence();  // in order of time
-  const int64_t reach = Minus(time, rule.reach_nanos());
-  const auto young = std::find_if(evidence.begin(), evidence.end(),
-                                  [reach](const auto& one) { return EvidenceTime(one) >= reach; });
-  DropEvidence(group, 0, static_cast<int>(young - evidence.begin()));
-  auto& outers = *group.mutable_outers();
-  const auto gone = std::remove_if(outers.begin(), outers.end(),
-                                   [time](const auto& one) { return one.last() < time; });
-  outers.erase(gone, outers.end());
-}
-
-// Keeps the evidence in order of time. Where there is too much, the latest stays; where windows are
-// decided at their end, the earliest.
-void AddEvidence(Group& group, const v1::Evidence& evidence) {
-  auto& all = *group.mutable_evidence();
-  const auto is_same = [&](const auto& one) { return one.event_id() == evidence.event_id(); };
-  if (std::any_of(all.begin(), all.end(), is_same)) return;
-  *all.Add() = evidence;
-  group.set_evidence_bytes(group.evidence_bytes() + evidence.ByteSizeLong());
-  for (int i = all.size() - 1; i > 0 && EvidenceTime(all[i]) < EvidenceTime(all[i - 1]); --i) {
-    all.SwapElements(i, i - 1);
-  }
-  const int over = all.size() - (group.at_end() ? kMaxEvidenceAtEnd : kMaxEvidence);
-  if (over <= 0) return;
-  const int begin = group.at_end() ? all.size() - over : 0;
-  DropEvidence(group, begin, begin + over);
-}
-
-// Notes what an event is to the correlations above.
-void AddOuter(Group& group, const google::protobuf::RepeatedPtrField<OuterLevel>& levels,
-              int64_t time) {
-  if (levels.empty()) return;
-  OuterPlace fresh;
-  *fresh.mutable_levels() = levels;
-  const std::string bytes = fresh.SerializeAsString();
-  for (auto& place : *group.mutable_outers()) {
-    OuterPlace alike;
-    *alike.mutable_levels() = place.levels();
-    if (alike.SerializeAsString() != bytes) continue;
-    place.set_first(std::min(place.first(), time));
-    place.set_last(std::max(place.last(), time));
-    return;
-  }
-  auto& all = *group.mutable_outers();
-  if (all.size() >= kMaxOuters) {
-    all.erase(std::min_element(all.begin(), all.end(),
-                               [](const auto& a, const auto& b) { return a.last() < b.last(); }));
-  }
-  fresh.set_first(time);
-  fresh.set_last(time);
-  *all.Add() = std::move(fresh);
-}
-
-// Which ones find room follows from the hits: the order of a map does not.
-void AddNames(Group& group, const Hit& hit) {
-  std::vector<uint64_t> keys;
-  keys.reserve(static_cast<size_t>(hit.names_size()));
-  for (const auto& [key, name] : hit.names()) keys.push_back(key);
-  std::ranges::sort(keys);
-  for (const uint64_t key : keys) {
-    if (group.names_size() >= kMaxNames) return;
-    (*group.mutable_names())[key] = hit.names().at(key);
-  }
 }
 
 struct HeaviestFirst {
@@ -176,61 +93,6 @@ void AddMeasure(const RuleSummary& rule, const Verdict& verdict, const Group& gr
   }
 }
 
-std::string FindingId(const std::string& key, int64_t first) {
-  return ShortDigest({"finding", key, fmt::format("{}", first)});
-}
-
-// Begins the group's finding with the earliest pending event and all that follow without a gap of
-// more than a time span.
-void OpenFinding(Group& group, const std::string& key, int64_t span) {
-  const auto& pending = group.pending();
-  group.set_first(pending[0]);
-  group.set_last(pending[0]);
-  uint64_t count = 0;
-  for (int i = 0; i < pending.size() && pending[i] <= Plus(group.last(), span); ++i) {
-    group.set_last(pending[i]);
-    count += PendingWeight(group, i);
-  }
-  group.set_count(count);
-  group.set_finding_id(FindingId(key, group.first()));
-  ClearPending(group);
-  group.clear_outers();
-  group.set_told_count(0);
-  group.set_told_last(0);
-}
-
-bool IsToTell(const Group& group) {
-  return group.count() / 2 >= group.told_count() ||
-         group.last() >= Plus(group.told_last(), kTellInterval);
-}
-
-void NoteTold(Group& group) {
-  group.set_told_count(group.count());
-  group.set_told_last(group.last());
-}
-
-bool HasUntold(const Group& group) {
-  return !group.finding_id().empty() && group.told_count() < group.count();
-}
-
-void CloseFinding(Group& group) {
-  group.clear_finding_id();
-  group.set_count(0);
-  group.set_first(0);
-  group.set_last(0);
-}
-
-// As it is kept, but for a few bytes: of the large parts, evidence is not gone through again.
-size_t SizeOf(const std::string& key, const Group& group) {
-  constexpr size_t kFixed = 200;  // ids and numbers
-  constexpr size_t kPending = 28;
-  size_t bytes = key.size() + kFixed + group.evidence_bytes() +
-                 kPending * static_cast<size_t>(group.pending_size());
-  for (const auto& [name, value] : group.names()) bytes += sizeof(name) + value.size();
-  for (const auto& outer : group.outers()) bytes += outer.ByteSizeLong();
-  return bytes + (group.has_about() ? group.about().ByteSizeLong() : 0);
-}
-
 // Windows of a rule went before their end; one an hour of receive time.
 v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
                            const std::string& title, int64_t received) {
@@ -251,6 +113,34 @@ v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
   *finding.mutable_last_event_time() = Time(received);
   finding.set_dedup_key(ShortDigest({"given-up", tenant, rule}));
   return finding;
+}
+
+// What the first event was.
+void CopyFirst(const Hit& from, Hit& to) {
+  if (from.has_first()) {
+    *to.mutable_first() = from.first();
+    return;
+  }
+  to.set_device(from.device());
+  to.set_site(from.site());
+  *to.mutable_event() = from.event();
+}
+
+// The evidence of a hit's event at that time, the next of those in order of time; what a
+// correlation passed on may have several for its one time.
+template <typename Iterator>
+google::protobuf::RepeatedPtrField<EvidenceRef> PiecesOf(const Hit& hit, int64_t time,
+                                                         Iterator& next, Iterator end) {
+  if (hit.times_size() == 1) return hit.pieces();
+  google::protobuf::RepeatedPtrField<EvidenceRef> pieces;
+  while (next != end && (*next)->time() < time) ++next;
+  if (next != end && (*next)->time() == time) *pieces.Add() = **next++;
+  return pieces;
+}
+
+// In a batch of an earlier release the hits have in them what they show.
+bool IsOld(const HitBatch& batch) {
+  return std::ranges::any_of(batch.hits(), [](const Hit& hit) { return !hit.evidence().empty(); });
 }
 
 // What nobody was told of yet about a finding whose window has closed.
@@ -275,11 +165,19 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   if (!group.text_id().empty()) {
     ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
   }
-  if (group.evidence_bytes() == 0) {  // kept by a release that did not say so
-    for (const auto& one : group.evidence()) {
-      group.set_evidence_bytes(group.evidence_bytes() + one.ByteSizeLong());
+  if (!group.evidence().empty()) {  // kept by an earlier release
+    internal::v1::EvidenceBlock block;
+    MoveEvidence(group, block);
+    const uint64_t number = blocks_.Add(std::move(block));
+    size_t bytes = 0;
+    for (auto& piece : *group.mutable_pieces()) {
+      piece.set_block(number);
+      bytes += piece.bytes();
     }
+    group.set_evidence_bytes(bytes);
   }
+  for (const auto& piece : group.pieces()) blocks_.Refer(piece);
+  if (group.about().has_first()) blocks_.Refer(group.about().first());
   budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
   groups_[key] = std::move(group);
 }
@@ -291,6 +189,10 @@ void Windows::LoadCheckpoint(uint32_t source_shard, const std::string& source_id
 void Windows::LoadWatermark(uint32_t source_shard, int64_t received) {
   watermarks_[source_shard] = received;
   latest_ = std::max(latest_, received);
+}
+
+void Windows::LoadBlock(uint64_t number, std::string packed) {
+  blocks_.Load(number, std::move(packed));
 }
 
 void Windows::LoadBundle(const std::string& key, internal::v1::RuleBundle bundle) {
@@ -367,6 +269,8 @@ void Windows::Erase(const std::string& key) {
     --bundles_[bundle].groups;
     idle_bundles_.insert(bundle);
   }
+  for (const auto& piece : group.pieces()) blocks_.Release(piece);
+  if (group.about().has_first()) blocks_.Release(group.about().first());
   groups_.erase(found);
   Change(key, nullptr);
 }
@@ -487,9 +391,28 @@ void Windows::Wait(const std::string& key, Group& group, const RuleSummary& rule
   Change(key, &group);
 }
 
+v1::Finding Windows::Describe(std::string_view tenant, std::string_view finding_id,
+                              const RuleSummary& rule, const Hit& hit) {
+  v1::Finding finding = DescribeFinding(tenant, finding_id, rule, hit);
+  if (!hit.has_first()) return finding;
+  *finding.mutable_event() = blocks_.Core(hit.first());
+  finding.set_device(finding.event().device());
+  finding.set_site(finding.event().site());
+  return finding;
+}
+
+void Windows::ShowEvidence(const Pieces& pieces, v1::Finding& finding) {
+  google::protobuf::RepeatedPtrField<v1::Evidence> evidence;
+  for (const auto& piece : pieces) {
+    v1::Evidence one = blocks_.Evidence(piece);
+    if (!one.event_id().empty()) *evidence.Add() = std::move(one);
+  }
+  AddEvidence(evidence, finding);
+}
+
 // A match at that time goes to the correlation that counts the rule.
 void Windows::Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
-                   const Hit& about, const Proofs& evidence) {
+                   const Hit& about, const Pieces& evidence) {
   const std::string bundle = BundleKey(rule.text_id(), rule.version());
   const RuleSummary* outer = RuleOf(bundle, rule.outer());
   // An event that lacks what is measured is not counted.
@@ -504,13 +427,11 @@ void Windows::Pass(const Place& place, const RuleSummary& rule, const Levels& le
   passed.hit.mutable_outer()->Assign(levels.begin() + 1, levels.end());
   *passed.hit.mutable_entities() = about.entities();
   *passed.hit.mutable_matched_fields() = about.matched_fields();
-  passed.hit.set_device(about.device());
-  passed.hit.set_site(about.site());
   passed.hit.set_action(about.action());
-  *passed.hit.mutable_event() = about.event();
+  CopyFirst(about, passed.hit);
   for (const auto& one : evidence) {
-    if (passed.hit.evidence_size() == kMaxEvidence) break;
-    *passed.hit.add_evidence() = one;
+    if (passed.hit.pieces_size() == kMaxEvidence) break;
+    *passed.hit.add_pieces() = one;
   }
   passed_.push_back(std::move(passed));
 }
@@ -531,7 +452,7 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
   const bool passes = !rule.outer().empty();
   const bool single =
       rule.type() == internal::v1::CORRELATION_TYPE_UNSPECIFIED && rule.threshold() <= 1;
-  Proofs fresh;  // of events that joined the open finding
+  Pieces fresh;  // of events that joined the open finding
   Verdict verdict;
   bool grew = false;
   bool began = false;
@@ -540,36 +461,31 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
     if (rule.silent()) {
       NoteTold(group);
     } else {
-      v1::Finding finding = DescribeFinding(place.tenant, group.finding_id(), rule, hit);
+      v1::Finding finding = Describe(place.tenant, group.finding_id(), rule, hit);
       if (began) AddMeasure(rule, verdict, group, finding);
       finding.set_event_count(group.count());
       *finding.mutable_first_event_time() = Time(group.first());
       *finding.mutable_last_event_time() = Time(group.last());
-      detection::AddEvidence(group.evidence(), finding);
-      detection::AddEvidence(fresh, finding);
+      ShowEvidence(group.pieces(), finding);
+      ShowEvidence(fresh, finding);
       AddTagFacts(finding);
       const bool tells = began || IsToTell(group);
       if (tells) NoteTold(group);
       outcomes.push_back({std::move(finding), began, tells});
     }
-    group.clear_evidence();
-    group.clear_evidence_bytes();
+    ClearPieces(group, blocks_);
     fresh.Clear();
     grew = false;
     began = false;
   };
 
-  std::multimap<int64_t, const v1::Evidence*> by_time;
-  for (const auto& evidence : hit.evidence()) by_time.emplace(EvidenceTime(evidence), &evidence);
+  std::vector<const EvidenceRef*> by_time;
+  for (const auto& piece : hit.pieces()) by_time.push_back(&piece);
+  std::ranges::stable_sort(by_time, {}, [](const EvidenceRef* one) { return one->time(); });
+  auto next_piece = by_time.begin();
   for (int i = 0; i < hit.times_size(); ++i) {
     const int64_t time = hit.times(i);
-    Proofs proofs;  // of this event; what a correlation passed on may have several
-    if (hit.times_size() == 1) {
-      proofs = hit.evidence();
-    } else if (const auto found = by_time.find(time); found != by_time.end()) {
-      *proofs.Add() = *found->second;
-      by_time.erase(found);
-    }
+    const Pieces pieces = PiecesOf(hit, time, next_piece, by_time.end());
     if (!group.finding_id().empty()) {
       // One event is a finding by itself: however late it comes, it belongs to that of its group.
       if (!single && Plus(time, span) < group.first()) {
@@ -580,8 +496,8 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
         group.set_first(std::min(group.first(), time));
         group.set_last(std::max(group.last(), time));
         group.set_count(group.count() + 1);
-        if (passes) Pass(place, rule, hit.outer(), time, hit, proofs);
-        fresh.MergeFrom(proofs);
+        if (passes) Pass(place, rule, hit.outer(), time, hit, pieces);
+        fresh.MergeFrom(pieces);
         grew = true;
         continue;
       }
@@ -594,17 +510,17 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
       ++late_;
       continue;
     }
-    for (const auto& evidence : proofs) AddEvidence(group, evidence);
+    for (const auto& piece : pieces) AddPiece(group, piece, blocks_);
     AddOuter(group, hit.outer(), time);
     const auto window = FindWindow(group, rule, at);
     if (!window) {
       const int64_t latest = group.pending(group.pending_size() - 1);
-      DropBefore(group, rule, Minus(latest, Plus(span, Grace(rule))));
+      DropBefore(group, rule, Minus(latest, Plus(span, Grace(rule))), blocks_);
       continue;
     }
     verdict = Judge(group, rule, *window);
     const int64_t enough = group.pending(window->last);
-    DropBefore(group, rule, group.pending(window->first));
+    DropBefore(group, rule, group.pending(window->first), blocks_);
     const auto outers = group.outers();
     const auto times = group.pending();
     OpenFinding(group, key, span);
@@ -612,7 +528,7 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
     for (const int64_t one : times) {
       if (!passes || one < enough || one > group.last()) continue;
       for (const auto& outer : outers) {
-        Pass(place, rule, outer.levels(), one, hit, group.evidence());
+        Pass(place, rule, outer.levels(), one, hit, group.pieces());
       }
     }
   }
@@ -633,8 +549,8 @@ void Windows::Collect(const std::string& key, Group& group, const RuleSummary& r
     }
     AddOuter(group, hit.outer(), hit.times(i));
   }
-  for (const auto& evidence : hit.evidence()) {
-    if (EvidenceTime(evidence) >= Minus(oldest, rule.reach_nanos())) AddEvidence(group, evidence);
+  for (const auto& piece : hit.pieces()) {
+    if (piece.time() >= Minus(oldest, rule.reach_nanos())) AddPiece(group, piece, blocks_);
   }
   if (group.pending().empty()) {
     waiting_.erase({group.expires(), key});
@@ -647,10 +563,9 @@ void Windows::Collect(const std::string& key, Group& group, const RuleSummary& r
     *about.mutable_group() = hit.group();
     *about.mutable_entities() = hit.entities();
     *about.mutable_matched_fields() = hit.matched_fields();
-    about.set_device(hit.device());
-    about.set_site(hit.site());
     about.set_action(hit.action());
-    *about.mutable_event() = hit.event();
+    CopyFirst(hit, about);
+    if (about.has_first()) blocks_.Refer(about.first());
   }
   Wait(key, group, rule);
 }
@@ -669,14 +584,14 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
   }
   const Verdict verdict = Judge(group, *rule, window);
   if (verdict.holds) {
-    Proofs evidence;
-    for (const auto& one : group.evidence()) {
-      if (EvidenceTime(one) <= end && evidence.size() < kMaxEvidence) *evidence.Add() = one;
+    Pieces evidence;
+    for (const auto& one : group.pieces()) {
+      if (one.time() <= end && evidence.size() < kMaxEvidence) *evidence.Add() = one;
     }
     const int64_t last = group.pending(window.last);
     if (!rule->silent()) {
-      Outcome outcome{DescribeFinding(group.tenant(), FindingId(key, first), *rule, group.about()),
-                      true, true};
+      Outcome outcome{Describe(group.tenant(), FindingId(key, first), *rule, group.about()), true,
+                      true};
       AddMeasure(*rule, verdict, group, outcome.finding);
       uint64_t count = 0;
       for (int i = 0; i <= window.last; ++i) count += PendingWeight(group, i);
@@ -684,7 +599,7 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
       *outcome.finding.mutable_first_event_time() = Time(first);
       *outcome.finding.mutable_last_event_time() = Time(last);
       outcome.finding.clear_action();  // of this window, not of when the group began
-      detection::AddEvidence(evidence, outcome.finding);
+      ShowEvidence(evidence, outcome.finding);
       if (outcome.finding.action() == event::v1::ACTION_UNSPECIFIED) {
         outcome.finding.set_action(group.about().action());
       }
@@ -697,7 +612,7 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
       Pass(place, *rule, outer.levels(), last, group.about(), evidence);
     }
   }
-  DropBefore(group, *rule, Plus(end, 1));
+  DropBefore(group, *rule, Plus(end, 1), blocks_);
   if (group.pending().empty()) {
     Erase(key);
   } else {
@@ -733,10 +648,30 @@ void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit, 
   Touch(key, *group, place, rule);
 }
 
-std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
+// Takes what the hits show among the blocks, and lets them refer to it there.
+void Windows::TakeBlock(HitBatch& batch) {
+  if (IsOld(batch)) {
+    for (auto& hit : *batch.mutable_hits()) MoveEvidence(hit, *batch.mutable_evidence());
+  }
+  uint32_t pieces = 0;
+  for (const Hit& hit : batch.hits()) {
+    for (const auto& piece : hit.pieces()) pieces = std::max(pieces, piece.piece() + 1);
+  }
+  if (pieces == 0) return;
+  const uint64_t number = batch.has_evidence()
+                              ? blocks_.Add(std::move(*batch.mutable_evidence()))
+                              : blocks_.Add(std::move(*batch.mutable_packed_evidence()), pieces);
+  for (auto& hit : *batch.mutable_hits()) {
+    for (auto& piece : *hit.mutable_pieces()) piece.set_block(number);
+    if (hit.has_first()) hit.mutable_first()->set_block(number);
+  }
+}
+
+std::vector<Windows::Outcome> Windows::Apply(HitBatch batch) {
   std::vector<Outcome> outcomes;
   if (!IsNew(batch)) return outcomes;
   NoteRules(batch);
+  TakeBlock(batch);
   const uint32_t shard = batch.source_shard();
   const bool is_first = !watermarks_.contains(shard);
   if (is_first) watermarks_[shard] = EarliestOf(batch);  // it is not late, it was not heard of
@@ -756,6 +691,7 @@ std::vector<Windows::Outcome> Windows::Apply(const HitBatch& batch) {
   Forget(by_expiry_[shard], batch.received(), outcomes);
   KeepBudget(batch.received(), outcomes);
   SweepBundles();
+  blocks_.Sweep();
   return outcomes;
 }
 
@@ -763,6 +699,7 @@ std::vector<Windows::Outcome> Windows::Finish() {
   std::vector<Outcome> outcomes;
   DecideUntil(INT64_MAX, outcomes);
   SweepBundles();
+  blocks_.Sweep();
   return outcomes;
 }
 
@@ -773,11 +710,27 @@ void Windows::MarkAll() {
   dirty_watermarks_ = watermarks_;
 }
 
+Group Windows::WholeGroup(Group group) {
+  for (const auto& piece : group.pieces()) {
+    v1::Evidence evidence = blocks_.Evidence(piece);
+    if (!evidence.event_id().empty()) *group.add_evidence() = std::move(evidence);
+  }
+  group.clear_pieces();
+  if (!group.about().has_first()) return group;
+  Hit& about = *group.mutable_about();
+  *about.mutable_event() = blocks_.Core(about.first());
+  about.set_device(about.event().device());
+  about.set_site(about.event().site());
+  about.clear_first();
+  return group;
+}
+
 void Windows::Clean() {
   dirty_.clear();
   dirty_bundles_.clear();
   dirty_checkpoints_.clear();
   dirty_watermarks_.clear();
+  blocks_.Clean();
 }
 
 }  // namespace yagura::detection

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "services/detection/domain/evidence_blocks.h"
 #include "services/detection/domain/window_budget.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
@@ -45,13 +46,14 @@ class Windows {
     // most go, those that would be forgotten first.
     size_t bytes = SIZE_MAX;
   };
-  explicit Windows(Limits limits) : limits_(limits) {}
+  explicit Windows(Limits limits) : limits_(limits), blocks_(!limits.offline) {}
 
   // What was kept, before the first Apply.
   void LoadGroup(const std::string& key, internal::v1::Group group);
   void LoadCheckpoint(uint32_t source_shard, const std::string& source_id);
   void LoadWatermark(uint32_t source_shard, int64_t received);
   void LoadBundle(const std::string& key, internal::v1::RuleBundle bundle);
+  void LoadBlock(uint64_t number, std::string packed);
 
   // A finding that began or grew. `finding` is complete but for the evidence of one that grew,
   // which is that of the new events alone, and the times that the store sets.
@@ -65,17 +67,21 @@ class Windows {
     bool closing = false;
   };
   // Counts a batch, unless its source id is at or below the shard's checkpoint.
-  std::vector<Outcome> Apply(const internal::v1::HitBatch& batch);
+  std::vector<Outcome> Apply(internal::v1::HitBatch batch);
 
   // Decides all windows as if no more events could come.
   std::vector<Outcome> Finish();
 
-  // What changed since the last Clean: groups and bundles to write (null: to remove), the
-  // checkpoints, and the receive times of source shards.
+  // What changed since the last Clean: groups, bundles and blocks of evidence to write (null: to
+  // remove), the checkpoints, and the receive times of source shards.
   const std::map<std::string, const internal::v1::Group*>& dirty_groups() const { return dirty_; }
   const std::map<std::string, const internal::v1::RuleBundle*>& dirty_bundles() const {
     return dirty_bundles_;
   }
+  // Blocks of evidence by their numbers, packed.
+  std::map<uint64_t, const std::string*> dirty_blocks() const { return blocks_.Dirty(); }
+  // A group with its evidence in it, for who keeps no blocks.
+  internal::v1::Group WholeGroup(internal::v1::Group group);
   const std::map<uint32_t, std::string>& dirty_checkpoints() const { return dirty_checkpoints_; }
   const std::map<uint32_t, int64_t>& dirty_watermarks() const { return dirty_watermarks_; }
   // As if all of it had changed: for who keeps it whole.
@@ -88,13 +94,14 @@ class Windows {
   // Groups that went as all took too much, and what those that are there take.
   uint64_t given_up() const { return given_up_; }
   size_t bytes() const { return budget_.bytes(); }
+  const EvidenceBlocks& blocks() const { return blocks_; }
 
  private:
   using Group = internal::v1::Group;
   using Hit = internal::v1::Hit;
   using RuleSummary = internal::v1::RuleSummary;
   using Levels = google::protobuf::RepeatedPtrField<internal::v1::OuterLevel>;
-  using Proofs = google::protobuf::RepeatedPtrField<v1::Evidence>;
+  using Pieces = google::protobuf::RepeatedPtrField<internal::v1::EvidenceRef>;
   struct Order {
     int64_t expires;
     std::string key;
@@ -122,6 +129,10 @@ class Windows {
   // Whether a hit may come too late for its window, or follows from windows that have just ended.
   enum class Arrival { kFromSource, kFromWindow };
 
+  void TakeBlock(internal::v1::HitBatch& batch);
+  v1::Finding Describe(std::string_view tenant, std::string_view finding_id,
+                       const RuleSummary& rule, const Hit& hit);
+  void ShowEvidence(const Pieces& pieces, v1::Finding& finding);
   bool IsNew(const internal::v1::HitBatch& batch);
   void NoteRules(const internal::v1::HitBatch& batch);
   void Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
@@ -137,7 +148,7 @@ class Windows {
   void DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes);
   void Decide(const std::string& key, std::vector<Outcome>& outcomes);
   void Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
-            const Hit& about, const Proofs& evidence);
+            const Hit& about, const Pieces& evidence);
   void TakePassed(Arrival arrival, std::vector<Outcome>& outcomes);
   void SweepBundles();
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
@@ -168,6 +179,7 @@ class Windows {
   uint64_t overflowed_ = 0;
   WindowBudget budget_;
   std::set<std::string> changed_;  // groups since the last batch
+  EvidenceBlocks blocks_;
   uint64_t given_up_ = 0;
 };
 

@@ -61,6 +61,11 @@ absl::Status WindowStore::Load(int shard, Windows& windows) const {
       internal::v1::RuleBundle bundle;
       YAGURA_RETURN_IF_ERROR(Read(value, "rules of a window", bundle));
       windows.LoadBundle(field.substr(2), std::move(bundle));
+    } else if (field.starts_with("e:")) {
+      const auto number = ParseNumber<uint64_t>(std::string_view(field).substr(2));
+      if (!number || *number == 0) return Internal("windows: a block of evidence without a number");
+      YAGURA_RETURN_IF_ERROR(Annotate(CheckVersion(value), "evidence of a window"));
+      windows.LoadBlock(*number, value);
     } else if (!field.starts_with("g:")) {
       return Unavailable("NEWER_FORMAT", fmt::format("windows: a later release keeps \"{}\" here",
                                                      Printable(field, kMostShown)));
@@ -93,6 +98,15 @@ absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows
       sets.push_back(packer.Pack(*message));
     }
   };
+  for (const auto& [number, block] : windows.dirty_blocks()) {
+    const std::string field = fmt::format("e:{}", number);
+    if (block == nullptr) {
+      removed.push_back(field);
+    } else {
+      sets.push_back(field);
+      sets.push_back(*block);
+    }
+  }
   for (const auto& [key, bundle] : windows.dirty_bundles()) keep("r:" + key, bundle);
   for (const auto& [key, group] : windows.dirty_groups()) keep("g:" + key, group);
   const std::string epoch_text = fmt::format("{}", epoch);

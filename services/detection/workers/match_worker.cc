@@ -171,8 +171,8 @@ absl::Status MatchWorker::Send(std::vector<std::pair<int, internal::v1::HitBatch
   std::vector<std::string> payloads;
   payloads.reserve(hits.size());
   std::vector<stream::Producer::Item> items;
-  for (const auto& [to, batch] : hits) {
-    items.push_back({to, key, payloads.emplace_back(packer.Pack(batch))});
+  for (auto& [to, batch] : hits) {
+    items.push_back({to, key, payloads.emplace_back(PackHits(batch, packer))});
   }
   for (const auto& sent : hits_->AppendAll(items)) YAGURA_RETURN_IF_ERROR(sent.status());
   return absl::OkStatus();

@@ -1,11 +1,13 @@
 #include "services/detection/workers/window_worker.h"
 
 #include <span>
+#include <utility>
 
 #include "fmt/format.h"
 
 #include "common/status/status.h"
 #include "common/stream/bisect.h"
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/packed.h"
 
@@ -20,10 +22,14 @@ std::string PieceKey(const internal::v1::Hit& hit, const stream::Entry& entry, u
                                 : hit.evidence(0).event_id();
 }
 
-// One hit with its rule, without the times of very many events.
-internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch, uint32_t index) {
+// One hit with its rule and what it shows, without the times of very many events.
+internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch,
+                               const internal::v1::EvidenceBlock& block, uint32_t index) {
   internal::v1::HitBatch lone = CopyHits(batch, std::span(&index, 1));
+  lone.clear_evidence();
+  lone.clear_packed_evidence();
   auto& hit = *lone.mutable_hits(0);
+  InlineEvidence(block, hit);
   if (hit.times_size() > kMaxPieceTimes) hit.mutable_times()->Truncate(kMaxPieceTimes);
   lone.clear_rules();
   if (hit.rule() < static_cast<uint32_t>(batch.rules_size())) {
@@ -64,14 +70,13 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
   for (const auto& entry : entries) {
     const size_t more = UnpackedSize(entry.payload);
     if (!batches.empty() && bytes + more > step_bytes_) {
-      YAGURA_RETURN_IF_ERROR(Apply(context, shard, batches));
-      batches.clear();
+      YAGURA_RETURN_IF_ERROR(Apply(context, shard, std::exchange(batches, {})));
       bytes = 0;
     }
     bytes += more;
     YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batches.emplace_back()), "hits"));
   }
-  return Apply(context, shard, batches);
+  return Apply(context, shard, std::move(batches));
 }
 
 absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
@@ -90,10 +95,12 @@ absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
   YAGURA_RETURN_IF_ERROR(Load(context, shard));
   YAGURA_RETURN_IF_ERROR(
       Apply(context, shard, {CopyHits(batch, stream::WithoutFaults(count, faults))}));
+  // What cannot be read of it is not shown.
+  const internal::v1::EvidenceBlock block = BlockOf(batch).value_or(internal::v1::EvidenceBlock());
   std::vector<stream::DeadPiece> pieces;
   for (const auto& [index, error] : faults) {
-    pieces.push_back({PieceKey(batch.hits(static_cast<int>(index)), entry, index),
-                      LoneHit(batch, index).SerializeAsString(), error});
+    const auto lone = LoneHit(batch, block, index);
+    pieces.push_back({PieceKey(lone.hits(0), entry, index), lone.SerializeAsString(), error});
   }
   return pieces;
 }
@@ -123,13 +130,13 @@ absl::Status WindowWorker::Load(const stream::Worker::Context& context, Shard& s
 }
 
 absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& shard,
-                                 const std::vector<internal::v1::HitBatch>& batches) {
+                                 std::vector<internal::v1::HitBatch> batches) {
   // Until they are saved, they are ahead of what is kept: where that fails, that is read again.
   auto windows = std::move(shard.windows);
   std::vector<Windows::Outcome> outcomes;
   const uint64_t late_before = windows->late();
-  for (const auto& batch : batches) {
-    for (auto& outcome : windows->Apply(batch)) outcomes.push_back(std::move(outcome));
+  for (auto& batch : batches) {
+    for (auto& outcome : windows->Apply(std::move(batch))) outcomes.push_back(std::move(outcome));
   }
   YAGURA_RETURN_IF_ERROR(sink_->Put(outcomes));
   YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *windows));

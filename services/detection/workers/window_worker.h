@@ -45,7 +45,7 @@ class WindowWorker {
   void Measure(Shard& shard);
   absl::Status Load(const stream::Worker::Context& context, Shard& shard);
   absl::Status Apply(const stream::Worker::Context& context, Shard& shard,
-                     const std::vector<internal::v1::HitBatch>& batches);
+                     std::vector<internal::v1::HitBatch> batches);
 
   const std::shared_ptr<WindowStore> store_;
   const std::shared_ptr<FindingSink> sink_;

@@ -54,6 +54,13 @@ class Saved {
   void Save(Windows& windows) {
     for (const auto& [key, group] : windows.dirty_groups()) Put(groups_, key, group);
     for (const auto& [key, bundle] : windows.dirty_bundles()) Put(bundles_, key, bundle);
+    for (const auto& [number, block] : windows.dirty_blocks()) {
+      if (block == nullptr) {
+        blocks_.erase(number);
+      } else {
+        blocks_[number] = *block;
+      }
+    }
     for (const auto& [shard, id] : windows.dirty_checkpoints()) checkpoints_[shard] = id;
     for (const auto& [shard, time] : windows.dirty_watermarks()) watermarks_[shard] = time;
     windows.Clean();
@@ -69,11 +76,13 @@ class Saved {
       EXPECT_TRUE(bundle.ParseFromString(bytes));
       windows.LoadBundle(key, std::move(bundle));
     }
+    for (const auto& [number, block] : blocks_) windows.LoadBlock(number, block);
     for (const auto& [shard, id] : checkpoints_) windows.LoadCheckpoint(shard, id);
     for (const auto& [shard, time] : watermarks_) windows.LoadWatermark(shard, time);
   }
   size_t groups() const { return groups_.size(); }
   size_t bundles() const { return bundles_.size(); }
+  size_t blocks() const { return blocks_.size(); }
 
  private:
   static void Put(std::map<std::string, std::string>& all, const std::string& key,
@@ -86,6 +95,7 @@ class Saved {
   }
   std::map<std::string, std::string> groups_;
   std::map<std::string, std::string> bundles_;
+  std::map<uint64_t, std::string> blocks_;
   std::map<uint32_t, std::string> checkpoints_;
   std::map<uint32_t, int64_t> watermarks_;
 };
@@ -239,6 +249,7 @@ std::multiset<OracleFinding> RunShards(std::mt19937& random, const std::string& 
   bench.Save();
   EXPECT_EQ(bench.saved().groups(), 0U);
   EXPECT_EQ(bench.saved().bundles(), 0U);
+  EXPECT_EQ(bench.saved().blocks(), 0U);
   return bench.Findings();
 }
 

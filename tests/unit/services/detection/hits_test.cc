@@ -4,6 +4,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "services/detection/domain/evidence_block.h"
 #include "tests/unit/services/detection/engine_fixture.h"
 
 namespace yagura::detection {
@@ -11,6 +12,7 @@ namespace {
 
 using testing::BatchOf;
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using testing::MakeEvent;
 using testing::RuleWith;
 using ::testing::SizeIs;
@@ -34,12 +36,15 @@ const std::string& CorrelationText() {
   return text;
 }
 
-std::vector<std::pair<int, internal::v1::HitBatch>> HitsOf(
-    const std::string& text, const std::vector<event::v1::Event>& events) {
-  auto parsed = ParseSigma(text);
-  EXPECT_TRUE(parsed.ok()) << parsed.status();
-  BatchMatcher matcher(
-      RuleSet::Build({{"", std::make_shared<const ParsedRule>(*std::move(parsed))}}));
+std::vector<std::pair<int, internal::v1::HitBatch>> RawHitsOf(
+    const std::vector<std::string>& texts, const std::vector<event::v1::Event>& events) {
+  std::vector<RuleSet::Entry> entries;
+  for (const auto& text : texts) {
+    auto parsed = ParseSigma(text);
+    EXPECT_TRUE(parsed.ok()) << parsed.status();
+    entries.push_back({"", std::make_shared<const ParsedRule>(*std::move(parsed))});
+  }
+  BatchMatcher matcher(RuleSet::Build(std::move(entries)));
   auto batch = BatchOf(events);
   const auto matches = matcher.Run(batch);
   auto hits = MakeHits(
@@ -47,6 +52,16 @@ std::vector<std::pair<int, internal::v1::HitBatch>> HitsOf(
       std::chrono::minutes(10));
   EXPECT_TRUE(hits.ok()) << hits.status();
   return *std::move(hits);
+}
+
+// The same, each hit whole in itself.
+std::vector<std::pair<int, internal::v1::HitBatch>> HitsOf(
+    const std::string& text, const std::vector<event::v1::Event>& events) {
+  auto hits = RawHitsOf({text}, events);
+  for (auto& [shard, batch] : hits) {
+    for (auto& hit : *batch.mutable_hits()) InlineEvidence(batch.evidence(), hit);
+  }
+  return hits;
 }
 
 TEST(Hits, CountsEventsOfAGroupTogether) {
@@ -207,6 +222,32 @@ TEST(Hits, WhatTheDeviceLetThroughCounts) {
       HitsOf(RuleWith("  s:\n    what: login\n  condition: s"), {blocked, passed, blocked});
   ASSERT_THAT(apart[0].second.hits(), SizeIs(2));
   EXPECT_THAT(apart[0].second.hits(0).times(), SizeIs(2));
+}
+
+TEST(Hits, AnEventThatSeveralRulesMatchIsInTheBlockOnce) {
+  const std::string by_name =
+      "title: Other\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\nlogsource: {product: acme}\n"
+      "detection: {s: {who: a}, condition: s}\n";
+  const auto hits =
+      RawHitsOf({CorrelationText(), by_name}, {LoginAt(0, "a"), LoginAt(1, "a"), LoginAt(2, "b")});
+  ASSERT_THAT(hits, SizeIs(1));
+  const auto& batch = hits[0].second;
+  ASSERT_THAT(batch.hits(), SizeIs(3));
+  EXPECT_THAT(batch.evidence().events(), SizeIs(3));
+  EXPECT_THAT(batch.evidence().pieces(), SizeIs(5));
+  for (const auto& hit : batch.hits()) {
+    EXPECT_THAT(hit.evidence(), IsEmpty());
+    for (const auto& ref : hit.pieces()) {
+      const auto evidence = EvidenceAt(batch.evidence(), ref.piece());
+      EXPECT_EQ(ref.bytes(), evidence.ByteSizeLong());
+      EXPECT_EQ(ref.event(), EventDigest(evidence.event_id()));
+      EXPECT_EQ(ref.time(), EvidenceTime(evidence));
+    }
+    EXPECT_EQ(CoreAt(batch.evidence(), hit.first().piece()).device(), "fw-1");
+  }
+  EXPECT_THAT(MatchedNames(EvidenceAt(batch.evidence(), 0).matched_fields()),
+              ElementsAre("what=login"));
+  EXPECT_THAT(MatchedNames(EvidenceAt(batch.evidence(), 1).matched_fields()), ElementsAre("who=a"));
 }
 
 TEST(Hits, AClockAheadOfUsCountsAsNow) {

@@ -164,6 +164,7 @@ TEST_F(WindowsTest, GoesOnFromWhatWasKept) {
   windows_.Apply(Batch({0, 1}));
   Windows reborn(Windows::Limits{});
   for (const auto& [key, group] : windows_.dirty_groups()) reborn.LoadGroup(key, *group);
+  for (const auto& [number, block] : windows_.dirty_blocks()) reborn.LoadBlock(number, *block);
   for (const auto& [shard, id] : windows_.dirty_checkpoints()) reborn.LoadCheckpoint(shard, id);
   const auto next = Batch({2});
   const auto expected = windows_.Apply(next);
@@ -241,10 +242,11 @@ TEST_F(WindowsTest, TheSizeOfEvidenceIsThatOfWhatIsKept) {
     for (const auto& [key, group] : windows_.dirty_groups()) {
       if (group == nullptr) continue;
       size_t bytes = 0;
-      for (const auto& one : group->evidence()) bytes += one.ByteSizeLong();
-      EXPECT_EQ(group->evidence_bytes(), bytes) << group->evidence_size() << " pieces";
-      has_none |= group->evidence().empty();
-      has_many |= group->evidence_size() == 20;
+      for (const auto& one : group->pieces()) bytes += one.bytes();
+      EXPECT_EQ(group->evidence_bytes(), bytes) << group->pieces_size() << " pieces";
+      EXPECT_EQ(windows_.blocks().live_bytes(), bytes);
+      has_none |= group->pieces().empty();
+      has_many |= group->pieces_size() == 20;
     }
   }
   EXPECT_TRUE(has_none);
@@ -459,9 +461,11 @@ TEST_F(WindowBudgetTest, ManyRulesThatAreLevelAreToldOnceEach) {
 TEST_F(WindowBudgetTest, WhatGoesFollowsFromTheHitsAlone) {
   Windows windows(Limits());
   std::map<std::string, std::string> kept;
+  std::map<uint64_t, std::string> blocks;
   std::map<uint32_t, std::string> checkpoints;
   for (const auto& batch : Flood()) {
     Windows reborn(Limits());
+    for (const auto& [number, block] : blocks) reborn.LoadBlock(number, block);
     for (const auto& [key, bytes] : kept) {
       internal::v1::Group group;
       ASSERT_TRUE(group.ParseFromString(bytes));
@@ -482,9 +486,17 @@ TEST_F(WindowBudgetTest, WhatGoesFollowsFromTheHitsAlone) {
         kept[key] = group->SerializeAsString();
       }
     }
+    for (const auto& [number, block] : reborn.dirty_blocks()) {
+      if (block == nullptr) {
+        blocks.erase(number);
+      } else {
+        blocks[number] = *block;
+      }
+    }
     for (const auto& [shard, id] : reborn.dirty_checkpoints()) checkpoints[shard] = id;
   }
   EXPECT_EQ(kept.size(), windows.size());
+  EXPECT_EQ(blocks.size(), windows.blocks().size());
 }
 
 }  // namespace
