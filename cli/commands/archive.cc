@@ -341,6 +341,15 @@ void WriteFlaws(const archive::v1::DayProof& proof) {
   }
 }
 
+// Of which nothing can be said here.
+void WriteLater(const archive::v1::DayProof& proof) {
+  std::vector<std::string> heads;
+  for (const uint32_t head : proof.later_heads()) heads.push_back(std::to_string(head));
+  Write(fmt::format(
+      "! {} made by a later release: heads {}, {} events: neither proven nor at fault\n",
+      EscapeForTerminal(proof.day()), Join(heads, " "), proof.later_events()));
+}
+
 void AddVerify(Program& program, CLI::App& group) {
   struct Options {
     std::string tenant;
@@ -367,6 +376,7 @@ void AddVerify(Program& program, CLI::App& group) {
     }
     Renderer renderer(program.format(), kProofs);
     std::vector<archive::v1::DayProof> flawed;
+    std::vector<archive::v1::DayProof> later;
     YAGURA_RETURN_IF_ERROR(
         client.ReadStream(&ProofService::Stub::VerifyEvents, request, true,
                           [&](const archive::v1::VerifyEventsResponse& response) {
@@ -374,12 +384,21 @@ void AddVerify(Program& program, CLI::App& group) {
                             renderer.Add(response.proof());
                             if (response.proof().flaws_size() > 0)
                               flawed.push_back(response.proof());
+                            if (response.proof().later_heads_size() > 0)
+                              later.push_back(response.proof());
                             return true;
                           }));
     Write(renderer.Finish());
-    if (flawed.empty()) return absl::OkStatus();
     if (program.format() == Format::kTable) {
       for (const auto& proof : flawed) WriteFlaws(proof);
+      for (const auto& proof : later) WriteLater(proof);
+    }
+    if (flawed.empty() && later.empty()) return absl::OkStatus();
+    if (flawed.empty()) {
+      return absl::FailedPreconditionError(fmt::format(
+          "{} of the days were sealed by a later release (or somebody wrote so): this one cannot "
+          "verify all of them",
+          later.size()));
     }
     return absl::DataLossError(
         fmt::format("{} of the days are not as they were stored", flawed.size()));

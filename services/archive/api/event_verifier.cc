@@ -82,12 +82,13 @@ StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Pro
   int64_t latest = known.expires;
   for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
   heads_over_ = latest > 0 && MayBeDropped(TimePoint(std::chrono::seconds(latest)) + kHeadsOutlive);
+  CheckHeads(heads);
+  CheckChain(heads);
   for (const uint64_t number : doubled_) {
+    if (later_.contains(number)) continue;
     Tell(Flaw::UNIT_ALTERED, number,
          "several digests of that number are there; at most one of them was stored");
   }
-  CheckHeads(heads);
-  CheckChain(heads);
   CheckMemory(known, heads);
   if (!heads.empty()) *proof_.mutable_head() = heads.back();
   YAGURA_RETURN_IF_ERROR(CheckEvents(stop, progress));
@@ -118,25 +119,34 @@ void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
   std::string hash = UnitChainStart(tenant_, day_);
   for (const v1::EventHead& head : heads) {
     const std::string name = fmt::format("head {}", head.sequence());
-    const auto key = parts_.trusted.find(head.key_id());
-    if (key == parts_.trusted.end()) {
-      Tell(Flaw::HEAD_ALTERED, 0,
-           fmt::format("{} is signed by {}, which is neither this process's key nor among "
-                       "audit.trusted_keys of its settings",
-                       name, head.key_id()));
-    } else if (!auth::VerifySignature(key->second, EventHeadText(head), head.signature())) {
-      Tell(Flaw::HEAD_ALTERED, 0, name + ": the signature does not fit");
-    }
     // Those between were dropped before this one.
     const bool dropped = head.sequence() > expected && heads_over_;
     if (head.sequence() != expected && !dropped) {
       Tell(head.sequence() > expected ? Flaw::HEAD_MISSING : Flaw::HEAD_ALTERED, 0,
            fmt::format("{} where {} should be", name, expected));
-    } else if (head.previous_hash() != hash && !dropped) {
-      Tell(Flaw::HEAD_ALTERED, 0, name + " does not follow the head before");
+    }
+    if (IsOfLaterScheme(head)) {
+      if (proof_.later_heads_size() < kMostFlaws) proof_.add_later_heads(head.sequence());
+    } else {
+      CheckHead(head, name);
+      if (head.sequence() == expected && head.previous_hash() != hash) {
+        Tell(Flaw::HEAD_ALTERED, 0, name + " does not follow the head before");
+      }
     }
     expected = head.sequence() + 1;
     hash = head.hash();
+  }
+}
+
+void EventVerifier::CheckHead(const v1::EventHead& head, const std::string& name) {
+  const auto key = parts_.trusted.find(head.key_id());
+  if (key == parts_.trusted.end()) {
+    Tell(Flaw::HEAD_ALTERED, 0,
+         fmt::format("{} is signed by {}, which is neither this process's key nor among "
+                     "audit.trusted_keys of its settings",
+                     name, head.key_id()));
+  } else if (!auth::VerifySignature(key->second, EventHeadText(head), head.signature())) {
+    Tell(Flaw::HEAD_ALTERED, 0, name + ": the signature does not fit");
   }
 }
 
@@ -144,6 +154,7 @@ void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
 void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
   std::set<uint64_t> sealed;
   for (const v1::EventHead& head : heads) {
+    if (IsOfLaterScheme(head)) continue;
     std::string hash = head.previous_hash();
     bool whole = true;
     uint64_t events = 0;
@@ -174,14 +185,26 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
                        head.event_count(), events));
     }
   }
+  FindLater(heads, sealed);
   CheckUnsealed(sealed);
   CheckStored(sealed);
+}
+
+void EventVerifier::FindLater(const std::vector<v1::EventHead>& heads,
+                              const std::set<uint64_t>& sealed) {
+  for (const v1::EventHead& head : heads) {
+    if (!IsOfLaterScheme(head)) continue;
+    for (const uint64_t number : head.units()) {
+      if (!sealed.contains(number)) later_.insert(number);
+    }
+  }
 }
 
 // What was stored is there, or was sealed: then its head tells where it is not.
 void EventVerifier::CheckStored(const std::set<uint64_t>& sealed) {
   for (const auto& [number, unit] : stored_) {
-    if (units_.contains(number) || sealed.contains(number) || !unit.IsDue(parts_.now)) continue;
+    if (units_.contains(number) || sealed.contains(number) || later_.contains(number)) continue;
+    if (!unit.IsDue(parts_.now)) continue;
     if (MayBeDropped(unit.over - kExpiryMargin)) {
       proof_.set_expired_units(proof_.expired_units() + 1);
     } else {
@@ -192,7 +215,7 @@ void EventVerifier::CheckStored(const std::set<uint64_t>& sealed) {
 
 void EventVerifier::CheckUnsealed(const std::set<uint64_t>& sealed) {
   for (const auto& [number, unit] : units_) {
-    if (sealed.contains(number)) continue;
+    if (sealed.contains(number) || later_.contains(number)) continue;
     proof_.set_unsealed_units(proof_.unsealed_units() + 1);
     // When it was stored, the store says, which may be anything that somebody wrote there.
     const TimePoint stored{std::chrono::seconds(unit.stored)};
@@ -261,6 +284,10 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
       }
       return absl::OkStatus();
     }
+    if (later_.contains(event.unit)) {
+      proof_.set_later_events(proof_.later_events() + 1);
+      return absl::OkStatus();
+    }
     const auto unit = units_.find(event.unit);
     if (unit == units_.end()) {
       AddStranger(event, "there is no digest of that unit");
@@ -284,7 +311,7 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
   // Units of which nothing is left.
   for (const auto& [number, unit] : units_) {
     Open nothing;
-    if (!closed_.contains(number)) Close(unit, nothing);
+    if (!closed_.contains(number) && !later_.contains(number)) Close(unit, nothing);
   }
   return CheckStrangers(stop);
 }

@@ -59,7 +59,10 @@ class EventVerifier {
 
   void CheckMemory(const HeadMemory::Head& known, const std::vector<v1::EventHead>& heads);
   void CheckHeads(const std::vector<v1::EventHead>& heads);
+  void CheckHead(const v1::EventHead& head, const std::string& name);
   void CheckChain(const std::vector<v1::EventHead>& heads);
+  // Which units heads of a later scheme have, and no other.
+  void FindLater(const std::vector<v1::EventHead>& heads, const std::set<uint64_t>& sealed);
   void CheckUnsealed(const std::set<uint64_t>& sealed);
   void CheckStored(const std::set<uint64_t>& sealed);
   absl::Status CheckEvents(const std::stop_token& stop, const Progress& progress);
@@ -84,6 +87,7 @@ class EventVerifier {
   std::map<uint64_t, UnitLedger::StoredUnit> stored_;  // what the ledger has
   std::map<uint64_t, EventUnit> units_;
   std::set<uint64_t> doubled_;               // numbers of which several units are there
+  std::set<uint64_t> later_;                 // see FindLater
   std::map<uint64_t, Strangers> strangers_;  // by the unit that they name
   std::vector<uint64_t> broken_;             // units to be explained
   std::map<uint64_t, bool> closed_;  // units whose events have been looked at: as they were?

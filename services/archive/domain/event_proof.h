@@ -97,6 +97,8 @@ std::string UnitChainStart(std::string_view tenant, int64_t day);
 std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint32_t scheme);
 // The scheme of heads that are made now.
 inline constexpr uint32_t kHeadScheme = 3;
+// A later release sealed it, by a scheme that nothing is known of here.
+inline bool IsOfLaterScheme(const v1::EventHead& head) { return head.scheme() > kHeadScheme; }
 // What a head's signature is over.
 std::string EventHeadText(const v1::EventHead& head);
 

@@ -30,6 +30,14 @@ Status Altered(const std::string& what) {
   return MakeError(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED", what);
 }
 
+Status Later(uint32_t sequence, uint32_t scheme) {
+  return MakeError(
+      absl::StatusCode::kDataLoss, "EVENT_HEAD_LATER",
+      fmt::format("head {} was sealed by a scheme ({}) that this release does not know, "
+                  "and is not remembered",
+                  sequence, scheme));
+}
+
 int64_t LatestExpiry(const std::vector<v1::EventHead>& heads) {
   int64_t latest = 0;
   for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
@@ -75,6 +83,7 @@ Status EventSealer::Follows(const Heads& heads, const HeadMemory::Head& known) c
       hash = head.hash();
       continue;
     }
+    if (IsOfLaterScheme(head)) return Later(head.sequence(), head.scheme());
     const auto key = parts_.trusted.find(head.key_id());
     const bool good = hash && head.sequence() == sequence + 1 && head.previous_hash() == *hash &&
                       key != parts_.trusted.end() &&
@@ -124,10 +133,11 @@ void EventSealer::Tell(const std::string& tenant, int64_t day, const Status& sta
     if (!broken_.emplace(tenant, day).second) return;
   }
   const std::chrono::sys_days date{std::chrono::days(day)};
-  parts_.logger.Error("the event store does not have what was sealed; nothing more of the day is",
-                      {{"tenant", tenant},
-                       {"day", std::string_view(FormatTime(date)).substr(0, 10)},
-                       {"why", Message(status)}});
+  parts_.logger.Error(
+      "what was sealed of a day cannot be gone on from; nothing more of it is sealed",
+      {{"tenant", tenant},
+       {"day", std::string_view(FormatTime(date)).substr(0, 10)},
+       {"why", Message(status)}});
 }
 
 size_t EventSealer::broken() const {

@@ -235,6 +235,24 @@ TEST_F(CommandsTest, ARefusedVerificationSaysNothingButWhy) {
   EXPECT_THAT(outcome.out, IsEmpty());
 }
 
+TEST_F(CommandsTest, VerifyingEventsTellsWhatALaterReleaseMadeFromWhatIsAtFault) {
+  const std::vector<std::string> line = {"archive", "verify", "--tenant",
+                                         "acme",    "--day",  "2026-11-22"};
+  suite_.proofs.resize(2);
+  suite_.proofs[0].set_day("2026-11-21");
+  EXPECT_TRUE(Run(line).status.ok());
+  suite_.proofs[1].set_day("2026-11-22");
+  suite_.proofs[1].add_later_heads(2);
+  suite_.proofs[1].add_later_heads(3);
+  suite_.proofs[1].set_later_events(17);
+  const auto later = Run(line);
+  EXPECT_EQ(later.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(Message(later.status)), HasSubstr("1 of the days"));
+  EXPECT_THAT(later.out, HasSubstr("! 2026-11-22 made by a later release: heads 2 3, 17 events"));
+  suite_.proofs[0].add_flaws()->set_kind(archive::v1::EventFlaw::EVENT_ALTERED);
+  EXPECT_EQ(Run(line).status.code(), absl::StatusCode::kDataLoss);
+}
+
 class RuleStates : public CommandsTest {
  protected:
   RuleStates() {

@@ -117,6 +117,22 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
   FakeSuite& suite_;
 };
 
+struct FakeSuite::Proof : archive::v1::ProofService::Service {
+  explicit Proof(FakeSuite& suite) : suite_(suite) {}
+  grpc::Status VerifyEvents(
+      grpc::ServerContext*, const archive::v1::VerifyEventsRequest*,
+      grpc::ServerWriter<archive::v1::VerifyEventsResponse>* writer) override {
+    for (const auto& proof : suite_.proofs) {
+      archive::v1::VerifyEventsResponse response;
+      *response.mutable_proof() = proof;
+      response.set_done(true);
+      writer->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+  FakeSuite& suite_;
+};
+
 struct FakeSuite::Audit : audit::v1::AuditService::Service {
   explicit Audit(FakeSuite& suite) : suite_(suite) {}
   grpc::Status ListRecords(grpc::ServerContext*, const audit::v1::ListRecordsRequest* request,
@@ -215,6 +231,7 @@ struct FakeSuite::Ingestion : ingestion::v1::IngestionService::Service {
 FakeSuite::FakeSuite()
     : directory_(std::make_unique<Directory>(*this)),
       archive_(std::make_unique<Archive>(*this)),
+      proof_(std::make_unique<Proof>(*this)),
       audit_(std::make_unique<Audit>(*this)),
       detection_(std::make_unique<Detection>(*this)),
       ingestion_(std::make_unique<Ingestion>(*this)) {
@@ -223,6 +240,7 @@ FakeSuite::FakeSuite()
   builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(directory_.get());
   builder.RegisterService(archive_.get());
+  builder.RegisterService(proof_.get());
   builder.RegisterService(audit_.get());
   builder.RegisterService(detection_.get());
   builder.RegisterService(ingestion_.get());

@@ -9,6 +9,7 @@
 #include "grpcpp/server.h"
 
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
+#include "yagura/archive/v1/proof_service.grpc.pb.h"
 #include "yagura/audit/v1/audit_service.grpc.pb.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
@@ -45,12 +46,14 @@ class FakeSuite {
   grpc::Status export_answer = grpc::Status::OK;  // not OK: ends an export after its first event
   size_t event_bytes = 10;                        // of a raw line that is exported
   int searches = 0;
+  std::vector<archive::v1::DayProof> proofs;      // of the days that are verified
   archive::v1::AggregateEventsRequest aggregate;  // the latest
   archive::v1::AggregateEventsResponse aggregate_answer;
 
  private:
   struct Directory;
   struct Archive;
+  struct Proof;
   struct Audit;
   struct Detection;
   struct Ingestion;
@@ -58,6 +61,7 @@ class FakeSuite {
   std::string endpoint_;
   std::unique_ptr<Directory> directory_;
   std::unique_ptr<Archive> archive_;
+  std::unique_ptr<Proof> proof_;
   std::unique_ptr<Audit> audit_;
   std::unique_ptr<Detection> detection_;
   std::unique_ptr<Ingestion> ingestion_;

@@ -103,6 +103,60 @@ TEST_F(ProofTest, AHeadOfSomebodyElseDoesNotCount) {
   EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::HEAD_ALTERED);
 }
 
+TEST_F(ProofTest, WhatALaterReleaseSealedIsNeitherProvenNorAtFault) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  Insert("four", "d", 3 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, signature = 'another' WHERE sequence = 2");
+  // Also what a unit and its digest are may be another matter then.
+  Run("ALTER TABLE yagura.events DELETE WHERE id = 'c-17'");
+  const v1::DayProof proof = Verify();
+  EXPECT_THAT(proof.flaws(), IsEmpty()) << proof.DebugString();
+  EXPECT_THAT(proof.later_heads(), ElementsAre(2));
+  EXPECT_EQ(proof.later_events(), uint64_t{kEvents - 1});
+  EXPECT_EQ(proof.verified_events(), 3u * kEvents) << "of heads before and behind it";
+  EXPECT_EQ(proof.unsealed_units(), 0u);
+  // By which keys it signs, and how its chain begins, is not known either.
+  Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, key_id = 'x', previous_hash = "
+      "reverse(previous_hash) WHERE 1");
+  Run("TRUNCATE TABLE yagura.event_units");
+  EXPECT_THAT(Verify().flaws(), IsEmpty()) << Verify().DebugString();
+  EXPECT_THAT(Verify().later_heads(), ElementsAre(1, 2, 3));
+  EXPECT_EQ(Verify().verified_events(), 0u);
+}
+
+TEST_F(ProofTest, NothingHidesBehindTheSchemeOfALaterRelease) {
+  // A head beside the one that was sealed takes nothing from its proof.
+  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(9 AS scheme) FROM "
+      "(SELECT * FROM yagura.event_heads)");
+  const v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).detail(), "head 1 where 2 should be");
+  EXPECT_THAT(proof.later_heads(), ElementsAre(1));
+  EXPECT_EQ(proof.verified_events(), 2u * kEvents);
+  EXPECT_EQ(proof.later_events(), 0u);
+  // What the state Redis remembers counts whatever the scheme.
+  Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, hash = reverse(hash) WHERE 1");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_ALTERED));
+  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(3 AS sequence) FROM "
+      "(SELECT * FROM yagura.event_heads)");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_MISSING));
+}
+
+TEST_F(ProofTest, BehindAHeadOfALaterReleaseTheChainGoesOnWhereItIsRemembered) {
+  Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9 WHERE 1");
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  EXPECT_THAT(Flaws(), IsEmpty());
+  EXPECT_EQ(Verify().verified_events(), uint64_t{kEvents});
+  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(3 AS sequence, hash AS previous_hash, "
+      "9 AS scheme) FROM (SELECT * FROM yagura.event_heads WHERE sequence = 2)");
+  Insert("four", "d", 3 * kEvents, kEvents);
+  EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_HEAD_LATER"));
+  EXPECT_EQ(memory_.Recall("acme", day_)->sequence, 2u);
+}
+
 TEST_F(ProofTest, WhatRetentionMayHaveDeletedIsNoFlaw) {
   clock_->SetNow(BaseTime() + hours(24 * 500));
   Run("ALTER TABLE yagura.events DELETE WHERE id LIKE 'a-%'");
