@@ -259,7 +259,8 @@ absl::Status Export(Client& client, const ExportOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(EventExport files, EventExport::Open(options.dir, question,
                                                                options.part_megabytes * 1'000'000));
   if (!files.dropped().empty()) {
-    std::cerr << fmt::format("{} is not there as it was written: all from it on is written anew\n",
+    std::cerr << fmt::format("{} is not there as it was written: all from {} on is written anew\n",
+                             files.altered().empty() ? files.dropped().front() : files.altered(),
                              files.dropped().front());
   }
   if (files.events() > 0) {

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -158,6 +159,8 @@ struct State {
   ExportQuestion question;
   std::vector<EventExport::Part> parts;
   std::vector<std::string> remarks;
+  // Written by a release that kept one place alone, behind the last part.
+  bool earlier_release = false;
 
   // Goes on behind the parts.
   std::string page_token() const { return parts.empty() ? "" : parts.back().page_token; }
@@ -204,6 +207,13 @@ StatusOr<State> ReadState(const std::filesystem::path& folder) {
                            Text(file, "page_token")});
     if (state.parts.back().name != PartName(state.parts.size() - 1)) return wrong;
   }
+  const std::string place = Text(root, "page_token");
+  const bool has_places = std::ranges::any_of(
+      state.parts, [](const EventExport::Part& part) { return !part.page_token.empty(); });
+  if (!state.parts.empty() && !place.empty() && !has_places) {
+    state.parts.back().page_token = place;
+    state.earlier_release = true;
+  }
   return state;
 }
 
@@ -238,6 +248,7 @@ struct EventExport::Impl {
   std::filesystem::path folder;
   uint64_t most_part_bytes = 0;
   State state;
+  std::string altered;
   std::vector<std::string> dropped;
   std::unique_ptr<PartFile> file;
   Part part;  // of `file`
@@ -252,15 +263,24 @@ struct EventExport::Impl {
     return blob::WriteFileDurably(folder / kState, text, kFileMode, blob::IfExists::kReplace);
   }
 
-  // Leaves the parts up to the first that is not as it was written.
+  // Leaves the parts up to the first that is not as it was written, and of these those up to the
+  // last that something can go on behind.
   Status KeepWhole() {
     auto& parts = state.parts;
-    // Without its token nothing can go on behind a part.
-    const auto bad = std::ranges::find_if(
-        parts, [this](const Part& one) { return one.page_token.empty() || !IsWhole(folder, one); });
-    for (auto at = bad; at != parts.end(); ++at) dropped.push_back(at->name);
-    parts.erase(bad, parts.end());
-    if (dropped.empty()) return absl::OkStatus();
+    auto keep =
+        std::ranges::find_if(parts, [this](const Part& one) { return !IsWhole(folder, one); });
+    if (keep != parts.end()) altered = keep->name;
+    while (keep != parts.begin() && std::prev(keep)->page_token.empty()) --keep;
+    for (auto at = keep; at != parts.end(); ++at) dropped.push_back(at->name);
+    parts.erase(keep, parts.end());
+    if (state.earlier_release && !parts.empty()) {
+      state.remarks.push_back(
+          fmt::format("the files up to {} were exported by a release that did not wait until what "
+                      "had been received was stored: what was stored later may be missing in them",
+                      parts.back().name));
+    } else if (dropped.empty()) {
+      return absl::OkStatus();
+    }
     YAGURA_RETURN_IF_ERROR(Save());
     std::error_code ignored;  // what stays is written over, or not in the manifest
     for (const std::string& name : dropped) std::filesystem::remove(folder / name, ignored);
@@ -324,6 +344,7 @@ StatusOr<EventExport> EventExport::Open(const std::filesystem::path& folder,
   return EventExport(std::move(impl));
 }
 
+const std::string& EventExport::altered() const { return impl_->altered; }
 const std::vector<std::string>& EventExport::dropped() const { return impl_->dropped; }
 const std::vector<std::string>& EventExport::remarks() const { return impl_->state.remarks; }
 std::string EventExport::page_token() const { return impl_->state.page_token(); }

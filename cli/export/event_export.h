@@ -31,7 +31,9 @@ struct ExportQuestion {
 //
 // A file is there whole or not at all. Until the end "export.state" says how far it is: an export
 // that broke off goes on behind the last file that is as it was written; one that is not, and what
-// followed it, is written anew. Not thread-safe.
+// followed it, is written anew. A release before kept one place alone, behind its last file: its
+// files are kept where all of them are as they were written, with a remark that it did not wait for
+// what was not stored yet. Not thread-safe.
 class EventExport {
  public:
   struct Part {
@@ -57,7 +59,9 @@ class EventExport {
   EventExport(EventExport&&) noexcept;
   EventExport& operator=(EventExport&&) noexcept;
 
-  // Files of the export that broke off which were gone or altered, and all behind them: dropped.
+  // The first file of the export that broke off which is gone or altered; empty where none is.
+  const std::string& altered() const;
+  // It and all behind it, and those before it behind which nothing can go on: dropped.
   const std::vector<std::string>& dropped() const;
   // What could not be exported, in words, of this run and those that broke off before: for people
   // and the manifest ("remarks").

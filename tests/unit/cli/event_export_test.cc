@@ -18,8 +18,10 @@
 namespace yagura::cli {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::Not;
 
@@ -149,6 +151,7 @@ TEST_F(EventExportTest, WritesAnewWhatIsNotAsItWasWritten) {
     harm(folder_ / before[1].name);
     auto files = Open();
     ASSERT_THAT(files, IsOk());
+    EXPECT_EQ(files->altered(), before[1].name);
     EXPECT_EQ(files->dropped().front(), before[1].name);
     ASSERT_EQ(files->parts().size(), 1u);
     EXPECT_EQ(files->page_token(), before[0].page_token);
@@ -160,6 +163,76 @@ TEST_F(EventExportTest, WritesAnewWhatIsNotAsItWasWritten) {
     EXPECT_EQ(AllLines(*files), Expected(100));
     EXPECT_TRUE(SumsFit());
   }
+}
+
+// The state as it was written before each file had a place of its own to go on from.
+std::string AsOfAnEarlierRelease(std::string state) {
+  constexpr std::string_view kToken = ",\"page_token\":\"";
+  std::string last;
+  for (size_t at = state.find(kToken); at != std::string::npos; at = state.find(kToken)) {
+    const size_t begin = at + kToken.size();
+    const size_t end = state.find('"', begin);
+    last = state.substr(begin, end - begin);
+    state.erase(at, end + 1 - at);
+  }
+  const std::string remarks = "\"remarks\":[]";
+  return state.replace(state.find(remarks), remarks.size(),
+                       fmt::format("\"page_token\":\"{}\"", last));
+}
+
+TEST_F(EventExportTest, GoesOnBehindTheFilesOfAnEarlierRelease) {
+  std::vector<EventExport::Part> before;
+  {
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    Add(*files, 0, 85);
+    before = files->parts();
+    ASSERT_GE(before.size(), 3u);
+  }
+  const std::string state = AsOfAnEarlierRelease(Read("export.state"));
+  ASSERT_THAT(
+      state, HasSubstr(fmt::format("\"page_token\":\"{}\",\n\"files\"", before.back().page_token)));
+  std::ofstream(folder_ / "export.state") << state;
+  for (int again = 0; again < 2; ++again) {  // the second reads what the first wrote
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    EXPECT_THAT(files->dropped(), IsEmpty());
+    EXPECT_EQ(files->parts().size(), before.size());
+    EXPECT_EQ(files->page_token(), before.back().page_token);
+    EXPECT_THAT(files->remarks(), ElementsAre(HasSubstr("did not wait")));
+  }
+  auto files = Open();
+  ASSERT_THAT(files, IsOk());
+  Add(*files, std::stoi(files->page_token().substr(5)), 100);
+  ASSERT_THAT(files->Finish(""), IsOk());
+  EXPECT_EQ(AllLines(*files), Expected(100));
+  EXPECT_TRUE(SumsFit());
+  EXPECT_THAT(Read("manifest.json"), HasSubstr("did not wait"));
+}
+
+TEST_F(EventExportTest, KeepsNoFileOfAnEarlierReleaseThatNothingCanGoOnBehind) {
+  std::vector<EventExport::Part> before;
+  {
+    auto files = Open();
+    ASSERT_THAT(files, IsOk());
+    Add(*files, 0, 85);
+    before = files->parts();
+    ASSERT_GE(before.size(), 3u);
+  }
+  const std::string state = AsOfAnEarlierRelease(Read("export.state"));
+  std::ofstream(folder_ / "export.state") << state;
+  std::ofstream(folder_ / before.back().name, std::ios::app | std::ios::binary) << 'x';
+  auto files = Open();
+  ASSERT_THAT(files, IsOk());
+  EXPECT_EQ(files->altered(), before.back().name);
+  EXPECT_EQ(files->dropped().size(), before.size());
+  EXPECT_THAT(files->parts(), IsEmpty());
+  EXPECT_EQ(files->page_token(), "");
+  EXPECT_THAT(files->remarks(), IsEmpty()) << "nothing of it is there";
+  Add(*files, 0, 100);
+  ASSERT_THAT(files->Finish(""), IsOk());
+  EXPECT_EQ(AllLines(*files), Expected(100));
+  EXPECT_TRUE(SumsFit());
 }
 
 TEST_F(EventExportTest, TakesNoNamesFromAStateThatItDidNotWrite) {
