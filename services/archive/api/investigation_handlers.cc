@@ -32,6 +32,27 @@ constexpr size_t kMostCandidates = 50;
 constexpr int kTracedCandidates = 10;
 constexpr size_t kMostTerminals = 10;
 
+// Ingestion tells what it counted every `coverage_interval`, 10 minutes at most.
+constexpr std::chrono::minutes kToldWithin{12};
+
+// Of senders whose lines nobody is known to have counted.
+std::string WhyUncounted(const google::protobuf::RepeatedPtrField<v1::SourceCoverage>& senders,
+                         TimePoint now) {
+  if (senders.empty()) return "no source sent anything around that time, as far as is known";
+  TimePoint first = TimePoint::max();
+  for (const v1::SourceCoverage& sender : senders) {
+    first = std::min(first, FromProto(sender.first_receive_time()));
+  }
+  if (first > now - kToldWithin) {
+    return fmt::format(
+        "how complete the logs since {} are is not known yet: what was received and lost since "
+        "then has not been told so far, ingestion does so every few seconds",
+        FormatTime(std::chrono::floor<std::chrono::seconds>(first)));
+  }
+  return "how complete the logs of that time are is not known: what was received and lost then has "
+         "not been told (by a release that did not count, or what it told is lost or waits)";
+}
+
 StatusOr<nanoseconds> Around(std::string_view field, bool given,
                              const google::protobuf::Duration& duration, nanoseconds usual) {
   const nanoseconds value = given ? FromProto(duration) : usual;
@@ -79,10 +100,7 @@ Status InvestigationHandlers::AddCoverage(const rpc::Call& call, TimeWindow wind
                           events_.Coverage({call.scope(), window, {}}, kMostSources));
   YAGURA_ASSIGN_OR_RETURN(const eventstore::Table senders, runner_.Select(call, std::move(query)));
   for (const eventstore::Row& row : senders.rows) *response->add_coverage() = SourceOf(row);
-  response->add_remarks(senders.rows.empty()
-                            ? "no source sent anything around that time, as far as is known"
-                            : "how complete the logs of that time are is not known: what was "
-                              "received and lost then has not been told, or not yet");
+  response->add_remarks(WhyUncounted(response->coverage(), runner_.clock().Now()));
   if (std::string text = PendingText(pending); !text.empty()) {
     response->add_remarks(std::move(text));
     AddPending(std::move(pending), response->mutable_coverage_summary());

@@ -450,6 +450,38 @@ TEST_F(InvestigationTest, TheAnswerSaysOnWhatCoverageItStands) {
   EXPECT_THAT(trace.remarks(), Contains(HasSubstr("sent nothing for a whole hour")));
 }
 
+TEST_F(InvestigationTest, WhatCameJustNowIsToldOfAsNotCountedYet) {
+  const TimePoint now = SystemClock()->Now();
+  const auto insert = [](const std::string& id, TimePoint received) {
+    event::v1::Event event = Session("10.9.9.9", 40'001, hours(0), seconds(1));
+    *event.mutable_receive_time() = ToProto(received);
+    *event.mutable_event_time() = ToProto(received);
+    event::BatchBuilder builder({"fresh", id, received});
+    builder.Add(event);
+    RangeData range;
+    range.plan.set_token(id);
+    range.entries.push_back({{1, 0}, id, builder.Finish()});
+    const RangeInserter inserter(archive_->client, archive_->table, archive_->retention);
+    ASSERT_THAT(inserter.Insert(range).status(), IsOk());
+  };
+  v1::InvestigateEntityRequest request;
+  request.set_parent("tenants/fresh");
+  request.set_entity("10.9.9.9");
+  const rpc::Call call = MakeCall("fresh", {"fresh"});
+  ASSERT_OK_AND_ASSIGN(const auto nothing, handlers_.InvestigateEntity(call, request));
+  EXPECT_THAT(nothing.remarks(), Contains(HasSubstr("no source sent anything")));
+  insert("now", now - seconds(5));
+  ASSERT_OK_AND_ASSIGN(const auto fresh, handlers_.InvestigateEntity(call, request));
+  EXPECT_EQ(fresh.coverage_size(), 1);
+  EXPECT_THAT(fresh.remarks(), Contains(HasSubstr("has not been told so far")));
+  EXPECT_THAT(fresh.remarks(), Not(Contains(HasSubstr("a release that did not count"))));
+  // What came an hour ago would have been told.
+  insert("before", now - hours(1));
+  ASSERT_OK_AND_ASSIGN(const auto old, handlers_.InvestigateEntity(call, request));
+  EXPECT_THAT(old.remarks(), Contains(HasSubstr("a release that did not count")));
+  EXPECT_THAT(old.remarks(), Not(Contains(HasSubstr("so far"))));
+}
+
 TEST_F(InvestigationTest, WhatDoesNotFitIsCounted) {
   auto request = About("10.9.9.9");
   request.set_timeline_size(1);
