@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "cli/commands/command.h"
+#include "cli/time_left.h"
 #include "cli/time_range.h"
 #include "fmt/format.h"
 
@@ -130,13 +131,19 @@ absl::Status PrintResults(Program& program, Client& client, const std::string& h
   return absl::OkStatus();
 }
 
+// Of a hunt under way.
+std::string LeftOf(const Hunt& hunt) {
+  if (hunt.state() != detection::v1::RUNNING) return "";
+  return TimeLeft(hunt.progress(), SystemClock()->Now() - FromProto(hunt.create_time()));
+}
+
 void DrawProgress(const Hunt& hunt) {
   if (isatty(STDERR_FILENO) == 0) return;
   const double progress = std::clamp(hunt.progress(), 0.0, 1.0);
   const auto full = static_cast<size_t>(progress * kBarWidth);
-  std::cerr << fmt::format("\r\x1b[K[{}{}] {:3.0f} %  {} of {} tenants", std::string(full, '#'),
+  std::cerr << fmt::format("\r\x1b[K[{}{}] {:3.0f} %  {} of {} tenants  {}", std::string(full, '#'),
                            std::string(kBarWidth - full, '.'), progress * 100,
-                           hunt.finished_tenant_count(), hunt.tenant_count())
+                           hunt.finished_tenant_count(), hunt.tenant_count(), LeftOf(hunt))
             << std::flush;
 }
 
@@ -320,6 +327,9 @@ void AddHuntCommands(Program& program) {
             [](const Message& message) {
               return fmt::format("{:.0f} %", static_cast<const Hunt&>(message).progress() * 100);
             }},
+           {"LEFT", "", 30,
+            [](const Message& message) { return LeftOf(static_cast<const Hunt&>(message)); }},
+           {"DONE IN", "finished_tenant_count"},
            {"TENANTS", "tenant_count"},
            {"FAILED", "failed_tenant_count"},
            {"REQUESTER", "requester", 50},

@@ -172,10 +172,12 @@ class DetectionApp final : public rpc::App {
                                                  return RulesAbout(rules_, tenant, cve);
                                                },
                                            .logger = logger_},
+                              .metrics = std::make_shared<HuntMetrics>(*platform.metrics),
                               .clock = platform.clock,
                               .logger = logger_,
                               .instance = platform.HolderOf("hunts")},
             HuntOptions(settings_))),
+        hunt_gauges_(hunt_store_->hunts, platform.feed, *platform.metrics),
         dead_letter_handlers_(
             platform.flow, platform.state,
             {settings_.events, settings_.hits, settings_.findings, settings_.coverage}),
@@ -242,10 +244,12 @@ class DetectionApp final : public rpc::App {
     observation_.Start();
     trimmer_.Start();
     hunt_worker_->Start();
+    hunt_gauges_.Start();
     return absl::OkStatus();
   }
 
   void Stop() override {
+    hunt_gauges_.Stop();
     hunt_worker_->Stop();
     match_worker_.Stop();
     window_worker_.Stop();
@@ -314,6 +318,7 @@ class DetectionApp final : public rpc::App {
   stream::Trimmer trimmer_;
   const std::shared_ptr<HuntStore> hunt_store_;
   const std::shared_ptr<HuntWorker> hunt_worker_;
+  HuntGauges hunt_gauges_;
   DeadLetterHandlers dead_letter_handlers_;
   FindingHandlers finding_handlers_;
   HuntHandlers hunt_handlers_;

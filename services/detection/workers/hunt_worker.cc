@@ -212,6 +212,7 @@ absl::Status HuntWorker::HandleResult(const std::string& name) {
   task.hunt = *std::move(hunt);
   task.plan = *std::move(plan);
   if (!IsOver(task.result.state())) {
+    const auto at_work = parts_.metrics->Work();
     const auto worked = Work(task);
     if (!worked.ok()) {
       if (stopping_) return worked.status();
@@ -378,7 +379,13 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& q
       .checkpoint = checkpoint, .begun = PlaceOf(checkpoint), .next = start + options_.save_every};
   auto turn = std::min(options_.turn, kLeastTurn);
   bool is_cancelled = false;
+  uint64_t counted = checkpoint.result().events_read();
+  const auto count = [&] {
+    const uint64_t before = std::exchange(counted, checkpoint.result().events_read());
+    parts_.metrics->Read(counted - before);
+  };
   const auto keep = [&](double progress) -> absl::StatusOr<bool> {
+    count();
     const auto now = steady_clock::now();
     const bool is_turn_over = now - start >= turn && !last.is_too_large;
     if (now < last.next && !is_turn_over && !stopping_) return true;
@@ -394,7 +401,9 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Read(Task& task, const HuntQuarry& q
     YAGURA_ASSIGN_OR_RETURN(turn, TurnOf(task.hunt));
     return steady_clock::now() - start < turn;
   };
-  YAGURA_ASSIGN_OR_RETURN(const bool finished, run.Go(checkpoint, keep));
+  const auto gone = run.Go(checkpoint, keep);
+  count();
+  YAGURA_ASSIGN_OR_RETURN(const bool finished, gone);
   if (!finished && !is_cancelled) return End::kTurn;
   if (finished && checkpoint.result().events_read() == 0 && task.hunt.has_rule()) {
     AddRemark("No event of the rule's log source was stored: that nothing was found says nothing.",
@@ -504,6 +513,7 @@ absl::Status HuntWorker::Publish(Task& task, v1::HuntState state, double progres
   next.clear_error();
   YAGURA_ASSIGN_OR_RETURN(task.result,
                           parts_.store->results.Update(ContextOf(task.hunt), std::move(next)));
+  parts_.metrics->EndResult(state);
   return absl::OkStatus();
 }
 
@@ -515,6 +525,7 @@ absl::Status HuntWorker::Fail(Task& task, const absl::Status& why) {
   failed.set_error(std::string(PublicReason(why.code())));
   YAGURA_ASSIGN_OR_RETURN(task.result,
                           parts_.store->results.Update(ContextOf(task.hunt), std::move(failed)));
+  parts_.metrics->EndResult(v1::FAILED);
   return absl::OkStatus();
 }
 
@@ -547,6 +558,7 @@ absl::Status HuntWorker::Tell(const Task& task) {
   const double progress = sum.progress / std::max(count, 1u);
   const TimePoint now = parts_.clock->Now();
   const bool all = sum.over >= count;
+  bool ends = false;
   const auto told = parts_.store->hunts.Mutate(ContextOf(task.hunt), name, [&](v1::Hunt& kept) {
     const bool counts = kept.finished_tenant_count() < sum.over ||
                         kept.failed_tenant_count() < sum.failed ||
@@ -556,11 +568,13 @@ absl::Status HuntWorker::Tell(const Task& task) {
       kept.set_finished_tenant_count(std::max(kept.finished_tenant_count(), sum.over));
       kept.set_failed_tenant_count(std::max(kept.failed_tenant_count(), sum.failed));
     }
+    ends = all && !IsOver(kept.state());
     if (all && !kept.has_finish_time()) *kept.mutable_finish_time() = ToProto(now);
-    if (all && !IsOver(kept.state())) kept.set_state(sum.failed == count ? v1::FAILED : v1::DONE);
+    if (ends) kept.set_state(sum.failed == count ? v1::FAILED : v1::DONE);
     return absl::OkStatus();
   });
   if (!told.ok()) return OkWhereGone(told.status());
+  if (ends) parts_.metrics->EndHunt(told->state(), now - FromProto(told->create_time()));
   return all ? Expire(*told) : absl::OkStatus();
 }
 

@@ -15,6 +15,7 @@
 #include "services/detection/storage/hunt_states.h"
 #include "services/detection/storage/hunt_store.h"
 #include "services/detection/workers/hunt_archive.h"
+#include "services/detection/workers/hunt_metrics.h"
 #include "services/detection/workers/hunt_quarry.h"
 #include "services/detection/workers/hunt_run.h"
 
@@ -35,6 +36,7 @@ class HuntWorker {
     std::shared_ptr<HuntStore> store;
     std::shared_ptr<HuntArchive> archive;
     HuntQuarries::Parts quarries;
+    std::shared_ptr<HuntMetrics> metrics;
     std::shared_ptr<const Clock> clock;
     Logger logger = Logger::Null();
     std::string instance;  // as TimerWorker::Options::instance

@@ -228,6 +228,7 @@ TEST(HuntChild, DISABLED_Run) {
   surroundings->SetInventories({});
   HuntWorker::Options options;
   options.save_every = std::chrono::milliseconds(0);
+  MetricsRegistry metrics;
   HuntWorker worker(
       {.state = pool,
        .store = std::make_shared<HuntStore>(pool, SystemClock()),
@@ -237,6 +238,7 @@ TEST(HuntChild, DISABLED_Run) {
            .placeholders = [](const auto&) { return Placeholders(); },
            .rules_about = [](const auto&, const auto&) { return std::vector<std::string>(); },
            .logger = Logger::Null()},
+       .metrics = std::make_shared<HuntMetrics>(metrics),
        .clock = SystemClock(),
        .logger = Logger::Null(),
        .instance = "child"},
@@ -290,6 +292,7 @@ class HuntsTest : public ::testing::Test {
                                              return std::vector<std::string>{RuleText()};
                                            },
                                        .logger = Logger::Null()},
+                          .metrics = std::make_shared<HuntMetrics>(metrics_),
                           .clock = SystemClock(),
                           .logger = Logger::Null(),
                           .instance = "test"},
@@ -604,6 +607,36 @@ TEST_F(HuntsTest, PatienceDoesNotBeginAnewWithARestartNorEndWhileNobodyTried) {
   EXPECT_EQ(ResultIn("globex", hunt).state(), v1::RUNNING);
   archive_->FailAfter(-1);
   EXPECT_TRUE(IsDone(hunt));
+}
+
+TEST_F(HuntsTest, HuntsAreCountedAndThoseUnderWayTold) {
+  for (int i = 0; i < 25; ++i) archive_->Add("acme", i, event::v1::ALLOWED);
+  archive_->Add("globex", 1, event::v1::ALLOWED);
+  HuntGauges gauges(store_->hunts, feed_, metrics_, std::chrono::milliseconds(10));
+  gauges.Start();
+  const auto tells = [this](const std::string& line) {
+    return Eventually(
+        [&] { return ("\n" + metrics_.Render()).find("\n" + line + "\n") != std::string::npos; });
+  };
+  const std::string hunt = Start({"acme", "globex"});
+  EXPECT_TRUE(tells("yagura_detection_hunts{state=\"queued\"} 1"));
+  archive_->Hold();
+  worker_->Start();
+  EXPECT_TRUE(tells("yagura_detection_hunts{state=\"running\"} 1"));
+  EXPECT_TRUE(tells("yagura_detection_hunts{state=\"queued\"} 0"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_tenants 2"));
+  archive_->FailWith(Internal("broken"));
+  archive_->FailTenant("globex");
+  archive_->Release();
+  ASSERT_TRUE(IsDone(hunt));
+  EXPECT_TRUE(tells("yagura_detection_hunts{state=\"running\"} 0"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_tenants 0"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_events_total 25"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_results_total{end=\"done\"} 1"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_results_total{end=\"failed\"} 1"));
+  EXPECT_TRUE(tells("yagura_detection_hunts_total{end=\"done\"} 1"));
+  EXPECT_TRUE(tells("yagura_detection_hunt_seconds_count 1"));
+  gauges.Stop();
 }
 
 TEST_F(HuntsTest, ACancelledHuntKeepsWhatItHasFound) {

@@ -12,6 +12,7 @@
 #include "cli/render.h"
 #include "cli/send/line_source.h"
 #include "cli/send/syslog_sender.h"
+#include "cli/time_left.h"
 #include "cli/time_range.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -61,6 +62,16 @@ event::v1::Event SomeEvent() {
     field.set_value(value);
   }
   return event;
+}
+
+TEST(TimeLeft, IsToldFromHowFarItHasComeSinceItBegan) {
+  using std::chrono::minutes;
+  EXPECT_EQ(TimeLeft(0.25, minutes(5)), "15 min at 5 %/min");
+  EXPECT_EQ(TimeLeft(0.75, minutes(90)), "30 min at 0.83 %/min");
+  EXPECT_EQ(TimeLeft(0.01, minutes(6)), "10 h at 0.17 %/min");
+  EXPECT_EQ(TimeLeft(0, minutes(5)), "");
+  EXPECT_EQ(TimeLeft(1, minutes(5)), "");
+  EXPECT_EQ(TimeLeft(0.5, minutes(-5)), "");  // the clocks differ
 }
 
 TEST(MessageToJson, ShowsAddressesTimesAndOriginalFieldsAsPeopleWriteThem) {
