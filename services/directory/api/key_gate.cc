@@ -48,6 +48,10 @@ void KeyGate::Bad(const std::string& hash) {
   good_.erase(hash);
 }
 
+void KeyGate::Undecided(std::string_view network, Pass pass) {
+  if (pass.counted) unknown_.Give(network, 1);
+}
+
 size_t KeyGate::remembered() const {
   const std::lock_guard lock(mutex_);
   return good_.size();

@@ -32,6 +32,8 @@ class KeyGate {
   // What came of it.
   void Good(const std::string& hash, std::string_view network, Pass pass);
   void Bad(const std::string& hash);
+  // Nobody could look it up.
+  void Undecided(std::string_view network, Pass pass);
 
   // Secrets that are remembered as good.
   size_t remembered() const;

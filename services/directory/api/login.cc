@@ -34,13 +34,19 @@ class LoginApi {
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin(name, address));
     const Origin origin{call.peer(), call.method()};
     if (!named) return Refuse(origin, std::string(kProvider), "users/?");
-    YAGURA_ASSIGN_OR_RETURN(const auto user, CheckPassword(name, request.password()));
-    YAGURA_ASSIGN_OR_RETURN(const bool active, TenantIsActive(request.tenant()));
-    if (!user || user->state() != v1::USER_ACTIVE || !active) {
+    const auto user = CheckPassword(name, request.password());
+    const auto active = TenantIsActive(request.tenant());
+    for (const absl::Status& status : {user.status(), active.status()}) {
+      if (status.ok()) continue;
+      // That we cannot tell is not a guess.
+      NoteUndecided(parts_.throttle->Undecided(name, address));
+      return status;
+    }
+    if (!*user || (*user)->state() != v1::USER_ACTIVE || !*active) {
       return Refuse(origin, request.tenant(), name);
     }
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Succeeded(name, address));
-    return Accept(origin, {request.tenant(), name, begun}, user->roles(), std::nullopt);
+    return Accept(origin, {request.tenant(), name, begun}, (*user)->roles(), std::nullopt);
   }
 
   absl::StatusOr<v1::TokenResponse> ExchangeApiKey(const Call& call,
@@ -55,7 +61,12 @@ class LoginApi {
                             : absl::StatusOr<KeySecret>(LoginFailed());
     if (!secret.ok()) return RefuseKey(origin, std::string(kProvider), "apiKeys/?");
     const std::string name = fmt::format("tenants/{}/apiKeys/{}", secret->tenant, secret->key);
-    YAGURA_ASSIGN_OR_RETURN(const auto key, CheckSecret(name, hash));
+    const auto checked = CheckSecret(name, hash);
+    if (!checked.ok()) {
+      parts_.key_gate->Undecided(network, pass);
+      return checked.status();
+    }
+    const std::optional<v1::ApiKey>& key = *checked;
     if (!key) {
       parts_.key_gate->Bad(hash);
       return RefuseKey(origin, secret->tenant, name);
@@ -210,6 +221,12 @@ class LoginApi {
     const std::string address = fmt::format("keys {}", rpc::PeerNetwork(origin.peer));
     YAGURA_RETURN_IF_ERROR(parts_.throttle->Begin("", address));
     return Refuse(origin, tenant, name);
+  }
+
+  void NoteUndecided(const absl::Status& given_back) {
+    if (given_back.ok()) return;
+    parts_.logger.Warning("a log-in that could not be checked counts as a failed one",
+                          {{"error", Message(given_back)}});
   }
 
   absl::Status Refuse(const Origin& origin, const std::string& tenant, std::string_view name) {

@@ -49,6 +49,15 @@ if KEYS[2] then
 end
 return 0)lua";
 
+// KEYS and ARGV as above.
+constexpr std::string_view kUndecided = R"lua(
+if tonumber(redis.call('GET', KEYS[1]) or '0') > 0 then redis.call('DECR', KEYS[1]) end
+if KEYS[2] and tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0') > 0 then
+  redis.call('HINCRBY', KEYS[2], ARGV[1], -1)
+  redis.call('HINCRBY', KEYS[2], 'all', -1)
+end
+return 0)lua";
+
 std::string UserKey(std::string_view user) { return fmt::format("{}:user:{}", kPrefix, user); }
 
 }  // namespace
@@ -86,6 +95,11 @@ absl::Status LoginThrottle::Begin(std::string_view user, std::string_view addres
 absl::Status LoginThrottle::Succeeded(std::string_view user, std::string_view address) {
   static const redis::Script kSucceededScript(kSucceeded);
   return Run(kSucceededScript, user, address, {fmt::format("from {}", address)}).status();
+}
+
+absl::Status LoginThrottle::Undecided(std::string_view user, std::string_view address) {
+  static const redis::Script kUndecidedScript(kUndecided);
+  return Run(kUndecidedScript, user, address, {fmt::format("from {}", address)}).status();
 }
 
 absl::Status LoginThrottle::Forgive(std::string_view user) {

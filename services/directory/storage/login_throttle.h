@@ -35,6 +35,8 @@ class LoginThrottle {
   absl::Status Begin(std::string_view user, std::string_view address);
   // The attempt was right: it no longer counts.
   absl::Status Succeeded(std::string_view user, std::string_view address);
+  // Whether it was right could not be found out: it does not count, and others still do.
+  absl::Status Undecided(std::string_view user, std::string_view address);
   // A new password lets its user try at once, from anywhere.
   absl::Status Forgive(std::string_view user);
 

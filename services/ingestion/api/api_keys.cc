@@ -19,8 +19,10 @@ constexpr double kUnknownPerSecond = 20;  // twice as many at once
 constexpr double kBadBurst = 5;
 constexpr double kBadPerSecond = 5.0 / (15 * 60);
 
+constexpr std::string_view kKeyInvalid = "KEY_INVALID";
+
 Status KeyInvalid() {
-  return MakeError(absl::StatusCode::kUnauthenticated, "KEY_INVALID", "the key is not valid");
+  return MakeError(absl::StatusCode::kUnauthenticated, kKeyInvalid, "the key is not valid");
 }
 
 bool HasForm(std::string_view secret) {
@@ -34,9 +36,10 @@ std::string Claim(std::string_view secret, std::string_view peer) {
   return fmt::format("{} {}", rpc::PeerNetwork(peer), secret.substr(0, secret.rfind('_')));
 }
 
+// What the directory says of a key; that it does not know us (any more) says nothing of that.
 bool IsBadKey(const Status& status) {
-  return status.code() == absl::StatusCode::kUnauthenticated ||
-         ErrorReason(status) == "LOGIN_THROTTLED";
+  const std::string reason = ErrorReason(status);
+  return reason == "LOGIN_FAILED" || reason == "LOGIN_THROTTLED";
 }
 
 }  // namespace
@@ -105,8 +108,11 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Resolve(const std::string& secret, std:
                           wait);
   }
   auto principal = Ask(digest, secret, from);
-  if (principal.ok()) unknown_keys_.Give(network, 1);
-  if (principal.ok() || !IsBadKey(principal.status())) bad_keys_.Give(claim, 1);
+  // A directory that is away says nothing of the key.
+  if (principal.ok() || ErrorReason(principal.status()) != kKeyInvalid) {
+    unknown_keys_.Give(network, 1);
+    bad_keys_.Give(claim, 1);
+  }
   return principal;
 }
 
@@ -115,6 +121,9 @@ StatusOr<ApiKeys::PrincipalPtr> ApiKeys::Ask(const std::string& digest, const st
   const uint64_t generation = verifier_->generation();
   auto token = exchange_(secret, peer);
   if (!token.ok()) {
+    if (absl::IsUnauthenticated(token.status()) && !IsBadKey(token.status())) {
+      return Unavailable("DIRECTORY_REFUSES", "the directory does not answer us now");
+    }
     if (!IsBadKey(token.status())) return token.status();
     const std::lock_guard lock(mutex_);
     known_.erase(digest);
@@ -157,7 +166,7 @@ void ApiKeys::Renew(const std::stop_token& stop) {
     lock.unlock();
     const auto renewed = Ask(digest, secret, peer);
     lock.lock();
-    if (renewed.ok() || IsBadKey(renewed.status())) continue;
+    if (renewed.ok() || ErrorReason(renewed.status()) == kKeyInvalid) continue;
     // The directory is away: whoever uses the key next has it tried again, but not at once.
     wake_.wait_for(lock, stop, kRenewPause, [] { return false; });
     if (const auto again = known_.find(digest); again != known_.end()) {

@@ -83,6 +83,50 @@ TEST_F(DirectoryTest, GuessingIsThrottledAndANewPasswordLiftsIt) {
   EXPECT_THAT(Login("acme", "sato", kPassword), LoginFailed());
 }
 
+TEST_F(DirectoryTest, WhatCannotBeCheckedIsNeitherAWrongPasswordNorABadKey) {
+  StopServer();
+  settings_.unknown_keys_per_second = 0.5;
+  StartServer();
+  AddTenant("acme");
+  AddUser("acme", "sato", "customer-viewer");
+  ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
+  v1::CreateApiKeyRequest create;
+  create.set_parent("tenants/acme");
+  create.set_api_key_id("relay");
+  create.mutable_api_key()->add_roles()->set_role("collector");
+  const auto created = Call(&Stub::CreateApiKey, create);
+  ASSERT_THAT(created, IsOk());
+  // What Redis keeps of both cannot be read for a while.
+  std::vector<std::string> secrets;
+  const auto keys = state_->Command({"KEYS", "y:{acme}:directory:*"});
+  ASSERT_THAT(keys, IsOk());
+  for (const auto& key : keys->items) {
+    const bool is_secret = key.text.ends_with(":sato") || key.text.ends_with(":relay");
+    const auto type = state_->Command({"TYPE", key.text});
+    if (is_secret && type->text == "string") secrets.push_back(key.text);
+  }
+  ASSERT_THAT(secrets, Not(IsEmpty()));
+  for (const auto& key : secrets) {
+    ASSERT_THAT(state_->Command({"RENAME", key, key + "-aside"}), IsOk());
+    ASSERT_THAT(state_->Command({"LPUSH", key, "no string"}), IsOk());
+  }
+  v1::ExchangeApiKeyRequest exchange;
+  exchange.set_secret(created->secret());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(Login("acme", "sato", kPassword), Not(LoginFailed()));
+    EXPECT_THAT(Login("acme", "sato", kPassword), Not(Throttled()));
+    const auto shown = CallAs("", &Stub::ExchangeApiKey, exchange);
+    EXPECT_FALSE(shown.ok());
+    EXPECT_THAT(shown, Not(StatusIs(StatusCode::kResourceExhausted, "KEYS_THROTTLED"))) << i;
+  }
+  for (const auto& key : secrets) {
+    ASSERT_THAT(state_->Command({"DEL", key}), IsOk());
+    ASSERT_THAT(state_->Command({"RENAME", key + "-aside", key}), IsOk());
+  }
+  EXPECT_THAT(Login("acme", "sato", kPassword), IsOk());
+  EXPECT_THAT(CallAs("", &Stub::ExchangeApiKey, exchange), IsOk());
+}
+
 TEST_F(DirectoryTest, WrongKeysOfOthersBehindTheSameAddressKeepNoRightOneOut) {
   AddTenant("acme");
   const auto exchange = [this](const std::string& secret) {

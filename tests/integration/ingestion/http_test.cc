@@ -280,6 +280,30 @@ TEST_F(HttpTest, GuessesAtOneKeyLeaveRoomForOtherKeysOfTheirNetwork) {
   EXPECT_EQ(peers.back(), "ipv4:192.0.2.1:2") << "the directory is told who shows it";
 }
 
+TEST_F(HttpTest, ADirectoryThatIsAwayUsesUpNoAllowanceOfGoodKeys) {
+  const auto clock = std::make_shared<testing::FakeClock>();
+  Status away = Unavailable("AWAY", "away");
+  ApiKeys keys(
+      [&](const std::string& secret, const std::string&) -> StatusOr<std::string> {
+        if (!away.ok()) return away;
+        return issuer_.Issue(principals_.at(secret), std::chrono::minutes(15));
+      },
+      verifier_, clock);
+  const auto resolve = [&](int i) {
+    return keys.Resolve("ygr_acme_sender_" + std::to_string(i), "ipv4:192.0.2.1:1").status();
+  };
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(ErrorReason(resolve(i)), "AWAY");
+  // Nor does one that does not know us.
+  away = MakeError(absl::StatusCode::kUnauthenticated, "TOKEN_EXPIRED", "the token has expired");
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(resolve(i).code(), absl::StatusCode::kUnavailable) << resolve(i);
+  }
+  EXPECT_EQ(keys.Resolve("ygr_provider_relay_good", "ipv4:192.0.2.1:2").status().code(),
+            absl::StatusCode::kUnavailable);
+  away = absl::OkStatus();
+  EXPECT_THAT(keys.Resolve("ygr_provider_relay_good", "ipv4:192.0.2.1:2"), IsOk());
+}
+
 TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
   const std::map<std::string, std::string> bodies = {
       {"", "\"code\":5"},

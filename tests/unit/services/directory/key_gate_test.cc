@@ -55,6 +55,14 @@ TEST_F(KeyGateTest, WhatWasTakenForAKeyOfYesterdayIsGivenBackToo) {
   for (int i = 0; i < 4; ++i) EXPECT_THAT(gate_.Begin("wrong", kNetwork), IsOk()) << i;
 }
 
+TEST_F(KeyGateTest, AKeyThatNobodyCouldLookUpTakesNothing) {
+  for (int i = 0; i < 20; ++i) {
+    const auto pass = gate_.Begin("any", kNetwork);
+    ASSERT_THAT(pass, IsOk()) << i;
+    gate_.Undecided(kNetwork, *pass);
+  }
+}
+
 TEST_F(KeyGateTest, AKeyIsForgottenADayAfterItWasGoodLast) {
   for (const char* hash : {"one", "two"}) {
     gate_.Good(hash, kNetwork, gate_.Begin(hash, kNetwork).value());

@@ -75,6 +75,19 @@ TEST_F(LoginThrottleTest, WhoIsRightIsNotCounted) {
   }
 }
 
+TEST_F(LoginThrottleTest, WhatCouldNotBeCheckedIsNotCountedAndForgivesNothing) {
+  ASSERT_THAT(throttle_.Begin(alice_, "a"), IsOk());  // a wrong guess
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_THAT(throttle_.Begin(alice_, "a"), IsOk());
+    ASSERT_THAT(throttle_.Undecided(alice_, "a"), IsOk());
+    ASSERT_THAT(throttle_.Begin("", "a"), IsOk());
+    ASSERT_THAT(throttle_.Undecided("", "a"), IsOk());
+  }
+  EXPECT_THAT(throttle_.Begin(alice_, "a"), IsOk());
+  EXPECT_THAT(throttle_.Begin(alice_, "a"), IsOk());
+  EXPECT_THAT(throttle_.Begin(alice_, "a"), Throttled());
+}
+
 TEST_F(LoginThrottleTest, GuessesAtOnceCountLikeGuessesInARow) {
   std::atomic<int> allowed = 0;
   std::vector<std::thread> guessers;
