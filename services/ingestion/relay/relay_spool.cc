@@ -27,8 +27,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kHeadBytes = 12;
-constexpr uint32_t kMaxRecordBytes = 64u << 20;
 constexpr auto kSaveInterval = std::chrono::seconds(1);
 constexpr size_t kMaxDropped = 64;   // segments at once: listeners wait meanwhile
 constexpr size_t kMaxLosses = 4096;  // senders and hours; more are told as the relay's own
@@ -38,31 +36,6 @@ constexpr auto kDropsInterval = std::chrono::minutes(1);
 constexpr size_t kMaxDamaged = 4;           // files kept aside
 constexpr uint64_t kLikelyLineBytes = 200;  // where no line is left to tell
 constexpr uint64_t kEnd = ~uint64_t{0};     // of a segment, behind all of it
-
-bool IsSound(std::string_view bytes, uint64_t seed) {
-  if (bytes.size() < kHeadBytes) return false;
-  const uint64_t size = Little(bytes.data(), 4);
-  if (size > kMaxRecordBytes || size > bytes.size() - kHeadBytes) return false;
-  const uint64_t hash =
-      event::HashBytes(bytes.substr(kHeadBytes, size), event::HashBytes(bytes.substr(0, 4), seed));
-  return hash == Little(bytes.data() + 4, 8);
-}
-
-// As many as there are; false where the disk refuses.
-bool ReadSome(int fd, uint64_t offset, size_t size, std::string* out) {
-  out->resize(size);
-  size_t got = 0;
-  while (got < size) {
-    const ssize_t more =
-        ::pread(fd, out->data() + got, size - got, static_cast<off_t>(offset + got));
-    if (more < 0 && errno == EINTR) continue;
-    if (more < 0) return false;
-    if (more == 0) break;
-    got += static_cast<size_t>(more);
-  }
-  out->resize(got);
-  return true;
-}
 
 uint64_t RandomNumber() {
   std::random_device random;
@@ -74,13 +47,6 @@ std::optional<uint64_t> ParseHex(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
-}
-
-// As they count in a Mark: also what the batch tells of.
-uint64_t LinesOf(const v1::PushRequest& batch) {
-  auto lines = static_cast<uint64_t>(batch.lines_size());
-  for (const v1::RelayLoss& loss : batch.relay().losses()) lines += loss.line_count();
-  return lines;
 }
 
 }  // namespace
@@ -104,7 +70,6 @@ RelaySpool::~RelaySpool() {
   SaveFilled();
   SaveAcknowledged(/*now=*/true);
   if (write_fd_ >= 0) ::close(write_fd_);
-  if (read_fd_ >= 0) ::close(read_fd_);
 }
 
 std::filesystem::path RelaySpool::PathOf(const Segment& segment) const {
@@ -132,12 +97,6 @@ std::optional<RelaySpool::Segment> RelaySpool::ParseName(const std::filesystem::
   if (!lines || fields[1].empty()) return std::nullopt;
   segment.begin = {std::string(fields[1]), *lines};
   return segment;
-}
-
-RelaySpool::Mark RelaySpool::BeginOf(const v1::PushRequest& batch) {
-  const auto parts = Split(batch.batch_id(), '-');
-  const auto lines = parts.size() == 3 ? ParseNumber<uint64_t>(parts[2]) : std::nullopt;
-  return lines ? Mark{std::string(parts[0]), *lines} : Mark{};
 }
 
 Status RelaySpool::Load() {
@@ -169,6 +128,7 @@ Status RelaySpool::Load() {
   // One of before does not have it.
   if (in && !(in >> book_.damage.segment >> book_.damage.end)) book_.damage = {};
   saved_damage_ = book_.damage;
+  if (in && !(in >> acknowledged_mark_.run >> acknowledged_mark_.lines)) acknowledged_mark_ = {};
   std::ifstream filled(options_.folder / "filled");
   if (!(filled >> filled_at_.segment >> filled_at_.end >> filled_.run >> filled_.lines)) {
     filled_ = {};
@@ -234,12 +194,7 @@ Status RelaySpool::Write(const v1::PushRequest& batch) {
     YAGURA_RETURN_IF_ERROR(StartSegment());
   }
   Segment& segment = segments_.back();
-  const std::string body = batch.SerializeAsString();
-  std::string record;
-  record.reserve(kHeadBytes + body.size());
-  PutLittle(record, body.size(), 4);
-  PutLittle(record, event::HashBytes(body, event::HashBytes(record, segment.seed)), 8);
-  record += body;
+  const std::string record = RelayRecordOf(batch, segment.seed);
   if (!WriteAll(write_fd_, record) || ::fdatasync(write_fd_) != 0) {
     const Status error = DiskError("write", PathOf(segment));
     if (::ftruncate(write_fd_, static_cast<off_t>(segment.size)) != 0) {
@@ -249,7 +204,7 @@ Status RelaySpool::Write(const v1::PushRequest& batch) {
     return error;
   }
   segment.size += record.size();
-  written_lines_ += LinesOf(batch);
+  written_lines_ += RelayLinesOf(batch);
   return absl::OkStatus();
 }
 
@@ -276,44 +231,57 @@ void RelaySpool::NoteDisk(const Status& written) {
 }
 
 void RelaySpool::CountLines(const v1::RelayedSender& sender, TimePoint time, uint64_t lines,
-                            bool by_kernel) {
+                            bool by_kernel, Book& book) {
   if (lines == 0) return;
   v1::RelayedSender who = sender;
   const auto hour = std::chrono::floor<std::chrono::hours>(time).time_since_epoch().count();
   const std::string any = fmt::format("{}\n{:d}\n", hour, by_kernel);
   std::string key = any + who.SerializeAsString();
-  if (book_.losses.size() >= kMaxLosses && !book_.losses.contains(key)) {
+  if (book.losses.size() >= kMaxLosses && !book.losses.contains(key)) {
     who.Clear();
     key = any;
   }
-  Loss& loss = book_.losses[key];
+  Loss& loss = book.losses[key];
   loss.sender = std::move(who);
   loss.by_kernel = by_kernel;
   if (loss.lines == 0 || time < loss.first) loss.first = time;
   loss.lines += lines;
-  if (!by_kernel) book_.lost_lines += lines;
+  if (!by_kernel) book.lost_lines += lines;
 }
 
-void RelaySpool::Count(const v1::PushRequest& batch) {
+void RelaySpool::Count(const v1::PushRequest& batch, Book& book) {
   const v1::RelayedBatch& relay = batch.relay();
   const auto add = [&](uint32_t sender, TimePoint time, uint64_t lines, bool by_kernel = false) {
     if (sender >= static_cast<uint32_t>(relay.senders_size())) return;
-    CountLines(relay.senders(static_cast<int>(sender)), time, lines, by_kernel);
+    CountLines(relay.senders(static_cast<int>(sender)), time, lines, by_kernel, book);
   };
   for (int i = 0; i < relay.line_senders_size() && i < relay.line_receive_times_size(); ++i) {
     add(relay.line_senders(i), FromProto(relay.line_receive_times(i)), 1);
   }
   // What it would have told was counted as lost before.
-  const uint64_t before = book_.lost_lines;
+  const uint64_t before = book.lost_lines;
   for (const v1::RelayLoss& loss : relay.losses()) {
     add(loss.sender(), FromProto(loss.receive_time()), loss.line_count(), loss.kernel_dropped());
   }
-  book_.lost_lines = before;
+  book.lost_lines = before;
+}
+
+// What somebody found while reading. Not in the way of what others count meanwhile.
+void RelaySpool::Merge(const Book& found) {
+  const uint64_t lost = book_.lost_lines + found.lost_lines;
+  for (const auto& [key, loss] : found.losses) {
+    CountLines(loss.sender, loss.first, loss.lines, loss.by_kernel, book_);
+  }
+  book_.lost_lines = lost;
+  book_.damaged_lines += found.damaged_lines;
+  book_.estimated |= found.estimated;
+  book_.damage = std::max(book_.damage, found.damage);
+  book_.damaged_bytes += found.damaged_bytes;
 }
 
 void RelaySpool::NoteLost(const v1::PushRequest& batch) {
   const std::lock_guard lock(mutex_);
-  Count(batch);
+  Count(batch, book_);
 }
 
 void RelaySpool::Hear(const v1::RelayedBatch& relay) {
@@ -347,75 +315,41 @@ void RelaySpool::NoteDropped(std::string_view listener, uint64_t datagrams) {
   const auto shares = SharesOf(std::exchange(drops, 0), lines);
   const TimePoint now = clock_->Now();
   for (size_t i = 0; i < shares.size(); ++i) {
-    CountLines(senders[i].sender, now, shares[i], /*by_kernel=*/true);
+    CountLines(senders[i].sender, now, shares[i], /*by_kernel=*/true, book_);
   }
 }
 
-Status RelaySpool::OpenToRead(const Segment& segment) {
-  if (read_segment_ == segment.number && read_fd_ >= 0) return absl::OkStatus();
-  if (read_fd_ >= 0) ::close(read_fd_);
-  read_fd_ = ::open(PathOf(segment).c_str(), O_RDONLY | O_CLOEXEC);
-  read_segment_ = segment.number;
-  return read_fd_ < 0 ? DiskError("read", PathOf(segment)) : absl::OkStatus();
+RelaySpool::View RelaySpool::ViewOf(const Segment& segment) const {
+  return {segment, EndOf(segment), IsWritten(segment),
+          segment.number == given_.segment ? given_.end : 0};
 }
 
-StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::ReadAt(const Segment& segment,
-                                                              uint64_t offset) {
-  const auto path = PathOf(segment);
-  YAGURA_RETURN_IF_ERROR(OpenToRead(segment));
-  std::optional<uint64_t> hole;
-  while (offset < segment.size) {
-    std::string bytes;
-    if (!ReadSome(read_fd_, offset, kHeadBytes, &bytes)) return DiskError("read", path);
-    const uint64_t size = bytes.size() < kHeadBytes ? 0 : Little(bytes.data(), 4);
-    if (bytes.size() == kHeadBytes && size <= kMaxRecordBytes) {
-      std::string body;
-      if (!ReadSome(read_fd_, offset + kHeadBytes, size, &body)) return DiskError("read", path);
-      bytes += body;
-    }
-    Entry entry;
-    if (IsSound(bytes, segment.seed) &&
-        entry.batch.ParseFromArray(bytes.data() + kHeadBytes, static_cast<int>(size))) {
-      entry.place = {segment.number, offset + kHeadBytes + size};
-      if (hole) NoteHole(segment, *hole, offset, &entry.batch);
-      return std::optional<Entry>(std::move(entry));
-    }
-    // Torn by a crash, or damaged: on with the next sound record.
-    if (!hole) hole = offset;
-    std::string rest;
-    if (!ReadSome(read_fd_, offset, segment.size - offset, &rest)) return DiskError("read", path);
-    size_t next = 1;
-    while (next < rest.size() && !IsSound(std::string_view(rest).substr(next), segment.seed)) {
-      ++next;
-    }
-    if (next >= rest.size()) break;
-    offset += next;
+std::optional<RelaySpool::View> RelaySpool::NextView(uint64_t behind) const {
+  for (const Segment& segment : segments_) {
+    if (segment.number >= given_.segment && segment.number > behind) return ViewOf(segment);
   }
-  if (hole) NoteHole(segment, *hole, segment.size, nullptr);
-  return std::optional<Entry>();
+  return std::nullopt;
 }
 
-RelaySpool::Survey RelaySpool::SurveyUpTo(const Segment& segment, uint64_t end) {
-  Survey survey{0, 0, segment.begin, segment.first};
-  std::string bytes;
-  if (!OpenToRead(segment).ok() || !ReadSome(read_fd_, 0, end, &bytes)) return survey;
-  for (size_t at = 0; at < bytes.size();) {
-    const auto rest = std::string_view(bytes).substr(at);
-    v1::PushRequest batch;
-    const uint64_t size = IsSound(rest, segment.seed) ? Little(rest.data(), 4) : kMaxRecordBytes;
-    if (size == kMaxRecordBytes ||
-        !batch.ParseFromArray(rest.data() + kHeadBytes, static_cast<int>(size))) {
-      ++at;
-      continue;
-    }
-    at += kHeadBytes + size;
-    survey.bytes += kHeadBytes + size;
-    survey.lines += LinesOf(batch);
-    survey.end = BeginOf(batch);
-    survey.end.lines += LinesOf(batch);
-    survey.time = FromProto(batch.send_time());
+StatusOr<std::shared_ptr<const RelayRecords>> RelaySpool::FileOf(const Segment& segment) {
+  if (read_file_ == nullptr || read_segment_ != segment.number) {
+    YAGURA_ASSIGN_OR_RETURN(read_file_, RelayRecords::Open(PathOf(segment), segment.seed));
+    read_segment_ = segment.number;
   }
-  return survey;
+  return read_file_;
+}
+
+StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::ReadAt(const View& view, uint64_t offset,
+                                                              Book& found) {
+  const Segment& segment = view.segment;
+  YAGURA_ASSIGN_OR_RETURN(const auto file, FileOf(segment));
+  YAGURA_ASSIGN_OR_RETURN(auto record, file->Next(offset, segment.size));
+  if (!record) {
+    if (offset < segment.size) NoteHole(view, offset, segment.size, nullptr, found);
+    return std::optional<Entry>();
+  }
+  if (record->begin > offset) NoteHole(view, offset, record->begin, &record->batch, found);
+  return std::optional<Entry>({{segment.number, record->end}, std::move(record->batch)});
 }
 
 bool RelaySpool::IsWritten(const Segment& segment) const {
@@ -432,20 +366,34 @@ RelaySpool::Mark RelaySpool::EndOf(const Segment& segment) const {
   return segment.number == filled_at_.segment ? filled_ : Mark{};
 }
 
-void RelaySpool::NoteHole(const Segment& segment, uint64_t from, uint64_t to,
-                          const v1::PushRequest* next) {
-  if (from < to) holes_[{segment.number, from}] = {segment.number, to};
-  const Place end{segment.number, next == nullptr && !IsWritten(segment) ? kEnd : to};
-  if (end <= book_.damage) return;
-  const Survey before = SurveyUpTo(segment, from);
-  const Mark after = next == nullptr ? EndOf(segment) : BeginOf(*next);
+void RelaySpool::NoteHole(const View& view, uint64_t from, uint64_t to, const v1::PushRequest* next,
+                          Book& found) {
+  const Segment& segment = view.segment;
+  const Place end{segment.number, next == nullptr && !view.is_written ? kEnd : to};
+  Mark done;  // up to where the suite has all
+  Place filled_at;
+  {
+    const std::lock_guard lock(mutex_);
+    if (from < to) holes_[{segment.number, from}] = {segment.number, to};
+    if (end <= std::max(book_.damage, found.damage)) return;
+    if (acknowledged_.segment == segment.number) done = acknowledged_mark_;
+    filled_at = filled_at_;
+  }
+  RelayRecords::Survey before{0, 0, segment.begin, segment.first};
+  if (const auto file = FileOf(segment); file.ok()) before = (*file)->SurveyUpTo(from, before);
+  const Mark after = next == nullptr ? view.end : MarkBefore(*next);
+  // What is damaged may begin with what the suite has.
+  if (!done.run.empty() && done.run == after.run &&
+      (before.end.run != after.run || before.end.lines < done.lines)) {
+    before.end = done;
+  }
   uint64_t lines = 0;
   uint64_t unknown = to - from;  // bytes
   if (!after.run.empty() && after.run == before.end.run) {
     lines = after.lines - std::min(after.lines, before.end.lines);
     // What was written after that was said last.
-    const bool is_said = next == nullptr && segment.number == filled_at_.segment;
-    unknown = is_said && !IsWritten(segment) ? to - std::clamp(filled_at_.end, from, to) : 0;
+    const bool is_said = next == nullptr && segment.number == filled_at.segment;
+    unknown = is_said && !view.is_written ? to - std::clamp(filled_at.end, from, to) : 0;
   }
   if (unknown > 0) {
     const uint64_t mean =
@@ -453,7 +401,7 @@ void RelaySpool::NoteHole(const Segment& segment, uint64_t from, uint64_t to,
     lines += std::max<uint64_t>(unknown / mean, 1);
   }
   if (from < to || lines > 0) {
-    damaged_bytes_ += to - from;
+    found.damaged_bytes += to - from;
     logger_.Error("part of the relay's spool is damaged: its lines are lost",
                   {{"segment", PathOf(segment).string()},
                    {"offset", from},
@@ -461,19 +409,20 @@ void RelaySpool::NoteHole(const Segment& segment, uint64_t from, uint64_t to,
                    {"lines", lines},
                    {"estimated", unknown > 0}});
     KeepAside(segment);
-    book_.estimated |= unknown > 0;
-    book_.damaged_lines += lines;
-    CountLines({}, before.time, lines);
+    found.estimated |= unknown > 0;
+    found.damaged_lines += lines;
+    CountLines({}, before.time, lines, /*by_kernel=*/false, found);
   }
-  book_.damage = end;
+  found.damage = end;
 }
 
-void RelaySpool::CheckEnd(const Segment& segment) {
-  if (IsWritten(segment) || std::exchange(end_checked_, segment.number) == segment.number) return;
-  const Mark end = EndOf(segment);
+void RelaySpool::CheckEnd(const View& view, Book& found) {
+  const Segment& segment = view.segment;
+  if (view.is_written || std::exchange(end_checked_, segment.number) == segment.number) return;
   const bool whole = last_given_ && last_given_->first == Place{segment.number, segment.size} &&
-                     last_given_->second.run == end.run && last_given_->second.lines >= end.lines;
-  if (!whole && !end.run.empty()) NoteHole(segment, segment.size, segment.size, nullptr);
+                     last_given_->second.run == view.end.run &&
+                     last_given_->second.lines >= view.end.lines;
+  if (!whole && !view.end.run.empty()) NoteHole(view, segment.size, segment.size, nullptr, found);
 }
 
 void RelaySpool::KeepAside(const Segment& segment) const {
@@ -492,23 +441,31 @@ void RelaySpool::KeepAside(const Segment& segment) const {
 }
 
 StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::Next() {
-  const std::lock_guard lock(mutex_);
-  for (const Segment& segment : segments_) {
-    if (segment.number < given_.segment) continue;
-    const uint64_t offset = segment.number == given_.segment ? given_.end : 0;
-    if (offset < segment.size) {
-      YAGURA_ASSIGN_OR_RETURN(auto entry, ReadAt(segment, offset));
-      given_ = entry ? entry->place : Place{segment.number, segment.size};
-      if (entry) {
-        Mark end = BeginOf(entry->batch);
-        end.lines += LinesOf(entry->batch);
-        last_given_ = {entry->place, std::move(end)};
-        return entry;
-      }
+  const std::lock_guard reading(read_mutex_);
+  for (uint64_t behind = 0;;) {
+    std::optional<View> view;
+    {
+      const std::lock_guard lock(mutex_);
+      view = NextView(behind);
     }
-    CheckEnd(segment);
+    if (!view) return std::optional<Entry>();
+    behind = view->segment.number;
+    Book found;
+    StatusOr<std::optional<Entry>> entry = std::optional<Entry>();
+    if (view->from < view->segment.size) entry = ReadAt(*view, view->from, found);
+    if (entry.ok() && *entry) {
+      last_given_ = {(*entry)->place, MarkBehind((*entry)->batch)};
+      given_marks_.insert(*last_given_);
+    } else if (entry.ok()) {
+      CheckEnd(*view, found);
+    }
+    const std::lock_guard lock(mutex_);
+    Merge(found);
+    if (!entry.ok()) return entry;
+    given_ = *entry ? (*entry)->place
+                    : std::max(given_, Place{view->segment.number, view->segment.size});
+    if (*entry) return entry;
   }
-  return std::optional<Entry>();
 }
 
 std::optional<RelaySpool::Place> RelaySpool::FirstWaiting() const {
@@ -525,7 +482,7 @@ void RelaySpool::SkipHoles() {
   for (auto at = FirstWaiting(); at; at = FirstWaiting()) {
     const auto hole = holes_.find(*at);
     if (hole == holes_.end()) break;
-    acknowledged_ = hole->second;
+    SetAcknowledged(hole->second, {});
     given_ = std::max(given_, acknowledged_);
   }
   holes_.erase(holes_.begin(), holes_.lower_bound(acknowledged_));
@@ -545,27 +502,37 @@ void RelaySpool::SaveFilled() {
 }
 
 void RelaySpool::Rewind() {
+  const std::lock_guard reading(read_mutex_);
   const std::lock_guard lock(mutex_);
   given_ = acknowledged_;
 }
 
+void RelaySpool::SetAcknowledged(const Place& place, const Mark& mark) {
+  acknowledged_ = place;
+  acknowledged_mark_ = mark;
+  given_marks_.erase(given_marks_.begin(), given_marks_.upper_bound(place));
+}
+
 void RelaySpool::Acknowledge(const Place& place) {
+  const std::lock_guard reading(read_mutex_);
   const std::lock_guard lock(mutex_);
   if (place <= acknowledged_) return;
-  acknowledged_ = place;
+  const auto mark = given_marks_.find(place);
+  SetAcknowledged(place, mark == given_marks_.end() ? Mark{} : mark->second);
   SaveAcknowledged(/*now=*/false);
 }
 
 void RelaySpool::GiveUp(const Entry& entry) {
+  const std::lock_guard reading(read_mutex_);
   const std::lock_guard lock(mutex_);
   if (entry.place <= acknowledged_) return;
   const Book before = book_;
-  Count(entry.batch);
+  Count(entry.batch, book_);
   if (!TellLosses()) {
     book_ = before;
     return;
   }
-  acknowledged_ = entry.place;
+  SetAcknowledged(entry.place, MarkBehind(entry.batch));
   SaveAcknowledged(/*now=*/true);
 }
 
@@ -579,11 +546,11 @@ void RelaySpool::SaveAcknowledged(bool now) {
   // part of one segment is sent again, under the ids that the suite knows.
   while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
   const Place damage = book_.damaged_lines > 0 ? saved_damage_ : book_.damage;
-  const Status written =
-      blob::WriteFileDurably(options_.folder / "acknowledged",
-                             fmt::format("{} {} {} {}\n", acknowledged_.segment, acknowledged_.end,
-                                         damage.segment, damage.end),
-                             0600, blob::IfExists::kReplace);
+  const Status written = blob::WriteFileDurably(
+      options_.folder / "acknowledged",
+      fmt::format("{} {} {} {} {} {}\n", acknowledged_.segment, acknowledged_.end, damage.segment,
+                  damage.end, acknowledged_mark_.run, acknowledged_mark_.lines),
+      0600, blob::IfExists::kReplace);
   if (!written.ok()) {
     logger_.Error("how far the suite has acknowledged cannot be saved",
                   {{"error", Message(written)}});
@@ -602,53 +569,62 @@ void RelaySpool::DropOldest() {
     ::close(write_fd_);
     write_fd_ = -1;
   }
-  if (read_segment_ == segment.number && read_fd_ >= 0) {
-    ::close(read_fd_);
-    read_fd_ = -1;
-  }
+  if (read_segment_ == segment.number) read_file_ = nullptr;
   segments_.pop_front();
 }
 
 // What of it has not been acknowledged.
-void RelaySpool::CountSegment(const Segment& segment) {
-  if (segment.number < acknowledged_.segment) return;
-  uint64_t offset = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
-  for (;;) {
-    const auto entry = ReadAt(segment, offset);
+void RelaySpool::CountSegment(const View& view, Book& found) {
+  for (uint64_t offset = view.from;;) {
+    const auto entry = ReadAt(view, offset, found);
     if (!entry.ok() || !*entry) return;
-    Count((*entry)->batch);
+    Count((*entry)->batch, found);
     offset = (*entry)->place.end;
   }
 }
 
-void RelaySpool::Trim() {
-  const std::lock_guard lock(mutex_);
-  SaveAcknowledged(/*now=*/false);
-  const size_t over = CountOver();
-  if (over > 0) {
-    // What tells of them must be there before they go, and not go with them.
-    if (over == segments_.size() && !WithReserve([this] { return StartSegment(); }).ok()) return;
-    const Book before = book_;
-    for (size_t i = 0; i < over; ++i) CountSegment(segments_[i]);
-    if (!TellLosses()) {
-      book_ = before;
-      if (!std::exchange(told_of_disk_, true)) {
-        logger_.Error("the disk refuses what tells of lines to be given up; they stay until then",
-                      {{"segments", over}});
-      }
-      return;
-    }
-    told_of_disk_ = false;
-    const Segment& last = segments_[over - 1];
-    acknowledged_ = std::max(acknowledged_, Place{last.number, last.size});
-    given_ = std::max(given_, acknowledged_);
-    for (size_t i = 0; i < over; ++i) DropOldest();
-    SaveAcknowledged(/*now=*/true);
-    if (book_.lost_lines > before.lost_lines) {
-      logger_.Warning("the relay gives up its oldest lines: it has no room or they are too old",
-                      {{"lines", book_.lost_lines - before.lost_lines}});
-    }
+bool RelaySpool::DropOver(size_t over, std::unique_lock<std::mutex>& lock) {
+  // What tells of them must be there before they go, and not go with them.
+  if (over == segments_.size() && !WithReserve([this] { return StartSegment(); }).ok())
+    return false;
+  std::vector<View> views;
+  for (size_t i = 0; i < over; ++i) {
+    if (segments_[i].number < acknowledged_.segment) continue;
+    views.push_back(ViewOf(segments_[i]));
+    views.back().from = segments_[i].number == acknowledged_.segment ? acknowledged_.end : 0;
   }
+  lock.unlock();
+  Book gone;
+  for (const View& view : views) CountSegment(view, gone);
+  lock.lock();
+  const Book before = book_;
+  Merge(gone);
+  if (!TellLosses()) {
+    book_ = before;
+    if (!std::exchange(told_of_disk_, true)) {
+      logger_.Error("the disk refuses what tells of lines to be given up; they stay until then",
+                    {{"segments", over}});
+    }
+    return false;
+  }
+  told_of_disk_ = false;
+  const Segment& last = segments_[over - 1];
+  if (const Place end{last.number, last.size}; end > acknowledged_) SetAcknowledged(end, {});
+  given_ = std::max(given_, acknowledged_);
+  for (size_t i = 0; i < over; ++i) DropOldest();
+  SaveAcknowledged(/*now=*/true);
+  if (book_.lost_lines > before.lost_lines) {
+    logger_.Warning("the relay gives up its oldest lines: it has no room or they are too old",
+                    {{"lines", book_.lost_lines - before.lost_lines}});
+  }
+  return true;
+}
+
+void RelaySpool::Trim() {
+  const std::lock_guard reading(read_mutex_);
+  std::unique_lock lock(mutex_);
+  SaveAcknowledged(/*now=*/false);
+  if (const size_t over = CountOver(); over > 0 && !DropOver(over, lock)) return;
   TellLosses();
   SkipHoles();
   SaveAcknowledged(/*now=*/false);
@@ -761,26 +737,33 @@ uint64_t RelaySpool::WaitingBytes() const {
 }
 
 RelaySpool::Stats RelaySpool::stats() {
-  const std::lock_guard lock(mutex_);
-  Stats stats;
-  stats.bytes = WaitingBytes();
-  stats.doubtful_lines = doubtful_lines_;
-  const auto first = FirstWaiting();
-  if (first) {
+  const std::lock_guard reading(read_mutex_);
+  std::unique_lock lock(mutex_);
+  if (const auto first = FirstWaiting(); first && (!oldest_ || oldest_->first != *first)) {
     const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const Segment& one) {
       return one.number == first->segment;
     });
-    if (!oldest_ || oldest_->first != *first) {
-      const auto entry = ReadAt(*segment, first->end);
-      const bool has = entry.ok() && *entry;
-      oldest_ = {*first, has ? FromProto((*entry)->batch.send_time()) : clock_->Now()};
-    }
+    const View view = ViewOf(*segment);
+    lock.unlock();
+    Book found;
+    const auto entry = ReadAt(view, first->end, found);
+    lock.lock();
+    Merge(found);
+    const bool has = entry.ok() && *entry;
+    oldest_ = {*first, has ? FromProto((*entry)->batch.send_time()) : clock_->Now()};
+    oldest_segment_ = view.segment.first;
+  }
+  Stats stats;
+  stats.bytes = WaitingBytes();
+  stats.doubtful_lines = doubtful_lines_;
+  if (FirstWaiting()) {
     // No older than its segment: a wall clock that jumped makes nothing old.
     const TimePoint now = clock_->Now();
-    stats.oldest = std::clamp(oldest_->second, TimePoint(now - (SpoolNow() - segment->first)), now);
+    stats.oldest =
+        std::clamp(oldest_->second, TimePoint(now - (SpoolNow() - oldest_segment_)), now);
   }
   stats.lost_lines = book_.lost_lines;
-  stats.damaged_bytes = damaged_bytes_;
+  stats.damaged_bytes = book_.damaged_bytes;
   stats.disk_error = disk_error_;
   return stats;
 }

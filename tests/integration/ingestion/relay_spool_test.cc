@@ -1,17 +1,22 @@
 // What a relay keeps on disk until the suite has it.
 #include "services/ingestion/relay/relay_spool.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <future>
 #include <set>
 
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "common/testing/eventually.h"
 #include "common/testing/fake_clock.h"
 #include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
@@ -315,6 +320,81 @@ TEST_F(RelaySpoolTest, WhatADamagedPlaceHeldIsToldOnce) {
   EXPECT_EQ(FirstLines(again).size(), 3u);
   EXPECT_EQ(Told(again), 20u);
   EXPECT_EQ(spool_->stats().lost_lines, 0u);
+}
+
+TEST_F(RelaySpoolTest, WhatTheSuiteHasIsNotToldAsLostWhereItIsDamagedToo) {
+  for (int i = 0; i < 5; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  spool_->Acknowledge(given[0].place);
+  spool_->Acknowledge(given[1].place);
+  spool_.reset();
+  fs::copy(options_.folder, folder_ / "cut");
+  Damage([&](std::fstream& file) {
+    for (const int i : {0, 1}) {  // the second and the third
+      file.seekp(static_cast<std::streamoff>(given[static_cast<size_t>(i)].place.end) + 20);
+      file << "XXXX";
+    }
+  });
+  Open();
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"3", "4"}));
+  EXPECT_EQ(spool_->stats().lost_lines, 10u);
+  // Nor where the file ends before what the suite has.
+  options_.folder = folder_ / "cut";
+  for (const auto& entry : fs::directory_iterator(options_.folder)) {
+    if (entry.path().extension() == ".relay") fs::resize_file(entry.path(), given[0].place.end);
+  }
+  Open();
+  EXPECT_TRUE(Drain().empty());
+  EXPECT_EQ(spool_->stats().lost_lines, 30u);
+}
+
+TEST_F(RelaySpoolTest, DamageCountsOnceHoweverOftenItCannotBeTold) {
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  Damage([&](std::fstream& file) {
+    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
+    file << "XXXX";
+  });
+  Open();
+  clock_->Advance(options_.max_age + 2 * options_.segment_age);
+  {
+    const FullDisk full;
+    for (int i = 0; i < 3; ++i) spool_->Trim();
+  }
+  spool_->Trim();
+  EXPECT_EQ(spool_->stats().damaged_bytes, given[1].place.end - given[0].place.end);
+  EXPECT_EQ(spool_->stats().lost_lines, 30u);
+  EXPECT_EQ(Told(Drain()), 30u);
+}
+
+TEST_F(RelaySpoolTest, WhoAppendsDoesNotWaitForReading) {
+  ASSERT_THAT(spool_->Append(Batch("0")), IsOk());
+  Open();
+  // A disk that does not answer: a pipe that nobody writes to.
+  fs::path segment;
+  for (const auto& entry : fs::directory_iterator(options_.folder)) {
+    if (entry.path().extension() == ".relay") segment = entry.path();
+  }
+  fs::rename(segment, folder_ / "aside");
+  ASSERT_EQ(::mkfifo(segment.c_str(), 0600), 0);
+  auto read = std::async(std::launch::async, [this] { return spool_->Next().ok(); });
+  auto trim = std::async(std::launch::async, [this] { spool_->stats(); });
+  EXPECT_EQ(read.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  auto append = std::async(std::launch::async, [this] {
+    spool_->NoteDropped("syslog_udp", 1);
+    return spool_->Append(Batch("1")).ok();
+  });
+  const bool is_done =
+      append.wait_for(testing::Patient(std::chrono::seconds(5))) == std::future_status::ready;
+  EXPECT_TRUE(is_done);
+  // It answers, with an error.
+  testing::Eventually([&] {
+    const int end = ::open(segment.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (end >= 0) ::close(end);
+    return read.wait_for(std::chrono::seconds(0)) == std::future_status::ready &&
+           trim.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  });
+  EXPECT_TRUE(append.get());
 }
 
 TEST_F(RelaySpoolTest, WhatACutTailHeldIsTold) {
