@@ -85,11 +85,12 @@ StatusOr<std::string> MoveOneDay(eventstore::Client& client, const Tiering& tier
       "system.parts WHERE database = 'yagura' AND table = 'events' AND active AND volume != '' AND "
       "has(cold, disk_name) != is_cold AND "
       // The store itself brings parts to the cold volume where the other one gets full.
-      "(is_cold OR (SELECT sum(unreserved_space) * 4 > sum(total_space) FROM system.disks WHERE "
-      "NOT has(cold, name))) ORDER BY partition_id LIMIT 1";
+      "(is_cold OR (SELECT sum(unreserved_space) >= {free:Float64} * sum(total_space) FROM "
+      "system.disks WHERE NOT has(cold, name))) ORDER BY partition_id LIMIT 1";
   find.parameters = {
       {"policy", tiering.storage_policy},
       {"cold", tiering.cold_volume},
+      {"free", fmt::format("{}", tiering.free_share_to_return)},
       {"first_warm",
        fmt::format(
            "{:%Y%m%d}",

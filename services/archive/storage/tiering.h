@@ -20,6 +20,9 @@ struct Tiering {
   std::string storage_policy;  // empty: the table's own is left alone
   std::string cold_volume = "cold";
   int cold_after_days = 7;
+  // Nothing comes back from the cold volume while less than this share of the others is free, 0 to
+  // 1: the store itself brings parts there where they get full.
+  double free_share_to_return = 0.25;
 };
 
 // INVALID_ARGUMENT for names that could not be a policy's or a volume's.

@@ -85,9 +85,12 @@ TEST(Tiering, BringsWhatWasStoredBeforeToItsVolumeADayAtATime) {
   EXPECT_EQ(Moved(store.client(), tiering, now), "");
   EXPECT_EQ(ColdDays(store), "20260301 20260302 20260303") << "the 4th is not two days old";
 
-  // Another setting: back.
+  // Another setting: back, where there is room for it, however full this machine's disk is.
   tiering.cold_after_days = 4;
   ASSERT_THAT(ApplyTiering(store.client(), tiering, Logger::Null()), IsOk());
+  tiering.free_share_to_return = 1.1;
+  EXPECT_EQ(Moved(store.client(), tiering, now), "");
+  tiering.free_share_to_return = 0;
   EXPECT_EQ(Moved(store.client(), tiering, now), "20260302");
   EXPECT_EQ(Moved(store.client(), tiering, now), "20260303");
   EXPECT_EQ(Moved(store.client(), tiering, now), "");
