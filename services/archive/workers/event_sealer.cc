@@ -44,6 +44,14 @@ int64_t LatestExpiry(const std::vector<v1::EventHead>& heads) {
   return latest;
 }
 
+// What a day lacks in the event store is told once, where it is found. Any other loss is not: that
+// what is remembered cannot be read keeps all days from being sealed.
+bool WasTold(const Status& status) {
+  const std::string reason = ErrorReason(status);
+  return absl::IsDataLoss(status) && (reason == "EVENT_STORE_BEHIND" ||
+                                      reason == "EVENT_STORE_ALTERED" || reason == "HEAD_DIFFERS");
+}
+
 bool IsOfOneDay(const Status& status) {
   return status.code() == absl::StatusCode::kDataLoss ||
          status.code() == absl::StatusCode::kAborted;
@@ -377,9 +385,8 @@ void EventSealer::Run(const std::stop_token& stop) {
   std::condition_variable_any wake;
   while (!stop.stop_requested()) {
     const Status status = Turn();
-    // What a day lacks was told once; a pause ends soon.
-    const bool told = absl::IsDataLoss(status) || ErrorReason(status) == kPaused;
-    if (!status.ok() && !told) {
+    // A pause ends soon.
+    if (!status.ok() && !WasTold(status) && ErrorReason(status) != kPaused) {
       parts_.logger.Warning("what was stored waits to be sealed", {{"why", Message(status)}});
     }
     std::unique_lock lock(mutex);

@@ -1,10 +1,14 @@
 // Digests, chains and their verification over a real event store, with rows changed behind its
 // back.
+#include <fstream>
+#include <iterator>
+
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "common/testing/eventually.h"
 #include "proof_fixture.h"
 #include "services/archive/api/proof_handlers.h"
 #include "services/archive/domain/block_column.h"
@@ -207,6 +211,25 @@ TEST_F(ProofTest, TheReviewRemembersWhatASealerDidNotComeTo) {
   const auto known = memory_.Recall("acme", day_);
   EXPECT_EQ(known->sequence, 1u);
   EXPECT_GT(known->expires, 0);
+}
+
+// No day is sealed then: that is no flaw of one day, which is told once.
+TEST_F(ProofTest, ThatItsMemoryCannotBeReadIsLogged) {
+  ASSERT_THAT(
+      state_->Command({"HSET", "y:{acme}:archive:event-heads", std::to_string(day_), "unreadable"}),
+      IsOk());
+  const auto file = archive_.redis.folder() / "sealer.log";
+  EventSealer sealer({store_, memory_, ledger_, archive_.retention, key_, trusted_, clock_,
+                      Logger::ToFile(file.string())},
+                     {});
+  sealer.Start();
+  EXPECT_TRUE(testing::Eventually([&file] {
+    std::ifstream in(file);
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    return text.find("what was stored waits to be sealed") != std::string::npos &&
+           text.find("cannot be read") != std::string::npos;
+  }));
+  sealer.Stop();
 }
 
 TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
