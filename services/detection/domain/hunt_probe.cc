@@ -226,7 +226,7 @@ class CorrelationProbe final : public HuntProbe {
     for (const auto& [name, finding] : findings_) {
       AddToTally(finding.first, finding.last, finding.events, *result.mutable_attempted());
       AddToTally(finding.first, finding.last, finding.events,
-                 TallyOf(VerdictOf(finding.action), result));
+                 TallyOf(FateOf(finding.action), result));
     }
     if (findings_.empty()) return;
     auto& match = *result.add_matches();
@@ -250,9 +250,9 @@ class CorrelationProbe final : public HuntProbe {
     rules.push_back(std::move(rule));
     return rules;
   }
-  static v1::HuntTally& TallyOf(Verdict verdict, HuntResult& result) {
-    if (verdict == Verdict::kPassed) return *result.mutable_passed();
-    if (verdict == Verdict::kBlocked) return *result.mutable_blocked();
+  static v1::HuntTally& TallyOf(AttemptFate verdict, HuntResult& result) {
+    if (verdict == AttemptFate::kPassed) return *result.mutable_passed();
+    if (verdict == AttemptFate::kBlocked) return *result.mutable_blocked();
     return *result.mutable_undecided();
   }
   // The engine numbers the events of its batch; the archive knows them by their own ids.

@@ -23,26 +23,26 @@ constexpr size_t kMaxRemark = 300;
 
 bool IsBetter(const v1::Evidence& a, const v1::Evidence& b) {
   const auto key = [](const v1::Evidence& one) {
-    return std::pair(VerdictOf(one.action()), FromProto(one.event_time()));
+    return std::pair(FateOf(one.action()), FromProto(one.event_time()));
   };
   return key(a) < key(b);
 }
 
 }  // namespace
 
-Verdict VerdictOf(event::v1::Action action) {
+AttemptFate FateOf(event::v1::Action action) {
   switch (action) {
     case event::v1::ALLOWED:
     case event::v1::DETECTED:
     case event::v1::STARTED:
     case event::v1::ENDED:
     case event::v1::LOGON:
-      return Verdict::kPassed;
+      return AttemptFate::kPassed;
     case event::v1::BLOCKED:
     case event::v1::LOGON_FAILED:
-      return Verdict::kBlocked;
+      return AttemptFate::kBlocked;
     default:
-      return Verdict::kUndecided;
+      return AttemptFate::kUndecided;
   }
 }
 
@@ -64,12 +64,12 @@ void AddToTally(TimePoint first, TimePoint last, uint64_t count, v1::HuntTally& 
 void AddAttempt(const event::v1::Event& event, HuntResult& result) {
   const TimePoint time = HuntTimeOf(event);
   AddToTally(time, time, 1, *result.mutable_attempted());
-  switch (VerdictOf(event.action())) {
-    case Verdict::kPassed:
+  switch (FateOf(event.action())) {
+    case AttemptFate::kPassed:
       return AddToTally(time, time, 1, *result.mutable_passed());
-    case Verdict::kBlocked:
+    case AttemptFate::kBlocked:
       return AddToTally(time, time, 1, *result.mutable_blocked());
-    case Verdict::kUndecided:
+    case AttemptFate::kUndecided:
       return AddToTally(time, time, 1, *result.mutable_undecided());
   }
 }
@@ -96,9 +96,9 @@ void AddMatch(std::string_view value, v1::HuntMatchKind kind, const event::v1::E
   }
   const TimePoint time = HuntTimeOf(event);
   AddToTally(time, time, 1, *found->mutable_events());
-  const Verdict verdict = VerdictOf(event.action());
-  if (verdict == Verdict::kPassed) found->set_passed_count(found->passed_count() + 1);
-  if (verdict == Verdict::kBlocked) found->set_blocked_count(found->blocked_count() + 1);
+  const AttemptFate verdict = FateOf(event.action());
+  if (verdict == AttemptFate::kPassed) found->set_passed_count(found->passed_count() + 1);
+  if (verdict == AttemptFate::kBlocked) found->set_blocked_count(found->blocked_count() + 1);
   // What comes often is soon found.
   const auto at = static_cast<int>(found - matches->begin());
   if (at > 0) matches->SwapElements(at, at / 2);

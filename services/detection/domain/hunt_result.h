@@ -10,8 +10,8 @@
 namespace yagura::detection {
 
 // What became of an attempt.
-enum class Verdict { kPassed, kUndecided, kBlocked };
-Verdict VerdictOf(event::v1::Action action);
+enum class AttemptFate { kPassed, kUndecided, kBlocked };
+AttemptFate FateOf(event::v1::Action action);
 
 // Event time, never later than receipt.
 TimePoint HuntTimeOf(const event::v1::Event& event);

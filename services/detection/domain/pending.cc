@@ -252,14 +252,15 @@ bool Repeats(const Group& group, const RuleSummary& rule, int at) {
   return times[after] <= Plus(begin, span);
 }
 
-Verdict JudgeShares(const Group& group, const RuleSummary& rule, const PendingWindow& window) {
+WindowVerdict JudgeShares(const Group& group, const RuleSummary& rule,
+                          const PendingWindow& window) {
   std::map<uint64_t, uint64_t> counts;
   uint64_t total = 0;
   for (int i = window.first; i <= window.last; ++i) {
     counts[group.keys(i)] += PendingWeight(group, i);
     total += PendingWeight(group, i);
   }
-  Verdict verdict;
+  WindowVerdict verdict;
   for (const auto& [key, count] : counts) {
     const double share = 100.0 * static_cast<double>(count) / static_cast<double>(total);
     if (!AllHold(rule, share)) continue;
@@ -402,11 +403,11 @@ std::optional<PendingWindow> FindWindow(const Group& group, const RuleSummary& r
   }
 }
 
-Verdict Judge(const Group& group, const RuleSummary& rule, const PendingWindow& window) {
+WindowVerdict Judge(const Group& group, const RuleSummary& rule, const PendingWindow& window) {
   if (rule.type() == internal::v1::VALUE_PERCENTILE && !rule.has_percentile()) {
     return JudgeShares(group, rule, window);
   }
-  Verdict verdict;
+  WindowVerdict verdict;
   verdict.measure = Measure(group, rule, window);
   verdict.holds = AllHold(rule, verdict.measure);
   return verdict;

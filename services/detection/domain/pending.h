@@ -45,12 +45,12 @@ std::optional<PendingWindow> FindWindow(const internal::v1::Group& group,
                                         const internal::v1::RuleSummary& rule, int at);
 
 // What a rule measures over pending events.
-struct Verdict {
+struct WindowVerdict {
   bool holds = false;
   double measure = 0;
   std::vector<uint64_t> keys;  // the values that satisfy it, where each is measured by itself
 };
-Verdict Judge(const internal::v1::Group& group, const internal::v1::RuleSummary& rule,
-              const PendingWindow& window);
+WindowVerdict Judge(const internal::v1::Group& group, const internal::v1::RuleSummary& rule,
+                    const PendingWindow& window);
 
 }  // namespace yagura::detection

@@ -80,7 +80,7 @@ void AddField(v1::Finding& finding, const std::string& name, std::string value) 
 }
 
 // Tells what was measured, and of which values.
-void AddMeasure(const RuleSummary& rule, const Verdict& verdict, const Group& group,
+void AddMeasure(const RuleSummary& rule, const WindowVerdict& verdict, const Group& group,
                 v1::Finding& finding) {
   if (rule.measure().empty()) return;
   AddField(finding, rule.measure(), fmt::format("{}", verdict.measure));
@@ -453,7 +453,7 @@ void Windows::Count(const std::string& key, Group& group, const Place& place,
   const bool single =
       rule.type() == internal::v1::CORRELATION_TYPE_UNSPECIFIED && rule.threshold() <= 1;
   Pieces fresh;  // of events that joined the open finding
-  Verdict verdict;
+  WindowVerdict verdict;
   bool grew = false;
   bool began = false;
   const auto tell = [&] {
@@ -582,7 +582,7 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
   while (window.last + 1 < group.pending_size() && group.pending(window.last + 1) <= end) {
     ++window.last;
   }
-  const Verdict verdict = Judge(group, *rule, window);
+  const WindowVerdict verdict = Judge(group, *rule, window);
   if (verdict.holds) {
     Pieces evidence;
     for (const auto& one : group.pieces()) {
@@ -726,6 +726,7 @@ Group Windows::WholeGroup(Group group) {
 }
 
 void Windows::Clean() {
+  dropped_.clear();
   dirty_.clear();
   dirty_bundles_.clear();
   dirty_checkpoints_.clear();

@@ -54,6 +54,8 @@ class Windows {
   void LoadWatermark(uint32_t source_shard, int64_t received);
   void LoadBundle(const std::string& key, internal::v1::RuleBundle bundle);
   void LoadBlock(uint64_t number, std::string packed);
+  // What was kept under a name of the store's and cannot be read: it is to be removed there.
+  void Drop(const std::string& field) { dropped_.push_back(field); }
 
   // A finding that began or grew. `finding` is complete but for the evidence of one that grew,
   // which is that of the new events alone, and the times that the store sets.
@@ -86,6 +88,7 @@ class Windows {
   const std::map<uint32_t, int64_t>& dirty_watermarks() const { return dirty_watermarks_; }
   // As if all of it had changed: for who keeps it whole.
   void MarkAll();
+  const std::vector<std::string>& dropped() const { return dropped_; }
   void Clean();
 
   size_t size() const { return groups_.size(); }
@@ -171,6 +174,7 @@ class Windows {
   std::map<uint32_t, std::string> checkpoints_;
   std::map<uint32_t, int64_t> watermarks_;  // latest receive time of each source shard
   int64_t latest_ = INT64_MIN;              // receive time over all shards
+  std::vector<std::string> dropped_;
   std::map<std::string, const Group*> dirty_;
   std::map<std::string, const internal::v1::RuleBundle*> dirty_bundles_;
   std::map<uint32_t, std::string> dirty_checkpoints_;

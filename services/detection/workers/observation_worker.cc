@@ -314,7 +314,7 @@ absl::Status ObservationWorker::JudgeMeasures(Turn& turn) {
 
 // Some of the events that were too many: of who brought most of them about.
 absl::Status ObservationWorker::FindEvents(const Turn& turn, DeviationFacts& facts) const {
-  if (facts.judged.surprise.verdict != Verdict::kMore) return absl::OkStatus();
+  if (facts.judged.surprise.verdict != HourVerdict::kMore) return absl::OkStatus();
   for (const bool of_contributor : {true, false}) {
     if (!facts.events.empty() || (of_contributor && facts.contributors.empty())) continue;
     YAGURA_ASSIGN_OR_RETURN(

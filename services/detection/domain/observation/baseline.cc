@@ -160,7 +160,7 @@ Surprise Judge(double observed, const Baseline& baseline) {
                        : value - baseline.sigma <= transformed;
       });
   if (static_cast<size_t>(as_far) > baseline.values.size() / 4) return surprise;
-  surprise.verdict = is_more ? Verdict::kMore : Verdict::kFewer;
+  surprise.verdict = is_more ? HourVerdict::kMore : HourVerdict::kFewer;
   return surprise;
 }
 

@@ -52,9 +52,9 @@ std::optional<Baseline> MakeBaseline(Spread spread, const std::vector<WeekValue>
                                      const std::vector<std::vector<WeekValue>>& beside,
                                      const BaselineLimits& limits);
 
-enum class Verdict { kUsual, kMore, kFewer };
+enum class HourVerdict { kUsual, kMore, kFewer };
 struct Surprise {
-  Verdict verdict = Verdict::kUsual;
+  HourVerdict verdict = HourVerdict::kUsual;
   double z = 0;      // -1000 to 1000
   double ratio = 0;  // observed / expected; 0 where nothing is expected
 };

@@ -38,7 +38,7 @@ event::v1::Severity Step(event::v1::Severity severity, int by) {
 // makes it less so.
 event::v1::Severity SeverityOf(const DeviationFacts& facts) {
   const MeasureFacts* measure = FactsOf(facts.measure);
-  const bool is_more = facts.judged.surprise.verdict == Verdict::kMore;
+  const bool is_more = facts.judged.surprise.verdict == HourVerdict::kMore;
   event::v1::Severity severity = is_more && measure != nullptr ? measure->more : event::v1::LOW;
   if (is_more && facts.judged.baseline &&
       facts.judged.surprise.z >= 2 * facts.judged.baseline->limits.threshold) {
@@ -69,7 +69,7 @@ v1::Deviation DescribeDeviation(const DeviationFacts& facts, const LocalHours& z
   const JudgedHour& judged = facts.judged;
   v1::Deviation deviation;
   deviation.set_measure(facts.measure);
-  deviation.set_direction(judged.surprise.verdict == Verdict::kMore ? v1::MORE : v1::FEWER);
+  deviation.set_direction(judged.surprise.verdict == HourVerdict::kMore ? v1::MORE : v1::FEWER);
   *deviation.mutable_hour() = ToProto(TimeOf(judged.hour));
   deviation.set_local_hour(zone.Text(judged.hour));
   deviation.set_time_zone(zone.zone());
@@ -221,7 +221,7 @@ std::string EventsFilter(const DeviationFacts& facts, bool of_contributor) {
 
 std::string DeviationKey(const DeviationFacts& facts) {
   return MatterKey({facts.device.site, facts.device.device, v1::Measure_Name(facts.measure),
-                    facts.judged.surprise.verdict == Verdict::kMore ? "more" : "fewer"});
+                    facts.judged.surprise.verdict == HourVerdict::kMore ? "more" : "fewer"});
 }
 
 Windows::Outcome DeviationOutcome(const DeviationFacts& facts, const LocalHours& zone,
@@ -230,7 +230,7 @@ Windows::Outcome DeviationOutcome(const DeviationFacts& facts, const LocalHours&
   const std::string_view noun = measure == nullptr ? "events" : measure->noun;
   Windows::Outcome outcome = MatterOutcome(facts.tenant, kDeviationRule, matter);
   v1::Finding& finding = outcome.finding;
-  const bool is_more = facts.judged.surprise.verdict == Verdict::kMore;
+  const bool is_more = facts.judged.surprise.verdict == HourVerdict::kMore;
   finding.set_title(fmt::format("Far {} {} than usual", is_more ? "more" : "fewer", noun));
   finding.set_severity(SeverityOf(facts));
   finding.set_site(facts.device.site);

@@ -205,7 +205,7 @@ JudgedHour JudgeHour(const ObservedHours& hours, const DeviceKey& device, v1::Me
   judged.gap = hours.GapAt(device, hour);
   // Far more is far more, whatever is missing besides.
   if (!judged.gap.empty()) {
-    if (judged.surprise.verdict == Verdict::kMore && hours.IsCounted(hour)) {
+    if (judged.surprise.verdict == HourVerdict::kMore && hours.IsCounted(hour)) {
       judged.state = v1::ObservationPoint::FAR_MORE;
     }
     return judged;
@@ -215,8 +215,8 @@ JudgedHour JudgeHour(const ObservedHours& hours, const DeviceKey& device, v1::Me
     return judged;
   }
   judged.state = v1::ObservationPoint::USUAL;
-  if (judged.surprise.verdict == Verdict::kMore) judged.state = v1::ObservationPoint::FAR_MORE;
-  if (judged.surprise.verdict == Verdict::kFewer) {
+  if (judged.surprise.verdict == HourVerdict::kMore) judged.state = v1::ObservationPoint::FAR_MORE;
+  if (judged.surprise.verdict == HourVerdict::kFewer) {
     if (IsSpecial(policy, zone.Day(hour))) return judged;
     if (IsMoreSilentThanUsual(hours, device, hour, like)) {
       judged.state = v1::ObservationPoint::UNKNOWN;

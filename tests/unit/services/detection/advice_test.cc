@@ -176,12 +176,12 @@ TEST(AdviceContent, FitsWhatObservationFinds) {
     facts.device.device = "fw-1";
     facts.measure = measure.measure;
     facts.judged.observed = 4'321;
-    for (const Verdict verdict : {Verdict::kMore, Verdict::kFewer}) {
+    for (const HourVerdict verdict : {HourVerdict::kMore, HourVerdict::kFewer}) {
       facts.judged.surprise.verdict = verdict;
       const v1::Finding finding = DeviationOutcome(facts, *zone, matter).finding;
       const v1::Advice advice = Book().Fill(finding, {"en", "ja"});
       EXPECT_EQ(advice.id(),
-                verdict == Verdict::kMore ? more.at(measure.measure) : "observed-fewer")
+                verdict == HourVerdict::kMore ? more.at(measure.measure) : "observed-fewer")
           << finding.title();
       const std::string amount = AmountText(measure.measure, 4'321);
       for (const auto& one : advice.texts()) EXPECT_THAT(one.cause(), HasSubstr(amount));

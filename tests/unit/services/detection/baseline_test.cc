@@ -43,11 +43,11 @@ TEST(BaselineTest, TheMedianIsExpectedAndItsBandFitsTheThreshold) {
   EXPECT_FALSE(baseline.has_trend);
   EXPECT_LT(baseline.low, 60);
   EXPECT_GT(baseline.high, 160);
-  EXPECT_EQ(Judge(100, baseline).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(baseline.high * 0.99, baseline).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(baseline.high * 1.01, baseline).verdict, Verdict::kMore);
-  EXPECT_EQ(Judge(baseline.low * 1.01, baseline).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(baseline.low * 0.99 - 1, baseline).verdict, Verdict::kFewer);
+  EXPECT_EQ(Judge(100, baseline).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(baseline.high * 0.99, baseline).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(baseline.high * 1.01, baseline).verdict, HourVerdict::kMore);
+  EXPECT_EQ(Judge(baseline.low * 1.01, baseline).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(baseline.low * 0.99 - 1, baseline).verdict, HourVerdict::kFewer);
   EXPECT_NEAR(Judge(300, baseline).ratio, 3, 0.05);
   EXPECT_LT(Judge(0, baseline).z, -6);
 }
@@ -57,7 +57,8 @@ TEST(BaselineTest, UpToHalfOfTheWeeksMayBeAnything) {
   for (const double wild : {0.0, 1e4, 1e9}) {
     const Baseline baseline = Make(Spread::kCount, {wild, 100, wild, 103, 98, wild, 101, 100});
     EXPECT_NEAR(baseline.expected, clean, 5) << wild;
-    EXPECT_EQ(Judge(2'000'000, baseline).verdict, wild > 1e6 ? Verdict::kUsual : Verdict::kMore)
+    EXPECT_EQ(Judge(2'000'000, baseline).verdict,
+              wild > 1e6 ? HourVerdict::kUsual : HourVerdict::kMore)
         << "what came in more than a quarter of the weeks is no surprise";
   }
 }
@@ -65,14 +66,14 @@ TEST(BaselineTest, UpToHalfOfTheWeeksMayBeAnything) {
 TEST(BaselineTest, WhatIsMostlyZeroIsSurprisedByAnAttackButNotByWhatItNowAndThenHas) {
   const Baseline zero = Make(Spread::kCount, {0, 0, 0, 0, 0, 0, 0, 0}, {}, 10);
   EXPECT_NEAR(zero.expected, 0, 0.01);
-  EXPECT_EQ(Judge(0, zero).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(9, zero).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(60, zero).verdict, Verdict::kMore);
+  EXPECT_EQ(Judge(0, zero).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(9, zero).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(60, zero).verdict, HourVerdict::kMore);
   EXPECT_EQ(Judge(60, zero).ratio, 0) << "nothing is expected";
   const Baseline inflated = Make(Spread::kCount, {0, 500, 0, 0, 480, 0, 510, 0}, {}, 10);
-  EXPECT_EQ(Judge(500, inflated).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(5'000, inflated).verdict, Verdict::kMore);
-  EXPECT_EQ(Judge(0, inflated).verdict, Verdict::kUsual);
+  EXPECT_EQ(Judge(500, inflated).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(5'000, inflated).verdict, HourVerdict::kMore);
+  EXPECT_EQ(Judge(0, inflated).verdict, HourVerdict::kUsual);
 }
 
 TEST(BaselineTest, ASteadyRiseIsFollowedAndNoiseIsNone) {
@@ -81,9 +82,9 @@ TEST(BaselineTest, ASteadyRiseIsFollowedAndNoiseIsNone) {
   const Baseline trend = Make(Spread::kCount, rising);
   EXPECT_TRUE(trend.has_trend);
   EXPECT_NEAR(trend.expected, 1000, 120);
-  EXPECT_EQ(Judge(1000, trend).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(5000, trend).verdict, Verdict::kMore);
-  EXPECT_EQ(Judge(100, trend).verdict, Verdict::kFewer);
+  EXPECT_EQ(Judge(1000, trend).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(5000, trend).verdict, HourVerdict::kMore);
+  EXPECT_EQ(Judge(100, trend).verdict, HourVerdict::kFewer);
   EXPECT_FALSE(Make(Spread::kCount, {10, 30, 12, 28, 11, 27, 13, 29}).has_trend);
 }
 
@@ -94,8 +95,8 @@ TEST(BaselineTest, HoursBesideTellOfTheSpreadThatThreeValuesHide) {
       Make(Spread::kCount, own, {{20, 100, 400}, {50, 150, 600}, {10, 90, 300}, {30, 80, 500}});
   EXPECT_NEAR(alone.expected, among.expected, 0.01);
   EXPECT_GT(among.sigma, 3 * alone.sigma);
-  EXPECT_EQ(Judge(300, alone).verdict, Verdict::kMore);
-  EXPECT_EQ(Judge(300, among).verdict, Verdict::kUsual);
+  EXPECT_EQ(Judge(300, alone).verdict, HourVerdict::kMore);
+  EXPECT_EQ(Judge(300, among).verdict, HourVerdict::kUsual);
 }
 
 TEST(BaselineTest, BytesAreComparedByFactors) {
@@ -104,12 +105,13 @@ TEST(BaselineTest, BytesAreComparedByFactors) {
       Make(Spread::kBytes, {1.0 * kGiB, 1.1 * kGiB, 0.9 * kGiB, 1.2 * kGiB, 1 * kGiB, 0.95 * kGiB},
            {}, 100 * 1024 * 1024);
   EXPECT_NEAR(baseline.expected / kGiB, 1, 0.1);
-  EXPECT_EQ(Judge(2 * kGiB, baseline).verdict, Verdict::kUsual);
-  EXPECT_EQ(Judge(10 * kGiB, baseline).verdict, Verdict::kMore);
-  EXPECT_EQ(Judge(0, baseline).verdict, Verdict::kFewer);
+  EXPECT_EQ(Judge(2 * kGiB, baseline).verdict, HourVerdict::kUsual);
+  EXPECT_EQ(Judge(10 * kGiB, baseline).verdict, HourVerdict::kMore);
+  EXPECT_EQ(Judge(0, baseline).verdict, HourVerdict::kFewer);
   const Baseline nothing = Make(Spread::kBytes, {0, 100, 2000, 0}, {}, 100 * 1024 * 1024);
-  EXPECT_EQ(Judge(50 * 1024 * 1024, nothing).verdict, Verdict::kUsual) << "too little to tell of";
-  EXPECT_EQ(Judge(kGiB, nothing).verdict, Verdict::kMore);
+  EXPECT_EQ(Judge(50 * 1024 * 1024, nothing).verdict, HourVerdict::kUsual)
+      << "too little to tell of";
+  EXPECT_EQ(Judge(kGiB, nothing).verdict, HourVerdict::kMore);
 }
 
 // Counts that vary more than Poisson's do, as traffic does.
@@ -136,8 +138,9 @@ TEST(BaselineProperty, OrdinaryHoursAreSeldomSurprisingAndGrossOnesAlways) {
     const Baseline baseline =
         Make(Spread::kCount, Noisy(random, mean, weeks), beside, /*least_excess=*/10);
     ++hours;
-    false_alarms += Judge(Noisy(random, mean, 1)[0], baseline).verdict != Verdict::kUsual ? 1 : 0;
-    missed += Judge(mean * 6 + 80, baseline).verdict != Verdict::kMore ? 1 : 0;
+    false_alarms +=
+        Judge(Noisy(random, mean, 1)[0], baseline).verdict != HourVerdict::kUsual ? 1 : 0;
+    missed += Judge(mean * 6 + 80, baseline).verdict != HourVerdict::kMore ? 1 : 0;
   }
   RecordProperty("false_alarms", false_alarms);
   RecordProperty("missed", missed);

@@ -176,7 +176,7 @@ TEST(MattersTest, AMatterGoesOnForADaysPauseAndAWeekAtMost) {
   EXPECT_NE(MatterKey({"a", "b\n1:c"}), MatterKey({"a\n1:b", "c"}));
 }
 
-DeviationFacts Facts(double observed, Verdict verdict) {
+DeviationFacts Facts(double observed, HourVerdict verdict) {
   DeviationFacts facts{"acme", {"hq", "fw-1"}, v1::DENIES, {}, {}, {}};
   facts.judged.hour = 498'000;
   facts.judged.observed = observed;
@@ -188,7 +188,7 @@ DeviationFacts Facts(double observed, Verdict verdict) {
 }
 
 TEST(DeviationTest, SaysWhatIsUsualHowSurprisingItIsAndWhoBroughtItAbout) {
-  DeviationFacts facts = Facts(2'500, Verdict::kMore);
+  DeviationFacts facts = Facts(2'500, HourVerdict::kMore);
   v1::Contributor contributor;
   contributor.set_field("src.ip");
   contributor.set_value("192.0.2.66\x1b[31m");
@@ -225,7 +225,7 @@ TEST(DeviationTest, SaysWhatIsUsualHowSurprisingItIsAndWhoBroughtItAbout) {
 TEST(DeviationTest, AFindingThatGoesOnSaysWhatTheLatestHourSays) {
   Matters matters({});
   const auto zone = *LocalHours::Make("UTC");
-  DeviationFacts facts = Facts(2'500, Verdict::kMore);
+  DeviationFacts facts = Facts(2'500, HourVerdict::kMore);
   const auto outcome = [&] {
     return DeviationOutcome(
         facts, zone, matters.Join("acme", kDeviationRule, DeviationKey(facts), facts.judged.hour));
