@@ -101,7 +101,13 @@ class DetectionApp final : public rpc::App {
             FindingSink::Steps{
                 [about = surroundings_](v1::Finding& finding) { return about->Judge(finding); },
                 [about = surroundings_](v1::Finding& finding) { about->Advise(finding, false); }},
-            std::make_shared<UnjudgedFindings>(platform.state, platform.clock))),
+            std::make_shared<UnjudgedFindings>(
+                platform.state, platform.clock,
+                UnjudgedFindings::Bounds{
+                    .dropped = platform.metrics->GetCounter(
+                        "yagura_detection_unjudged_dropped_total",
+                        "Findings that are not judged again, as too many wait for it"),
+                    .logger = logger_}))),
         match_(rule_book_, std::make_shared<WatermarkStore>(platform.flow), hits_topic_,
                settings_.fold, *platform.metrics),
         window_(std::make_shared<WindowStore>(platform.flow, settings_.hits,
@@ -111,7 +117,7 @@ class DetectionApp final : public rpc::App {
                  .groups_per_rule = static_cast<size_t>(settings_.groups_per_rule),
                  .silence = settings_.silence,
                  .bytes = settings_.window_bytes / static_cast<size_t>(settings_.hits.shards)},
-                *platform.metrics),
+                *platform.metrics, WindowWorker::kStepBytes, logger_),
         match_worker_(
             platform.flow, settings_.events,
             Options(kMatchReader, settings_.match_threads,

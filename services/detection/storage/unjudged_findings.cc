@@ -10,8 +10,8 @@ namespace yagura::detection {
 namespace {
 
 constexpr char kKey[] = "y:{judging}:detection:unjudged";
-constexpr char kMost[] = "100000";
 constexpr char kPage[] = "1000";
+constexpr uint64_t kTellEvery = 1000;
 
 // A hash of names to "<times noted> <milliseconds since 1970> <digest>".
 // KEYS hash; ARGV name, now, digest, most.
@@ -42,13 +42,27 @@ int64_t Milliseconds(TimePoint time) {
 }  // namespace
 
 UnjudgedFindings::UnjudgedFindings(std::shared_ptr<redis::Pool> state,
-                                   std::shared_ptr<const Clock> clock)
-    : state_(std::move(state)), clock_(std::move(clock)), note_(kNote), remove_(kRemove) {}
+                                   std::shared_ptr<const Clock> clock, Bounds bounds)
+    : state_(std::move(state)),
+      clock_(std::move(clock)),
+      bounds_(std::move(bounds)),
+      note_(kNote),
+      remove_(kRemove) {}
 
 absl::Status UnjudgedFindings::Note(const std::string& name, std::string_view told) {
   const std::string now = fmt::format("{}", Milliseconds(clock_->Now()));
   YAGURA_ASSIGN_OR_RETURN(auto connection, state_->Acquire());
-  return note_.Run(*connection, {kKey}, {name, now, told, kMost}).status();
+  const std::string most = fmt::format("{}", bounds_.most);
+  YAGURA_ASSIGN_OR_RETURN(const auto noted,
+                          note_.Run(*connection, {kKey}, {name, now, told, most}));
+  if (noted.integer != 0) return absl::OkStatus();
+  if (bounds_.dropped != nullptr) bounds_.dropped->Add();
+  // The first, and then now and then: there may be very many.
+  if (const uint64_t before = dropped_.fetch_add(1); before % kTellEvery == 0) {
+    bounds_.logger.Warning("a finding is not judged again, as too many wait for it",
+                           {{"finding", name}, {"since_the_start", before + 1}});
+  }
+  return absl::OkStatus();
 }
 
 absl::Status UnjudgedFindings::ForEach(const std::function<absl::Status(const One&)>& visit) const {

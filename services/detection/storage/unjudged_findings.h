@@ -1,14 +1,19 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/status.h"
 
 #include "common/clock/clock.h"
+#include "common/log/log.h"
+#include "common/metrics/metrics.h"
 #include "common/redis/script.h"
 
 namespace yagura::redis {
@@ -19,10 +24,19 @@ namespace yagura::detection {
 
 // Which findings are to be judged again, as something was missing that they are judged by, and told
 // where that changes anything: y:{judging}:detection:unjudged in the state Redis. A finding stays
-// there until it has been told, whatever is killed. 100,000 at most. Thread-safe.
+// there until it has been told, whatever is killed. 100,000 at most: what comes beyond keeps the
+// impact that it has, which is counted and logged. Thread-safe.
 class UnjudgedFindings {
  public:
-  UnjudgedFindings(std::shared_ptr<redis::Pool> state, std::shared_ptr<const Clock> clock);
+  struct Bounds {
+    uint64_t most = 100'000;
+    Counter* dropped = nullptr;  // those beyond; null: not counted
+    Logger logger = Logger::Null();
+  };
+  UnjudgedFindings(std::shared_ptr<redis::Pool> state, std::shared_ptr<const Clock> clock,
+                   Bounds bounds);
+  UnjudgedFindings(std::shared_ptr<redis::Pool> state, std::shared_ptr<const Clock> clock)
+      : UnjudgedFindings(std::move(state), std::move(clock), Bounds()) {}
 
   struct One {
     std::string name;
@@ -41,6 +55,8 @@ class UnjudgedFindings {
  private:
   const std::shared_ptr<redis::Pool> state_;
   const std::shared_ptr<const Clock> clock_;
+  const Bounds bounds_;
+  std::atomic<uint64_t> dropped_{0};
   const redis::Script note_;
   const redis::Script remove_;
 };

@@ -1,5 +1,6 @@
 #include "services/detection/storage/window_store.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "fmt/format.h"
@@ -28,12 +29,39 @@ return 1
 
 constexpr size_t kMostShown = 64;
 
+// One field of the windows' hash. INVALID_ARGUMENT: it is broken, and costs no more than itself.
 // What a later release wrote waits for it (UNAVAILABLE): no entry is at fault for that.
-absl::Status Read(std::string_view value, std::string_view what,
-                  google::protobuf::MessageLite& message) {
-  const absl::Status read = Unpack(value, message);
-  if (read.ok() || absl::IsUnavailable(read)) return Annotate(read, what);
-  return Internal(fmt::format("{} cannot be read: {}", what, Message(read)));
+absl::Status LoadField(const std::string& field, const std::string& value, Windows& windows) {
+  const std::string key = field.substr(std::min<size_t>(field.size(), 2));
+  if (field.starts_with("c:") || field.starts_with("w:")) {
+    const auto source = ParseNumber<uint32_t>(key);
+    const auto received = ParseNumber<int64_t>(value);
+    if (!source) return Internal("windows: a place of no shard");
+    if (field.starts_with("c:")) {
+      windows.LoadCheckpoint(*source, value);
+    } else if (received) {
+      windows.LoadWatermark(*source, *received);
+    } else {
+      return Internal("windows: a receive time that is none");
+    }
+  } else if (field.starts_with("r:")) {
+    internal::v1::RuleBundle bundle;
+    YAGURA_RETURN_IF_ERROR(Annotate(Unpack(value, bundle), "rules of a window"));
+    windows.LoadBundle(key, std::move(bundle));
+  } else if (field.starts_with("e:")) {
+    const auto number = ParseNumber<uint64_t>(key);
+    YAGURA_RETURN_IF_ERROR(Annotate(CheckVersion(value), "evidence of a window"));
+    if (!number || *number == 0) return absl::InvalidArgumentError("evidence without a number");
+    windows.LoadBlock(*number, value);
+  } else if (field.starts_with("g:")) {
+    internal::v1::Group group;
+    YAGURA_RETURN_IF_ERROR(Annotate(Unpack(value, group), "a group of a window"));
+    windows.LoadGroup(key, std::move(group));
+  } else {
+    return Unavailable("NEWER_FORMAT", fmt::format("windows: a later release keeps \"{}\" here",
+                                                   Printable(field, kMostShown)));
+  }
+  return absl::OkStatus();
 }
 
 std::string WindowsKey(int shard) { return fmt::format("y:{{s{}}}:detection:windows", shard); }
@@ -43,39 +71,19 @@ std::string WindowsKey(int shard) { return fmt::format("y:{{s{}}}:detection:wind
 WindowStore::WindowStore(std::shared_ptr<redis::Pool> flow, stream::Topic hits, std::string reader)
     : flow_(std::move(flow)), hits_(std::move(hits)), reader_(std::move(reader)), save_(kSave) {}
 
-absl::Status WindowStore::Load(int shard, Windows& windows) const {
+absl::StatusOr<std::vector<WindowStore::Broken>> WindowStore::Load(int shard,
+                                                                   Windows& windows) const {
   YAGURA_ASSIGN_OR_RETURN(const auto reply, flow_->Command({"HGETALL", WindowsKey(shard)}));
+  std::vector<Broken> broken;
   for (size_t i = 0; i + 1 < reply.items.size(); i += 2) {
     const std::string& field = reply.items[i].text;
-    const std::string& value = reply.items[i + 1].text;
-    if (field.starts_with("c:")) {
-      const auto source = ParseNumber<uint32_t>(std::string_view(field).substr(2));
-      if (!source) return Internal("windows: a checkpoint of no shard");
-      windows.LoadCheckpoint(*source, value);
-    } else if (field.starts_with("w:")) {
-      const auto source = ParseNumber<uint32_t>(std::string_view(field).substr(2));
-      const auto received = ParseNumber<int64_t>(value);
-      if (!source || !received) return Internal("windows: a receive time of no shard");
-      windows.LoadWatermark(*source, *received);
-    } else if (field.starts_with("r:")) {
-      internal::v1::RuleBundle bundle;
-      YAGURA_RETURN_IF_ERROR(Read(value, "rules of a window", bundle));
-      windows.LoadBundle(field.substr(2), std::move(bundle));
-    } else if (field.starts_with("e:")) {
-      const auto number = ParseNumber<uint64_t>(std::string_view(field).substr(2));
-      if (!number || *number == 0) return Internal("windows: a block of evidence without a number");
-      YAGURA_RETURN_IF_ERROR(Annotate(CheckVersion(value), "evidence of a window"));
-      windows.LoadBlock(*number, value);
-    } else if (!field.starts_with("g:")) {
-      return Unavailable("NEWER_FORMAT", fmt::format("windows: a later release keeps \"{}\" here",
-                                                     Printable(field, kMostShown)));
-    } else {
-      internal::v1::Group group;
-      YAGURA_RETURN_IF_ERROR(Read(value, "a group of a window", group));
-      windows.LoadGroup(field.substr(2), std::move(group));
-    }
+    const absl::Status loaded = LoadField(field, reply.items[i + 1].text, windows);
+    if (loaded.ok()) continue;
+    if (!absl::IsInvalidArgument(loaded)) return loaded;
+    windows.Drop(field);
+    broken.push_back({field, loaded});
   }
-  return absl::OkStatus();
+  return broken;
 }
 
 absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows) const {
@@ -109,6 +117,9 @@ absl::Status WindowStore::Save(int shard, uint64_t epoch, const Windows& windows
   }
   for (const auto& [key, bundle] : windows.dirty_bundles()) keep("r:" + key, bundle);
   for (const auto& [key, group] : windows.dirty_groups()) keep("g:" + key, group);
+  for (const auto& field : windows.dropped()) {
+    if (std::ranges::find(sets, field) == sets.end()) removed.push_back(field);
+  }
   const std::string epoch_text = fmt::format("{}", epoch);
   const std::string count = fmt::format("{}", sets.size() / 2);
   redis::Args args = {epoch_text, count};

@@ -2,8 +2,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
-#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 
 #include "common/redis/script.h"
 #include "common/stream/topic.h"
@@ -22,7 +23,14 @@ class WindowStore {
  public:
   WindowStore(std::shared_ptr<redis::Pool> flow, stream::Topic hits, std::string reader);
 
-  absl::Status Load(int shard, Windows& windows) const;
+  // What of the windows could not be read, and why.
+  struct Broken {
+    std::string field;
+    absl::Status error;
+  };
+  // A group, rules or evidence that are broken are left out, and go with the next Save; all else
+  // counts. UNAVAILABLE (NEWER_FORMAT) where a later release wrote here.
+  absl::StatusOr<std::vector<Broken>> Load(int shard, Windows& windows) const;
   // ABORTED (LEASE_LOST) where somebody else holds the shard. Does not Clean `windows`.
   absl::Status Save(int shard, uint64_t epoch, const Windows& windows) const;
 

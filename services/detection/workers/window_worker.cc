@@ -7,6 +7,7 @@
 
 #include "common/status/status.h"
 #include "common/stream/bisect.h"
+#include "common/text/printable.h"
 #include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/packed.h"
@@ -42,7 +43,8 @@ internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch,
 }  // namespace
 
 WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
-                           Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes)
+                           Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes,
+                           Logger logger)
     : store_(std::move(store)),
       sink_(std::move(sink)),
       limits_(limits),
@@ -55,7 +57,10 @@ WindowWorker::WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<F
       bytes_(metrics.GetGauge("yagura_detection_window_bytes",
                               "What the open windows of this process's shards take")),
       late_(metrics.GetCounter("yagura_detection_late_events_total",
-                               "Events that came too late for the window of a correlation")) {}
+                               "Events that came too late for the window of a correlation")),
+      broken_(metrics.GetCounter("yagura_detection_windows_broken_total",
+                                 "Groups, rules and evidence of windows that could not be read")),
+      logger_(std::move(logger)) {}
 
 absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
                                   const std::vector<stream::Entry>& entries) {
@@ -122,11 +127,28 @@ WindowWorker::Shard& WindowWorker::ShardAt(int number) {
 
 absl::Status WindowWorker::Load(const stream::Worker::Context& context, Shard& shard) {
   auto windows = std::make_unique<Windows>(limits_);
-  YAGURA_RETURN_IF_ERROR(store_->Load(context.shard, *windows));
+  YAGURA_ASSIGN_OR_RETURN(const auto broken, store_->Load(context.shard, *windows));
+  TellBroken(context.shard, shard, broken);
   shard.windows = std::move(windows);
   shard.given_up = 0;
   shard.epoch = context.epoch;
   return absl::OkStatus();
+}
+
+// Each once, however often they are read before they are removed.
+void WindowWorker::TellBroken(int number, Shard& shard,
+                              const std::vector<WindowStore::Broken>& broken) {
+  constexpr size_t kMostTold = 10'000;
+  constexpr size_t kMostShown = 64;
+  for (const auto& one : broken) {
+    if (shard.broken.size() >= kMostTold) shard.broken.clear();
+    if (!shard.broken.insert(one.field).second) continue;
+    broken_->Add();
+    logger_.Error("something of the open windows cannot be read and is given up",
+                  {{"shard", number},
+                   {"field", Printable(one.field, kMostShown)},
+                   {"error", Message(one.error)}});
+  }
 }
 
 absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& shard,

@@ -4,9 +4,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
+#include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/stream/worker.h"
 #include "services/detection/domain/windows.h"
@@ -24,7 +28,8 @@ class WindowWorker {
   // `step_bytes`: so much of hits, as they are unpacked, is counted at a time; an entry that has
   // more is a step of its own.
   WindowWorker(std::shared_ptr<WindowStore> store, std::shared_ptr<FindingSink> sink,
-               Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes = kStepBytes);
+               Windows::Limits limits, MetricsRegistry& metrics, size_t step_bytes = kStepBytes,
+               Logger logger = Logger::Null());
 
   absl::Status Handle(const stream::Worker::Context& context,
                       const std::vector<stream::Entry>& entries);
@@ -40,10 +45,12 @@ class WindowWorker {
     std::unique_ptr<Windows> windows;  // null: to be loaded
     size_t bytes = 0;                  // of these windows, when they were saved last
     uint64_t given_up = 0;             // as counted so far
+    std::set<std::string> broken;      // what was told to be, by field
   };
   Shard& ShardAt(int number);
   void Measure(Shard& shard);
   absl::Status Load(const stream::Worker::Context& context, Shard& shard);
+  void TellBroken(int number, Shard& shard, const std::vector<WindowStore::Broken>& broken);
   absl::Status Apply(const stream::Worker::Context& context, Shard& shard,
                      std::vector<internal::v1::HitBatch> batches);
 
@@ -56,6 +63,8 @@ class WindowWorker {
   Counter* const given_up_;
   Gauge* const bytes_;
   Counter* const late_;
+  Counter* const broken_;
+  const Logger logger_;
   std::mutex mutex_;
   std::map<int, Shard> shards_;
 };

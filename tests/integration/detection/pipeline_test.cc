@@ -118,6 +118,17 @@ TEST_F(JudgingTest, WhatCameBeforeTheAssetsIsJudgedWhenTheyAreKnown) {
   EXPECT_EQ(LevelOf("f"), judged);
 }
 
+TEST_F(JudgingTest, WhatThereIsNoRoomForIsCounted) {
+  MetricsRegistry metrics;
+  Counter* const dropped = metrics.GetCounter("dropped", "");
+  UnjudgedFindings unjudged(pool_, clock_, {.most = 2, .dropped = dropped});
+  for (const char* name : {"a", "b", "c", "a", "d"}) {
+    EXPECT_THAT(unjudged.Note(name, "digest"), IsOk());
+  }
+  EXPECT_EQ(Waiting(), 2U);
+  EXPECT_EQ(dropped->Value(), 2);
+}
+
 TEST_F(JudgingTest, WhatIsToBeJudgedAgainOutlivesARestart) {
   ASSERT_THAT(NewSink(std::make_shared<Surroundings>())->Put({MakeOutcome("f")}), IsOk());
   ASSERT_THAT(NewSink(Known())->JudgeAgain(), IsOk());

@@ -217,6 +217,51 @@ TEST_F(TwoStepTest, AStepIsBoundedByWhatItsHitsAreUnpacked) {
   EXPECT_EQ(Findings(), expected);
 }
 
+// The windows of a shard are many groups of many tenants: one that is broken costs itself alone.
+TEST_F(TwoStepTest, ABrokenGroupCostsThatGroupAlone) {
+  Produce();
+  {
+    Process process(redis_.NewPool());
+    for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  }
+  const auto pool = redis_.NewPool();
+  int broken = 0;
+  double told = 0;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    LeasedCursor cursor = Take(kHits, shard);
+    const stream::Worker::Context context{shard, cursor.epoch()};
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    ASSERT_THAT(entries, IsOk());
+    const std::vector<stream::Entry> first(
+        entries->begin(), entries->begin() + static_cast<std::ptrdiff_t>(entries->size() / 2));
+    ASSERT_THAT(Process(redis_.NewPool(), false).window.Handle(context, first), IsOk());
+    const auto kept = Kept(shard);
+    std::string victim;
+    size_t groups = 0;
+    for (const auto& [field, value] : kept) {
+      if (!field.starts_with("g:")) continue;
+      ++groups;
+      victim = field;
+    }
+    if (groups < 2) continue;
+    ++broken;
+    for (const auto& field : {victim, std::string("r:rules/1"), std::string("e:0")}) {
+      ASSERT_THAT(
+          pool->Command({"HSET", fmt::format("y:{{s{}}}:detection:windows", shard), field, "\x05"}),
+          IsOk());
+    }
+    Process process(redis_.NewPool(), false);
+    ASSERT_THAT(process.window.Handle(context, *entries), IsOk());
+    told += process.metrics.GetCounter("yagura_detection_windows_broken_total", "")->Value();
+    for (const auto& [field, value] : Kept(shard)) {
+      EXPECT_NE(value, "\x05") << field;
+      EXPECT_NE(field, "e:0");
+    }
+  }
+  ASSERT_GT(broken, 0);
+  EXPECT_EQ(told, 3 * broken);
+}
+
 TEST_F(TwoStepTest, WhatALaterReleaseWroteWaitsForIt) {
   Produce();
   Process process(redis_.NewPool());
