@@ -48,6 +48,13 @@ std::string PercentEncode(std::string_view text) {
   return out;
 }
 
+// Errors that are clear, and have nothing to do with a certificate of ours that the server wants.
+bool SaysItAll(CURLcode code) {
+  return code == CURLE_COULDNT_CONNECT || code == CURLE_PEER_FAILED_VERIFICATION ||
+         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_CERTPROBLEM ||
+         code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_ABORTED_BY_CALLBACK;
+}
+
 bool IsUnix(std::string_view address) { return address.starts_with("unix:"); }
 
 std::string MakeUrl(std::string_view address, const HttpRequest& request) {
@@ -259,6 +266,15 @@ HttpTransport::Result HttpTransport::Perform(size_t server, const HttpRequest& r
     result.response = Down("event store cannot be reached: no connection came about in time");
   } else {
     result.response = exchange.FromCurl(code);
+    const Status& status = result.response.status();
+    if (exchange.status.ok() && target.starts_with("https:") && !result.answered &&
+        status.code() == absl::StatusCode::kUnavailable && !SaysItAll(code)) {
+      // TLS 1.3 tells only afterwards that a certificate was missing, or with luck not at all.
+      result.response = Down(fmt::format("{} ({})", Message(status),
+                                         options_.certificate_file.empty()
+                                             ? "it may ask for a certificate; we have none to show"
+                                             : "it may not accept the certificate that we show"));
+    }
   }
   return result;
 }

@@ -108,9 +108,8 @@ class FailoverTest : public ::testing::Test {
     return kept;
   }
 
-  static std::array<testing::EventStore*, 2> stores_;
+  static inline std::array<testing::EventStore*, 2> stores_{};
 };
-std::array<testing::EventStore*, 2> FailoverTest::stores_{};
 
 TEST_F(FailoverTest, TheFirstServerIsAskedAsLongAsItAnswersAndAgainOnceItIsBack) {
   Client client(BothStores());
