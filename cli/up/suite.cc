@@ -120,6 +120,9 @@ class AppFactory {
   AppOr Archive() {
     auto section = Section("archive");
     YAGURA_ASSIGN_OR_RETURN(auto settings, archive::ReadSettings(section));
+    if (!settings.cluster.empty()) {
+      return InvalidField("archive.store.cluster", "the suite has an event store of its own");
+    }
     settings.store.addresses = {store_address_};
     return archive::NewApp(settings, host_.ForService("archive"));
   }

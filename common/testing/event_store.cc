@@ -20,6 +20,11 @@ namespace {
   std::abort();
 }
 
+constexpr std::string_view kConfigBegin = "<clickhouse>";
+constexpr std::string_view kKeeper =
+    "<zookeeper><implementation>testkeeper</implementation></zookeeper>"
+    "<macros><replica>r1</replica></macros>";
+
 std::string WithFolder(std::string text, const std::string& folder) {
   constexpr std::string_view kPlace = "{folder}";
   for (size_t at = text.find(kPlace); at != std::string::npos;
@@ -38,6 +43,19 @@ std::filesystem::path ProgramPath(const std::string& name) {
   std::error_code error;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
   return self.parent_path().parent_path() / "bin" / name;
+}
+
+bool EventStore::ReplicatedByDefault() { return std::getenv("YAGURA_TEST_CLUSTER") != nullptr; }
+
+// The program as it is, with what wakes its replicated tables.
+std::filesystem::path EventStore::WriteReplicatedProgram() const {
+  const auto engine = ProgramPath("libyagura_replicated_engine.so");
+  if (!std::filesystem::exists(engine)) Abort("libyagura_replicated_engine.so was not built");
+  const auto script = folder_ / "store-of-a-cluster";
+  std::ofstream(script) << "#!/bin/sh\nLD_PRELOAD='" << engine.string() << "' exec '"
+                        << ProgramPath("yagura-store").string() << "' \"$@\"\n";
+  std::filesystem::permissions(script, std::filesystem::perms::owner_all);
+  return script;
 }
 
 EventStore::EventStore() : EventStore(Options{}) {}
@@ -59,9 +77,16 @@ void EventStore::Start() {
   options.socket = folder_ / "store.sock";
   options.log_file = folder_ / "store.log";
   options.memory_limit_bytes = options_.memory_limit_bytes;
-  if (!options_.config.empty()) {
+  std::string config = options_.config;
+  if (options_.replicated) {
+    options.program = WriteReplicatedProgram();
+    if (config.empty()) config = "<clickhouse></clickhouse>";
+    config.replace(config.find(kConfigBegin), kConfigBegin.size(),
+                   std::string(kConfigBegin) + std::string(kKeeper));
+  }
+  if (!config.empty()) {
     options.config_file = folder_ / "store.xml";
-    std::ofstream(options.config_file) << WithFolder(options_.config, folder_.string());
+    std::ofstream(options.config_file) << WithFolder(config, folder_.string());
   }
   auto process = eventstore::StoreProcess::Start(options, Logger::Null());
   if (!process.ok()) Abort(Message(process.status()));

@@ -18,7 +18,12 @@ class EventStore {
     uint64_t memory_limit_bytes = 1ull << 30;
     // A ClickHouse configuration, in which "{folder}" stands for the fixture's folder; empty: none.
     std::string config;
+    // Replicated tables work, with a Keeper in the store's own memory: there is no other replica,
+    // and after a restart tables are read-only, as Keeper knows nothing of them any more. By
+    // default: whether $YAGURA_TEST_CLUSTER is set.
+    bool replicated = ReplicatedByDefault();
   };
+  static bool ReplicatedByDefault();
   EventStore();
   explicit EventStore(const Options& options);
   ~EventStore();
@@ -30,6 +35,8 @@ class EventStore {
   // "unix:/...", for clients of one's own.
   std::string address() const;
   const std::filesystem::path& folder() const { return folder_; }
+  // The name of the cluster that it is the one server of; empty where its tables are its own.
+  std::string cluster() const { return options_.replicated ? "test" : ""; }
 
   void KillHard() const;  // SIGKILL; it is started again by its supervisor
   void Pause() const;     // SIGSTOP
@@ -41,6 +48,8 @@ class EventStore {
   void Start();
 
  private:
+  std::filesystem::path WriteReplicatedProgram() const;
+
   const Options options_;
   std::filesystem::path folder_;
   std::unique_ptr<eventstore::StoreProcess> process_;

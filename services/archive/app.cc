@@ -86,6 +86,39 @@ std::string WriterNameOf(const rpc::Platform& platform) {
   return holder.empty() ? fmt::format("archive/{}", store::NewUlid()) : holder;
 }
 
+// What makes one server fit: its schema, and where events lie on it.
+absl::Status PrepareServer(eventstore::Client& server, const EventTable& table,
+                           const Settings& settings, const Logger& logger) {
+  YAGURA_RETURN_IF_ERROR(Migrate(server, table, logger, settings.cluster));
+  return ApplyTiering(server, settings.tiering, logger);
+}
+
+// A client for each server, where there are several.
+std::vector<std::shared_ptr<eventstore::Client>> ServersOf(
+    const Settings& settings, const std::shared_ptr<eventstore::Client>& client) {
+  if (settings.cluster.empty()) return {client};
+  std::vector<std::shared_ptr<eventstore::Client>> servers;
+  for (const std::string& address : settings.store.addresses) {
+    eventstore::ClientOptions options = settings.store;
+    options.addresses = {address};
+    servers.push_back(std::make_shared<eventstore::Client>(options));
+  }
+  return servers;
+}
+
+eventstore::ClientOptions StoreOptions(const Settings& settings, const EventTable& table,
+                                       const Logger& logger) {
+  eventstore::ClientOptions options = settings.store;
+  if (settings.cluster.empty()) return options;
+  const size_t quorum = settings.insert_quorum > 0 ? static_cast<size_t>(settings.insert_quorum)
+                                                   : options.addresses.size() / 2 + 1;
+  AddReplication(quorum, &options);
+  options.prepare = [&table, settings, logger](eventstore::Client& server) {
+    return PrepareServer(server, table, settings, logger);
+  };
+  return options;
+}
+
 class ArchiveApp final : public rpc::App {
  public:
   ArchiveApp(const Settings& settings, const rpc::Platform& platform, std::unique_ptr<Spool> spool,
@@ -93,7 +126,7 @@ class ArchiveApp final : public rpc::App {
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),
-        client_(std::make_shared<eventstore::Client>(settings.store)),
+        client_(std::make_shared<eventstore::Client>(StoreOptions(settings_, table_, logger_))),
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
         unit_ledger_(platform.state),
@@ -128,7 +161,7 @@ class ArchiveApp final : public rpc::App {
             {platform.state, client_, hold_rounds_, proofs_, retention_, platform.clock, logger_},
             holds_, HoldOptionsOf(platform)),
         hold_handlers_(holds_, platform.feed, platform.clock, [this] { HoldsChanged(); }),
-        mover_(client_, platform.clock, settings.tiering, {}, logger_),
+        mover_(ServersOf(settings_, client_), platform.clock, settings.tiering, {}, logger_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -325,9 +358,10 @@ class ArchiveApp final : public rpc::App {
   }
 
   absl::Status PrepareSchema() {
-    YAGURA_RETURN_IF_ERROR(Migrate(*client_, table_, logger_));
-    YAGURA_RETURN_IF_ERROR(hold_watcher_.Turn());
-    return ApplyTiering(*client_, settings_.tiering, logger_);
+    YAGURA_RETURN_IF_ERROR(settings_.cluster.empty()
+                               ? PrepareServer(*client_, table_, settings_, logger_)
+                               : client_->PrepareServers());
+    return hold_watcher_.Turn();
   }
 
   // Every second: health, metrics, and the schema where the store was down at the start.

@@ -1,5 +1,7 @@
 #include "services/archive/settings.h"
 
+#include <algorithm>
+
 #include "common/config/settings_reader.h"
 #include "common/status/status.h"
 
@@ -11,14 +13,76 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-void ReadStore(config::SettingsReader reader, eventstore::ClientOptions* store, Tiering* tiering) {
+bool IsAddress(std::string_view address) {
+  // Nobody's password belongs into an address.
+  if (address.find_first_of("@?# ") != std::string_view::npos) return false;
+  for (const std::string_view scheme : {"http://", "https://", "unix:/"}) {
+    if (address.starts_with(scheme) && address.size() > scheme.size()) return true;
+  }
+  return false;
+}
+
+bool IsClusterName(std::string_view name) {
+  constexpr size_t kMax = 64;
+  return name.size() <= kMax && std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                  c == '_' || c == '-';
+         });
+}
+
+void ReadServers(config::SettingsReader& reader, eventstore::ClientOptions* store) {
   store->addresses = reader.Strings(
       "addresses", {"http://127.0.0.1:8123"},
-      "ClickHouse servers, or the socket of yagura-store as \"unix:/path\"; the first that is not "
-      "away is asked.");
+      "ClickHouse servers, \"http://host:8123\" or \"https://host:8443\", or the socket of "
+      "yagura-store as \"unix:/path\"; the first that is not away is asked.");
+  if (store->addresses.empty()) reader.Refuse("addresses", "at least one is needed");
+  for (const std::string& address : store->addresses) {
+    if (!IsAddress(address)) {
+      reader.Refuse("addresses",
+                    "each is http://HOST:PORT, https://HOST:PORT or unix:/PATH, without a user");
+    }
+  }
   store->user = reader.String("user", "", "User at the store; empty: its default user.");
+  const std::string user = reader.Secret("user", "User at the store, where it is a secret.");
+  if (!user.empty()) store->user = user;
   store->password = reader.Secret("password", "Password at the store.");
   store->ca_file = reader.String("ca_file", "", "PEM of trusted authorities; empty: the system's.");
+  store->certificate_file =
+      reader.String("certificate_file", "", "PEM of our certificate; empty: none is shown.");
+  store->key_file =
+      reader.String("key_file", "", "PEM of its key; empty: it is in certificate_file.");
+  if (store->certificate_file.empty() && !store->key_file.empty()) {
+    reader.Refuse("key_file", "certificate_file is empty");
+  }
+}
+
+void ReadCluster(config::SettingsReader& reader, Settings* settings) {
+  settings->cluster = reader.String(
+      "cluster", "",
+      "Name under which the servers, replicas of each other, know their tables in Keeper; never "
+      "changed later. Empty: one server with tables of its own.");
+  const size_t servers = settings->store.addresses.size();
+  settings->insert_quorum = static_cast<int>(
+      reader.Integer("insert_quorum", 0, 0, 16,
+                     "Replicas of a cluster that must have an insert before it counts as stored; "
+                     "0: more than half of the addresses."));
+  if (!IsClusterName(settings->cluster)) {
+    reader.Refuse("cluster", "1 to 64 ASCII letters, digits, '_' and '-'");
+  }
+  if (settings->cluster.empty() && servers > 1) {
+    reader.Refuse("addresses",
+                  "several servers must be replicas of each other: name their cluster");
+  }
+  if (settings->insert_quorum > static_cast<int>(servers)) {
+    reader.Refuse("insert_quorum", "there are fewer addresses");
+  }
+}
+
+void ReadStore(config::SettingsReader reader, Settings* settings) {
+  eventstore::ClientOptions* store = &settings->store;
+  Tiering* tiering = &settings->tiering;
+  ReadServers(reader, store);
+  ReadCluster(reader, settings);
   store->connect_timeout =
       reader.Duration("connect_timeout", store->connect_timeout, milliseconds(50), minutes(1),
                       "How long a connection may take.");
@@ -94,7 +158,7 @@ void ReadQueries(config::SettingsReader& reader, QueryLimits* query) {
 
 absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
   Settings settings;
-  ReadStore(reader.Section("store", "The event store."), &settings.store, &settings.tiering);
+  ReadStore(reader.Section("store", "The event store."), &settings);
   YAGURA_RETURN_IF_ERROR(ValidateTiering(settings.tiering));
   auto events = reader.Section("events", "The stream topic \"events\".");
   settings.events.shards = static_cast<int>(events.Integer(

@@ -22,6 +22,8 @@ namespace yagura::archive {
 
 struct Settings {
   eventstore::ClientOptions store;
+  std::string cluster;    // of replicated tables; empty: one server
+  int insert_quorum = 0;  // 0: more than half of the addresses
   Tiering tiering;
   stream::Topic events{"events", 4, {"archive", "detection"}};
   stream::Topic coverage = stream::CoverageTopic();

@@ -219,9 +219,10 @@ std::string CreateUnitHeads(std::string_view settings) {
       "expires DateTime('UTC') CODEC(Delta, ZSTD(1)),\n"
       "key_id LowCardinality(String) CODEC(ZSTD(1)),\n"
       "signature String CODEC(NONE),\n"
-      "kept DateTime('UTC') DEFAULT expires CODEC(Delta, ZSTD(1))\n"
+      "kept DateTime('UTC') DEFAULT expires CODEC(Delta, ZSTD(1)),\n"
+      "scheme UInt8 DEFAULT 1\n"
       ") ENGINE = MergeTree PARTITION BY toYYYYMM(day) ORDER BY (tenant, day, sequence) "
-      "TTL kept + toIntervalDay(80) SETTINGS {}",
+      "TTL kept + toIntervalDay(1800) SETTINGS {}",
       settings);
 }
 

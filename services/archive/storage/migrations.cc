@@ -1,6 +1,7 @@
 #include "services/archive/storage/migrations.h"
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,14 @@ namespace {
 // Without a window a repeated token would store its rows again.
 constexpr std::string_view kDurable =
     "non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1";
+
+// Keeper forgets tokens after an hour unless told otherwise; an outage may last longer.
+constexpr std::string_view kDurableInCluster =
+    "replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 2592000, "
+    "fsync_after_insert = 1, fsync_part_directory = 1";
+constexpr std::string_view kCreateTable = "CREATE TABLE IF NOT EXISTS yagura.";
+constexpr std::string_view kEngine = ") ENGINE = ";
+constexpr std::string_view kQuorumTimeout = "60000";
 
 // A part of an insert has its columns in one file below this: two files for each of 60 columns, all
 // made durable one by one, cost more than the compression. Merged parts soon have files again.
@@ -118,6 +127,36 @@ std::vector<Migration> Migrations(const EventTable& table) {
        {CreateMeasures(kDurable), CreateMeasuresView()}}};
 }
 
+bool Creates(std::string_view statement) { return statement.starts_with(kCreateTable); }
+
+std::string_view TableName(std::string_view create) {
+  create.remove_prefix(kCreateTable.size());
+  return create.substr(0, create.find(' '));
+}
+
+// The statement with the engine's replicated kind. One place in Keeper a table, whatever the shard:
+// all servers have the same rows.
+std::string Replicated(std::string statement, std::string_view cluster) {
+  if (!Creates(statement)) return statement;
+  const std::string name(TableName(statement));
+  const size_t engine = statement.find(kEngine) + kEngine.size();
+  size_t end = engine;
+  while (end < statement.size() && std::isalpha(static_cast<unsigned char>(statement[end])) != 0) {
+    ++end;
+  }
+  std::string place = fmt::format("'/yagura/{}/{}', '{{replica}}'", cluster, name);
+  if (end < statement.size() && statement[end] == '(') {  // it has arguments
+    statement.insert(end + 1, place + ", ");
+  } else {
+    statement.insert(end, fmt::format("({})", place));
+  }
+  statement.insert(engine, "Replicated");
+  if (const size_t at = statement.find(kDurable); at != std::string::npos) {
+    statement.replace(at, kDurable.size(), kDurableInCluster);
+  }
+  return statement;
+}
+
 struct Found {
   unsigned version = 0;
   unsigned oldest_reader = 0;  // 0: not told
@@ -134,10 +173,7 @@ StatusOr<Found> FindVersion(eventstore::Client& client) {
                static_cast<unsigned>(row.at(1).AsUnsigned())};
 }
 
-Status Apply(eventstore::Client& client, const Migration& migration) {
-  for (const std::string& statement : migration.statements) {
-    YAGURA_RETURN_IF_ERROR(client.Execute({.sql = statement}));
-  }
+Status Record(eventstore::Client& client, const Migration& migration) {
   eventstore::Query record;
   record.sql =
       "INSERT INTO yagura.schema_version (version, description, oldest_reader) "
@@ -148,10 +184,64 @@ Status Apply(eventstore::Client& client, const Migration& migration) {
   return client.Execute(record);
 }
 
+Status Apply(eventstore::Client& client, const Migration& migration, const std::string& cluster) {
+  for (const std::string& statement : migration.statements) {
+    YAGURA_RETURN_IF_ERROR(
+        client.Execute({.sql = cluster.empty() ? statement : Replicated(statement, cluster)}));
+  }
+  return Record(client, migration);
+}
+
+// A server of a cluster that has nothing yet: others may be further, so that only what CREATE makes
+// now can be what they have. Statements that change a table say nothing more then, but settings,
+// which each server has of its own.
+Status CreateInCluster(eventstore::Client& client, const std::vector<Migration>& migrations,
+                       const std::string& cluster) {
+  for (const Migration& migration : migrations) {
+    for (const std::string& statement : migration.statements) {
+      const bool needed = Creates(statement) || statement.starts_with("CREATE ") ||
+                          statement.find(" MODIFY SETTING ") != std::string::npos;
+      if (!needed) continue;
+      YAGURA_RETURN_IF_ERROR(client.Execute({.sql = Replicated(statement, cluster)}));
+    }
+  }
+  return Record(client, migrations.back());
+}
+
+Status CheckKind(eventstore::Client& client, const std::string& cluster) {
+  eventstore::Query query{.sql =
+                              "SELECT count() FROM system.tables WHERE database = 'yagura' AND "
+                              "name != 'schema_version' AND engine LIKE '%MergeTree' AND "
+                              "startsWith(engine, 'Replicated') != {cluster:UInt8}",
+                          .parameters = {{"cluster", cluster.empty() ? "0" : "1"}}};
+  YAGURA_ASSIGN_OR_RETURN(const auto found, client.Select(query));
+  if (found.rows.at(0).at(0).AsUnsigned() == 0) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED",
+                   cluster.empty()
+                       ? "the event store has replicated tables, but store.cluster is empty"
+                       : "store.cluster is set, but the event store has tables that are not "
+                         "replicated");
+}
+
 }  // namespace
 
-Status Migrate(eventstore::Client& client, const EventTable& table, const Logger& logger) {
+void AddReplication(size_t quorum, eventstore::ClientOptions* options) {
+  if (quorum > 1) {
+    options->settings["insert_quorum"] = std::to_string(quorum);
+    options->settings["insert_quorum_timeout"] = kQuorumTimeout;
+  }
+  for (const Migration& migration : Migrations(EventTable())) {
+    for (const std::string& statement : migration.statements) {
+      if (!Creates(statement)) continue;
+      options->replicated_tables.push_back(fmt::format("yagura.{}", TableName(statement)));
+    }
+  }
+}
+
+Status Migrate(eventstore::Client& client, const EventTable& table, const Logger& logger,
+               const std::string& cluster) {
   YAGURA_RETURN_IF_ERROR(client.Execute({.sql = "CREATE DATABASE IF NOT EXISTS yagura"}));
+  YAGURA_RETURN_IF_ERROR(CheckKind(client, cluster));
   YAGURA_RETURN_IF_ERROR(client.Execute(
       {.sql = fmt::format("CREATE TABLE IF NOT EXISTS yagura.schema_version (version UInt32, "
                           "description String, applied DateTime64(3, 'UTC') DEFAULT now64(3)) "
@@ -170,9 +260,16 @@ Status Migrate(eventstore::Client& client, const EventTable& table, const Logger
                                  "can read; this one knows {}",
                                  current, oldest, kSchemaVersion));
   }
-  for (const Migration& migration : Migrations(table)) {
+  const std::vector<Migration> migrations = Migrations(table);
+  if (!cluster.empty() && current == 0) {
+    YAGURA_RETURN_IF_ERROR(
+        Annotate(CreateInCluster(client, migrations, cluster), "a new server of the cluster"));
+    logger.Info("a server of the event store's cluster has its tables", {{"cluster", cluster}});
+    return absl::OkStatus();
+  }
+  for (const Migration& migration : migrations) {
     if (migration.version <= current) continue;
-    if (const Status status = Apply(client, migration); !status.ok()) {
+    if (const Status status = Apply(client, migration, cluster); !status.ok()) {
       return Annotate(status, fmt::format("migration to schema {}", migration.version));
     }
     logger.Info("event store migrated",

@@ -282,6 +282,7 @@ Status ProofStore::SetKept(std::string_view table, std::string_view tenant, cons
       "toDate({{last:UInt16}}) AND {}",
       condition);
   query.sql = fmt::format("SELECT count() FROM yagura.{} WHERE {}", table, where);
+  query.staleness = std::chrono::milliseconds(0);
   YAGURA_ASSIGN_OR_RETURN(const auto found, client_->Select(query));
   if (found.rows.empty() || found.rows[0].at(0).AsUnsigned() == 0) return absl::OkStatus();
   query.settings["mutations_sync"] = "1";
@@ -306,8 +307,9 @@ Status ProofStore::LetGo(std::string_view tenant, const DayRange& days,
     condition += fmt::format(" AND NOT (toUInt16(day) >= {} AND toUInt16(day) <= {})", other.first,
                              other.last);
   }
-  const std::string kept = fmt::format(
-      "greatest(expires, toDateTime(toUnixTimestamp(now()) + {}, 'UTC'))", grace.count());
+  YAGURA_ASSIGN_OR_RETURN(const TimePoint now, Now());
+  const auto soonest = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch() + grace;
+  const std::string kept = fmt::format("greatest(expires, toDateTime({}, 'UTC'))", soonest.count());
   for (const std::string_view table : kTables) {
     YAGURA_RETURN_IF_ERROR(SetKept(table, tenant, days, kept, condition));
   }

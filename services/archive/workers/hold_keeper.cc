@@ -84,6 +84,8 @@ StatusOr<std::vector<int64_t>> HoldKeeper::DaysWith(const Hold& hold,
       "WHERE tenant = {{tenant:String}} AND {} AND {} ORDER BY day",
       RangeSql(WindowOf(hold), "hold", &query), condition);
   query.timeout = kMutationTimeout;
+  // A day that only another replica has yet is left out otherwise.
+  query.staleness = std::chrono::milliseconds(0);
   YAGURA_ASSIGN_OR_RETURN(const auto rows, parts_.client->Select(query, kMostDays));
   std::vector<int64_t> days;
   for (const auto& row : rows.rows) days.push_back(row.at(0).AsSigned());
@@ -103,6 +105,8 @@ Status HoldKeeper::SetExpiry(const Hold& hold, const Change& change) {
         "ALTER TABLE yagura.events UPDATE expires = {} IN PARTITION ID '{}' WHERE tenant = "
         "{{tenant:String}} AND {} AND {}",
         expiry, PartitionOf(day), RangeSql(WindowOf(hold), "hold", &update), where);
+    // Done on the server that is asked; other replicas do the same from Keeper's log, and merge
+    // nothing of what is not done yet. Waiting for those that are away would take for ever.
     update.settings["mutations_sync"] = "1";
     update.timeout = kMutationTimeout;
     YAGURA_RETURN_IF_ERROR(parts_.client->Execute(update));
@@ -150,10 +154,15 @@ Status HoldKeeper::LetGo(const Hold& hold) {
       parts_.retention.ExpiryOf(tenant, never) - never);
   const auto expiry = [&](int64_t day) -> StatusOr<std::string> {
     YAGURA_ASSIGN_OR_RETURN(const int64_t signed_for, parts_.proofs.LatestExpiry(tenant, day));
+    // All replicas must come to the same, whenever they do it: no now().
+    YAGURA_ASSIGN_OR_RETURN(const TimePoint now, parts_.proofs.Now());
+    const auto soonest =
+        std::chrono::floor<std::chrono::seconds>(now).time_since_epoch() + options_.grace;
     return fmt::format(
         "toDateTime(greatest(toInt64(least(toUnixTimestamp(receive_time) + {}, {})), toInt64({}), "
-        "toInt64(toUnixTimestamp(now()) + {})), 'UTC')",
-        kept.count(), kHeldUntil - 1, signed_for, options_.grace.count());
+        "toInt64({})), 'UTC')",
+        kept.count(), kHeldUntil - 1, signed_for,
+        std::chrono::duration_cast<std::chrono::seconds>(soonest).count());
   };
   YAGURA_RETURN_IF_ERROR(SetExpiry(hold, {expiry, [&] { return Unheld(tenant); }}));
   YAGURA_RETURN_IF_ERROR(Fence());

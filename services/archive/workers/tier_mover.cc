@@ -9,9 +9,9 @@
 
 namespace yagura::archive {
 
-TierMover::TierMover(std::shared_ptr<eventstore::Client> client, std::shared_ptr<const Clock> clock,
-                     Tiering tiering, Pace pace, Logger logger)
-    : client_(std::move(client)),
+TierMover::TierMover(std::vector<std::shared_ptr<eventstore::Client>> servers,
+                     std::shared_ptr<const Clock> clock, Tiering tiering, Pace pace, Logger logger)
+    : servers_(std::move(servers)),
       clock_(std::move(clock)),
       tiering_(std::move(tiering)),
       pace_(pace),
@@ -29,15 +29,21 @@ void TierMover::Stop() {
   if (thread_.joinable()) thread_.join();
 }
 
-std::chrono::milliseconds TierMover::Turn() {
-  const auto moved = MoveOneDay(*client_, tiering_, clock_->Now());
+bool TierMover::MoveOn(eventstore::Client& server) {
+  const auto moved = MoveOneDay(server, tiering_, clock_->Now());
   if (!moved.ok()) {
     logger_.Warning("events stay on their volume for now", {{"why", Message(moved.status())}});
-    return pace_.when_done;
+    return false;
   }
-  if (moved->empty()) return pace_.when_done;
+  if (moved->empty()) return false;
   logger_.Info("a day of events was moved to the volume where it belongs", {{"day", *moved}});
-  return pace_.between_days;
+  return true;
+}
+
+std::chrono::milliseconds TierMover::Turn() {
+  bool any = false;
+  for (const auto& server : servers_) any = MoveOn(*server) || any;
+  return any ? pace_.between_days : pace_.when_done;
 }
 
 void TierMover::Run(const std::stop_token& stop) {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <stop_token>
 #include <thread>
+#include <vector>
 
 #include "common/clock/clock.h"
 #include "common/log/log.h"
@@ -16,7 +17,7 @@ class Client;
 namespace yagura::archive {
 
 // Brings events that were stored under other settings to the volume where they belong, a day at a
-// time with a pause after each.
+// time with a pause after each. Replicas each have volumes of their own, so it asks each server.
 class TierMover {
  public:
   struct Pace {
@@ -24,8 +25,8 @@ class TierMover {
     std::chrono::milliseconds when_done{600'000};
   };
 
-  TierMover(std::shared_ptr<eventstore::Client> client, std::shared_ptr<const Clock> clock,
-            Tiering tiering, Pace pace, Logger logger);
+  TierMover(std::vector<std::shared_ptr<eventstore::Client>> servers,
+            std::shared_ptr<const Clock> clock, Tiering tiering, Pace pace, Logger logger);
   ~TierMover();  // stops
   // Nothing happens without a storage policy in the settings.
   void Start();
@@ -36,8 +37,10 @@ class TierMover {
   void Run(const std::stop_token& stop);
   // How long to wait then.
   std::chrono::milliseconds Turn();
+  // Whether a day was moved.
+  bool MoveOn(eventstore::Client& server);
 
-  const std::shared_ptr<eventstore::Client> client_;
+  const std::vector<std::shared_ptr<eventstore::Client>> servers_;
   const std::shared_ptr<const Clock> clock_;
   const Tiering tiering_;
   const Pace pace_;

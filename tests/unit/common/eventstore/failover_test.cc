@@ -1,6 +1,5 @@
 // Several servers: real stores that are killed and stopped under load, and a peer for the faults
 // that a real one has too seldom.
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -39,10 +38,10 @@ constexpr std::string_view kPassword = "no-one-may-see-this";
 class FailoverTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    stores_[0] = new testing::EventStore;
-    stores_[1] = new testing::EventStore;
-    for (size_t i = 0; i < stores_.size(); ++i) {
-      Client& client = stores_[i]->client();
+    first_ = new testing::EventStore;
+    second_ = new testing::EventStore;
+    for (size_t i = 0; i < 2; ++i) {
+      Client& client = Store(i).client();
       ASSERT_THAT(client.Execute(
                       {.sql = "CREATE TABLE default.who (n UInt64) ENGINE = MergeTree ORDER BY n"}),
                   IsOk());
@@ -55,17 +54,18 @@ class FailoverTest : public ::testing::Test {
     }
   }
   static void TearDownTestSuite() {
-    for (testing::EventStore*& store : stores_) {
-      delete store;
-      store = nullptr;
-    }
+    delete first_;
+    delete second_;
+    first_ = second_ = nullptr;
   }
   void TearDown() override {
-    for (testing::EventStore* store : stores_) {
-      store->AwaitUp();
-      ASSERT_THAT(store->client().Execute({.sql = "TRUNCATE TABLE default.kept"}), IsOk());
+    for (size_t i = 0; i < 2; ++i) {
+      Store(i).AwaitUp();
+      ASSERT_THAT(Store(i).client().Execute({.sql = "TRUNCATE TABLE default.kept"}), IsOk());
     }
   }
+
+  static testing::EventStore& Store(size_t i) { return i == 0 ? *first_ : *second_; }
 
   static ClientOptions Options(std::vector<std::string> addresses) {
     ClientOptions options;
@@ -78,9 +78,7 @@ class FailoverTest : public ::testing::Test {
     options.timeout = testing::Patient(seconds(30));
     return options;
   }
-  static ClientOptions BothStores() {
-    return Options({stores_[0]->address(), stores_[1]->address()});
-  }
+  static ClientOptions BothStores() { return Options({first_->address(), second_->address()}); }
 
   // The number of the store that answers; 0: none does.
   static uint64_t Who(Client& client) {
@@ -100,7 +98,7 @@ class FailoverTest : public ::testing::Test {
   }
   static std::set<uint64_t> Kept(size_t store) {
     std::set<uint64_t> kept;
-    const auto table = stores_[store]->client().Select({.sql = "SELECT n FROM default.kept"});
+    const auto table = Store(store).client().Select({.sql = "SELECT n FROM default.kept"});
     EXPECT_THAT(table, IsOk());
     if (table.ok()) {
       for (const auto& row : table->rows) kept.insert(row.at(0).AsUnsigned());
@@ -108,29 +106,33 @@ class FailoverTest : public ::testing::Test {
     return kept;
   }
 
-  static inline std::array<testing::EventStore*, 2> stores_{};
+  static testing::EventStore* first_;
+  static testing::EventStore* second_;
 };
+
+testing::EventStore* FailoverTest::first_ = nullptr;
+testing::EventStore* FailoverTest::second_ = nullptr;
 
 TEST_F(FailoverTest, TheFirstServerIsAskedAsLongAsItAnswersAndAgainOnceItIsBack) {
   Client client(BothStores());
   EXPECT_EQ(Who(client), 1u);
-  stores_[0]->Stop();
+  first_->Stop();
   EXPECT_EQ(Who(client), 2u);
   EXPECT_EQ(Who(client), 2u);
-  stores_[0]->Start();
+  first_->Start();
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
 }
 
 TEST_F(FailoverTest, AServerThatStandsStillIsGivenUpLongBeforeTheDeadline) {
   Client client(BothStores());
   ASSERT_EQ(Who(client), 1u);
-  stores_[0]->Pause();
+  first_->Pause();
   const auto began = std::chrono::steady_clock::now();
   EXPECT_EQ(Who(client), 2u);
   EXPECT_LT(std::chrono::steady_clock::now() - began, testing::Patient(seconds(30)) / 2);
   const auto whole = client.Insert(Insertion("still"), Rows(1, 100));
   EXPECT_THAT(whole, IsOk());
-  stores_[0]->Resume();
+  first_->Resume();
   EXPECT_EQ(Kept(1).size(), 100u) << "nobody asks the one that stands still";
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
 }
@@ -140,10 +142,10 @@ TEST_F(FailoverTest, AServerThatStandsStillInTheMiddleOfAResultEndsItAndTheNextG
   uint64_t rows = 0;
   const Status broken =
       client.Stream({.sql = "SELECT number FROM numbers(50000000)"}, [&rows](const Row&) {
-        if (++rows == 1000) stores_[0]->Pause();
+        if (++rows == 1000) first_->Pause();
         return absl::OkStatus();
       });
-  stores_[0]->Resume();
+  first_->Resume();
   EXPECT_THAT(broken, StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
   EXPECT_GE(rows, 1000u);
   EXPECT_LT(rows, 50'000'000u);
@@ -179,7 +181,7 @@ TEST_F(FailoverTest, WhileServersAreKilledAndStoppedEveryQuestionIsAnsweredAndEv
   });
   // One at a time: the other one is up.
   for (size_t round = 0; round < 4; ++round) {
-    testing::EventStore& store = *stores_[round % 2];
+    testing::EventStore& store = Store(round % 2);
     const uint64_t before = answers;
     if (round < 2) {
       store.KillHard();
@@ -238,7 +240,7 @@ TEST_F(FailoverTest, WhatOneServerRefusesForItsOwnReasonsAnotherAnswers) {
   for (const Case& one : cases) {
     SCOPED_TRACE(one.what);
     HttpPeer peer(one.handler);
-    ClientOptions options = Options({peer.address(), stores_[1]->address()});
+    ClientOptions options = Options({peer.address(), second_->address()});
     options.password = kPassword;
     options.user = "";
     Client client(options);
@@ -267,7 +269,7 @@ TEST_F(FailoverTest, AServerThatFailsIsLeftAloneAndItsPingsAloneBringItBack) {
       connection.Refuse(47, "an error of the query itself");
     }
   });
-  Client client(Options({peer.address(), stores_[1]->address()}));
+  Client client(Options({peer.address(), second_->address()}));
   for (int i = 0; i < 30; ++i) EXPECT_EQ(Who(client), 2u);
   EXPECT_EQ(peer.requests(), 1);
   away = false;
@@ -281,31 +283,31 @@ TEST_F(FailoverTest, AStatementThatMayHaveBeenDoneIsNotRepeated) {
   HttpPeer peer([&](Connection& connection, const Stopping&) {
     if (refuse_with > 0) connection.Refuse(refuse_with, "no");
   });
-  Client client(Options({peer.address(), stores_[1]->address()}));
+  Client client(Options({peer.address(), second_->address()}));
   const Query statement{.sql = "INSERT INTO default.kept SELECT 1"};
   EXPECT_THAT(client.Execute(statement), StatusIs(absl::StatusCode::kUnavailable));
   EXPECT_EQ(Kept(1).size(), 0u);
   refuse_with = 242;  // nothing was done
-  Client other(Options({peer.address(), stores_[1]->address()}));
+  Client other(Options({peer.address(), second_->address()}));
   EXPECT_THAT(other.Execute(statement), IsOk());
   EXPECT_EQ(Kept(1).size(), 1u);
 }
 
 TEST_F(FailoverTest, AnInsertThatBreaksOffGoesElsewhereWithTheSameToken) {
   HttpPeer peer([](Connection& connection, const Stopping&) { connection.Read(1000); });
-  Client client(Options({peer.address(), stores_[1]->address()}));
+  Client client(Options({peer.address(), second_->address()}));
   const std::string body = Rows(0, 100'000);
   EXPECT_THAT(client.Insert(Insertion("whole"), body), IsOk());
   EXPECT_EQ(Kept(1).size(), 100'000u);
 
-  Client without(Options({peer.address(), stores_[1]->address()}));
+  Client without(Options({peer.address(), second_->address()}));
   InsertRequest request = Insertion("");
   request.settings.clear();
   EXPECT_THAT(without.Insert(request, body), StatusIs(absl::StatusCode::kUnavailable))
       << "without a token it might be stored twice";
 
   // What a source gave is gone: the caller comes again, and is sent elsewhere.
-  Client streaming(Options({peer.address(), stores_[1]->address()}));
+  Client streaming(Options({peer.address(), second_->address()}));
   const auto insert = [&] {
     size_t at = 0;
     return streaming
@@ -327,7 +329,7 @@ TEST_F(FailoverTest, AResultThatBreaksOffAfterItsFirstRowsIsAnErrorAndIsNotBegun
     connection.Write("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n\x01\x01n\x06UInt64");
     connection.Write(std::string("\x07\0\0\0\0\0\0\0", 8));
   });
-  Client client(Options({peer.address(), stores_[1]->address()}));
+  Client client(Options({peer.address(), second_->address()}));
   std::vector<uint64_t> rows;
   const auto stream = [&] {
     return client.Stream({.sql = "SELECT n FROM default.who"}, [&rows](const Row& row) {
@@ -342,7 +344,7 @@ TEST_F(FailoverTest, AResultThatBreaksOffAfterItsFirstRowsIsAnErrorAndIsNotBegun
 }
 
 TEST_F(FailoverTest, AQueryThatIsGivenUpIsKilledWhereItRuns) {
-  Client client(Options({"unix:/nonexistent", stores_[1]->address()}));
+  Client client(Options({"unix:/nonexistent", second_->address()}));
   const std::string tag = NewQueryTag();
   std::jthread query([&](const std::stop_token& stop) {
     const auto slow = client.Select(
@@ -358,7 +360,7 @@ TEST_F(FailoverTest, AQueryThatIsGivenUpIsKilledWhereItRuns) {
   query.request_stop();
   query.join();
   EXPECT_TRUE(Eventually([&] {
-    const auto left = stores_[1]->client().Select(
+    const auto left = second_->client().Select(
         {.sql = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = {t:String}",
          .parameters = {{"t", tag}}});
     return left.ok() && left->rows.at(0).at(0).AsUnsigned() == 0;
@@ -382,9 +384,9 @@ TEST_F(FailoverTest, AServerIsPreparedBeforeItIsUsedAndAgainAfterItWasAway) {
   fit = true;
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
   const int before = prepared;
-  stores_[0]->Stop();
+  first_->Stop();
   EXPECT_EQ(Who(client), 2u);
-  stores_[0]->Start();
+  first_->Start();
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; }));
   EXPECT_GT(prepared, before);
 }

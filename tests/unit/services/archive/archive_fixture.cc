@@ -90,8 +90,9 @@ rpc::Call MakeCall(const std::string& tenant, const std::set<std::string>& tenan
 Archive::Archive() {
   eventstore::ClientOptions options;
   options.addresses = {store.address()};
+  if (!store.cluster().empty()) AddReplication(1, &options);
   client = std::make_shared<eventstore::Client>(options);
-  EXPECT_THAT(Migrate(*client, table, Logger::Null()), IsOk());
+  EXPECT_THAT(Migrate(*client, table, Logger::Null(), store.cluster()), IsOk());
   flow = redis.NewPool();
   EXPECT_THAT(stream::DeclareReaders(*flow, topic), IsOk());
   producer = std::make_unique<stream::Producer>(flow, topic, stream::Producer::Options{});

@@ -71,7 +71,7 @@ SealOptions SmallSeals() {
 AuditWorld::AuditWorld(std::shared_ptr<const Clock> clock)
     : world(event_store.address(), state, redis.folder() / "keys", clock),
       handlers(state, world.seals, world.store, *TrustedKeysOf(world.key, {}), clock) {
-  EXPECT_THAT(Migrate(*world.client, table, Logger::Null()), IsOk());
+  EXPECT_THAT(Migrate(*world.client, table, Logger::Null(), event_store.cluster()), IsOk());
   for (const char* tenant : {"acme", "beta"}) {
     EXPECT_THAT(store::RegisterTenant(*state, tenant), IsOk());
   }

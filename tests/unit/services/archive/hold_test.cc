@@ -82,7 +82,7 @@ class HoldTest : public ::testing::Test {
     over.sql =
         "ALTER TABLE yagura.events UPDATE expires = now() - 86400 WHERE expires < "
         "toDateTime(4102444800, 'UTC')";
-    over.settings["mutations_sync"] = "1";
+    over.settings = {{"mutations_sync", "1"}, {"allow_nondeterministic_mutations", "1"}};
     ASSERT_THAT(archive_.client->Execute(over), IsOk());
     Optimize();
   }
@@ -246,7 +246,7 @@ TEST_F(HoldTest, WhatAStaleProcessLetGoIsTakenBack) {
   Work();
   eventstore::Query stale;
   stale.sql = "ALTER TABLE yagura.events UPDATE expires = now() + 3600 WHERE tenant = 'acme'";
-  stale.settings["mutations_sync"] = "1";
+  stale.settings = {{"mutations_sync", "1"}, {"allow_nondeterministic_mutations", "1"}};
   ASSERT_THAT(archive_.client->Execute(stale), IsOk());
   EXPECT_EQ(Held(), 0u);
   ASSERT_THAT(keeper_.Turn(), IsOk());

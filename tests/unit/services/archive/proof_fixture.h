@@ -82,7 +82,7 @@ class ProofTest : public ::testing::Test {
   void Run(const std::string& sql) {
     eventstore::Query query;
     query.sql = sql;
-    query.settings["mutations_sync"] = "1";
+    query.settings = {{"mutations_sync", "1"}, {"allow_nondeterministic_mutations", "1"}};
     ASSERT_THAT(archive_.client->Execute(query), testing::IsOk());
   }
   static std::vector<std::string> IdsOf(const v1::EventFlaw& flaw) {
