@@ -20,7 +20,6 @@ constexpr size_t kMaxPayload = 16 << 20;
 // One script call blocks Redis for as long as it runs.
 constexpr size_t kMaxItemsPerCall = 256;
 constexpr size_t kMaxBytesPerCall = 1 << 20;
-constexpr int64_t kPeriods = 4;  // of a window, as the script has them
 constexpr auto kBudgetCheckInterval = std::chrono::milliseconds(100);
 
 // Whether the flow Redis is above its budget, asked at most every 100 ms. Thread-safe.
@@ -88,10 +87,7 @@ struct Producer::Impl {
     std::vector<DedupPlace> dedup;
   };
 
-  std::string Period() const {
-    return fmt::format(
-        "{}", std::max<int64_t>((options.dedup_window.count() + kPeriods - 1) / kPeriods, 1));
-  }
+  std::string Period() const { return DedupPeriod(options.dedup_window); }
   void SendRound(redis::Connection& connection, const Topic& topic, std::span<const Item> items,
                  std::vector<Queue>& queues, Results& results) const;
   static Part NextPart(const Topic& topic, std::span<const Item> items, Queue& queue);

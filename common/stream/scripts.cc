@@ -2,9 +2,11 @@
 
 #include <openssl/sha.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <string>
 
 #include "fmt/format.h"
 
@@ -202,6 +204,19 @@ end
 remember(KEYS[1], ARGV[2], ARGV[3])
 return answer
 )lua");
+}
+
+redis::Script RequestScript() {
+  return Assemble("local period = tonumber(ARGV[1])\n", kDedup, R"lua(
+if known(KEYS[1], ARGV[2], ARGV[3]) then return 1 end
+if ARGV[4] == '1' then remember(KEYS[1], ARGV[2], ARGV[3]) end
+return 0
+)lua");
+}
+
+std::string DedupPeriod(std::chrono::seconds window) {
+  constexpr int64_t kPeriods = 4;  // of a window
+  return std::to_string(std::max<int64_t>((window.count() + kPeriods - 1) / kPeriods, 1));
 }
 
 redis::Script AcquireScript() {

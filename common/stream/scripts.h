@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
 
@@ -42,6 +43,11 @@ redis::Script AppendScript();
 // key, payload)... -> {"appended", ids...} as Append's, or {"known"} where the request was seen
 // before and nothing was done.
 redis::Script AppendRequestScript();
+// KEYS a request's dedup prefix; ARGV as the first of AppendRequest's, then "1" to remember it ->
+// 1 where it was seen before, else 0: for who appends it by parts.
+redis::Script RequestScript();
+// A quarter of the window in seconds, as the scripts take it: at least one.
+std::string DedupPeriod(std::chrono::seconds window);
 // KEYS lease, stream; ARGV reader, holder, lease ms -> {epoch, committed id}, or YAGURA_LEASE_HELD.
 redis::Script AcquireScript();
 // KEYS lease; ARGV holder, epoch, lease ms -> 1, or YAGURA_LEASE_LOST.

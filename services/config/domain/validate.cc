@@ -9,6 +9,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 
 namespace yagura::config {
@@ -21,17 +22,11 @@ constexpr size_t kMaxCandidate = 2u << 20;
 
 enum class Unit { kCharacters, kBytes };
 
-// Of valid UTF-8: what is no continuation byte begins one.
-size_t Characters(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(
-      text, [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
-}
-
 void CheckText(FieldErrors& errors, std::string_view field, std::string_view text, bool required,
                size_t max, Unit unit = Unit::kCharacters) {
   if (required && Trim(text).empty()) errors.Add(field, "is required");
   const bool bytes = unit == Unit::kBytes;
-  if ((bytes ? text.size() : Characters(text)) > max) {
+  if ((bytes ? text.size() : CountCharacters(text)) > max) {
     errors.Add(field, fmt::format("must be at most {} {}", max, bytes ? "bytes" : "characters"));
   }
   if (text.find('\0') != std::string_view::npos) errors.Add(field, "must not have NUL bytes");

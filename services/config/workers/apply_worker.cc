@@ -9,6 +9,7 @@
 #include "common/redis/pool.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/config/domain/change_machine.h"
 #include "services/config/domain/unified_diff.h"
@@ -315,7 +316,8 @@ Status ApplyWorker::FailUnbegun(const std::string& name, const Status& why) {
 
 Status ApplyWorker::End(const std::string& name, const std::string& device,
                         const v1::ApplyStatus& outcome, v1::ChangeState state) {
-  const Step step{kActor, clock_->Now(), outcome.error_message().substr(0, kMaxComment)};
+  const Step step{kActor, clock_->Now(),
+                  std::string(FirstCharacters(outcome.error_message(), kMaxComment))};
   const Status ended = stores_->changes
                            .Mutate(ServiceContext("ApplyChange", v1::ChangeState_Name(state)), name,
                                    [&](v1::Change& change) {

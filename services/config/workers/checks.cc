@@ -7,6 +7,7 @@
 #include "fmt/format.h"
 
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/config/transport/tcp.h"
 
@@ -56,8 +57,8 @@ void CheckCommand(const v1::CommandCheck& check, DeviceSession& session, const P
   const std::string output = ToValidUtf8(ran->output + ran->errors);
   const bool found = output.find(check.output_contains()) != std::string::npos;
   result.set_passed(ran->exit_status == check.exit_status() && found);
-  result.set_detail(ToValidUtf8(
-      fmt::format("exit status {}: {}", ran->exit_status, output).substr(0, kMaxDetail)));
+  result.set_detail(std::string(
+      FirstCharacters(fmt::format("exit status {}: {}", ran->exit_status, output), kMaxDetail)));
 }
 
 }  // namespace

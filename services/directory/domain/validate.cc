@@ -10,6 +10,7 @@
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
 #include "common/store/resource_name.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/directory/domain/address.h"
 #include "services/directory/domain/grants.h"
@@ -30,15 +31,9 @@ constexpr int kDefaultRetentionDays = 400;
 constexpr size_t kMinPassword = 12;
 constexpr size_t kMaxPassword = 256;
 
-size_t Characters(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
-
 void CheckText(std::string_view text, std::string_view field, size_t longest, FieldErrors& errors,
                size_t shortest = 0) {
-  const size_t length = Characters(text);
+  const size_t length = CountCharacters(text);
   if (length < shortest) errors.Add(field, "is required");
   if (length > longest) errors.Add(field, fmt::format("has more than {} characters", longest));
   const bool control = std::any_of(text.begin(), text.end(), [](char c) {

@@ -10,6 +10,7 @@
 #include "common/event/batch_format.h"
 #include "common/rpc/channels.h"
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/domain/intake.h"
 #include "services/ingestion/domain/parsers/registry.h"
@@ -101,7 +102,9 @@ Status Validate(const v1::PushRequest& request, const ParserCatalogue* parsers) 
   if (request.lines().empty() || request.lines_size() > kMaxLines || bytes > kMaxBytes) {
     errors.Add("lines", "must be 1 to 8,192 lines of together at most 4 MiB");
   }
-  if (request.source().size() > kMaxSource) errors.Add("source", "is longer than 128 bytes");
+  if (CountCharacters(request.source()) > kMaxSource) {
+    errors.Add("source", "is longer than 128 characters");
+  }
   if (!ParserRegistry::IsKnownSetting(request.parser(), parsers)) {
     errors.Add("parser", "there is no such parser");
   }
@@ -189,6 +192,9 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
                      const std::shared_ptr<const SourceMap>& sources) {
     const v1::RelayedBatch& relay = request.relay();
     const std::string site = fmt::format("{}/sites/{}", request.parent(), relay.site());
+    if (!sources->KnowsRelays()) {
+      return Unavailable("SOURCES_UNKNOWN", "which keys are those of relays is not known yet");
+    }
     if (!sources->MayRelay(sender_.sender.credential, site)) {
       return MakeError(absl::StatusCode::kPermissionDenied, "RELAY_SITE_DENIED",
                        fmt::format("{} does not name {} as a site of its relay",

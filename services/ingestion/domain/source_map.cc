@@ -125,7 +125,7 @@ std::shared_ptr<const SourceMap> SourceMap::Build(const std::vector<directory::v
                                                   const FallbackZones& zones,
                                                   std::vector<std::string>* problems,
                                                   const ParserCatalogue* parsers,
-                                                  RelaySites relays) {
+                                                  std::optional<RelaySites> relays) {
   std::shared_ptr<SourceMap> map(new SourceMap());
   const auto refuse = [&](const directory::v1::Source& source, std::string_view why) {
     if (problems != nullptr) problems->push_back(fmt::format("{}: {}", source.name(), why));
@@ -197,8 +197,9 @@ SourceZone SourceMap::ZoneOf(std::string_view tenant) const {
 }
 
 bool SourceMap::MayRelay(std::string_view principal, std::string_view site) const {
-  const auto found = relays_.find(principal);
-  return found != relays_.end() && found->second.contains(site);
+  if (!relays_) return false;
+  const auto found = relays_->find(principal);
+  return found != relays_->end() && found->second.contains(site);
 }
 
 std::vector<const SourceTarget*> SourceMap::targets() const {
@@ -218,6 +219,15 @@ std::vector<std::string> SourceMap::TenantsByCertificate(const Sender& sender) c
     }
   }
   return tenants;
+}
+
+std::vector<std::string> SourceMap::SourcesByCertificateName(const Sender& sender) const {
+  std::vector<std::string> names;
+  for (const auto& rule : rules_) {
+    if (rule->CertificateRank() == 1 && rule->Fits(sender)) names.push_back(rule->target.name);
+  }
+  std::sort(names.begin(), names.end());
+  return names;
 }
 
 SenderSources SourceMap::ForSender(const Sender& sender) const {

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -84,22 +85,27 @@ class SenderSources {
 class SourceMap : public std::enable_shared_from_this<SourceMap> {
  public:
   // Sources that are disabled, have no criterion, or cannot be understood are left out; `problems`
-  // (may be null) says which and why.
+  // (may be null) says which and why. `relays`: nothing where nobody could be asked yet.
   static std::shared_ptr<const SourceMap> Build(const std::vector<directory::v1::Source>& sources,
                                                 const FallbackZones& zones,
                                                 std::vector<std::string>* problems,
                                                 const ParserCatalogue* parsers = nullptr,
-                                                RelaySites relays = {});
+                                                std::optional<RelaySites> relays = RelaySites());
   // Without any source: everything is quarantine.
   static std::shared_ptr<const SourceMap> Empty();
   ~SourceMap();
   SenderSources ForSender(const Sender& sender) const;
+  // Sources that know the sender by a name of its certificate, by their names: the same when the
+  // certificate is renewed. Those that name the certificate itself, by its digest, are left out.
+  std::vector<std::string> SourcesByCertificateName(const Sender& sender) const;
   // Tenants whose sources name a certificate of the sender; that of the most specific one first.
   std::vector<std::string> TenantsByCertificate(const Sender& sender) const;
   // For lines of a tenant without a source.
   SourceZone ZoneOf(std::string_view tenant) const;
   // "tenants/{tenant}/sites/{site}"
   bool HasSite(std::string_view name) const { return sites_.contains(name); }
+  // False: which keys are relays' is not known yet, and MayRelay says so of none.
+  bool KnowsRelays() const { return relays_.has_value(); }
   // Whether the key of that principal names the site as one of its relay.
   bool MayRelay(std::string_view principal, std::string_view site) const;
   size_t size() const { return rules_.size(); }
@@ -111,7 +117,7 @@ class SourceMap : public std::enable_shared_from_this<SourceMap> {
   std::vector<std::unique_ptr<SenderSources::Rule>> rules_;  // the most specific first
   StringMap<SourceZone> zones_;                              // by tenant
   StringSet sites_;                                          // names
-  RelaySites relays_;
+  std::optional<RelaySites> relays_;
 };
 
 }  // namespace yagura::ingestion

@@ -11,6 +11,25 @@ namespace {
 
 constexpr size_t kMaxFree = 16;
 
+// Who it is whatever way it comes: its key; else the sources that know it by a name of its
+// certificate, whichever certificate has that by now; else the certificate. No one of these is ever
+// like another one.
+std::string IdentityOf(const Sender& sender, const SourceMap& sources) {
+  if (!sender.credential.empty() || sender.certificates.empty()) {
+    return event::BatchIdOf({"key", sender.credential});
+  }
+  const auto names = sources.SourcesByCertificateName(sender);
+  if (names.empty()) return event::BatchIdOf({"certificate", sender.certificates.front()});
+  std::vector<std::string_view> parts = {"sources"};
+  parts.insert(parts.end(), names.begin(), names.end());
+  return event::BatchIdOf(parts);
+}
+
+// With or without TLS, a repeat is one.
+std::string_view WayOf(const Sender& sender) {
+  return sender.listener == "https" ? std::string_view("http") : sender.listener;
+}
+
 }  // namespace
 
 std::unique_ptr<Intake> RecordIntake::Borrow() {
@@ -64,11 +83,8 @@ Status RecordIntake::Take(const RecordSender& from,
         event::BatchIdOf({parts_.instance, from.sender.listener, std::to_string(requests_++)}));
   } else {
     // The same for every repeat, so that the streams know it again; the lines become part of it.
-    const auto& [listener, address, credential, certificates, site] = from.sender;
-    const std::string& who =
-        credential.empty() && !certificates.empty() ? certificates.front() : credential;
-    request =
-        event::BatchIdOf({listener, who, from.tenant, from.batch_id, std::to_string(from.content)});
+    request = event::BatchIdOf({WayOf(from.sender), IdentityOf(from.sender, *sources), from.tenant,
+                                from.batch_id, std::to_string(from.content)});
     intake->Begin(request);
   }
   const TimePoint receive_time = parts_.clock->Now();

@@ -22,6 +22,9 @@ constexpr auto kTimeout = std::chrono::seconds(10);
 // At the start, when the directory may be about to come up.
 constexpr auto kFirstInterval = std::chrono::milliseconds(200);
 
+// A carrier of no key: relays were read, and may be none.
+constexpr std::string_view kRelaysRead = "tenants/-/apiKeys/-";
+
 // Whether the zones were read when the tenant or the site was there already.
 bool KnowsZone(const FallbackZones& zones, const dv1::Source& source) {
   if (!source.time_zone().empty()) return true;
@@ -179,7 +182,8 @@ void SourceRefresher::Use(const Lists& lists) {
     carrier->set_name(site);
     carrier->set_time_zone(zone);
   }
-  for (const auto& [key, relayed] : relays) {
+  if (relays) stored.add_sources()->set_name(std::string(kRelaysRead));
+  for (const auto& [key, relayed] : relays.value_or(RelaySites())) {
     for (const std::string& site : relayed) {
       dv1::Source* carrier = stored.add_sources();
       carrier->set_name(key);
@@ -221,7 +225,8 @@ void SourceRefresher::LoadCache() {
     } else if (parts.size() == 4 && parts[2] == "sites") {
       zones.by_site[source.name()] = source.time_zone();
     } else if (parts.size() == 4 && parts[2] == "apiKeys") {
-      relays[source.name()].insert(source.site());
+      if (!relays) relays.emplace();
+      if (source.name() != kRelaysRead) (*relays)[source.name()].insert(source.site());
     } else {
       sources.push_back(source);
     }

@@ -47,7 +47,7 @@ class SourceRefresher {
   struct Lists {
     std::vector<directory::v1::Source> sources;
     std::optional<FallbackZones> zones;  // nothing: never
-    RelaySites relays;
+    std::optional<RelaySites> relays;    // nothing: never
   };
   void Run(const std::stop_token& stop);
   absl::Status Refresh();

@@ -444,6 +444,16 @@ TEST_F(PushTest, AFullFlowRedisMakesTheSenderWaitInsteadOfRefusingIt) {
   EXPECT_THAT(session->End(), IsOk());
 }
 
+TEST_F(PushTest, ASourceIsBoundedInCharacters) {
+  const auto session = Open();
+  auto request = Request("b1", {"<13>app: one"});
+  for (int i = 0; i < 128; ++i) request.mutable_source()->append("櫓");
+  EXPECT_FALSE(session->Push(request).has_status());
+  request.set_batch_id("b2");
+  request.mutable_source()->append("a");
+  EXPECT_THAT(StatusOf(session->Push(request)), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(PushTest, AFlowRedisThatStaysFullIsToldWithTheTimeToComeBack) {
   settings_.flow_memory_budget = 32 << 20;
   settings_.push_patience = std::chrono::milliseconds(300);

@@ -76,6 +76,48 @@ TEST_F(RepeatsTest, ARepeatCountsOnceWhoeverTakesIt) {
   EXPECT_EQ(Stored().size(), 2u);
 }
 
+TEST_F(RepeatsTest, ARepeatIsKnownWithAndWithoutTls) {
+  RecordIntake intake(parts_);
+  auto from = From("b1");
+  ASSERT_THAT(intake.Take(from, Records({"one"})), IsOk());
+  from.sender.listener = "https";
+  ASSERT_THAT(intake.Take(from, Records({"one"})), IsOk());
+  from.sender.certificates = {"sha256:aa", "cn:fw"};  // it shows one beside its key
+  ASSERT_THAT(intake.Take(from, Records({"one"})), IsOk());
+  EXPECT_EQ(Stored().size(), 1u);
+  from.sender.credential = "tenants/acme/apiKeys/other";
+  ASSERT_THAT(intake.Take(from, Records({"one"})), IsOk());
+  EXPECT_EQ(Stored().size(), 2u);
+}
+
+TEST_F(RepeatsTest, ARepeatUnderARenewedCertificateIsKnownAndOthersAreNeverTakenForIt) {
+  std::vector<directory::v1::Source> sources(3);
+  sources[0].set_name(kA);
+  sources[0].mutable_match()->set_certificate("cn:fw");
+  sources[0].mutable_match()->set_cidr("192.0.2.0/25");
+  sources[1].set_name(kB);  // of the same name, told apart by its address
+  sources[1].mutable_match()->set_certificate("cn:fw");
+  sources[1].mutable_match()->set_cidr("192.0.2.128/25");
+  sources[2].set_name("tenants/acme/sources/c");
+  sources[2].mutable_match()->set_certificate("sha256:aa");
+  parts_.sources->Set(SourceMap::Build(sources, {}, nullptr));
+  RecordIntake intake(parts_);
+  const auto take = [&](const char* address, std::vector<std::string> certificates) {
+    auto from = From("b1");
+    from.sender = Sender{"https", *event::IpAddress::Parse(address), {}, std::move(certificates)};
+    EXPECT_THAT(intake.Take(from, Records({"one"})), IsOk());
+    return Stored().size();
+  };
+  EXPECT_EQ(take("192.0.2.1", {"sha256:aa", "cn:fw"}), 1u);
+  EXPECT_EQ(take("192.0.2.1", {"sha256:bb", "cn:fw", "dns:fw.example.com"}), 1u) << "renewed";
+  EXPECT_EQ(take("192.0.2.2", {"sha256:bb", "cn:fw"}), 1u) << "under another address of its own";
+  EXPECT_EQ(take("192.0.2.129", {"sha256:cc", "cn:fw"}), 2u) << "another source";
+  // Whom no source knows by name are who their certificates are.
+  EXPECT_EQ(take("198.51.100.1", {"sha256:aa", "cn:client"}), 3u);
+  EXPECT_EQ(take("198.51.100.1", {"sha256:dd", "cn:client"}), 4u);
+  EXPECT_EQ(take("198.51.100.2", {"sha256:dd", "cn:client"}), 4u);
+}
+
 TEST_F(RepeatsTest, WhatFailedAndWasSentAgainCountsOnce) {
   RecordIntake intake(parts_);
   redis_.KillHard();
@@ -185,6 +227,37 @@ TEST_F(RepeatsTest, AFullRedisIsToldAsSuchAtEveryStep) {
   ASSERT_THAT(intake.Take(From("b1"), Records({"one"})), IsOk());
   EXPECT_EQ(Counted(), 1u);
   EXPECT_EQ(Stored().size(), 1u);
+}
+
+TEST_F(RepeatsTest, ThatRedisIsFullStandsInTheLogOnceUntilItTakesBatchesAgain) {
+  const auto log = folder_ / "log";
+  parts_.sink.reset();
+  parts_.sink = std::make_shared<BatchSink>(
+      std::make_shared<stream::Producer>(pool_, topic_, stream::Producer::Options{}),
+      Spool::Open(folder_ / "spool", spool_quota_).value(), parts_.metrics,
+      Logger::ToFile(log.string()), std::make_shared<RequestMemory>(pool_, topic_.shards));
+  const auto told = [&] {
+    std::ifstream in(log);
+    const std::string text((std::istreambuf_iterator<char>(in)), {});
+    size_t count = 0;
+    const std::string_view line = "the flow Redis takes no batches";
+    for (size_t at = text.find(line); at != text.npos; at = text.find(line, at + 1)) ++count;
+    return count;
+  };
+  RecordIntake intake(parts_);
+  ASSERT_THAT(intake.Take(From("b0"), Records({"zero"})), IsOk());
+  EXPECT_EQ(told(), 0u);
+  for (size_t times = 1; times <= 2; ++times) {
+    ASSERT_THAT(pool_->Command({"CONFIG", "SET", "maxmemory", "1"}), IsOk());
+    const auto from = From("b" + std::to_string(times));
+    for (int i = 0; i < 3; ++i) {
+      EXPECT_THAT(intake.Take(from, Records({"one"})),
+                  testing::StatusIs(absl::StatusCode::kResourceExhausted, "FLOW_FULL"));
+    }
+    EXPECT_EQ(told(), times);
+    ASSERT_THAT(pool_->Command({"CONFIG", "SET", "maxmemory", "0"}), IsOk());
+    ASSERT_THAT(intake.Take(from, Records({"one"})), IsOk());
+  }
 }
 
 TEST_F(RepeatsTest, BatchesInDoubtAreForgottenInTimeAndTheOldestWhereTheyAreMany) {

@@ -46,6 +46,10 @@ class Directory final : public dv1::DirectoryService::Service {
     const std::lock_guard lock(mutex_);
     fail_keys_ = fail;
   }
+  void HasRelays(bool has) {
+    const std::lock_guard lock(mutex_);
+    has_relays_ = has;
+  }
   std::string KeyFilter() const {
     const std::lock_guard lock(mutex_);
     return key_filter_;
@@ -77,9 +81,11 @@ class Directory final : public dv1::DirectoryService::Service {
                            dv1::ListApiKeysResponse* response) override {
     const std::lock_guard lock(mutex_);
     key_filter_ = request->filter();
-    dv1::ApiKey& key = *response->add_api_keys();
-    key.set_name("tenants/acme/apiKeys/relay");
-    key.add_relay_sites("tenants/acme/sites/hq");
+    if (has_relays_) {
+      dv1::ApiKey& key = *response->add_api_keys();
+      key.set_name("tenants/acme/apiKeys/relay");
+      key.add_relay_sites("tenants/acme/sites/hq");
+    }
     return Answer(fail_keys_);
   }
 
@@ -87,6 +93,7 @@ class Directory final : public dv1::DirectoryService::Service {
   dv1::ListSourcesResponse sources_;
   bool fail_sites_ = false;
   bool fail_keys_ = false;
+  bool has_relays_ = true;
   std::string key_filter_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -111,14 +118,14 @@ class SourceRefresherTest : public ::testing::Test {
   const std::string address_ = "unix:" + (folder_ / "directory.sock").string();
   Directory directory_{address_};
   const std::shared_ptr<CurrentSources> sources_ = std::make_shared<CurrentSources>();
-  SourceRefresher refresher_{
-      {std::chrono::milliseconds(20), folder_ / "sources.pb", nullptr},
-      std::make_shared<rpc::Channels>(
-          "ingestion", std::map<std::string, std::string>{{"directory", address_}},
-          std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
-                                              SystemClock())),
-      sources_,
-      Logger::Null()};
+  const std::shared_ptr<rpc::Channels> channels_ = std::make_shared<rpc::Channels>(
+      "ingestion", std::map<std::string, std::string>{{"directory", address_}},
+      std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
+                                          SystemClock()));
+  SourceRefresher refresher_{{std::chrono::milliseconds(20), folder_ / "sources.pb", nullptr},
+                             channels_,
+                             sources_,
+                             Logger::Null()};
 };
 
 TEST_F(SourceRefresherTest, NewSourcesCountThoughKeysOrZonesCannotBeRead) {
@@ -141,6 +148,28 @@ TEST_F(SourceRefresherTest, NewSourcesCountThoughKeysOrZonesCannotBeRead) {
   directory_.FailKeys(false);
   directory_.FailSites(false);
   EXPECT_TRUE(Eventually([&] { return Sources() == 5 && refresher_.health().ok(); }));
+}
+
+TEST_F(SourceRefresherTest, ThatThereAreNoRelaysIsNotThatNobodyCouldBeAsked) {
+  directory_.FailKeys(true);
+  directory_.HasRelays(false);
+  directory_.AddSource("tenants/acme/sources/one");
+  refresher_.Start();
+  ASSERT_TRUE(Eventually([&] { return Sources() == 1 && !refresher_.health().ok(); }));
+  EXPECT_FALSE(sources_->Get()->KnowsRelays());
+  EXPECT_FALSE(MayRelay());
+  directory_.FailKeys(false);
+  EXPECT_TRUE(Eventually([&] { return sources_->Get()->KnowsRelays(); }));
+  EXPECT_FALSE(MayRelay());
+  // Nor after a restart, while the directory is away.
+  refresher_.Stop();
+  directory_.FailKeys(true);
+  const auto sources = std::make_shared<CurrentSources>();
+  SourceRefresher again({std::chrono::milliseconds(20), folder_ / "sources.pb", nullptr}, channels_,
+                        sources, Logger::Null());
+  again.Start();
+  EXPECT_TRUE(Eventually([&] { return sources->Get() != nullptr; }));
+  EXPECT_TRUE(sources->Get()->KnowsRelays());
 }
 
 TEST_F(SourceRefresherTest, WithoutAnyZonesNoTimesAreMisread) {

@@ -3,12 +3,25 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/text/characters.h"
+
 namespace yagura {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::Optional;
+
+TEST(Characters, AreCodePointsAndNeverCutInTwo) {
+  const std::string text = "櫓a望楼";
+  EXPECT_EQ(CountCharacters(text), 4u);
+  EXPECT_EQ(CountCharacters(""), 0u);
+  EXPECT_EQ(FirstCharacters(text, 0), "");
+  EXPECT_EQ(FirstCharacters(text, 1), "櫓");
+  EXPECT_EQ(FirstCharacters(text, 3), "櫓a望");
+  EXPECT_EQ(FirstCharacters(text, 4), text);
+  EXPECT_EQ(FirstCharacters(text, 9), text);
+}
 
 TEST(Split, KeepsEmptyParts) {
   EXPECT_THAT(Split("a,,b", ','), ElementsAre("a", "", "b"));

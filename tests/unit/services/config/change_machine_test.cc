@@ -218,5 +218,16 @@ TEST(ValidateDevice, RefusesAddressesAndFingerprintsThatAreNone) {
   EXPECT_THAT(Validate(device), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST(Reasons, AreCountedInCharacters) {
+  std::string reason;
+  for (int i = 0; i < 500; ++i) reason += "櫓";
+  EXPECT_THAT(ValidateReason(reason), IsOk());
+  EXPECT_THAT(ValidateReason(reason + "a"), StatusIs(absl::StatusCode::kInvalidArgument));
+  std::string comment;
+  for (int i = 0; i < 4'000; ++i) comment += "櫓";
+  EXPECT_THAT(ValidateComment(comment, true), IsOk());
+  EXPECT_THAT(ValidateComment(comment + "a", true), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 }  // namespace
 }  // namespace yagura::config

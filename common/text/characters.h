@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+
+namespace yagura {
+
+// Unicode code points of valid UTF-8, as limits in characters count them.
+size_t CountCharacters(std::string_view text);
+// The first so many of them, none cut in two.
+std::string_view FirstCharacters(std::string_view text, size_t count);
+
+}  // namespace yagura
