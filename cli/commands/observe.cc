@@ -258,7 +258,8 @@ void AddPolicySet(Program& program, CLI::App& group) {
   command.add_option("--weeks", options->weeks, "Weeks that the usual is learnt from, 3 to 26");
   command.add_option("--exclude-device", options->excluded, "Do not judge it; may come again");
   command.add_option("--special-day", options->days,
-                     "A holiday or the like, 2026-11-23; may come again");
+                     "A holiday or the like, 2026-11-23, or with the weekday that it counts as, "
+                     "2026-11-23=sun; may come again");
   command.add_flag("--no-new-destinations", options->no_new_destinations,
                    "Look for no new destinations of servers");
   command.add_option("--new-destination-days", options->new_destination_days,

@@ -28,18 +28,6 @@ constexpr size_t kMostId = 256;
 constexpr std::chrono::hours kDefaultRange{7 * 24};
 constexpr std::chrono::hours kLongestRange{62 * 24};
 
-// "2026-11-23".
-bool IsDay(std::string_view text) {
-  if (text.size() != 10 || text[4] != '-' || text[7] != '-') return false;
-  const auto year = ParseNumber<int>(text.substr(0, 4));
-  const auto month = ParseNumber<unsigned>(text.substr(5, 2));
-  const auto day = ParseNumber<unsigned>(text.substr(8));
-  if (!year || !month || !day) return false;
-  return std::chrono::year_month_day(std::chrono::year(*year), std::chrono::month(*month),
-                                     std::chrono::day(*day))
-      .ok();
-}
-
 bool IsPlain(std::string_view text, size_t most) {
   return text.size() <= most && IsValidUtf8(text) &&
          std::none_of(text.begin(), text.end(),
@@ -69,8 +57,10 @@ Status CheckPolicy(const v1::ObservationPolicy& policy) {
                         [](const auto& id) { return !id.empty() && IsPlain(id, kMostId); }),
         "excluded_devices", fmt::format("must be at most {} ids", kMostDevices));
   check(policy.special_days_size() <= kMostSpecialDays &&
-            std::all_of(policy.special_days().begin(), policy.special_days().end(), IsDay),
-        "special_days", fmt::format("must be at most {} days like 2026-11-23", kMostSpecialDays));
+            std::all_of(policy.special_days().begin(), policy.special_days().end(),
+                        [](const auto& day) { return ParseSpecialDay(day).has_value(); }),
+        "special_days",
+        fmt::format("must be at most {} days like 2026-11-23 or 2026-11-23=sun", kMostSpecialDays));
   check(IsPlain(policy.reason(), kMostReason), "reason",
         fmt::format("must be at most {} bytes without control characters", kMostReason));
   return errors.ToStatus();
@@ -167,7 +157,7 @@ absl::StatusOr<v1::GetObservationResponse> ObservationHandlers::GetObservation(
   const int64_t first = HourOf(start);
   const int64_t last = HourOf(end - std::chrono::nanoseconds(1));
   ObservedHours hours;
-  const std::vector<HourRange> before = HoursFor(first, policy.weeks());
+  const std::vector<HourRange> before = HoursFor(first, policy);
   YAGURA_RETURN_IF_ERROR(data->ReadHours(call.tenant(),
                                          {{before.back().first, std::min(last, HourOf(now))}},
                                          request.device(), &hours));

@@ -20,6 +20,9 @@ constexpr int64_t kHour = 3600LL * 1'000'000'000;
 constexpr std::string_view kOverflowRule = "00000000-0000-4000-8000-000000000001";
 constexpr std::string_view kDeadLetterRule = "00000000-0000-4000-8000-000000000002";
 
+constexpr size_t kMaxSearch = 4'096;
+constexpr std::string_view kOr = " OR ";
+
 google::protobuf::Timestamp Time(int64_t nanos) {
   return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
 }
@@ -27,6 +30,21 @@ google::protobuf::Timestamp Time(int64_t nanos) {
 bool HasEvidence(const v1::Finding& finding, const std::string& event_id) {
   return std::any_of(finding.evidence().begin(), finding.evidence().end(),
                      [&event_id](const auto& evidence) { return evidence.event_id() == event_id; });
+}
+
+// What both find, as far as there is room. Once more, it changes nothing.
+void MergeSearch(const v1::EventSearch& update, v1::EventSearch& kept) {
+  if (kept.filter().empty()) kept = update;
+  if (kept.filter().find(update.filter()) == std::string::npos &&
+      kept.filter().size() + update.filter().size() + kOr.size() <= kMaxSearch) {
+    kept.mutable_filter()->append(kOr).append(update.filter());
+  }
+  if (FromProto(update.start_time()) < FromProto(kept.start_time())) {
+    *kept.mutable_start_time() = update.start_time();
+  }
+  if (FromProto(update.end_time()) > FromProto(kept.end_time())) {
+    *kept.mutable_end_time() = update.end_time();
+  }
 }
 
 }  // namespace
@@ -111,6 +129,7 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
     kept.set_description(update.description());
     *kept.mutable_matched_fields() = update.matched_fields();
     if (update.has_deviation()) *kept.mutable_deviation() = update.deviation();
+    if (update.has_search()) MergeSearch(update.search(), *kept.mutable_search());
   }
   for (const auto& evidence : update.evidence()) {
     if (kept.evidence_size() >= kMaxEvidence) break;

@@ -255,7 +255,7 @@ absl::Status ObservationWorker::JudgeMeasures(Turn& turn) {
   YAGURA_ASSIGN_OR_RETURN(const auto zones, parts_.data->ZonesOf(turn.tenant));
   ObservedHours hours;
   YAGURA_RETURN_IF_ERROR(
-      parts_.data->ReadHours(turn.tenant, HoursFor(turn.hour, turn.policy.weeks()), "", &hours));
+      parts_.data->ReadHours(turn.tenant, HoursFor(turn.hour, turn.policy), "", &hours));
   std::map<std::string, LocalHours> by_name;
   const auto zone_of = [&](const std::string& site) -> const LocalHours& {
     const auto own = zones.sites.find(site);

@@ -362,6 +362,19 @@ TEST_F(ObservationTest, ADeviationThatGoesOnIsOneFindingThatGrows) {
   ASSERT_THAT(findings, SizeIs(1));
   EXPECT_EQ(findings[0].event_count(), 10u);
   EXPECT_EQ(FromProto(findings[0].first_event_time()), TimePoint(hours(kHour - 9)));
+  // All events behind it can be searched.
+  const v1::EventSearch& search = findings[0].search();
+  EXPECT_EQ(FromProto(search.start_time()), TimePoint(hours(kHour - 9)));
+  EXPECT_EQ(FromProto(search.end_time()), TimePoint(hours(kHour + 1)));
+  const auto filter = filter::Filter::Parse(search.filter(), filter::EventSchema());
+  ASSERT_THAT(filter, IsOk()) << search.filter();
+  event::v1::Event event;
+  event.set_site("hq");
+  event.set_device("fw-1");
+  event.set_action(event::v1::BLOCKED);
+  EXPECT_TRUE(filter->Matches(event));
+  event.set_device("fw-2");
+  EXPECT_FALSE(filter->Matches(event));
 }
 
 TEST_F(ObservationTest, HoursOfADownTimeAreJudgedOnceEachWhenLateLinesHadTime) {
@@ -517,6 +530,8 @@ TEST_F(ObservationTest, APolicySaysWhatIsJudged) {
        std::vector<std::pair<std::function<void(v1::ObservationPolicy&)>, const char*>>{
            {[](auto& p) { p.set_weeks(2); }, "weeks"},
            {[](auto& p) { p.add_special_days("2026-02-30"); }, "special_days"},
+           {[](auto& p) { p.add_special_days("2026-02-20=holiday"); }, "special_days"},
+           {[](auto& p) { p.add_special_days("2026-02-20 sun"); }, "special_days"},
            {[](auto& p) { p.add_measures(v1::DENIES), p.add_measures(v1::DENIES); }, "measures"},
            {[](auto& p) { p.add_measures(v1::MEASURE_UNSPECIFIED); }, "measures"},
            {[](auto& p) { p.set_reason("a\nb"); }, "reason"},
@@ -609,6 +624,8 @@ TEST_F(ObservationTest, ADestinationIsNewWhereTheServerIsKnownForLongEnough) {
   EXPECT_THAT(findings[0].evidence(), SizeIs(5));
   EXPECT_THAT(findings[0].description(), HasSubstr("203.0.113.1"));
   EXPECT_THAT(findings[0].description(), ::testing::Not(HasSubstr("203.0.113.2")));
+  EXPECT_THAT(findings[0].search().filter(), HasSubstr("dst.ip = 203.0.113.1"));
+  EXPECT_EQ(FromProto(findings[0].search().start_time()), at);
 }
 
 TEST_F(ObservationTest, BeaconsAreLookedForEverySixHoursAndMayBeAllowed) {

@@ -21,7 +21,8 @@ using archive::v1::Flow;
 using archive::v1::PeriodicFlow;
 
 constexpr size_t kShown = 10;
-constexpr size_t kAskedFor = 5;
+constexpr size_t kSearchedFor = 50;
+constexpr int64_t kBeaconHours = 24;  // that are looked at together
 constexpr size_t kManyHosts = 5;
 constexpr size_t kMostText = 64;
 
@@ -85,9 +86,9 @@ std::vector<Flow> MayBeNew(const std::vector<Flow>& flows, const AddressSet& ser
   return fitting;
 }
 
-std::string EventsFilter(const NewDestinations& facts) {
+std::string EventsFilter(const NewDestinations& facts, size_t most) {
   std::string places;
-  for (size_t i = 0; i < std::min(facts.flows.size(), kAskedFor); ++i) {
+  for (size_t i = 0; i < std::min(facts.flows.size(), most); ++i) {
     places += fmt::format("{}dst.ip = {}", i == 0 ? "" : " OR ", Text(facts.flows[i].dst_ip()));
   }
   return fmt::format("NOT action = BLOCKED AND site = {} AND src.ip = {} AND ({})",
@@ -132,6 +133,7 @@ Windows::Outcome NewDestinationOutcome(const NewDestinations& facts,
   AddTags({"command-and-control", "exfiltration"}, {"T1071", "T1048"}, finding);
   finding.add_false_positives("Services whose addresses change, as content networks do");
   finding.add_false_positives("New software, and updates from elsewhere");
+  SetSearch(EventsFilter(facts, kSearchedFor), matter.last(), matter.last(), finding);
   AddEvidence({facts.events.begin(), facts.events.end()}, finding);
   return outcome;
 }
@@ -176,6 +178,9 @@ std::vector<Beacons> FindBeacons(const std::string& tenant, const std::vector<Pe
 
 std::string EventsFilter(const Beacons& beacons) {
   const PeriodicFlow& first = beacons.flows.front();
+  if (beacons.many) {
+    return fmt::format("dst.ip = {} AND dst.port = {}", Text(first.dst_ip()), first.dst_port());
+  }
   return fmt::format("site = {} AND src.ip = {} AND dst.ip = {} AND dst.port = {}",
                      FilterValue(first.site()), Text(first.src_ip()), Text(first.dst_ip()),
                      first.dst_port());
@@ -234,6 +239,7 @@ Windows::Outcome BeaconOutcome(const Beacons& beacons, const internal::v1::OpenM
   if (beacons.many) AddMatched("hosts", fmt::format("{}", beacons.flows.size()), finding);
   AddTags({"command-and-control"}, {"T1071", "T1029"}, finding);
   finding.add_false_positives("Monitoring, licence checks, updates and agents of the maker");
+  SetSearch(EventsFilter(beacons), matter.last() - kBeaconHours + 1, matter.last(), finding);
   AddEvidence({beacons.events.begin(), beacons.events.end()}, finding);
   return outcome;
 }

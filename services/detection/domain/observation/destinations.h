@@ -24,7 +24,7 @@ struct NewDestinations {
   std::vector<v1::Evidence> events = {};  // some of these flows
 };
 // Events of the first of these flows, in the grammar of the archive.
-std::string EventsFilter(const NewDestinations& facts);
+std::string EventsFilter(const NewDestinations& facts, size_t most = 5);
 // Of the flows that were first seen in an hour those that may be new destinations of servers: let
 // through, outside, and not agreed.
 std::vector<archive::v1::Flow> MayBeNew(const std::vector<archive::v1::Flow>& flows,

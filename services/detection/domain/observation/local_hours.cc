@@ -36,8 +36,8 @@ std::string LocalHours::Day(int64_t hour) const {
   return date::format("%Y-%m-%d", zone_->to_local(BeginOf(hour)));
 }
 
-std::optional<int64_t> LocalHours::WeeksBefore(int64_t hour, int weeks) const {
-  const auto local = zone_->to_local(BeginOf(hour)) - date::weeks(weeks);
+std::optional<int64_t> LocalHours::DaysBefore(int64_t hour, int days) const {
+  const auto local = zone_->to_local(BeginOf(hour)) - date::days(days);
   const date::local_info info = zone_->get_info(local);
   if (info.result == date::local_info::nonexistent) return std::nullopt;
   const auto begin = zone_->to_sys(local, date::choose::earliest);

@@ -25,10 +25,13 @@ class LocalHours {
   std::string Text(int64_t hour) const;
   // "2026-11-23".
   std::string Day(int64_t hour) const;
-  // The same time of the same day of the week, so many weeks before: 168 hours a week, but for a
-  // change of the clocks in between. Nothing where the clock skipped it then. Of a time that came
-  // twice, the first.
-  std::optional<int64_t> WeeksBefore(int64_t hour, int weeks) const;
+  // The same time of the day, so many days before: 24 hours a day, but for a change of the clocks
+  // in between. Nothing where the clock skipped it then. Of a time that came twice, the first.
+  std::optional<int64_t> DaysBefore(int64_t hour, int days) const;
+  // Of the same day of the week.
+  std::optional<int64_t> WeeksBefore(int64_t hour, int weeks) const {
+    return DaysBefore(hour, 7 * weeks);
+  }
 
  private:
   LocalHours(std::string name, const date::time_zone* zone) : name_(std::move(name)), zone_(zone) {}

@@ -62,6 +62,8 @@ v1::Evidence EventEvidence(const event::v1::Event& event);
 // What the findings of all three have in common: name, times, count, and whether others are told.
 Windows::Outcome MatterOutcome(std::string_view tenant, std::string_view rule,
                                const internal::v1::OpenMatter& matter);
+// All events behind the finding, so far: of these hours, the last one included.
+void SetSearch(std::string_view filter, int64_t first, int64_t last, v1::Finding& finding);
 void AddMatched(std::string_view name, std::string_view value, v1::Finding& finding);
 
 }  // namespace yagura::detection

@@ -1,10 +1,14 @@
 #include "services/detection/domain/observation/observed_hours.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <set>
 
 #include "fmt/format.h"
 
 #include "services/detection/domain/observation/measures.h"
+#include "services/detection/domain/observation/special_days.h"
 
 namespace yagura::detection {
 namespace {
@@ -33,9 +37,22 @@ double Threshold(v1::ObservationPolicy::Sensitivity sensitivity) {
   }
 }
 
-bool IsSpecial(const v1::ObservationPolicy& policy, const std::string& day) {
-  return std::find(policy.special_days().begin(), policy.special_days().end(), day) !=
-         policy.special_days().end();
+// The same hour of the weeks before, on days like this one. None of a day that was another.
+std::vector<std::optional<int64_t>> HoursLike(int64_t hour, const LocalHours& zone,
+                                              const v1::ObservationPolicy& policy) {
+  const auto special = FindSpecialDay(policy, zone.Day(hour));
+  const int first = special ? DaysToItsLike(*special) : 0;
+  std::vector<std::optional<int64_t>> like;
+  for (int week = 1; week <= policy.weeks(); ++week) {
+    auto at = zone.DaysBefore(hour, first == 0 ? 7 * week : first + 7 * (week - 1));
+    if (at) {
+      const auto other = FindSpecialDay(policy, zone.Day(*at));
+      const bool is_like = !other || (other->counts_as && DaysToItsLike(*other) == 0);
+      if (!is_like) at.reset();
+    }
+    like.push_back(at);
+  }
+  return like;
 }
 
 // The same hour of the weeks before, moved by `beside` hours.
@@ -168,15 +185,30 @@ std::optional<double> ObservedHours::ValueAt(const DeviceKey& device, v1::Measur
   return CountedAt(device, measure, hour);
 }
 
-std::vector<HourRange> HoursFor(int64_t hour, int weeks) {
+std::vector<HourRange> HoursFor(int64_t hour, const v1::ObservationPolicy& policy) {
+  constexpr int64_t kDay = 24;
   constexpr int64_t kWeek = 168;
   // Clocks change by an hour or so within the weeks.
   constexpr int64_t kMargin = kBeside + 2;
   // What was amiss in the hours before may explain the hour.
   std::vector<HourRange> ranges = {{hour - kBeside, hour}};
-  for (int64_t week = 1; week <= weeks; ++week) {
-    ranges.push_back({hour - week * kWeek - kMargin, hour - week * kWeek + kMargin});
+  const auto add = [&](int64_t days, int64_t weeks) {
+    const int64_t like = hour - days * kDay - weeks * kWeek;
+    ranges.push_back({like - kMargin, like + kMargin});
+  };
+  // Where it is a special day somewhere: in the zones of sites it is the day before or after, too.
+  const auto today = std::chrono::floor<std::chrono::days>(
+      std::chrono::sys_time<std::chrono::hours>(std::chrono::hours(hour)));
+  std::set<int> likes;
+  for (const auto& text : policy.special_days()) {
+    const auto special = ParseSpecialDay(text);
+    if (!special || std::abs((special->date - today).count()) > 1) continue;
+    if (const int days = DaysToItsLike(*special); days > 0) likes.insert(days);
   }
+  for (const int days : likes) {
+    for (int64_t week = 0; week < policy.weeks(); ++week) add(days, week);
+  }
+  for (int64_t week = 1; week <= policy.weeks(); ++week) add(0, week);
   return ranges;
 }
 
@@ -187,12 +219,7 @@ JudgedHour JudgeHour(const ObservedHours& hours, const DeviceKey& device, v1::Me
   judged.observed = hours.CountedAt(device, measure, hour);
   const MeasureFacts* facts = FactsOf(measure);
   if (facts == nullptr) return judged;
-  std::vector<std::optional<int64_t>> like;
-  for (int week = 1; week <= policy.weeks(); ++week) {
-    auto at = zone.WeeksBefore(hour, week);
-    if (at && IsSpecial(policy, zone.Day(*at))) at.reset();
-    like.push_back(at);
-  }
+  const auto like = HoursLike(hour, zone, policy);
   std::vector<std::vector<WeekValue>> beside;
   for (int offset = -kBeside; offset <= kBeside; ++offset) {
     if (offset != 0) beside.push_back(WeeksOf(hours, device, measure, like, offset));
@@ -217,7 +244,8 @@ JudgedHour JudgeHour(const ObservedHours& hours, const DeviceKey& device, v1::Me
   judged.state = v1::ObservationPoint::USUAL;
   if (judged.surprise.verdict == HourVerdict::kMore) judged.state = v1::ObservationPoint::FAR_MORE;
   if (judged.surprise.verdict == HourVerdict::kFewer) {
-    if (IsSpecial(policy, zone.Day(hour))) return judged;
+    const auto special = FindSpecialDay(policy, zone.Day(hour));
+    if (special && !special->counts_as) return judged;
     if (IsMoreSilentThanUsual(hours, device, hour, like)) {
       judged.state = v1::ObservationPoint::UNKNOWN;
       judged.gap = "for many minutes no line came";

@@ -72,12 +72,12 @@ class ObservedHours {
 };
 
 // The hours that are asked for to judge one: it and its like in the weeks before, with those
-// beside.
+// beside; the earliest at the end, and none twice.
 struct HourRange {
   int64_t first = 0;
   int64_t last = 0;  // inclusive
 };
-std::vector<HourRange> HoursFor(int64_t hour, int weeks);
+std::vector<HourRange> HoursFor(int64_t hour, const v1::ObservationPolicy& policy);
 
 // One hour of one measure of one device, judged.
 struct JudgedHour {
@@ -89,7 +89,9 @@ struct JudgedHour {
   Surprise surprise;
 };
 // `policy` as of EffectivePolicy. Far fewer is never said where the hour's logs have a gap, of an
-// hour that was more silent than its like, or on a special day; far more is, whatever is missing.
+// hour that was more silent than its like, or on a special day that counts as no weekday; far more
+// is, whatever is missing. A special day that counts as another weekday is held against days of
+// that one.
 JudgedHour JudgeHour(const ObservedHours& hours, const DeviceKey& device, v1::Measure measure,
                      int64_t hour, const LocalHours& zone, const v1::ObservationPolicy& policy);
 

@@ -342,6 +342,59 @@ TEST_F(DeviceHoursTest, SpecialDaysAreNotLearntFromAndNeverFewer) {
   EXPECT_EQ(Judged(hour).baseline->weeks, 7u);
 }
 
+TEST_F(DeviceHoursTest, AHolidayIsHeldAgainstTheDaysThatItCountsAs) {
+  const LocalHours tokyo = Zone("Asia/Tokyo");
+  const int64_t hour = HourAt("2026-11-23T01:00:00Z");  // Labour Thanksgiving Day, a Monday
+  Fill(tokyo, hour, 9);
+  // Nobody works, as on Sundays; what would be a Monday's work is a surprise.
+  policy_.add_special_days("2026-11-23=Sun");
+  Count(hour, 40);
+  const JudgedHour quiet = Judged(hour);
+  EXPECT_EQ(quiet.state, v1::ObservationPoint::USUAL);
+  EXPECT_NEAR(quiet.baseline->expected, 40, 10);
+  EXPECT_EQ(quiet.baseline->weeks, 8u);
+  Count(hour, 1'000);
+  EXPECT_EQ(Judged(hour).state, v1::ObservationPoint::FAR_MORE);
+  // Fewer than on such a day is one, too.
+  const int64_t saturday = hour - 48;
+  policy_.add_special_days("2026-11-21=fri");
+  Count(saturday, 20);
+  EXPECT_EQ(Judged(saturday).state, v1::ObservationPoint::FAR_FEWER);
+  // Days like it that were others themselves teach nothing.
+  policy_.add_special_days("2026-11-22");
+  policy_.add_special_days("2026-11-15=mon");
+  policy_.add_special_days("2026-11-08=sun");
+  EXPECT_EQ(Judged(hour).baseline->weeks, 6u);
+  // Nor does the holiday to the Mondays after.
+  const int64_t next = hour + 168;
+  Fill(tokyo, next, 9);
+  Count(hour, 40);
+  EXPECT_EQ(Judged(next).baseline->weeks, 7u);
+}
+
+TEST(HoursForTest, HasTheDaysThatAHolidayCountsAsAndNoHourTwice) {
+  const int64_t hour = HourAt("2026-11-23T01:00:00Z");
+  v1::ObservationPolicy policy = EffectivePolicy({});
+  const auto has = [&](const v1::ObservationPolicy& of, int64_t wanted) {
+    int times = 0;
+    for (const HourRange& range : HoursFor(hour, of)) {
+      times += range.first <= wanted && wanted <= range.last ? 1 : 0;
+    }
+    return times;
+  };
+  EXPECT_EQ(has(policy, hour - 24), 0);
+  policy.add_special_days("2026-11-23=sun");
+  policy.add_special_days("2026-11-24=sun");  // which it is in some zone, nearly
+  policy.add_special_days("2026-12-30=wed");
+  for (int64_t back = -3; back < 60 * 24; ++back) EXPECT_LE(has(policy, hour - back), 1) << back;
+  for (int week = 0; week < 8; ++week) {
+    EXPECT_EQ(has(policy, hour - 24 - 168 * week), 1) << week;
+    EXPECT_EQ(has(policy, hour - 168 * (week + 1)), 1) << week;
+  }
+  const auto ranges = HoursFor(hour, policy);
+  for (const HourRange& range : ranges) EXPECT_GE(range.first, ranges.back().first);
+}
+
 TEST_F(DeviceHoursTest, SensitivityMovesTheThreshold) {
   const int64_t hour = HourAt("2026-11-23T01:00:00Z");
   Fill(Zone("Asia/Tokyo"), hour, 9);
