@@ -25,6 +25,10 @@ constexpr std::string_view kBegin = "begin";
 constexpr std::string_view kResult = "result";
 constexpr std::string_view kRemove = "remove";
 constexpr std::string_view kExpire = "expire";
+constexpr std::string_view kSweep = "sweep";
+constexpr std::string_view kHunts = "hunts";  // all of them
+
+constexpr std::chrono::hours kSweepInterval{24};
 
 // Between two attempts no more counts as trouble: nobody tried while the service was down.
 constexpr std::chrono::minutes kLongestGap{5};
@@ -97,6 +101,15 @@ HuntWorker::HuntWorker(Parts parts, Options options)
           parts_.clock, [this](const timer::Timer& timer) { return Handle(timer); },
           parts_.logger) {}
 
+void HuntWorker::Start() {
+  const absl::Status swept = queue_.Schedule(TimerId(kSweep, kHunts), parts_.clock->Now(), kSweep);
+  if (!swept.ok()) {
+    parts_.logger.Warning("hunts that are over are not looked for at this start",
+                          {{"error", Message(swept)}});
+  }
+  timers_.Start();
+}
+
 void HuntWorker::Stop() {
   stopping_ = true;
   timers_.Stop();
@@ -117,7 +130,7 @@ absl::Status HuntWorker::Remove(const std::string& hunt, bool deleted) {
 
 absl::Status HuntWorker::Expire(const v1::Hunt& hunt) {
   const TimePoint over =
-      hunt.has_finish_time() ? FromProto(hunt.finish_time()) : parts_.clock->Now();
+      FromProto(hunt.has_finish_time() ? hunt.finish_time() : hunt.update_time());
   return queue_.Schedule(TimerId(kExpire, hunt.name()), over + options_.keep, kExpire);
 }
 
@@ -127,6 +140,7 @@ absl::Status HuntWorker::Handle(const timer::Timer& timer) {
   if (timer.payload == kResult) return HandleResult(name);
   if (timer.payload == kRemove) return HandleRemove(name);
   if (timer.payload == kExpire) return HandleExpiry(name);
+  if (timer.payload == kSweep) return HandleSweep();
   return absl::OkStatus();
 }
 
@@ -626,6 +640,17 @@ absl::Status HuntWorker::HandleExpiry(const std::string& name) {
   const absl::Status deleted = parts_.store->hunts.Delete(ContextOf(*hunt), name);
   if (!deleted.ok() && deleted.code() != absl::StatusCode::kNotFound) return deleted;
   return Remove(name, true);
+}
+
+// Whatever became of its timer, and whatever the setting was when it ended: what is over goes.
+absl::Status HuntWorker::HandleSweep() {
+  YAGURA_ASSIGN_OR_RETURN(const auto tenants, store::ListTenants(*parts_.state));
+  for (const auto& tenant : tenants) {
+    YAGURA_RETURN_IF_ERROR(parts_.store->hunts.ForEach(tenant, [this](const v1::Hunt& hunt) {
+      return IsOver(hunt.state()) ? Expire(hunt) : absl::OkStatus();
+    }));
+  }
+  return queue_.Schedule(TimerId(kSweep, kHunts), parts_.clock->Now() + kSweepInterval, kSweep);
 }
 
 }  // namespace yagura::detection

@@ -59,7 +59,7 @@ class HuntWorker {
   };
   HuntWorker(Parts parts, Options options);
   ~HuntWorker() { Stop(); }
-  void Start() { timers_.Start(); }
+  void Start();
   // What is under way is left at its checkpoint.
   void Stop();
 
@@ -89,6 +89,7 @@ class HuntWorker {
   absl::Status HandleResult(const std::string& name);
   absl::Status HandleRemove(const std::string& name);
   absl::Status HandleExpiry(const std::string& name);
+  absl::Status HandleSweep();
 
   absl::Status Lose(const v1::Hunt& hunt);
   // A hunt that is over goes when it has been kept long enough.

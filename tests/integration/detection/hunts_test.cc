@@ -840,6 +840,39 @@ TEST_F(HuntsTest, WhatWasCancelledBeforeItBeganOrWasLostGoesToo) {
   }
 }
 
+TEST_F(HuntsTest, WhatEndedLongAgoGoesThoughNoTimerSaysSo) {
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  worker_->Start();
+  std::map<v1::HuntState, std::string> ended;
+  for (const auto state : {v1::CANCELLED, v1::FAILED, v1::DONE}) {
+    ended[state] = Start({"acme"});
+    ASSERT_TRUE(IsDone(ended[state]));
+    const bool is_old = state != v1::DONE;
+    ASSERT_THAT(store_->hunts.Mutate({.principal = "test"}, ended[state],
+                                     [&](v1::Hunt& hunt) {
+                                       hunt.set_state(state);
+                                       *hunt.mutable_finish_time() =
+                                           ToProto(SystemClock()->Now() -
+                                                   std::chrono::hours(24 * (is_old ? 91 : 89)));
+                                       return absl::OkStatus();
+                                     }),
+                IsOk());
+  }
+  worker_->Stop();
+  // As an earlier release left them.
+  timer::TimerQueue queue(pool_, "hunts");
+  for (const auto& [state, hunt] : ended) ASSERT_THAT(queue.Cancel("expire " + hunt), IsOk());
+  MakeWorker();
+  worker_->Start();
+  for (const auto state : {v1::CANCELLED, v1::FAILED}) {
+    EXPECT_TRUE(Eventually([&] {
+      return store_->hunts.Get(ended[state]).status().code() == absl::StatusCode::kNotFound &&
+             ResultIn("acme", ended[state]).name().empty();
+    })) << v1::HuntState_Name(state);
+  }
+  EXPECT_THAT(store_->hunts.Get(ended[v1::DONE]), IsOk()) << "until tomorrow";
+}
+
 TEST_F(HuntsTest, AnErrorTellsNothingOfTheInside) {
   archive_->Add("acme", 1, event::v1::ALLOWED);
   archive_->FailAfter(0);
