@@ -13,6 +13,7 @@
 #include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/observation/special_days.h"
 #include "services/detection/workers/observation_worker.h"
 
 namespace yagura::detection {
