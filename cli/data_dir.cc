@@ -13,7 +13,13 @@ namespace yagura::cli {
 absl::StatusOr<std::map<std::string, std::string>> ReadEndpoints(
     const std::filesystem::path& data_dir) {
   const auto file = EndpointsFile(data_dir);
-  if (!std::filesystem::exists(file)) {
+  std::error_code error;
+  const bool there = std::filesystem::exists(file, error);
+  if (error) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNREADABLE",
+                     fmt::format("cannot read {}: {}", file.string(), error.message()));
+  }
+  if (!there) {
     return MakeError(
         absl::StatusCode::kFailedPrecondition, "NOT_RUNNING",
         fmt::format("{} does not exist: is `yagura up` running there?", file.string()));

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <string>
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
@@ -102,7 +103,7 @@ int main(int argc, char** argv) {
     return WrongUsage(fmt::format("argument {} is not UTF-8", bad));
   }
   try {
-    app.parse(argc, argv);
+    app.parse(yagura::cli::WordsOf({argv + 1, argv + argc}));
   } catch (const CLI::ParseError& error) {
     if (const auto unknown = yagura::cli::UnknownWord(app, error)) return WrongUsage(*unknown);
     return app.exit(error) == 0 ? 0 : 2;

@@ -1,5 +1,8 @@
 #include "cli/usage.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "fmt/format.h"
 
 #include "common/text/text.h"
@@ -22,6 +25,19 @@ std::string UnknownOption(const CLI::App& app) {
 }
 
 }  // namespace
+
+std::vector<std::string> WordsOf(std::vector<std::string> arguments) {
+  std::vector<std::string> words;
+  for (std::string& word : arguments) {
+    const bool is_empty_value =
+        word.starts_with("--") && word.size() > 3 && word.find('=') == word.size() - 1;
+    if (is_empty_value) word.pop_back();
+    words.push_back(std::move(word));
+    if (is_empty_value) words.emplace_back();
+  }
+  std::reverse(words.begin(), words.end());
+  return words;
+}
 
 std::optional<std::string> UnknownWord(const CLI::App& app, const CLI::ParseError& error) {
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) return UnknownOption(app);

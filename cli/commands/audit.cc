@@ -55,7 +55,8 @@ absl::Status Verify(Client& client, const std::string& tenant, Format format) {
 // What changed, left, or was refused; what was looked at is much more, and mostly the same again.
 std::string WithoutReads(const std::string& filter) {
   constexpr std::string_view kNoReads = "action != READ AND action != SEARCHED";
-  return filter.empty() ? std::string(kNoReads) : fmt::format("({}) AND {}", filter, kNoReads);
+  // OR binds closer than AND, and in front an error's position stays what it is in the user's own.
+  return filter.empty() ? std::string(kNoReads) : fmt::format("{} AND {}", filter, kNoReads);
 }
 
 void AddRecords(Program& program, CLI::App& group) {

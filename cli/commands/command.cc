@@ -3,10 +3,12 @@
 #include <sodium.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
+#include <system_error>
 
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
@@ -107,9 +109,15 @@ void Program::Print(const Message& message) const {
 }
 
 void Write(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
-    std::_Exit(0);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) {
+    return;
   }
+  const int error = errno;
+  if (error == EPIPE) std::_Exit(0);
+  // No caller could go on, and none may take a part of an answer for all of it.
+  std::cerr << fmt::format("yagura: standard output: {} [OUTPUT_FAILED]\n",
+                           std::generic_category().message(error));
+  std::_Exit(1);
 }
 
 std::string ResourceName(std::string_view tenant, std::string_view collection,

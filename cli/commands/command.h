@@ -60,7 +60,9 @@ class Program {
   absl::Status status_;
 };
 
-// Writes to standard output; exits quietly where its reader has gone (yagura event search | head).
+// Writes to standard output. Ends the process where that fails: quietly with 0 where its reader has
+// gone (yagura event search | head), else with 1 and the reason on standard error, as where the
+// disk is full.
 void Write(std::string_view text);
 
 // "tickets", "01j..." -> "tenants/{tenant}/tickets/01j..."; what holds a slash already is a name.

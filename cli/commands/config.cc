@@ -180,7 +180,7 @@ struct ChangeOptions {
   std::string patch_file;
   std::vector<std::string> contains;
   std::vector<std::string> lacks;
-  int dead_man_seconds = 0;
+  std::optional<int> dead_man_seconds;
 };
 
 void FillChange(const ChangeOptions& options, config::v1::Change& change) {
@@ -190,8 +190,8 @@ void FillChange(const ChangeOptions& options, config::v1::Change& change) {
   if (!options.ticket.empty()) {
     change.set_ticket(ResourceName(options.tenant, "tickets", options.ticket));
   }
-  if (options.dead_man_seconds > 0) {
-    change.mutable_dead_man_timeout()->set_seconds(options.dead_man_seconds);
+  if (options.dead_man_seconds) {
+    change.mutable_dead_man_timeout()->set_seconds(*options.dead_man_seconds);
   }
   for (const auto& text : options.contains) {
     auto& check = *change.add_checks();
@@ -239,8 +239,10 @@ void AddChangeCreate(Program& program, CLI::App& group) {
                      "Verified only if the running configuration has this text then");
   command.add_option("--check-lacks", options->lacks,
                      "Verified only if the running configuration lacks this text then");
-  command.add_option("--dead-man", options->dead_man_seconds,
-                     "Seconds after which the device reverts by itself unless confirmed");
+  command.add_option(
+      "--dead-man", options->dead_man_seconds,
+      "Seconds after which the device reverts by itself unless confirmed, 2 to 3600; "
+      "without it 60");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     YAGURA_ASSIGN_OR_RETURN(const auto request, MakeChangeRequest(*options));
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateChange, request));

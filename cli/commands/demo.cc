@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "cli/commands/command.h"
+#include "cli/content_dir.h"
 #include "cli/data_dir.h"
 #include "cli/send/syslog_sender.h"
 #include "date/date.h"
@@ -367,17 +368,21 @@ class Demo {
 }  // namespace
 
 void AddDemoCommand(Program& program) {
-  auto samples = std::make_shared<std::string>("content/samples/fortigate.log");
+  auto samples = std::make_shared<std::string>();
   CLI::App& command = *program.app().add_subcommand(
       "demo", "Make a customer, play sample logs, and tell what came of them (needs --data-dir)");
-  command.add_option("--samples", *samples, "FortiGate lines to play")->capture_default_str();
+  command.add_option("--samples", *samples,
+                     "FortiGate lines to play; else the sample that comes with Yagura");
   program.DoConnected(command, [&program, samples](Client& client) -> absl::Status {
     std::string data_dir = program.globals().connection.data_dir;
     if (data_dir.empty() && std::getenv("YAGURA_DATA_DIR") != nullptr) {
       data_dir = std::getenv("YAGURA_DATA_DIR");
     }
     if (data_dir.empty()) return InvalidField("data_dir", "--data-dir is needed");
-    return Demo(client, data_dir, *samples).Run();
+    const std::filesystem::path lines = samples->empty()
+                                            ? FindContent({}) / "samples" / "fortigate.log"
+                                            : std::filesystem::path(*samples);
+    return Demo(client, data_dir, lines).Run();
   });
 }
 

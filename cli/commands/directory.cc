@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <utility>
 
 #include "cli/commands/command.h"
@@ -182,6 +183,50 @@ void AddSiteCommands(Program& program) {
             &Stub::CreateSite);
 }
 
+// The first line's end is not part of it. The service's own bounds are looked at here, too: whoever
+// creates a user would else have one without a password.
+absl::StatusOr<std::string> ReadPassword(const std::string& file) {
+  constexpr size_t kLeast = 12;
+  constexpr size_t kMost = 256;
+  YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(file, 4096));
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  if (text.size() < kLeast || text.size() > kMost) {
+    return InvalidField("password", fmt::format("must have {} to {} bytes", kLeast, kMost));
+  }
+  return text;
+}
+
+absl::Status SetPassword(Client& client, const std::string& user, std::string password) {
+  directory::v1::SetPasswordRequest request;
+  request.set_name(user);
+  request.set_password(std::move(password));
+  return client.Call(&Stub::SetPassword, request).status();
+}
+
+void AddSetPassword(Program& program, CLI::App& group) {
+  struct Options {
+    std::string id;
+    std::string tenant;
+    std::string password_file;
+  };
+  CLI::App& command =
+      *group.add_subcommand("set-password", "Give a person a new password; ends what is open");
+  auto options = std::make_shared<Options>();
+  command.add_option("name", options->id, "Name, or its id with --tenant")->required();
+  command.add_option("--tenant", options->tenant, "Tenant id");
+  command
+      .add_option("--password-file", options->password_file,
+                  "File with the password, 12 to 256 bytes; - is standard input")
+      ->required();
+  program.DoConnected(command, [options](Client& client) -> absl::Status {
+    YAGURA_ASSIGN_OR_RETURN(auto password, ReadPassword(options->password_file));
+    const std::string name = ResourceName(options->tenant, "users", options->id);
+    YAGURA_RETURN_IF_ERROR(SetPassword(client, name, std::move(password)));
+    Write(fmt::format("{} has the new password\n", name));
+    return absl::OkStatus();
+  });
+}
+
 void AddUserCommands(Program& program) {
   struct Options {
     std::string tenant;
@@ -207,8 +252,12 @@ void AddUserCommands(Program& program) {
   create.add_option("--display-name", options->display_name, "Name for people");
   create.add_option("--role", options->roles, kRoleHelp);
   create.add_option("--password-file", options->password_file,
-                    "File with the first password; - is standard input");
+                    "File with the first password, 12 to 256 bytes; - is standard input");
   program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+    std::optional<std::string> password;
+    if (!options->password_file.empty()) {
+      YAGURA_ASSIGN_OR_RETURN(password, ReadPassword(options->password_file));
+    }
     directory::v1::CreateUserRequest request;
     request.set_parent(TenantParent(options->tenant));
     request.set_user_id(options->id);
@@ -218,17 +267,17 @@ void AddUserCommands(Program& program) {
     for (const auto& role : options->roles) *user.add_roles() = ParseGrant(role);
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateUser, request));
-    if (!options->password_file.empty()) {
-      directory::v1::SetPasswordRequest password;
-      password.set_name(created.name());
-      YAGURA_ASSIGN_OR_RETURN(auto text, ReadInput(options->password_file, 4096));
-      while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
-      password.set_password(text);
-      YAGURA_RETURN_IF_ERROR(client.Call(&Stub::SetPassword, password).status());
+    if (password) {
+      const absl::Status set = SetPassword(client, created.name(), *std::move(password));
+      if (!set.ok()) {
+        return Annotate(
+            set, created.name() + " was added, but has no password (yagura user set-password)");
+      }
     }
     program.Print(created);
     return absl::OkStatus();
   });
+  AddSetPassword(program, group);
   AddNamed(program, group, "disable", "Keep a person from logging in", "users", {},
            &Stub::DisableUser);
   AddNamed(program, group, "enable", "Let a person log in again", "users", {}, &Stub::EnableUser);

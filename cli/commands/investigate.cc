@@ -1,3 +1,4 @@
+#include <limits>
 #include <utility>
 
 #include "cli/commands/command.h"
@@ -64,11 +65,17 @@ const std::vector<TableColumn> kCandidates = {
     {"TO", "end_time"},         {"OFF BY", "distance"},  {"EVENTS", "event_count"}};
 
 template <typename Rows>
-void WriteSection(const std::string& title, const Rows& rows, std::vector<TableColumn> columns) {
+void WriteSection(const std::string& title, const Rows& rows, std::vector<TableColumn> columns,
+                  int most = std::numeric_limits<int>::max()) {
   if (rows.empty()) return;
   Renderer renderer(Format::kTable, std::move(columns));
-  for (const auto& row : rows) renderer.Add(row);
-  Write(title + "\n" + renderer.Finish() + "\n");
+  int left = most;
+  for (const auto& row : rows) {
+    if (left-- > 0) renderer.Add(row);
+  }
+  const int hidden = static_cast<int>(rows.size()) - most;
+  Write(title + "\n" + renderer.Finish() +
+        (hidden > 0 ? fmt::format("... and {} more (--limit)\n", hidden) : "") + "\n");
 }
 
 void WriteRemarks(const google::protobuf::RepeatedPtrField<std::string>& remarks) {
@@ -162,20 +169,20 @@ std::string Since(std::string title, const char* known, const google::protobuf::
 }
 
 void WriteInvestigation(const archive::v1::InvestigateEntityResponse& response,
-                        const std::vector<detection::v1::Finding>& findings) {
+                        const std::vector<detection::v1::Finding>& findings, int most) {
   Write(fmt::format("{} events from {} to {}: {}\n\n", response.event_count(),
                     FormatTime(FromProto(response.range().start_time())),
                     FormatTime(FromProto(response.range().end_time())),
                     EscapeForTerminal(response.filter())));
-  WriteSection("Timeline", response.timeline(), kTimeline);
-  WriteSection("Findings", findings, kFindings);
+  WriteSection("Timeline", response.timeline(), kTimeline, most);
+  WriteSection("Findings", findings, kFindings, most);
   WriteSection(
       Since(response.peers_truncated() ? "Peers, the first 100" : "Peers", "flows are known,",
             response.flows_known_since(), response.has_flows_known_since()),
-      response.peers(), kPeers);
+      response.peers(), kPeers, most);
   WriteSection(Since("Seen with", "the logs reach,", response.events_known_since(),
                      response.has_events_known_since()),
-               response.first_seen(), kFacts);
+               response.first_seen(), kFacts, most);
   WriteCoverage(response);
 }
 
@@ -192,7 +199,10 @@ void AddInvestigate(Program& program) {
   command.add_option("--before,--window", options->before, "How long before that: 15m, 24h, 7d")
       ->capture_default_str();
   command.add_option("--after", options->after, "How long after that")->capture_default_str();
-  command.add_option("--limit", options->limit, "Most entries of the timeline")
+  command
+      .add_option("--limit", options->limit,
+                  "Most entries of the timeline and, of tables, of each section; 1 to 1000")
+      ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     archive::v1::InvestigateEntityRequest request;
@@ -206,7 +216,7 @@ void AddInvestigate(Program& program) {
                                     : Annotate(findings.status(), "the findings are not known");
     const auto known = findings.ok() ? *findings : std::vector<detection::v1::Finding>();
     if (program.format() == Format::kTable) {
-      WriteInvestigation(response, known);
+      WriteInvestigation(response, known, options->limit);
       return status;
     }
     std::vector<std::string> texts;

@@ -107,7 +107,12 @@ absl::Status Parse(const Program& program, const ParseOptions& options) {
   YAGURA_RETURN_IF_ERROR(lines.status());
   // Apart from what a script reads.
   const bool table = program.format() == Format::kTable;
-  (table ? std::cout : std::cerr) << "\n" << summary.Text() << progress.Summary() << std::endl;
+  const std::string closing = fmt::format("\n{}{}\n", summary.Text(), progress.Summary());
+  if (table) {
+    Write(closing);
+  } else {
+    std::cerr << closing;
+  }
   return absl::OkStatus();
 }
 

@@ -15,6 +15,11 @@ namespace {
 using reporting::v1::ReportingService;
 using Stub = ReportingService::Stub;
 
+absl::Status Unwritable(const std::string& path) {
+  return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
+                   fmt::format("cannot write {}", path));
+}
+
 absl::Status Download(Client& client, const std::string& name, reporting::v1::ReportFormat format,
                       const std::string& path) {
   reporting::v1::DownloadReportRequest request;
@@ -32,10 +37,17 @@ absl::Status Download(Client& client, const std::string& name, reporting::v1::Re
   }
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   if (!(file << content) || !file.flush()) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "FILE_UNWRITABLE",
-                     fmt::format("cannot write {}", path));
+    return Unwritable(path);
   }
   return absl::OkStatus();
+}
+
+// Before a report is made that then cannot be kept. What is there stays as it is.
+absl::Status CheckWritable(const std::string& path) {
+  if (path.empty() || path == "-" || std::ofstream(path, std::ios::binary | std::ios::app)) {
+    return absl::OkStatus();
+  }
+  return Unwritable(path);
 }
 
 std::string ThisMonth() { return fmt::format("{:%Y-%m}", fmt::gmtime(std::time(nullptr))); }
@@ -54,6 +66,8 @@ void AddRun(Program& program, CLI::App& group) {
   command.add_option("--json", options->json, "Write its JSON to this file; - is standard output");
   command.add_option("--html", options->html, "Write its HTML to this file; - is standard output");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
+    YAGURA_RETURN_IF_ERROR(CheckWritable(options->json));
+    YAGURA_RETURN_IF_ERROR(CheckWritable(options->html));
     reporting::v1::CreateReportRequest request;
     request.set_parent(TenantParent(options->tenant));
     request.set_month(options->month);

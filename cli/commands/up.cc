@@ -101,7 +101,10 @@ absl::Status UseRunning(const std::filesystem::path& root, int pid) {
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
     if (const auto endpoints = ReadEndpoints(root); endpoints.ok()) {
-      Write(fmt::format("Yagura is up already (process {}).\n", pid) + Describe(*endpoints, root));
+      Write(fmt::format("Yagura is up already (process {}), as it was started: options given now "
+                        "have no effect.\n",
+                        pid) +
+            Describe(*endpoints, root));
       return absl::OkStatus();
     }
     YAGURA_RETURN_IF_ERROR(RunningProcess(root).status());

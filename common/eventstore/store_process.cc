@@ -81,7 +81,10 @@ StatusOr<std::unique_ptr<StoreProcess>> StoreProcess::Start(const Options& optio
   std::unique_ptr<StoreProcess> process(
       new StoreProcess(std::make_unique<Impl>(options, std::move(logger))));
   if (const Status status = process->impl_->supervisor.Start(); !status.ok()) {
-    return NotStarted(Message(status));
+    // What ended it, as a library that is missing, it said in its own log.
+    return NotStarted(options.log_file.empty() ? std::string(Message(status))
+                                               : fmt::format("{}; its log is {}", Message(status),
+                                                             options.log_file.string()));
   }
   return process;
 }

@@ -17,6 +17,7 @@
 #include "common/rpc/runtime.h"
 #include "common/rpc/server_call.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::rpc {
 namespace {
@@ -106,6 +107,8 @@ class GrpcServer final : public Server {
     EnableHealthService();
     const ServerOptions& options = runtime_.options;
     YAGURA_ASSIGN_OR_RETURN(const auto credentials, ServerCredentialsOf(options));
+    YAGURA_RETURN_IF_ERROR(CheckPort(options.address));
+    YAGURA_RETURN_IF_ERROR(CheckPort(options.health_address));
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.address, credentials, &port_);
     builder.RegisterCallbackGenericService(&dispatcher_);
@@ -169,6 +172,15 @@ class GrpcServer final : public Server {
     runtime_.slots.push_back(std::move(slot));
     return runtime_.slots.back().get();
   }
+  // gRPC takes 99999 for 34463.
+  static absl::Status CheckPort(const std::string& address) {
+    const size_t colon = address.rfind(':');
+    if (address.starts_with("unix") || colon == std::string::npos) return absl::OkStatus();
+    if (ParseNumber<uint16_t>(std::string_view(address).substr(colon + 1))) return absl::OkStatus();
+    return InvalidField("address",
+                        fmt::format("\"{}\" is not address:port with a port to 65535", address));
+  }
+
   static absl::Status CannotListen(const std::string& address) {
     return MakeError(absl::StatusCode::kFailedPrecondition, "CANNOT_LISTEN",
                      fmt::format("cannot listen on {}", address));

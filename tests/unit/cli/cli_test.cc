@@ -273,6 +273,13 @@ TEST(Endpoints, RoundTripAndSayWhenNothingRuns) {
   EXPECT_EQ(*ReadEndpoints(folder.path()), endpoints);
 }
 
+TEST(Endpoints, ThatMayNotBeReadAreAnErrorAndNoCrash) {
+  const TempFolder folder;  // root may read everything: a loop of links nobody can follow
+  std::filesystem::create_symlink("endpoints.json", folder.path() / "endpoints.json");
+  const auto endpoints = ReadEndpoints(folder.path());
+  EXPECT_EQ(ErrorReason(endpoints.status()), "FILE_UNREADABLE") << endpoints.status();
+}
+
 TEST(ResourceName, CompletesIdsAndLeavesNamesAlone) {
   EXPECT_EQ(ResourceName("acme", "tickets", "t1"), "tenants/acme/tickets/t1");
   EXPECT_EQ(ResourceName("x", "tickets", "tenants/acme/tickets/t1"), "tenants/acme/tickets/t1");

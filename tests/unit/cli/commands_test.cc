@@ -7,6 +7,7 @@
 #include <set>
 
 #include "cli/data_dir.h"
+#include "cli/usage.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -213,7 +214,8 @@ TEST_F(CommandsTest, WhoReadAndSearchedIsListedWhereItIsAskedFor) {
   };
   EXPECT_EQ(filter_of({"audit", "list"}), "action != READ AND action != SEARCHED");
   EXPECT_EQ(filter_of({"audit", "list", "--filter", "status_code = 0 OR detail = x"}),
-            "(status_code = 0 OR detail = x) AND action != READ AND action != SEARCHED");
+            "status_code = 0 OR detail = x AND action != READ AND action != SEARCHED")
+      << "OR binds closer than AND, and positions in errors are those of the user's own filter";
   EXPECT_EQ(filter_of({"audit", "list", "--reads"}), "");
   EXPECT_EQ(filter_of({"audit", "list", "--filter", "action = READ"}), "action = READ");
 }
@@ -423,6 +425,50 @@ TEST_F(CommandsTest, AKeyThatIsThereBecomesThatOfARelay) {
   EXPECT_THAT(suite_.key_update.api_key().relay_sites(),
               ElementsAre("tenants/acme/sites/hq", "tenants/beta/sites/b"));
   EXPECT_THAT(suite_.key_update.update_mask().paths(), ElementsAre("relay_sites"));
+}
+
+TEST_F(CommandsTest, AnOptionMayBeEmptyBehindItsEqualSign) {
+  EXPECT_THAT(WordsOf({"up", "--otlp=", "--http=a=", "--", "-x="}),
+              ElementsAre("-x=", "--", "--http=a=", "", "--otlp", "up"));
+}
+
+TEST_F(CommandsTest, NobodyIsAddedForAPasswordThatCannotBeTheirs) {
+  const auto create = [this](const std::string& file) {
+    return Run({"user", "create", "aki", "--tenant", "acme", "--email", "aki@example.jp",
+                "--password-file", file})
+        .status;
+  };
+  EXPECT_EQ(ErrorReason(create(File("short", "short\n"))), "INVALID_FIELD");
+  EXPECT_EQ(ErrorReason(create((folder_ / "none").string())), "FILE_UNREADABLE");
+  EXPECT_THAT(suite_.added_users, IsEmpty());
+  EXPECT_EQ(create(File("good", "correct horse battery\n")), absl::OkStatus());
+  EXPECT_THAT(suite_.added_users, ElementsAre("aki"));
+  ASSERT_THAT(suite_.passwords, SizeIs(1));
+  EXPECT_EQ(suite_.passwords[0].name(), "tenants/acme/users/aki");
+  EXPECT_EQ(suite_.passwords[0].password(), "correct horse battery");
+}
+
+TEST_F(CommandsTest, AUserWhosePasswordIsRefusedIsToldToBeThereWithoutOne) {
+  suite_.password_answer = grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the user's own id");
+  const auto outcome = Run({"user", "create", "aki", "--tenant", "acme", "--email",
+                            "aki@example.jp", "--password-file", File("p", "aki@example.jp")});
+  EXPECT_THAT(Message(outcome.status), HasSubstr("tenants/acme/users/aki was added, but has no"));
+  EXPECT_THAT(Message(outcome.status), HasSubstr("the user's own id"));
+  suite_.password_answer = grpc::Status::OK;
+  EXPECT_EQ(Run({"user", "set-password", "aki", "--tenant", "acme", "--password-file",
+                 File("p", "correct horse battery")})
+                .status,
+            absl::OkStatus());
+  EXPECT_EQ(suite_.passwords.back().name(), "tenants/acme/users/aki");
+}
+
+TEST_F(CommandsTest, AnAnswerThatCannotBeWrittenIsAFailure) {
+  EXPECT_EXIT(
+      {
+        if (std::freopen("/dev/full", "w", stdout) != nullptr) Write("an answer\n");
+        std::_Exit(0);
+      },
+      ::testing::ExitedWithCode(1), "standard output: No space left on device .OUTPUT_FAILED");
 }
 
 TEST_F(CommandsTest, WordsThatNothingTakesAreNotRepeated) {

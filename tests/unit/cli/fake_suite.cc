@@ -33,6 +33,18 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
     *response = request->api_key();
     return grpc::Status::OK;
   }
+  grpc::Status CreateUser(grpc::ServerContext*, const directory::v1::CreateUserRequest* request,
+                          directory::v1::User* response) override {
+    suite_.added_users.push_back(request->user_id());
+    *response = request->user();
+    response->set_name(request->parent() + "/users/" + request->user_id());
+    return grpc::Status::OK;
+  }
+  grpc::Status SetPassword(grpc::ServerContext*, const directory::v1::SetPasswordRequest* request,
+                           directory::v1::SetPasswordResponse*) override {
+    suite_.passwords.push_back(*request);
+    return suite_.password_answer;
+  }
   grpc::Status RotateApiKey(grpc::ServerContext*, const directory::v1::RotateApiKeyRequest* request,
                             directory::v1::RotateApiKeyResponse* response) override {
     response->set_secret(fmt::format("secret-{}", ++suite_.rotations));

@@ -31,6 +31,9 @@ class FakeSuite {
   grpc::Status push_answer = grpc::Status::OK;    // not OK: ends each Push stream
   std::vector<std::string> secrets;               // that were exchanged
   directory::v1::UpdateApiKeyRequest key_update;  // the latest
+  std::vector<std::string> added_users;           // their ids
+  std::vector<directory::v1::SetPasswordRequest> passwords;
+  grpc::Status password_answer = grpc::Status::OK;
   int rotations = 0;                              // of keys; the secret is "secret-N"
   std::vector<std::string> batch_ids;             // that were pushed
   std::vector<std::string> imported;              // sources of rules; all are refused

@@ -23,6 +23,17 @@ using testing::v1::ListEchoesRequest;
 using testing::v1::UpdateEchoRequest;
 using testing::v1::WhoAmIRequest;
 
+TEST(Server, ListensNowhereElseThanAsked) {
+  for (const char* address : {"127.0.0.1:99999", "127.0.0.1:http", "127.0.0.1:"}) {
+    for (const bool is_health : {false, true}) {
+      TestServer test;
+      (is_health ? test.options.health_address : test.options.address) = address;
+      const auto status = test.Start();
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << address << ": " << status;
+    }
+  }
+}
+
 TEST(ServerUnary, AnswersWhoMayAsk) {
   TestServer server;
   ASSERT_TRUE(server.Start().ok());
