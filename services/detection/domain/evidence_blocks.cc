@@ -29,14 +29,16 @@ void EvidenceBlocks::Touch(uint64_t number, Block& block) {
   touched_.push_back(number);
 }
 
-void EvidenceBlocks::Load(uint64_t number, std::string packed) {
+bool EvidenceBlocks::Load(uint64_t number, std::string packed) {
   Block& block = blocks_[number];
+  if (block.is_written || block.bytes > 0) return false;
   block.packed = std::move(packed);
   block.bytes = block.packed.size();
   block.is_written = true;
   bytes_ += block.bytes;
   next_ = std::max(next_, number + 1);
   Touch(number, block);
+  return true;
 }
 
 uint64_t EvidenceBlocks::Place(Block block) {

@@ -25,8 +25,9 @@ class EvidenceBlocks {
   explicit EvidenceBlocks(bool keeps);
   ~EvidenceBlocks();
 
-  // What was kept, before the first Sweep; references to it may come earlier.
-  void Load(uint64_t number, std::string packed);
+  // What was kept, before the first Sweep and before any Add; references to it may come earlier.
+  // False, and nothing changes, where there is one of that number already.
+  bool Load(uint64_t number, std::string packed);
 
   // Takes the block of a batch, which has so many pieces, and gives it a number, from 1. It goes
   // with the next Sweep where nothing refers to it then.

@@ -165,7 +165,20 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   if (!group.text_id().empty()) {
     ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
   }
-  if (!group.evidence().empty()) {  // kept by an earlier release
+  if (!group.evidence().empty()) inlined_.push_back(key);
+  for (const auto& piece : group.pieces()) blocks_.Refer(piece);
+  if (group.about().has_first()) blocks_.Refer(group.about().first());
+  budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
+  groups_[key] = std::move(group);
+}
+
+// Groups that an earlier release kept get blocks, whose numbers must be those of no other: which
+// these are is known when all is loaded.
+void Windows::FinishLoad() {
+  if (inlined_.empty()) return;
+  for (const auto& key : std::exchange(inlined_, {})) {
+    Group& group = groups_.at(key);
+    ClearPieces(group, blocks_);  // no release writes both
     internal::v1::EvidenceBlock block;
     MoveEvidence(group, block);
     const uint64_t number = blocks_.Add(std::move(block));
@@ -173,13 +186,13 @@ void Windows::LoadGroup(const std::string& key, Group group) {
     for (auto& piece : *group.mutable_pieces()) {
       piece.set_block(number);
       bytes += piece.bytes();
+      blocks_.Refer(piece);
     }
     group.set_evidence_bytes(bytes);
+    budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
+    Change(key, &group);
   }
-  for (const auto& piece : group.pieces()) blocks_.Refer(piece);
-  if (group.about().has_first()) blocks_.Refer(group.about().first());
-  budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
-  groups_[key] = std::move(group);
+  blocks_.Sweep();  // what these groups refer to is written with them
 }
 
 void Windows::LoadCheckpoint(uint32_t source_shard, const std::string& source_id) {
@@ -191,8 +204,8 @@ void Windows::LoadWatermark(uint32_t source_shard, int64_t received) {
   latest_ = std::max(latest_, received);
 }
 
-void Windows::LoadBlock(uint64_t number, std::string packed) {
-  blocks_.Load(number, std::move(packed));
+bool Windows::LoadBlock(uint64_t number, std::string packed) {
+  return blocks_.Load(number, std::move(packed));
 }
 
 void Windows::LoadBundle(const std::string& key, internal::v1::RuleBundle bundle) {
@@ -669,6 +682,7 @@ void Windows::TakeBlock(HitBatch& batch) {
 
 std::vector<Windows::Outcome> Windows::Apply(HitBatch batch) {
   std::vector<Outcome> outcomes;
+  FinishLoad();
   if (!IsNew(batch)) return outcomes;
   NoteRules(batch);
   TakeBlock(batch);
@@ -697,6 +711,7 @@ std::vector<Windows::Outcome> Windows::Apply(HitBatch batch) {
 
 std::vector<Windows::Outcome> Windows::Finish() {
   std::vector<Outcome> outcomes;
+  FinishLoad();
   DecideUntil(INT64_MAX, outcomes);
   SweepBundles();
   blocks_.Sweep();
@@ -704,6 +719,7 @@ std::vector<Windows::Outcome> Windows::Finish() {
 }
 
 void Windows::MarkAll() {
+  FinishLoad();
   for (const auto& [key, group] : groups_) dirty_[key] = &group;
   for (const auto& [key, bundle] : bundles_) dirty_bundles_[key] = &bundle.rules;
   dirty_checkpoints_ = checkpoints_;

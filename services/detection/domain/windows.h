@@ -48,12 +48,13 @@ class Windows {
   };
   explicit Windows(Limits limits) : limits_(limits), blocks_(!limits.offline) {}
 
-  // What was kept, before the first Apply.
+  // What was kept, before the first Apply, in any order.
   void LoadGroup(const std::string& key, internal::v1::Group group);
   void LoadCheckpoint(uint32_t source_shard, const std::string& source_id);
   void LoadWatermark(uint32_t source_shard, int64_t received);
   void LoadBundle(const std::string& key, internal::v1::RuleBundle bundle);
-  void LoadBlock(uint64_t number, std::string packed);
+  // False where there is one of that number already; that one stays.
+  bool LoadBlock(uint64_t number, std::string packed);
   // What was kept under a name of the store's and cannot be read: it is to be removed there.
   void Drop(const std::string& field) { dropped_.push_back(field); }
 
@@ -132,6 +133,7 @@ class Windows {
   // Whether a hit may come too late for its window, or follows from windows that have just ended.
   enum class Arrival { kFromSource, kFromWindow };
 
+  void FinishLoad();
   void TakeBlock(internal::v1::HitBatch& batch);
   v1::Finding Describe(std::string_view tenant, std::string_view finding_id,
                        const RuleSummary& rule, const Hit& hit);
@@ -182,7 +184,8 @@ class Windows {
   uint64_t late_ = 0;
   uint64_t overflowed_ = 0;
   WindowBudget budget_;
-  std::set<std::string> changed_;  // groups since the last batch
+  std::set<std::string> changed_;     // groups since the last batch
+  std::vector<std::string> inlined_;  // groups that were loaded with their evidence in them
   EvidenceBlocks blocks_;
   uint64_t given_up_ = 0;
 };

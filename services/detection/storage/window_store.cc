@@ -52,7 +52,9 @@ absl::Status LoadField(const std::string& field, const std::string& value, Windo
     const auto number = ParseNumber<uint64_t>(key);
     YAGURA_RETURN_IF_ERROR(Annotate(CheckVersion(value), "evidence of a window"));
     if (!number || *number == 0) return absl::InvalidArgumentError("evidence without a number");
-    windows.LoadBlock(*number, value);
+    if (!windows.LoadBlock(*number, value)) {
+      return absl::InvalidArgumentError("evidence with the number of another");
+    }
   } else if (field.starts_with("g:")) {
     internal::v1::Group group;
     YAGURA_RETURN_IF_ERROR(Annotate(Unpack(value, group), "a group of a window"));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fmt/format.h"
+#include "fmt/ranges.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -171,6 +172,104 @@ TEST_F(WindowsTest, GoesOnFromWhatWasKept) {
   const auto actual = reborn.Apply(next);
   ASSERT_THAT(actual, SizeIs(1));
   EXPECT_EQ(actual[0].finding.SerializeAsString(), expected[0].finding.SerializeAsString());
+}
+
+// What one shard keeps, as a store has it: fields by their names.
+struct KeptWindows {
+  std::map<std::string, internal::v1::Group> groups;
+  std::map<uint64_t, std::string> blocks;
+
+  void Take(const Windows& windows) {
+    for (const auto& [key, group] : windows.dirty_groups()) {
+      if (group == nullptr) {
+        groups.erase(key);
+      } else {
+        groups[key] = *group;
+      }
+    }
+    for (const auto& [number, block] : windows.dirty_blocks()) {
+      if (block == nullptr) {
+        blocks.erase(number);
+      } else {
+        blocks[number] = *block;
+      }
+    }
+  }
+  // Loads all fields in each order that there is, as a hash has none.
+  template <typename Check>
+  void InEveryOrder(const Check& check) const {
+    std::vector<std::string> fields;
+    for (const auto& [key, group] : groups) fields.push_back("g:" + key);
+    for (const auto& [number, block] : blocks) fields.push_back(fmt::format("e:{}", number));
+    std::ranges::sort(fields);
+    do {
+      Windows windows(Windows::Limits{});
+      for (const auto& field : fields) {
+        if (field.starts_with("g:")) {
+          windows.LoadGroup(field.substr(2), groups.at(field.substr(2)));
+        } else {
+          const uint64_t number = std::stoull(field.substr(2));
+          windows.LoadBlock(number, blocks.at(number));
+        }
+      }
+      check(windows, fmt::format("{}", fmt::join(fields, " ")));
+    } while (std::ranges::next_permutation(fields).found);
+  }
+};
+
+std::vector<std::string> EventsOf(const std::vector<Windows::Outcome>& outcomes) {
+  std::vector<std::string> events;
+  for (const auto& outcome : outcomes) {
+    for (const auto& one : outcome.finding.evidence()) events.push_back(one.event_id());
+  }
+  return events;
+}
+
+// An earlier release kept evidence in its groups; where some of them are written anew, they stand
+// beside blocks, and a hash tells either first.
+TEST_F(WindowsTest, GroupsWithEvidenceInThemNeverTakeTheNumberOfABlockThatIsKept) {
+  KeptWindows kept;
+  for (const char* group : {"a", "b"}) {
+    Windows one(Windows::Limits{});
+    one.Apply(Batch({0, 1}, group));
+    for (const auto& [key, old] : one.dirty_groups()) {
+      kept.groups[key] = one.WholeGroup(*old);
+      kept.groups[key].clear_evidence_bytes();
+    }
+  }
+  {  // One that was written anew beside one that was not.
+    Windows one(Windows::Limits{});
+    one.Apply(Batch({0, 1}, "c"));
+    kept.Take(one);
+  }
+  ASSERT_THAT(kept.groups, SizeIs(3));
+  ASSERT_THAT(kept.blocks, SizeIs(1));
+  const auto batches = std::vector{Batch({2}, "a"), Batch({2}, "b"), Batch({2}, "c")};
+  const auto check = [&](Windows& windows, const std::string& order) {
+    EXPECT_THAT(EventsOf(windows.Apply(batches[0])), ElementsAre("a-0", "a-1", "a-2")) << order;
+    EXPECT_THAT(EventsOf(windows.Apply(batches[1])), ElementsAre("b-0", "b-1", "b-2")) << order;
+    EXPECT_THAT(EventsOf(windows.Apply(batches[2])), ElementsAre("c-0", "c-1", "c-2")) << order;
+    EXPECT_EQ(windows.blocks().bytes(), 0U) << order;
+    EXPECT_EQ(windows.blocks().live_bytes(), 0U) << order;
+  };
+  kept.InEveryOrder(check);
+  // All are written anew with the first batch, whatever it touches or although it is none that
+  // counts, and found again.
+  auto seen = Batch({0});
+  seen.set_source_id("none");
+  kept.InEveryOrder([&](Windows& windows, const std::string& order) {
+    windows.Apply(order.starts_with("e") ? seen : Batch({0}, "d"));
+    KeptWindows then = kept;
+    then.Take(windows);
+    for (const auto& [key, group] : then.groups) EXPECT_THAT(group.evidence(), IsEmpty()) << order;
+    EXPECT_THAT(then.blocks, SizeIs(order.starts_with("e") ? 3 : 4)) << order;
+    Windows reborn(Windows::Limits{});
+    for (const auto& [key, group] : then.groups) reborn.LoadGroup(key, group);
+    for (const auto& [number, block] : then.blocks) reborn.LoadBlock(number, block);
+    EXPECT_THAT(EventsOf(reborn.Apply(batches[0])), ElementsAre("a-0", "a-1", "a-2")) << order;
+    EXPECT_THAT(EventsOf(reborn.Apply(batches[1])), ElementsAre("b-0", "b-1", "b-2")) << order;
+    EXPECT_THAT(EventsOf(reborn.Apply(batches[2])), ElementsAre("c-0", "c-1", "c-2")) << order;
+  });
 }
 
 TEST_F(WindowsTest, OverflowIsAFindingOfItsOwn) {
