@@ -461,7 +461,7 @@ std::string PackHits(HitBatch& batch, Packer& packer) {
     batch.set_packed_evidence(packer.Pack(batch.evidence()));
     batch.clear_evidence();
   }
-  return packer.Pack(batch);
+  return packer.Pack(batch, batch.packed_evidence().empty() ? kPlainVersion : kBlockVersion);
 }
 
 HitBatch CopyHits(const HitBatch& batch, std::span<const uint32_t> hits) {

@@ -51,7 +51,7 @@ absl::StatusOr<Found> FindHits(BatchMatcher& matcher, event::BatchReader& batch,
                                std::chrono::nanoseconds fold);
 
 // A batch as the stream keeps it; its evidence is packed by itself, so that windows need not look
-// into it.
+// into it. One that has any waits for a release that knows blocks.
 std::string PackHits(internal::v1::HitBatch& batch, Packer& packer);
 
 // Some hits of a batch, ascending by index.

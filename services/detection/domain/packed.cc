@@ -35,8 +35,8 @@ void Packer::Free::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(contex
 Packer::Packer() : context_(ZSTD_createCCtx()) {}
 Packer::~Packer() = default;
 
-std::string Packer::Pack(const google::protobuf::MessageLite& message) {
-  std::string bytes = {'\0', static_cast<char>(kPackedVersion)};
+std::string Packer::Pack(const google::protobuf::MessageLite& message, uint8_t version) {
+  std::string bytes = {'\0', static_cast<char>(version)};
   message.AppendToString(&bytes);
   const std::string_view plain = BodyOf(bytes);
   if (plain.size() < kWorthwhile || plain.size() > kMaxPlain || context_ == nullptr) return bytes;

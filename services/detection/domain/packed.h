@@ -15,13 +15,17 @@ namespace yagura::detection {
 // Messages as the flow Redis keeps them: hits, groups, bundles of rules. In front is the format: a
 // byte 0, with which no protobuf message begins, and a byte of its version. In version 1 a message
 // follows: what repeats itself (evidence of one group, of one batch) as a zstd frame, what is small
-// or gains nothing as it is; which of the two shows in the first bytes.
+// or gains nothing as it is; which of the two shows in the first bytes. Version 2 is the same, of
+// hits whose evidence is in a block (docs/adr/0011): a release without blocks would make findings
+// of them that show nothing.
 //
 // A release reads the versions up to its own, and writes one that the release before it reads as
 // well, so that going back one release is safe: a new version is read by one release and written by
 // the next (docs/adr/0010). New fields of the messages need no new version where an older release
 // may pass them over.
-inline constexpr uint8_t kPackedVersion = 1;
+inline constexpr uint8_t kPackedVersion = 2;  // the highest that is read
+inline constexpr uint8_t kPlainVersion = 1;
+inline constexpr uint8_t kBlockVersion = 2;
 
 // Not thread-safe; costs a compression context, so one serves for many messages.
 class Packer {
@@ -31,7 +35,7 @@ class Packer {
   Packer(const Packer&) = delete;
   Packer& operator=(const Packer&) = delete;
 
-  std::string Pack(const google::protobuf::MessageLite& message);
+  std::string Pack(const google::protobuf::MessageLite& message, uint8_t version = kPlainVersion);
 
  private:
   struct Free {

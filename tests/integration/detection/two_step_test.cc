@@ -273,13 +273,13 @@ TEST_F(TwoStepTest, WhatALaterReleaseWroteWaitsForIt) {
   ASSERT_FALSE(entries->empty());
   const stream::Worker::Context context{0, cursor.epoch()};
   auto later = *entries;
-  later.back().payload[1] = 2;
+  later.back().payload[1] = kPackedVersion + 1;
   EXPECT_THAT(process.window.Handle(context, later), is_newer);
   EXPECT_THAT(process.window.Split(context, later.back()), is_newer) << "not given up either";
   // Nor are hits at fault for what is kept of windows.
   const auto pool = redis_.NewPool();
   for (const auto& [field, value] : std::map<std::string, std::string>{
-           {"g:group", std::string("\0\2later", 7)}, {"z:another", "later"}}) {
+           {"g:group", std::string("\0\x7flater", 7)}, {"z:another", "later"}}) {
     ASSERT_THAT(pool->Command({"HSET", "y:{s0}:detection:windows", field, value}), IsOk());
     Process fresh(redis_.NewPool(), false);
     EXPECT_THAT(fresh.window.Handle(context, *entries), is_newer) << field;
@@ -288,6 +288,30 @@ TEST_F(TwoStepTest, WhatALaterReleaseWroteWaitsForIt) {
   }
   Process released(redis_.NewPool(), false);
   EXPECT_THAT(released.window.Handle(context, *entries), IsOk());
+}
+
+// A release without blocks would pass over what it does not know of such hits, and make findings
+// that show nothing.
+TEST_F(TwoStepTest, HitsWithEvidenceInABlockSayThatAnEarlierReleaseCannotReadThem) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  int with = 0;
+  int without = 0;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    LeasedCursor cursor = Take(kHits, shard);
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    ASSERT_THAT(entries, IsOk());
+    for (const auto& entry : *entries) {
+      internal::v1::HitBatch batch;
+      ASSERT_THAT(Unpack(entry.payload, batch), IsOk());
+      const bool has_pieces = !batch.hits().empty();
+      (has_pieces ? with : without) += 1;
+      EXPECT_EQ(entry.payload.substr(0, 2), std::string(has_pieces ? "\0\2" : "\0\1", 2));
+    }
+  }
+  EXPECT_GT(with, 0);
+  EXPECT_GT(without, 0);
 }
 
 }  // namespace

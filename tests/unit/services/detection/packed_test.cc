@@ -51,14 +51,24 @@ TEST(PackedTest, EveryMessageSaysItsVersion) {
   }
 }
 
+TEST(PackedTest, AMessageSaysTheVersionThatItIsGiven) {
+  for (const int hits : {1, 200}) {
+    const std::string packed = Packer().Pack(BatchOf(hits), kBlockVersion);
+    EXPECT_EQ(packed.substr(0, 2), std::string("\0\2", 2)) << hits;
+    internal::v1::HitBatch read;
+    ASSERT_THAT(Unpack(packed, read), IsOk());
+    EXPECT_EQ(read.hits_size(), hits);
+  }
+}
+
 TEST(PackedTest, WhatALaterReleaseWroteIsNotBroken) {
   for (const int hits : {1, 200}) {
     std::string later = Packer().Pack(BatchOf(hits));
-    later[1] = 2;
+    later[1] = kPackedVersion + 1;
     internal::v1::HitBatch read;
     const auto refused = Unpack(later, read);
     EXPECT_THAT(refused, StatusIs(absl::StatusCode::kUnavailable, "NEWER_FORMAT"));
-    EXPECT_THAT(std::string(Message(refused)), ::testing::HasSubstr("format 2"));
+    EXPECT_THAT(std::string(Message(refused)), ::testing::HasSubstr("format 3"));
   }
 }
 
