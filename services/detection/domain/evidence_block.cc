@@ -73,6 +73,15 @@ event::v1::Event CoreAt(const EvidenceBlock& block, uint32_t number) {
   return event;
 }
 
+size_t CountPieces(const EvidenceBlock& block) {
+  size_t pieces = 0;
+  for (const auto& piece : block.pieces()) {
+    if (piece.event() >= static_cast<uint32_t>(block.events_size())) continue;
+    pieces += block.events(static_cast<int>(piece.event())).empty() ? 0 : 1;
+  }
+  return pieces;
+}
+
 uint32_t EvidenceBytes(size_t event_bytes, const EvidencePiece& piece) {
   // A field is a message of the same number of bytes in either; both tags take one byte.
   size_t bytes = event_bytes;
@@ -94,6 +103,23 @@ absl::StatusOr<EvidenceBlock> BlockOf(const internal::v1::HitBatch& batch) {
   return block;
 }
 
+absl::Status CheckEvidence(const internal::v1::HitBatch& batch) {
+  if (batch.has_evidence()) return absl::OkStatus();
+  const std::string& packed = batch.packed_evidence();
+  if (packed.empty()) {
+    const bool refers = std::ranges::any_of(
+        batch.hits(), [](const Hit& hit) { return !hit.pieces().empty() || hit.has_first(); });
+    if (!refers) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kInvalidArgument, "BAD_PACKED",
+                     "evidence: hits refer to it, and it is not there");
+  }
+  YAGURA_RETURN_IF_ERROR(Annotate(CheckPacked(packed), "evidence"));
+  constexpr size_t kSmall = 1024;  // all that is no frame, but for what did not get smaller by it
+  if (UnpackedSize(packed) > kSmall) return absl::OkStatus();
+  EvidenceBlock block;
+  return Annotate(Unpack(packed, block), "evidence");
+}
+
 void InlineEvidence(const EvidenceBlock& block, Hit& hit) {
   for (const auto& ref : hit.pieces()) {
     v1::Evidence evidence = EvidenceAt(block, ref.piece());
@@ -101,9 +127,7 @@ void InlineEvidence(const EvidenceBlock& block, Hit& hit) {
   }
   hit.clear_pieces();
   if (!hit.has_first()) return;
-  *hit.mutable_event() = CoreAt(block, hit.first().piece());
-  hit.set_device(hit.event().device());
-  hit.set_site(hit.event().site());
+  ShowCore(CoreAt(block, hit.first().piece()), hit);
   hit.clear_first();
 }
 

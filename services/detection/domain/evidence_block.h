@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 
@@ -21,11 +22,26 @@ uint64_t EventDigest(std::string_view event_id);
 v1::Evidence EvidenceAt(const internal::v1::EvidenceBlock& block, uint32_t piece);
 // The typed core of the event of a piece; an empty one where the block does not have it.
 event::v1::Event CoreAt(const internal::v1::EvidenceBlock& block, uint32_t piece);
+// Says of a hit or a finding what its first event was; nothing where that is not known.
+template <typename Shown>
+void ShowCore(event::v1::Event core, Shown& shown) {
+  if (core.ByteSizeLong() == 0) return;
+  shown.set_device(core.device());
+  shown.set_site(core.site());
+  *shown.mutable_event() = std::move(core);
+}
+// How many pieces it has evidence of.
+size_t CountPieces(const internal::v1::EvidenceBlock& block);
 // How many bytes EvidenceAt gives for an event that takes `event_bytes` without matched fields.
 uint32_t EvidenceBytes(size_t event_bytes, const internal::v1::EvidencePiece& piece);
 
 // The block of a batch, packed or not; an empty one where it has none. Errors as of Unpack.
 absl::StatusOr<internal::v1::EvidenceBlock> BlockOf(const internal::v1::HitBatch& batch);
+
+// INVALID_ARGUMENT (BAD_PACKED), UNAVAILABLE (NEWER_FORMAT): the hits of a batch refer to evidence
+// that is not there, that no release can read, or only a later one. What shows only when it is
+// unpacked is not found.
+absl::Status CheckEvidence(const internal::v1::HitBatch& batch);
 
 // Makes a hit whole in itself, as earlier releases made them: without references into `block`.
 void InlineEvidence(const internal::v1::EvidenceBlock& block, internal::v1::Hit& hit);

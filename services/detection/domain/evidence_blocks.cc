@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/status/status.h"
 #include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/packed.h"
 
@@ -18,6 +19,16 @@ constexpr size_t kFewBytes = 1 << 20;
 constexpr size_t kMaxOpenBytes = 16 << 20;
 // Beyond, a number is no place in a block.
 constexpr uint32_t kMaxPieces = 1 << 20;
+
+// True for the first.
+bool CountUp(uint32_t piece, std::vector<uint32_t>& counts) {
+  if (counts.size() <= piece) counts.resize(piece + size_t{1}, 0);
+  return counts[piece]++ == 0;
+}
+
+bool IsCounted(uint32_t piece, const std::vector<uint32_t>& counts) {
+  return piece < counts.size() && counts[piece] > 0;
+}
 
 }  // namespace
 
@@ -64,30 +75,51 @@ uint64_t EvidenceBlocks::Add(Message message) {
   return Place(std::move(block));
 }
 
-void EvidenceBlocks::Refer(const EvidenceRef& ref) {
-  if (ref.block() == 0 || ref.piece() >= kMaxPieces) return;
-  Block& block = blocks_[ref.block()];  // what is to be loaded may come later
+// What is to be loaded may come later.
+EvidenceBlocks::Block* EvidenceBlocks::ToRefer(const EvidenceRef& ref) {
+  if (ref.block() == 0 || ref.piece() >= kMaxPieces) return nullptr;
+  Block& block = blocks_[ref.block()];
   next_ = std::max(next_, ref.block() + 1);
-  if (block.refs.size() <= ref.piece()) block.refs.resize(ref.piece() + size_t{1}, 0);
-  if (block.refs[ref.piece()]++ == 0) ++block.live;
-  live_bytes_ += ref.bytes();
   Touch(ref.block(), block);
+  return &block;
+}
+
+void EvidenceBlocks::Refer(const EvidenceRef& ref) {
+  Block* const block = ToRefer(ref);
+  if (block == nullptr) return;
+  if (CountUp(ref.piece(), block->refs)) ++block->live;
+  live_bytes_ += ref.bytes();
+}
+
+void EvidenceBlocks::ReferCore(const EvidenceRef& ref) {
+  Block* const block = ToRefer(ref);
+  if (block == nullptr) return;
+  if (CountUp(ref.piece(), block->cores)) ++block->live_cores;
+  live_bytes_ += ref.core_bytes();
 }
 
 void EvidenceBlocks::Release(const EvidenceRef& ref) {
   const auto found = blocks_.find(ref.block());
-  if (found == blocks_.end()) return;
+  if (found == blocks_.end() || !IsCounted(ref.piece(), found->second.refs)) return;
   Block& block = found->second;
-  if (block.refs.size() <= ref.piece() || block.refs[ref.piece()] == 0) return;
   if (--block.refs[ref.piece()] == 0) --block.live;
   live_bytes_ -= ref.bytes();
   Touch(ref.block(), block);
 }
 
+void EvidenceBlocks::ReleaseCore(const EvidenceRef& ref) {
+  const auto found = blocks_.find(ref.block());
+  if (found == blocks_.end() || !IsCounted(ref.piece(), found->second.cores)) return;
+  Block& block = found->second;
+  if (--block.cores[ref.piece()] == 0) --block.live_cores;
+  live_bytes_ -= ref.core_bytes();
+  Touch(ref.block(), block);
+}
+
 const EvidenceBlock* EvidenceBlocks::Look(uint64_t number) {
   const auto found = blocks_.find(number);
-  if (found == blocks_.end()) return nullptr;
-  const Block& block = found->second;
+  if (found == blocks_.end() || found->second.is_broken) return nullptr;
+  Block& block = found->second;
   if (block.plain != nullptr) return block.plain.get();
   if (const auto open = open_.find(number); open != open_.end()) return &open->second;
   if (open_bytes_ > kMaxOpenBytes) {
@@ -95,9 +127,22 @@ const EvidenceBlock* EvidenceBlocks::Look(uint64_t number) {
     open_bytes_ = 0;
   }
   Message& message = open_[number];
-  if (!Unpack(block.packed, message).ok()) message.Clear();
+  const absl::Status read = block.bytes == 0
+                                ? absl::NotFoundError("evidence that is referred to is not there")
+                                : Annotate(Unpack(block.packed, message), "evidence");
+  if (!read.ok()) {
+    block.is_broken = true;
+    open_.erase(number);
+    unreadable_.emplace_back(number, read);
+    return nullptr;
+  }
+  if (!block.held) block.held = CountPieces(message);
   open_bytes_ += UnpackedSize(block.packed);
   return &message;
+}
+
+std::vector<std::pair<uint64_t, absl::Status>> EvidenceBlocks::TakeUnreadable() {
+  return std::exchange(unreadable_, {});
 }
 
 v1::Evidence EvidenceBlocks::Evidence(const EvidenceRef& ref) {
@@ -124,29 +169,42 @@ void EvidenceBlocks::SetContent(Block& block, std::unique_ptr<Message> plain) {
   bytes_ += block.bytes;
 }
 
+// Whether half of it or more is referred to by nobody; of one that is not known, it may be.
+bool EvidenceBlocks::IsEmptier(const Block& block) {
+  if (block.is_broken) return false;
+  if (block.held.value_or(1) == 0) return 2 * block.live_cores <= block.held_cores;
+  return !block.held || 2 * block.live <= *block.held;
+}
+
 // Empties what nobody refers to; all that is left keeps its place.
 void EvidenceBlocks::Shrink(uint64_t number, Block& block) {
   const Message* const all = Look(number);
-  if (all == nullptr) return;
+  if (all == nullptr || !IsEmptier(block)) return;
   auto fewer = std::make_unique<Message>(*all);
-  std::vector<bool> shown(static_cast<size_t>(fewer->events_size()), false);
+  const auto events = static_cast<uint32_t>(fewer->events_size());
+  std::vector<bool> shown(events, false);
+  std::vector<bool> cores(events, false);
   for (int i = 0; i < fewer->pieces_size(); ++i) {
     auto& piece = *fewer->mutable_pieces(i);
-    const auto at = static_cast<size_t>(i);
-    if (at < block.refs.size() && block.refs[at] > 0) {
-      if (piece.event() < shown.size()) shown[piece.event()] = true;
-    } else {
-      piece.Clear();
+    const auto at = static_cast<uint32_t>(i);
+    const bool is_core = IsCounted(at, block.cores);
+    if (is_core && piece.event() < events) cores[piece.event()] = true;
+    if (IsCounted(at, block.refs)) {
+      if (piece.event() < events) shown[piece.event()] = true;
+      continue;
     }
+    piece.clear_matched_fields();
+    if (!is_core) piece.set_event(events);  // none
   }
-  for (int i = 0; i < fewer->events_size(); ++i) {
-    if (shown[static_cast<size_t>(i)]) continue;
-    fewer->mutable_events(i)->clear();
-    if (i < fewer->cores_size()) fewer->mutable_cores(i)->clear();
+  for (size_t i = 0; i < events; ++i) {
+    const int at = static_cast<int>(i);
+    if (!shown[i]) fewer->mutable_events(at)->clear();
+    if (!cores[i] && at < fewer->cores_size()) fewer->mutable_cores(at)->clear();
   }
   open_.erase(number);
   SetContent(block, std::move(fewer));
   block.held = block.live;
+  block.held_cores = block.live_cores;
   dirty_.insert(number);
 }
 
@@ -156,7 +214,7 @@ void EvidenceBlocks::Sweep() {
     if (found == blocks_.end()) continue;
     Block& block = found->second;
     block.is_touched = false;
-    if (block.live == 0) {
+    if (block.live == 0 && block.live_cores == 0) {
       bytes_ -= block.bytes;
       emptier_.erase(number);
       if (block.is_written) {
@@ -167,8 +225,7 @@ void EvidenceBlocks::Sweep() {
       blocks_.erase(found);
       continue;
     }
-    if (block.held == 0) block.held = block.live;
-    if (2 * block.live <= block.held) emptier_.insert(number);
+    if (block.bytes > 0 && IsEmptier(block)) emptier_.insert(number);
     if (block.is_written || block.bytes == 0) continue;
     if (keeps_ && block.plain != nullptr) SetContent(block, std::move(block.plain));
     dirty_.insert(number);

@@ -4,10 +4,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
+
+#include "absl/status/status.h"
 
 #include "yagura/detection/internal/v1/hits.pb.h"
 
@@ -37,6 +41,9 @@ class EvidenceBlocks {
   // A group refers to the piece, or does so no more.
   void Refer(const internal::v1::EvidenceRef& ref);
   void Release(const internal::v1::EvidenceRef& ref);
+  // The same of the typed core of its event alone: the raw line may go.
+  void ReferCore(const internal::v1::EvidenceRef& ref);
+  void ReleaseCore(const internal::v1::EvidenceRef& ref);
 
   // As of EvidenceAt and CoreAt; empty for what is not there or cannot be read.
   v1::Evidence Evidence(const internal::v1::EvidenceRef& ref);
@@ -48,6 +55,10 @@ class EvidenceBlocks {
   // What changed since the last Clean: to be written packed (null: to be removed).
   std::map<uint64_t, const std::string*> Dirty() const;
   void Clean();
+
+  // Blocks that were looked into and could not be read, or were not there, each once. They stay as
+  // they are.
+  std::vector<std::pair<uint64_t, absl::Status>> TakeUnreadable();
 
   size_t size() const { return blocks_.size(); }
   // What all of them take, and what is referred to would as messages.
@@ -61,12 +72,18 @@ class EvidenceBlocks {
     std::unique_ptr<Message> plain;  // of what is not packed
     size_t bytes = 0;                // of either
     std::vector<uint32_t> refs;      // by piece
+    std::vector<uint32_t> cores;     // references to its core alone, by piece
     size_t live = 0;                 // pieces that are referred to
-    size_t held = 0;                 // pieces that it has; 0: not known
+    size_t live_cores = 0;           // the same of `cores`
+    std::optional<size_t> held;      // pieces that it has; none: not looked into yet
+    size_t held_cores = 0;           // of one that has no pieces any more
     bool is_written = false;
+    bool is_broken = false;   // it was looked into
     bool is_touched = false;  // since the last Sweep
   };
+  static bool IsEmptier(const Block& block);
   uint64_t Place(Block block);
+  Block* ToRefer(const internal::v1::EvidenceRef& ref);
   void Touch(uint64_t number, Block& block);
   const Message* Look(uint64_t number);
   void SetContent(Block& block, std::unique_ptr<Message> plain);
@@ -77,10 +94,11 @@ class EvidenceBlocks {
   std::unordered_map<uint64_t, Block> blocks_;
   uint64_t next_ = 1;
   std::vector<uint64_t> touched_;
-  std::set<uint64_t> emptier_;  // of which half or more is referred to by nobody
+  std::set<uint64_t> emptier_;  // of which half or more is referred to by nobody, or may be
   std::set<uint64_t> dirty_;
   std::unordered_map<uint64_t, Message> open_;  // what was looked into since the last Sweep
   size_t open_bytes_ = 0;
+  std::vector<std::pair<uint64_t, absl::Status>> unreadable_;
   size_t bytes_ = 0;
   size_t live_bytes_ = 0;
 };

@@ -315,7 +315,9 @@ class HitCollector {
     YAGURA_ASSIGN_OR_RETURN(*open.hit->add_pieces(), PieceOf(match, *open.shard));
     if (open.samples.size() > 1) return absl::OkStatus();
     *open.hit->mutable_first() = open.hit->pieces(0);
-    return AddCore(row, *open.shard);
+    YAGURA_ASSIGN_OR_RETURN(const uint32_t bytes, AddCore(row, *open.shard));
+    open.hit->mutable_first()->set_core_bytes(bytes);
+    return absl::OkStatus();
   }
 
   StatusOr<Shown*> ShownOf(uint32_t row) {
@@ -350,8 +352,8 @@ class HitCollector {
     return ref;
   }
 
-  // The typed core of an event that is there already.
-  Status AddCore(uint32_t row, ShardHits& shard) {
+  // The typed core of an event that is there already; how many bytes it takes.
+  StatusOr<uint32_t> AddCore(uint32_t row, ShardHits& shard) {
     Shown& shown = shown_.at(row);
     if (!shown.has_core) {
       YAGURA_ASSIGN_OR_RETURN(const auto core, facts_.CoreOf(row));
@@ -362,7 +364,7 @@ class HitCollector {
     const auto place = static_cast<int>(shard.events.at(row));
     while (cores.size() <= place) cores.Add();
     if (cores[place].empty()) cores[place] = shown.core;
-    return absl::OkStatus();
+    return static_cast<uint32_t>(shown.core.size());
   }
 
   // `partition`: what decides on the shard.

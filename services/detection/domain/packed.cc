@@ -28,6 +28,26 @@ std::string_view BodyOf(std::string_view bytes) {
   return HasVersion(bytes) ? bytes.substr(kHeader) : bytes;
 }
 
+// UNAVAILABLE (NEWER_FORMAT) as of Unpack, without looking any further.
+absl::Status CheckVersion(std::string_view bytes) {
+  if (!HasVersion(bytes) || static_cast<uint8_t>(bytes[1]) <= kPackedVersion) {
+    return absl::OkStatus();
+  }
+  return Unavailable("NEWER_FORMAT",
+                     fmt::format("a later release wrote this in format {}; this one knows {} and "
+                                 "leaves it to wait for that release",
+                                 static_cast<uint8_t>(bytes[1]), kPackedVersion));
+}
+
+absl::Status CheckFrame(std::string_view frame) {
+  const auto size = ZSTD_getFrameContentSize(frame.data(), frame.size());
+  if (size > kMaxPlain)
+    return Bad("is a frame of more than 256 MiB, or of none");  // marks of errors
+  return ZSTD_findFrameCompressedSize(frame.data(), frame.size()) == frame.size()
+             ? absl::OkStatus()
+             : Bad("is a broken frame");
+}
+
 }  // namespace
 
 void Packer::Free::operator()(ZSTD_CCtx_s* context) const { ZSTD_freeCCtx(context); }
@@ -50,14 +70,10 @@ std::string Packer::Pack(const google::protobuf::MessageLite& message, uint8_t v
   return packed;
 }
 
-absl::Status CheckVersion(std::string_view bytes) {
-  if (!HasVersion(bytes) || static_cast<uint8_t>(bytes[1]) <= kPackedVersion) {
-    return absl::OkStatus();
-  }
-  return Unavailable("NEWER_FORMAT",
-                     fmt::format("a later release wrote this in format {}; this one knows {} and "
-                                 "leaves it to wait for that release",
-                                 static_cast<uint8_t>(bytes[1]), kPackedVersion));
+absl::Status CheckPacked(std::string_view bytes) {
+  YAGURA_RETURN_IF_ERROR(CheckVersion(bytes));
+  const std::string_view body = BodyOf(bytes);
+  return body.starts_with(kMagic) ? CheckFrame(body) : absl::OkStatus();
 }
 
 absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
@@ -68,9 +84,8 @@ absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& messa
                ? absl::OkStatus()
                : Bad("is no message of its kind");
   }
+  YAGURA_RETURN_IF_ERROR(CheckFrame(body));
   const auto size = ZSTD_getFrameContentSize(body.data(), body.size());
-  if (size > kMaxPlain)
-    return Bad("is a frame of more than 256 MiB, or of none");  // marks of errors
   std::string plain(size, '\0');
   if (ZSTD_decompress(plain.data(), plain.size(), body.data(), body.size()) != size) {
     return Bad("is a broken frame");

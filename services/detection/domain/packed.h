@@ -50,8 +50,9 @@ class Packer {
 // to give it up.
 absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
 
-// UNAVAILABLE (NEWER_FORMAT) as of Unpack, without looking any further.
-absl::Status CheckVersion(std::string_view bytes);
+// As of Unpack, as far as it shows without unpacking: a frame's head, length and parts; of what is
+// no frame the version alone.
+absl::Status CheckPacked(std::string_view bytes);
 
 // How many bytes Unpack makes of it, at most 256 MiB for a frame, without doing it: to be asked
 // before many are unpacked together.

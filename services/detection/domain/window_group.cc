@@ -159,7 +159,8 @@ size_t SizeOf(const std::string& key, const Group& group) {
                  kPending * static_cast<size_t>(group.pending_size());
   for (const auto& [name, value] : group.names()) bytes += sizeof(name) + value.size();
   for (const auto& outer : group.outers()) bytes += outer.ByteSizeLong();
-  return bytes + (group.has_about() ? group.about().ByteSizeLong() : 0);
+  if (!group.has_about()) return bytes;
+  return bytes + group.about().ByteSizeLong() + group.about().first().core_bytes();
 }
 
 }  // namespace yagura::detection

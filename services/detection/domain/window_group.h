@@ -40,7 +40,8 @@ bool IsToTell(const internal::v1::Group& group);
 void NoteTold(internal::v1::Group& group);
 bool HasUntold(const internal::v1::Group& group);
 
-// As it is kept with its evidence as messages, but for a few bytes; that is not gone through again.
+// As it is kept with what it shows as messages, but for a few bytes; that is not gone through
+// again.
 size_t SizeOf(const std::string& key, const internal::v1::Group& group);
 
 }  // namespace yagura::detection

@@ -167,7 +167,7 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   }
   if (!group.evidence().empty()) inlined_.push_back(key);
   for (const auto& piece : group.pieces()) blocks_.Refer(piece);
-  if (group.about().has_first()) blocks_.Refer(group.about().first());
+  if (group.about().has_first()) blocks_.ReferCore(group.about().first());
   budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
   groups_[key] = std::move(group);
 }
@@ -283,7 +283,7 @@ void Windows::Erase(const std::string& key) {
     idle_bundles_.insert(bundle);
   }
   for (const auto& piece : group.pieces()) blocks_.Release(piece);
-  if (group.about().has_first()) blocks_.Release(group.about().first());
+  if (group.about().has_first()) blocks_.ReleaseCore(group.about().first());
   groups_.erase(found);
   Change(key, nullptr);
 }
@@ -408,9 +408,7 @@ v1::Finding Windows::Describe(std::string_view tenant, std::string_view finding_
                               const RuleSummary& rule, const Hit& hit) {
   v1::Finding finding = DescribeFinding(tenant, finding_id, rule, hit);
   if (!hit.has_first()) return finding;
-  *finding.mutable_event() = blocks_.Core(hit.first());
-  finding.set_device(finding.event().device());
-  finding.set_site(finding.event().site());
+  ShowCore(blocks_.Core(hit.first()), finding);
   return finding;
 }
 
@@ -578,7 +576,7 @@ void Windows::Collect(const std::string& key, Group& group, const RuleSummary& r
     *about.mutable_matched_fields() = hit.matched_fields();
     about.set_action(hit.action());
     CopyFirst(hit, about);
-    if (about.has_first()) blocks_.Refer(about.first());
+    if (about.has_first()) blocks_.ReferCore(about.first());
   }
   Wait(key, group, rule);
 }
@@ -734,9 +732,7 @@ Group Windows::WholeGroup(Group group) {
   group.clear_pieces();
   if (!group.about().has_first()) return group;
   Hit& about = *group.mutable_about();
-  *about.mutable_event() = blocks_.Core(about.first());
-  about.set_device(about.event().device());
-  about.set_site(about.event().site());
+  ShowCore(blocks_.Core(about.first()), about);
   about.clear_first();
   return group;
 }

@@ -7,7 +7,10 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
+
+#include "absl/status/status.h"
 
 #include "services/detection/domain/evidence_blocks.h"
 #include "services/detection/domain/window_budget.h"
@@ -99,6 +102,10 @@ class Windows {
   uint64_t given_up() const { return given_up_; }
   size_t bytes() const { return budget_.bytes(); }
   const EvidenceBlocks& blocks() const { return blocks_; }
+  // As of EvidenceBlocks::TakeUnreadable.
+  std::vector<std::pair<uint64_t, absl::Status>> TakeUnreadable() {
+    return blocks_.TakeUnreadable();
+  }
 
  private:
   using Group = internal::v1::Group;

@@ -50,7 +50,7 @@ absl::Status LoadField(const std::string& field, const std::string& value, Windo
     windows.LoadBundle(key, std::move(bundle));
   } else if (field.starts_with("e:")) {
     const auto number = ParseNumber<uint64_t>(key);
-    YAGURA_RETURN_IF_ERROR(Annotate(CheckVersion(value), "evidence of a window"));
+    YAGURA_RETURN_IF_ERROR(Annotate(CheckPacked(value), "evidence of a window"));
     if (!number || *number == 0) return absl::InvalidArgumentError("evidence without a number");
     if (!windows.LoadBlock(*number, value)) {
       return absl::InvalidArgumentError("evidence with the number of another");

@@ -23,6 +23,12 @@ std::string PieceKey(const internal::v1::Hit& hit, const stream::Entry& entry, u
                                 : hit.evidence(0).event_id();
 }
 
+// Windows take evidence as it is packed: what of it cannot be read is found here, or never.
+absl::Status Read(const stream::Entry& entry, internal::v1::HitBatch& batch) {
+  YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batch), "hits"));
+  return Annotate(CheckEvidence(batch), "hits");
+}
+
 // One hit with its rule and what it shows, without the times of very many events.
 internal::v1::HitBatch LoneHit(const internal::v1::HitBatch& batch,
                                const internal::v1::EvidenceBlock& block, uint32_t index) {
@@ -79,7 +85,7 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
       bytes = 0;
     }
     bytes += more;
-    YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batches.emplace_back()), "hits"));
+    YAGURA_RETURN_IF_ERROR(Read(entry, batches.emplace_back()));
   }
   return Apply(context, shard, std::move(batches));
 }
@@ -87,7 +93,7 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
 absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
     const stream::Worker::Context& context, const stream::Entry& entry) {
   internal::v1::HitBatch batch;
-  YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batch), "hits"));
+  YAGURA_RETURN_IF_ERROR(Read(entry, batch));
   Shard& shard = ShardAt(context.shard);
   // Findings may be put any number of times; what counts is that the windows are not saved.
   const auto attempt = [&](std::span<const uint32_t> hits) -> absl::Status {
@@ -160,6 +166,11 @@ absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& 
   for (auto& batch : batches) {
     for (auto& outcome : windows->Apply(std::move(batch))) outcomes.push_back(std::move(outcome));
   }
+  std::vector<WindowStore::Broken> unreadable;
+  for (auto& [number, error] : windows->TakeUnreadable()) {
+    unreadable.push_back({fmt::format("e:{}", number), std::move(error)});
+  }
+  TellBroken(context.shard, shard, unreadable);
   YAGURA_RETURN_IF_ERROR(sink_->Put(outcomes));
   YAGURA_RETURN_IF_ERROR(store_->Save(context.shard, context.epoch, *windows));
   windows->Clean();

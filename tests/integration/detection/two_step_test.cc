@@ -1,5 +1,6 @@
 // The rules by which two steps, on any number of workers, find what one would: each has a test
 // here, or is named with the test that it has elsewhere (services/detection/README.md).
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/packed.h"
 #include "tests/integration/detection/pipeline_fixture.h"
 
@@ -312,6 +313,100 @@ TEST_F(TwoStepTest, HitsWithEvidenceInABlockSayThatAnEarlierReleaseCannotReadThe
   }
   EXPECT_GT(with, 0);
   EXPECT_GT(without, 0);
+}
+
+TEST_F(TwoStepTest, HitsWhoseEvidenceCannotBeReadAreNotCountedWithoutIt) {
+  Produce();
+  Process process(redis_.NewPool());
+  for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  const auto has_evidence = [](const internal::v1::HitBatch& batch) {
+    return !batch.packed_evidence().empty();
+  };
+  const int shard = std::ranges::any_of(Hits(0), has_evidence) ? 0 : 1;
+  LeasedCursor cursor = Take(kHits, shard);
+  const auto entries = cursor.Read(10'000, 64 << 20, {});
+  ASSERT_THAT(entries, IsOk());
+  const stream::Worker::Context context{shard, cursor.epoch()};
+  const auto found = std::ranges::find_if(*entries, [&](const auto& entry) {
+    internal::v1::HitBatch batch;
+    return Unpack(entry.payload, batch).ok() && has_evidence(batch);
+  });
+  ASSERT_NE(found, entries->end());
+  internal::v1::HitBatch batch;
+  ASSERT_THAT(Unpack(found->payload, batch), IsOk());
+  Packer packer;
+  const auto with = [&](const std::string& evidence) {
+    stream::Entry entry = *found;
+    batch.set_packed_evidence(evidence);
+    entry.payload = packer.Pack(batch, kBlockVersion);
+    return entry;
+  };
+  auto block = BlockOf(batch);
+  ASSERT_THAT(block, IsOk());
+  block->add_cores(std::string(10'000, 'x'));  // nobody's
+  const std::string evidence = packer.Pack(*block);
+  ASSERT_LT(evidence.size(), 5'000) << "a frame";
+  std::vector<std::string> all = {std::string("\0\1\xff", 3), "no message", ""};
+  for (const auto& whole : {batch.packed_evidence(), evidence}) {
+    all.push_back(whole.substr(0, whole.size() - 5));
+    all.push_back(whole + "x");
+  }
+  const auto is_bad = StatusIs(absl::StatusCode::kInvalidArgument, "BAD_PACKED");
+  for (const auto& broken : all) {
+    const auto entry = with(broken);
+    EXPECT_THAT(process.window.Handle(context, {entry}), is_bad) << broken.size();
+    EXPECT_THAT(process.window.Split(context, entry), is_bad) << broken.size();
+  }
+  std::string later = evidence;
+  later[1] = '\x7f';
+  const auto entry = with(later);
+  const auto is_newer = StatusIs(absl::StatusCode::kUnavailable, "NEWER_FORMAT");
+  EXPECT_THAT(process.window.Handle(context, {entry}), is_newer);
+  EXPECT_THAT(process.window.Split(context, entry), is_newer);
+  EXPECT_TRUE(Kept(shard).empty());
+  EXPECT_THAT(process.window.Handle(context, {with(evidence)}), IsOk());
+  EXPECT_FALSE(Kept(shard).empty());
+}
+
+// What only shows when a finding is told: the frame is whole, and its content is not.
+TEST_F(TwoStepTest, EvidenceThatTurnsOutToBeBrokenIsCounted) {
+  Produce();
+  {
+    Process process(redis_.NewPool());
+    for (int shard = 0; shard < 2; ++shard) Drain(kEvents, shard, Match, process);
+  }
+  const auto pool = redis_.NewPool();
+  double told = 0;
+  int broken = 0;
+  for (int shard = 0; shard < kHits.shards; ++shard) {
+    LeasedCursor cursor = Take(kHits, shard);
+    const stream::Worker::Context context{shard, cursor.epoch()};
+    const auto entries = cursor.Read(10'000, 64 << 20, {});
+    ASSERT_THAT(entries, IsOk());
+    // Up to the first event that waits for others.
+    const auto is_block = [](const auto& field) { return field.first.starts_with("e:"); };
+    auto middle = entries->begin();
+    while (middle != entries->end() && std::ranges::none_of(Kept(shard), is_block)) {
+      ASSERT_THAT(Process(redis_.NewPool(), false).window.Handle(context, {*middle++}), IsOk());
+    }
+    internal::v1::HitBatch another;  // the frame of which is no block's
+    another.set_source_id(std::string(600, '\x07'));
+    const std::string packed = Packer().Pack(another);
+    internal::v1::EvidenceBlock read;
+    ASSERT_FALSE(Unpack(packed, read).ok());
+    for (const auto& [field, value] : Kept(shard)) {
+      if (!field.starts_with("e:")) continue;
+      ++broken;
+      ASSERT_THAT(
+          pool->Command({"HSET", fmt::format("y:{{s{}}}:detection:windows", shard), field, packed}),
+          IsOk());
+    }
+    Process process(redis_.NewPool(), false);
+    ASSERT_THAT(process.window.Handle(context, {middle, entries->end()}), IsOk());
+    told += process.metrics.GetCounter("yagura_detection_windows_broken_total", "")->Value();
+  }
+  EXPECT_GT(broken, 0);
+  EXPECT_EQ(told, broken);
 }
 
 }  // namespace

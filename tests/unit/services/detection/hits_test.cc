@@ -243,7 +243,9 @@ TEST(Hits, AnEventThatSeveralRulesMatchIsInTheBlockOnce) {
       EXPECT_EQ(ref.event(), EventDigest(evidence.event_id()));
       EXPECT_EQ(ref.time(), EvidenceTime(evidence));
     }
-    EXPECT_EQ(CoreAt(batch.evidence(), hit.first().piece()).device(), "fw-1");
+    const auto core = CoreAt(batch.evidence(), hit.first().piece());
+    EXPECT_EQ(core.device(), "fw-1");
+    EXPECT_EQ(hit.first().core_bytes(), core.ByteSizeLong());
   }
   EXPECT_THAT(MatchedNames(EvidenceAt(batch.evidence(), 0).matched_fields()),
               ElementsAre("what=login"));

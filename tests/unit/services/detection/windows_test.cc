@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/findings.h"
 
 namespace yagura::detection {
@@ -272,6 +273,50 @@ TEST_F(WindowsTest, GroupsWithEvidenceInThemNeverTakeTheNumberOfABlockThatIsKept
   });
 }
 
+TEST_F(WindowsTest, AFindingWhoseFirstEventIsLostHasNone) {
+  threshold_ = 1;
+  auto batch = Batch({0});
+  auto& hit = *batch.mutable_hits(0);
+  MoveEvidence(hit, *batch.mutable_evidence());
+  *hit.mutable_first() = hit.pieces(0);  // of which the block has no core
+  const auto findings = windows_.Apply(batch);
+  ASSERT_THAT(findings, SizeIs(1));
+  EXPECT_FALSE(findings[0].finding.has_event());
+  EXPECT_THAT(findings[0].finding.evidence(), SizeIs(1));
+}
+
+// Windows that are decided at their end keep what their first event was: it counts, in whatever
+// place it is.
+TEST_F(WindowsTest, WhatAGroupIsAboutCounts) {
+  std::vector<size_t> sizes;
+  std::vector<size_t> live;
+  for (const size_t size : {10, 5010}) {
+    Windows windows({.lateness = std::chrono::seconds(30), .bytes = 1 << 20});
+    auto batch = Batch({0});
+    batch.mutable_rules(0)->set_at_end(true);
+    batch.set_source_id("1000-1");
+    auto& hit = *batch.mutable_hits(0);
+    MoveEvidence(hit, *batch.mutable_evidence());
+    event::v1::Event core;
+    core.set_user(std::string(size, 'u'));
+    batch.mutable_evidence()->add_cores(core.SerializeAsString());
+    *hit.mutable_first() = hit.pieces(0);
+    hit.mutable_first()->set_core_bytes(static_cast<uint32_t>(core.ByteSizeLong()));
+    windows.Apply(batch);
+    ASSERT_EQ(windows.size(), 1U);
+    sizes.push_back(windows.bytes());
+    live.push_back(windows.blocks().live_bytes());
+    // The same when it is read again.
+    Windows reborn({.lateness = std::chrono::seconds(30), .bytes = 1 << 20});
+    for (const auto& [key, group] : windows.dirty_groups()) reborn.LoadGroup(key, *group);
+    for (const auto& [number, block] : windows.dirty_blocks()) reborn.LoadBlock(number, *block);
+    EXPECT_EQ(reborn.bytes(), windows.bytes());
+    EXPECT_EQ(reborn.blocks().live_bytes(), windows.blocks().live_bytes());
+  }
+  EXPECT_GE(sizes[1], sizes[0] + 5000);
+  EXPECT_EQ(live[1] - live[0], 5000U + 1);  // its length takes a byte more
+}
+
 TEST_F(WindowsTest, OverflowIsAFindingOfItsOwn) {
   windows_.Apply(Batch({0}, "a"));
   windows_.Apply(Batch({0}, "b"));
@@ -469,7 +514,7 @@ TEST_F(WindowsTest, WhichNamesFindRoomFollowsFromTheHits) {
       for (int k = 0; k < 5000 * i; ++k) (*hit.mutable_names())[static_cast<uint64_t>(k)] = "x";
       hit.clear_names();
       for (int k = 0; k < 600; ++k) {
-        const auto key = static_cast<uint64_t>(first + (i == 0 ? k : 599 - k));
+        const auto key = static_cast<uint64_t>(first) + static_cast<uint64_t>(i == 0 ? k : 599 - k);
         (*hit.mutable_names())[key] = "name";
       }
       windows.Apply(batch);
