@@ -179,8 +179,9 @@ void ObservationWorker::Settle(const std::string& tenant) const {
 absl::StatusOr<bool> ObservationWorker::IsSettled(const std::string& tenant) {
   YAGURA_ASSIGN_OR_RETURN(const TimePoint own, store_.SettledAt(tenant));
   const TimePoint now = parts_.clock->Now();
-  // A clock that was wrong by then makes nobody wait for longer.
-  const TimePoint latest = now + options_.settle;
+  // A clock that was wrong by then makes nobody wait for longer; one that is ahead of this one a
+  // little is not wrong.
+  const TimePoint latest = now + 2 * options_.settle;
   const std::lock_guard lock(mutex_);
   return (now >= own || own > latest) && (now >= settled_ || settled_ > latest);
 }

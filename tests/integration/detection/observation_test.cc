@@ -1,9 +1,10 @@
 // Hours of tenants are judged by the worker: over a real Redis, killed at any time, and with what
 // the other services would answer.
+#include <unistd.h>
+
 #include <filesystem>
 #include <random>
 #include <set>
-#include <thread>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -189,7 +190,9 @@ TEST(ObservationChild, DISABLED_Run) {
   const auto clock = std::make_shared<testing::FakeClock>(kNow);
   Process process(std::make_shared<redis::Pool>(endpoint, 8), ManySurprises(), clock, "child");
   process.worker.Start();
-  while (true) std::this_thread::sleep_for(milliseconds(50));
+  // Until it is killed, or nobody is there any more who would.
+  ::alarm(300);
+  ::pause();
 }
 
 class ObservationTest : public ::testing::Test {
@@ -459,6 +462,40 @@ TEST_F(ObservationTest, AProcessThatIsBegunAgainMakesNobodyWaitButADownTimeDoes)
   EXPECT_FALSE(*judged);
   clock_->Advance(settle);
   EXPECT_TRUE(Eventually([this] { return LastHour() == kHour + 3; }));
+}
+
+TEST_F(ObservationTest, AClockThatIsAheadLetsHoursWaitInOtherProcessesTooButAWrongOneDoesNot) {
+  const milliseconds settle = std::chrono::minutes(15);
+  const auto ahead = std::make_shared<testing::FakeClock>(clock_->Now() + std::chrono::seconds(1));
+  const auto judges = [&](const std::string& tenant, Process& process) {
+    const auto judged = process.worker.JudgeNext(tenant);
+    EXPECT_THAT(judged, IsOk());
+    return judged.ok() && *judged;
+  };
+  const ObservationStore store(pool_);
+  BeginAt(kHour - 3);
+  BeginAt(kHour - 3, "globex");
+  // A tenant's hours.
+  ASSERT_THAT(store.Settle("globex", ahead->Now() + settle), IsOk());
+  Process other(redis_.NewPool(), data_, clock_, "", settle);
+  EXPECT_FALSE(judges("globex", other));
+  EXPECT_TRUE(judges("acme", other));
+  ASSERT_THAT(store.Settle("globex", clock_->Now() + hours(1)), IsOk());
+  EXPECT_TRUE(judges("globex", other));
+  // All tenants', after a down time: of those that start the one that is ahead is first.
+  ASSERT_THAT(store.Run(ahead->Now(), hours(1), settle), IsOk());
+  other.worker.Start();
+  EXPECT_FALSE(judges("acme", other));
+  other.worker.Stop();
+  EXPECT_EQ(LastHour(), kHour - 2);
+  const std::string late = std::to_string(
+      std::chrono::duration_cast<milliseconds>((clock_->Now() + hours(1)).time_since_epoch())
+          .count());
+  ASSERT_THAT(pool_->Command({"HSET", "y:{observation}:detection:observation", "settled", late}),
+              IsOk());
+  Process another(redis_.NewPool(), data_, clock_, "", settle);
+  another.worker.Start();
+  EXPECT_TRUE(Eventually([this] { return LastHour() == kHour; }));
 }
 
 TEST_F(ObservationTest, HoursThatWereNotJudgedForLongArePassedOver) {
