@@ -1,7 +1,6 @@
 #include "services/detection/storage/hunt_states.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "fmt/format.h"
 
@@ -51,16 +50,35 @@ absl::StatusOr<std::string> HuntStates::Load(std::string_view result, std::strin
   return bytes;
 }
 
-absl::Status HuntStates::Drop(std::string_view result, std::string_view id) const {
+absl::StatusOr<std::vector<std::string>> HuntStates::Pieces(std::string_view result) const {
   const std::string key = KeyOf(result);
-  if (id.empty()) return state_->Command({"DEL", key}).status();
   YAGURA_ASSIGN_OR_RETURN(const auto fields, state_->Command({"HKEYS", key}));
-  const std::string own = fmt::format("{}:", id);
+  std::vector<std::string> pieces;
+  for (const auto& field : fields.items) pieces.push_back(field.text);
+  return pieces;
+}
+
+bool HuntStates::IsOf(std::string_view piece, std::string_view id) {
+  return !id.empty() && piece.substr(0, piece.find(':')) == id;
+}
+
+absl::Status HuntStates::Drop(std::string_view result,
+                              const std::vector<std::string>& pieces) const {
+  if (pieces.empty()) return absl::OkStatus();
+  const std::string key = KeyOf(result);
   redis::Args drop = {"HDEL", key};
-  for (const auto& field : fields.items) {
-    if (!field.text.starts_with(own)) drop.emplace_back(field.text);
-  }
-  return drop.size() == 2 ? absl::OkStatus() : state_->Command(drop).status();
+  drop.insert(drop.end(), pieces.begin(), pieces.end());
+  return state_->Command(drop).status();
+}
+
+absl::Status HuntStates::Drop(std::string_view result, std::string_view id, uint32_t pieces) const {
+  std::vector<std::string> fields;
+  for (uint32_t i = 0; i < pieces; ++i) fields.push_back(FieldOf(id, i));
+  return Drop(result, fields);
+}
+
+absl::Status HuntStates::DropAll(std::string_view result) const {
+  return state_->Command({"DEL", KeyOf(result)}).status();
 }
 
 }  // namespace yagura::detection

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -28,8 +29,13 @@ class HuntStates {
   // NOT_FOUND where a piece is missing.
   absl::StatusOr<std::string> Load(std::string_view result, std::string_view id,
                                    uint32_t pieces) const;
-  // All but that of `id`; empty: all.
-  absl::Status Drop(std::string_view result, std::string_view id) const;
+  // Of whichever id, also of those that no checkpoint names: what they are called.
+  absl::StatusOr<std::vector<std::string>> Pieces(std::string_view result) const;
+  static bool IsOf(std::string_view piece, std::string_view id);
+  // Some pieces, or as many as Save made for `id`, or all.
+  absl::Status Drop(std::string_view result, const std::vector<std::string>& pieces) const;
+  absl::Status Drop(std::string_view result, std::string_view id, uint32_t pieces) const;
+  absl::Status DropAll(std::string_view result) const;
 
  private:
   const std::shared_ptr<redis::Pool> state_;

@@ -267,7 +267,7 @@ absl::Status HuntWorker::PassLaneOn(const Task& task) {
 
 // The checkpoint of a result that is over, or gone.
 absl::Status HuntWorker::Forget(const std::string& result) {
-  YAGURA_RETURN_IF_ERROR(states_.Drop(result, ""));
+  YAGURA_RETURN_IF_ERROR(states_.DropAll(result));
   return OkWhereGone(
       parts_.store->checkpoints.Delete(OwnContext(), HuntStore::CheckpointName(result)));
 }
@@ -333,8 +333,17 @@ absl::StatusOr<HuntWorker::End> HuntWorker::Work(Task& task) {
   if (task.result.state() != v1::RUNNING) {
     YAGURA_RETURN_IF_ERROR(Publish(task, v1::RUNNING, task.result.progress(), checkpoint.result()));
   }
-  // From here on whoever was at work on it before cannot save or publish any more.
+  std::vector<std::string> stale;
+  if (quarry.probe->has_state()) {
+    YAGURA_ASSIGN_OR_RETURN(stale, states_.Pieces(task.result.name()));
+    std::erase_if(stale, [&checkpoint](const std::string& piece) {
+      return HuntStates::IsOf(piece, checkpoint.state_id());
+    });
+  }
+  // From here on whoever was at work on it before cannot save or publish any more, and no
+  // checkpoint will ever name what they had written by then.
   YAGURA_RETURN_IF_ERROR(Save(task, checkpoint));
+  YAGURA_RETURN_IF_ERROR(states_.Drop(task.result.name(), stale));
   if (!checkpoint.result().has_first_receive_time()) {
     YAGURA_RETURN_IF_ERROR(Publish(task, v1::DONE, 1, checkpoint.result()));
     return End::kOver;
@@ -376,7 +385,11 @@ absl::StatusOr<bool> HuntWorker::Keep(Task& task, HuntProbe& probe, Checkpoint& 
   if (PlaceOf(next) != last.begun) ForgetTrouble(next);
   YAGURA_RETURN_IF_ERROR(Save(task, next));
   if (last.is_too_large) return false;
-  if (!id.empty()) YAGURA_RETURN_IF_ERROR(states_.Drop(task.result.name(), id));
+  // That alone which this replaced: whoever took over meanwhile has written their own.
+  if (!id.empty()) {
+    YAGURA_RETURN_IF_ERROR(states_.Drop(task.result.name(), last.checkpoint.state_id(),
+                                        last.checkpoint.state_pieces()));
+  }
   checkpoint = next;
   last.checkpoint = std::move(next);
   return true;

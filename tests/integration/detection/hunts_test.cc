@@ -1,9 +1,10 @@
 // Hunts from their making to their results, over real Redis and an archive of our own.
+#include <unistd.h>
+
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
 #include <random>
-#include <thread>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -109,6 +110,11 @@ class Archive final : public HuntArchive {
     is_held_ = false;
     released_.notify_all();
   }
+  // Whoever reads waits once so many messages were given.
+  void HoldAfter(int messages) {
+    const std::lock_guard lock(mutex_);
+    hold_in_ = messages;
+  }
   // How many read a tenant's events now.
   int Readers(const std::string& tenant) {
     const std::lock_guard lock(mutex_);
@@ -147,7 +153,12 @@ class Archive final : public HuntArchive {
       for (int i = 0; i < 10 && at < fitting.size(); ++i) *message.add_events() = fitting[at++];
       if (at < fitting.size()) message.set_next_page_token(std::to_string(at));
       {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
+        if (hold_in_ == 0) is_held_ = true;
+        if (hold_in_ >= 0) --hold_in_;
+        ++readers_[question.tenant];
+        released_.wait(lock, [this] { return !is_held_; });
+        --readers_[question.tenant];
         if (messages_left_ == 0) {
           ++failures_;
           if (refill_ > 0) messages_left_ = refill_;
@@ -180,6 +191,7 @@ class Archive final : public HuntArchive {
   int failures_ = 0;
   std::map<std::string, int> failing_;
   bool is_held_ = false;
+  int hold_in_ = -1;
   std::condition_variable released_;
   std::map<std::string, int> readers_;
   std::vector<std::string> read_;
@@ -244,7 +256,9 @@ TEST(HuntChild, DISABLED_Run) {
        .instance = "child"},
       options);
   worker.Start();
-  while (true) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  // Until it is killed, or nobody is there any more who would.
+  ::alarm(300);
+  ::pause();
 }
 
 class HuntsTest : public ::testing::Test {
@@ -487,6 +501,44 @@ TEST_F(HuntsTest, ACorrelationThatIsKilledGoesOnAndFindsWhatItWouldHaveFound) {
   EXPECT_TRUE(Eventually([&] {
     return pool_->Command({"KEYS", "*:hunt-state:*"})->items.empty();
   }));
+}
+
+TEST_F(HuntsTest, WhatWhoeverTookOverHasWrittenStaysThere) {
+  const TimePoint now = SystemClock()->Now();
+  AddCorrelated(now, *archive_);
+  auto request = Request("provider");
+  request.mutable_hunt()->mutable_rule()->set_text(CorrelationText());
+  *request.mutable_hunt()->mutable_end_time() = ToProto(now);
+  request.add_tenants("acme");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  const std::string key =
+      fmt::format("y:{{acme}}:detection:hunt-state:{}", store::LastId(hunt->name()));
+  const auto write = [&](const std::string& piece) {
+    ASSERT_THAT(pool_->Command({"HSET", key, piece, "what a probe knows"}), IsOk());
+  };
+  const auto is_there = [&](const std::string& piece) {
+    return pool_->Command({"HEXISTS", key, piece})->integer == 1;
+  };
+  const auto held_at = [&](size_t messages) {
+    return Eventually(
+        [&] { return archive_->read().size() == messages && archive_->Readers("acme") == 1; });
+  };
+  write("killed:0");
+  archive_->HoldAfter(3);
+  worker_->Start();
+  ASSERT_TRUE(held_at(3));
+  EXPECT_FALSE(is_there("killed:0")) << "no checkpoint names it";
+  EXPECT_EQ(pool_->Command({"HLEN", key})->integer, 1) << "what was kept before is dropped";
+  write("successor:0");
+  archive_->HoldAfter(2);
+  archive_->Release();
+  ASSERT_TRUE(held_at(6));
+  EXPECT_TRUE(is_there("successor:0"));
+  EXPECT_EQ(pool_->Command({"HLEN", key})->integer, 2);
+  archive_->Release();
+  EXPECT_TRUE(IsDone(hunt->name()));
+  EXPECT_TRUE(Eventually([&] { return pool_->Command({"EXISTS", key})->integer == 0; }));
 }
 
 TEST_F(HuntsTest, WindowsThatAreTooLargeAreNotKeptButDecidedAllTheSame) {
