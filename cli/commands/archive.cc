@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <thread>
 #include <utility>
@@ -331,8 +332,14 @@ const std::vector<TableColumn> kProofs = {{"DAY", "day"},
                                           {"UNPROVEN EVENTS", "unproven_events"},
                                           {"HEAD", "head.hash", 20}};
 
+// Which says that something cannot be verified here, and not that it is at fault.
+bool IsLater(const archive::v1::EventFlaw& flaw) {
+  return flaw.kind() == archive::v1::EventFlaw::HEAD_LATER;
+}
+
 void WriteFlaws(const archive::v1::DayProof& proof) {
   for (const auto& flaw : proof.flaws()) {
+    if (IsLater(flaw)) continue;
     std::string line =
         fmt::format("! {} {}", proof.day(), archive::v1::EventFlaw::Kind_Name(flaw.kind()));
     if (!flaw.unit().empty()) line += " in unit " + flaw.unit();
@@ -383,7 +390,8 @@ void AddVerify(Program& program, CLI::App& group) {
                           [&](const archive::v1::VerifyEventsResponse& response) {
                             if (!response.done()) return true;
                             renderer.Add(response.proof());
-                            if (response.proof().flaws_size() > 0)
+                            const auto& flaws = response.proof().flaws();
+                            if (!std::ranges::all_of(flaws, IsLater))
                               flawed.push_back(response.proof());
                             if (response.proof().later_heads_size() > 0)
                               later.push_back(response.proof());

@@ -76,20 +76,21 @@ bool EventVerifier::MayBeDropped(TimePoint gone) const {
 StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Progress& progress) {
   // In this order: what is remembered was stored before, and what has a head has digests.
   YAGURA_ASSIGN_OR_RETURN(stored_, parts_.ledger.Stored(tenant_, day_));
-  YAGURA_ASSIGN_OR_RETURN(const auto known, parts_.memory.Recall(tenant_, day_));
+  YAGURA_ASSIGN_OR_RETURN(known_, parts_.memory.Recall(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(const auto heads, parts_.store.Heads(tenant_, day_));
   YAGURA_ASSIGN_OR_RETURN(units_, parts_.store.Units(tenant_, day_, &doubled_));
-  int64_t latest = known.expires;
+  int64_t latest = known_.expires;
   for (const v1::EventHead& head : heads) latest = std::max(latest, head.expire_time().seconds());
   heads_over_ = latest > 0 && MayBeDropped(TimePoint(std::chrono::seconds(latest)) + kHeadsOutlive);
   CheckHeads(heads);
+  TellLater(heads);
   CheckChain(heads);
   for (const uint64_t number : doubled_) {
     if (later_.contains(number)) continue;
     Tell(Flaw::UNIT_ALTERED, number,
          "several digests of that number are there; at most one of them was stored");
   }
-  CheckMemory(known, heads);
+  CheckMemory(heads);
   if (!heads.empty()) *proof_.mutable_head() = heads.back();
   YAGURA_RETURN_IF_ERROR(CheckEvents(stop, progress));
   for (const uint64_t unit : broken_) {
@@ -99,15 +100,14 @@ StatusOr<v1::DayProof> EventVerifier::Run(const std::stop_token& stop, const Pro
   return proof_;
 }
 
-void EventVerifier::CheckMemory(const HeadMemory::Head& known,
-                                const std::vector<v1::EventHead>& heads) {
+void EventVerifier::CheckMemory(const std::vector<v1::EventHead>& heads) {
   const uint32_t last = heads.empty() ? 0 : heads.back().sequence();
-  if (known.sequence > last && !heads_over_) {
+  if (known_.sequence > last && !heads_over_) {
     Tell(Flaw::HEAD_MISSING, 0,
-         fmt::format("{} heads were sealed, the store ends at {}", known.sequence, last));
+         fmt::format("{} heads were sealed, the store ends at {}", known_.sequence, last));
   }
   for (const v1::EventHead& head : heads) {
-    if (head.sequence() == known.sequence && head.hash() != known.hash) {
+    if (head.sequence() == known_.sequence && head.hash() != known_.hash) {
       Tell(Flaw::HEAD_ALTERED, 0,
            fmt::format("head {} is not the one that was sealed here", head.sequence()));
     }
@@ -125,7 +125,12 @@ void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
       Tell(head.sequence() > expected ? Flaw::HEAD_MISSING : Flaw::HEAD_ALTERED, 0,
            fmt::format("{} where {} should be", name, expected));
     }
-    if (IsOfLaterScheme(head)) {
+    if (ClaimsALaterScheme(head, known_)) {
+      Tell(Flaw::HEAD_ALTERED, 0,
+           fmt::format("{} claims scheme {}, the day was sealed by {} at most", name, head.scheme(),
+                       known_.scheme));
+    }
+    if (IsLater(head)) {
       if (proof_.later_heads_size() < kMostFlaws) proof_.add_later_heads(head.sequence());
     } else {
       CheckHead(head, name);
@@ -136,6 +141,29 @@ void EventVerifier::CheckHeads(const std::vector<v1::EventHead>& heads) {
     expected = head.sequence() + 1;
     hash = head.hash();
   }
+}
+
+bool EventVerifier::IsLater(const v1::EventHead& head) const {
+  return IsOfLaterScheme(head) && !ClaimsALaterScheme(head, known_);
+}
+
+// Once of all of them: a day may have more than there is room for flaws.
+void EventVerifier::TellLater(const std::vector<v1::EventHead>& heads) {
+  uint32_t first = 0;
+  size_t count = 0;
+  size_t strange = 0;
+  for (const v1::EventHead& head : heads) {
+    if (!IsLater(head)) continue;
+    if (++count == 1) first = head.sequence();
+    if (head.sequence() > known_.sequence) ++strange;
+  }
+  if (count == 0) return;
+  std::string detail = fmt::format(
+      "{} heads, from head {} on, are of schemes that this release does not know", count, first);
+  if (strange > 0) {
+    detail += fmt::format("; {} are not remembered, and may be anybody's", strange);
+  }
+  Tell(Flaw::HEAD_LATER, 0, detail);
 }
 
 void EventVerifier::CheckHead(const v1::EventHead& head, const std::string& name) {
@@ -154,7 +182,7 @@ void EventVerifier::CheckHead(const v1::EventHead& head, const std::string& name
 void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
   std::set<uint64_t> sealed;
   for (const v1::EventHead& head : heads) {
-    if (IsOfLaterScheme(head)) continue;
+    if (IsLater(head)) continue;
     std::string hash = head.previous_hash();
     bool whole = true;
     uint64_t events = 0;
@@ -193,7 +221,7 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
 void EventVerifier::FindLater(const std::vector<v1::EventHead>& heads,
                               const std::set<uint64_t>& sealed) {
   for (const v1::EventHead& head : heads) {
-    if (!IsOfLaterScheme(head)) continue;
+    if (!IsLater(head)) continue;
     for (const uint64_t number : head.units()) {
       if (!sealed.contains(number)) later_.insert(number);
     }

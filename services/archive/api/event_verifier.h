@@ -57,9 +57,12 @@ class EventVerifier {
   };
   using Flaw = v1::EventFlaw;
 
-  void CheckMemory(const HeadMemory::Head& known, const std::vector<v1::EventHead>& heads);
+  void CheckMemory(const std::vector<v1::EventHead>& heads);
   void CheckHeads(const std::vector<v1::EventHead>& heads);
   void CheckHead(const v1::EventHead& head, const std::string& name);
+  // A later release sealed it, as far as is known: nothing is said of it.
+  bool IsLater(const v1::EventHead& head) const;
+  void TellLater(const std::vector<v1::EventHead>& heads);
   void CheckChain(const std::vector<v1::EventHead>& heads);
   // Which units heads of a later scheme have, and no other.
   void FindLater(const std::vector<v1::EventHead>& heads, const std::set<uint64_t>& sealed);
@@ -83,6 +86,7 @@ class EventVerifier {
   const Parts parts_;
   const std::string tenant_;
   const int64_t day_;
+  HeadMemory::Head known_;
   bool heads_over_ = false;                            // the day's heads may have been dropped
   std::map<uint64_t, UnitLedger::StoredUnit> stored_;  // what the ledger has
   std::map<uint64_t, EventUnit> units_;

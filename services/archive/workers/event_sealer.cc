@@ -44,6 +44,12 @@ int64_t LatestExpiry(const std::vector<v1::EventHead>& heads) {
   return latest;
 }
 
+uint32_t HighestScheme(const std::vector<v1::EventHead>& heads) {
+  uint32_t highest = 0;
+  for (const v1::EventHead& head : heads) highest = std::max(highest, head.scheme());
+  return highest;
+}
+
 // What a day lacks in the event store is told once, where it is found. Any other loss is not: that
 // what is remembered cannot be read keeps all days from being sealed.
 bool WasTold(const Status& status) {
@@ -83,6 +89,10 @@ Status EventSealer::Follows(const Heads& heads, const HeadMemory::Head& known) c
     hash = UnitChainStart(heads.front().tenant(), heads.front().day());
   }
   for (const v1::EventHead& head : heads) {
+    if (ClaimsALaterScheme(head, known)) {
+      return Altered(fmt::format("head {} claims scheme {}, the day was sealed by {} at most",
+                                 head.sequence(), head.scheme(), known.scheme));
+    }
     if (head.sequence() < known.sequence) continue;
     if (known.sequence > 0 && head.sequence() == known.sequence) {
       if (head.hash() != known.hash) {
@@ -124,7 +134,7 @@ StatusOr<EventSealer::Heads> EventSealer::Agreed(const std::string& tenant, int6
   }
   if (agreed.ok() && !heads.empty() &&
       (heads.back().sequence() > known.sequence || known.expires == 0)) {
-    agreed = parts_.memory.Raise(heads.back(), LatestExpiry(heads));
+    agreed = parts_.memory.Raise(heads.back(), LatestExpiry(heads), HighestScheme(heads));
   }
   if (agreed.ok() || agreed.code() == absl::StatusCode::kDataLoss) Tell(tenant, day, agreed);
   if (!agreed.ok()) return agreed;

@@ -247,6 +247,7 @@ TEST_F(CommandsTest, VerifyingEventsTellsWhatALaterReleaseMadeFromWhatIsAtFault)
   suite_.proofs[1].add_later_heads(2);
   suite_.proofs[1].add_later_heads(3);
   suite_.proofs[1].set_later_events(17);
+  suite_.proofs[1].add_flaws()->set_kind(archive::v1::EventFlaw::HEAD_LATER);
   const auto later = Run(line);
   EXPECT_EQ(later.status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(Message(later.status)), HasSubstr("1 of the days"));

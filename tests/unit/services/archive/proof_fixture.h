@@ -72,6 +72,14 @@ class ProofTest : public ::testing::Test {
     EXPECT_THAT(result, testing::IsOk());
     return result.ok() ? result->rows.at(0).at(0).AsUnsigned() : 0;
   }
+  // The last head of the day, by scheme 9: what such a release would remember.
+  void SealedByALaterRelease(const std::string& tenant = "acme") {
+    ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads(tenant, day_));
+    ASSERT_FALSE(heads.empty());
+    v1::EventHead head = heads.back();
+    head.set_scheme(9);
+    ASSERT_THAT(memory_.Raise(head, head.expire_time().seconds(), 9), testing::IsOk());
+  }
   // Somebody who can write the event store alone makes the day anew, digests included.
   void MakeTheDayAnew() {
     Run("TRUNCATE TABLE yagura.events");

@@ -112,11 +112,15 @@ TEST_F(ProofTest, WhatALaterReleaseSealedIsNeitherProvenNorAtFault) {
   ASSERT_THAT(sealer_.Turn(), IsOk());
   Insert("four", "d", 3 * kEvents, kEvents);
   ASSERT_THAT(sealer_.Turn(), IsOk());
+  SealedByALaterRelease();
   Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, signature = 'another' WHERE sequence = 2");
   // Also what a unit and its digest are may be another matter then.
   Run("ALTER TABLE yagura.events DELETE WHERE id = 'c-17'");
-  const v1::DayProof proof = Verify();
-  EXPECT_THAT(proof.flaws(), IsEmpty()) << proof.DebugString();
+  v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::HEAD_LATER);
+  EXPECT_EQ(proof.flaws(0).detail(),
+            "1 heads, from head 2 on, are of schemes that this release does not know");
   EXPECT_THAT(proof.later_heads(), ElementsAre(2));
   EXPECT_EQ(proof.later_events(), uint64_t{kEvents - 1});
   EXPECT_EQ(proof.verified_events(), 3u * kEvents) << "of heads before and behind it";
@@ -125,9 +129,33 @@ TEST_F(ProofTest, WhatALaterReleaseSealedIsNeitherProvenNorAtFault) {
   Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, key_id = 'x', previous_hash = "
       "reverse(previous_hash) WHERE 1");
   Run("TRUNCATE TABLE yagura.event_units");
-  EXPECT_THAT(Verify().flaws(), IsEmpty()) << Verify().DebugString();
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::HEAD_LATER));
   EXPECT_THAT(Verify().later_heads(), ElementsAre(1, 2, 3));
   EXPECT_EQ(Verify().verified_events(), 0u);
+}
+
+TEST_F(ProofTest, WhatWasSealedHereDoesNotBecomeALaterReleases) {
+  Insert("three", "c", 2 * kEvents, kEvents);
+  ASSERT_THAT(sealer_.Turn(), IsOk());
+  Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9 WHERE 1");
+  v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(2)) << proof.DebugString();
+  for (const auto& flaw : proof.flaws()) EXPECT_EQ(flaw.kind(), v1::EventFlaw::HEAD_ALTERED);
+  EXPECT_THAT(proof.later_heads(), IsEmpty());
+  EXPECT_EQ(proof.verified_events(), 3u * kEvents) << "as they are all the same";
+  Run("ALTER TABLE yagura.events DELETE WHERE id = 'c-17'");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::EVENT_MISSING));
+  Run("TRUNCATE TABLE yagura.event_units");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::UNIT_MISSING).Times(3));
+  // Nor is it gone on from.
+  Insert("four", "d", 3 * kEvents, kEvents);
+  EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED"));
+  EXPECT_EQ(memory_.Recall("acme", day_)->scheme, 3u);
+  // Another day's later release is none of this one.
+  Insert("of beta", "y", 0, kEvents, "beta");
+  ASSERT_THAT(NewSealer()->Turn(), StatusIs(absl::StatusCode::kDataLoss));
+  SealedByALaterRelease("beta");
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_ALTERED).Times(2));
 }
 
 TEST_F(ProofTest, NothingHidesBehindTheSchemeOfALaterRelease) {
@@ -135,12 +163,13 @@ TEST_F(ProofTest, NothingHidesBehindTheSchemeOfALaterRelease) {
   Run("INSERT INTO yagura.event_heads SELECT * REPLACE(9 AS scheme) FROM "
       "(SELECT * FROM yagura.event_heads)");
   const v1::DayProof proof = Verify();
-  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
-  EXPECT_EQ(proof.flaws(0).detail(), "head 1 where 2 should be");
-  EXPECT_THAT(proof.later_heads(), ElementsAre(1));
+  ASSERT_THAT(proof.flaws(), SizeIs(2)) << proof.DebugString();
+  for (const auto& flaw : proof.flaws()) EXPECT_EQ(flaw.kind(), v1::EventFlaw::HEAD_ALTERED);
+  EXPECT_THAT(proof.later_heads(), IsEmpty());
   EXPECT_EQ(proof.verified_events(), 2u * kEvents);
   EXPECT_EQ(proof.later_events(), 0u);
   // What the state Redis remembers counts whatever the scheme.
+  SealedByALaterRelease();
   Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9, hash = reverse(hash) WHERE 1");
   EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_ALTERED));
   Run("INSERT INTO yagura.event_heads SELECT * REPLACE(3 AS sequence) FROM "
@@ -149,16 +178,31 @@ TEST_F(ProofTest, NothingHidesBehindTheSchemeOfALaterRelease) {
 }
 
 TEST_F(ProofTest, BehindAHeadOfALaterReleaseTheChainGoesOnWhereItIsRemembered) {
+  SealedByALaterRelease();
   Run("ALTER TABLE yagura.event_heads UPDATE scheme = 9 WHERE 1");
   Insert("three", "c", 2 * kEvents, kEvents);
   ASSERT_THAT(sealer_.Turn(), IsOk());
-  EXPECT_THAT(Flaws(), IsEmpty());
+  EXPECT_THAT(Flaws(), ElementsAre(v1::EventFlaw::HEAD_LATER));
   EXPECT_EQ(Verify().verified_events(), uint64_t{kEvents});
+  EXPECT_EQ(memory_.Recall("acme", day_)->scheme, 9u);
   Run("INSERT INTO yagura.event_heads SELECT * REPLACE(3 AS sequence, hash AS previous_hash, "
       "9 AS scheme) FROM (SELECT * FROM yagura.event_heads WHERE sequence = 2)");
   Insert("four", "d", 3 * kEvents, kEvents);
   EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_HEAD_LATER"));
   EXPECT_EQ(memory_.Recall("acme", day_)->sequence, 2u);
+  EXPECT_THAT(Flaws(), Contains(v1::EventFlaw::HEAD_LATER));
+  EXPECT_THAT(Verify().later_heads(), ElementsAre(1, 3));
+}
+
+TEST_F(ProofTest, OfALaterHeadThatIsNotRememberedNobodyKnowsWhoseItIs) {
+  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(2 AS sequence, hash AS previous_hash, "
+      "9 AS scheme) FROM (SELECT * FROM yagura.event_heads)");
+  const v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::HEAD_LATER);
+  EXPECT_THAT(proof.flaws(0).detail(), ::testing::HasSubstr("not remembered"));
+  EXPECT_THAT(proof.later_heads(), ElementsAre(2));
+  EXPECT_EQ(proof.verified_events(), 2u * kEvents);
 }
 
 TEST_F(ProofTest, WhatRetentionMayHaveDeletedIsNoFlaw) {
@@ -238,16 +282,16 @@ TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
   head.set_day(77);
   head.set_sequence(5);
   head.set_hash(std::string(32, 'a'));
-  ASSERT_THAT(memory_.Raise(head, 1000), IsOk());
+  ASSERT_THAT(memory_.Raise(head, 1000, 3), IsOk());
   head.set_sequence(3);
-  ASSERT_THAT(memory_.Raise(head, 2000), IsOk());
+  ASSERT_THAT(memory_.Raise(head, 2000, 3), IsOk());
   EXPECT_EQ(memory_.Recall("acme", 77)->sequence, 5u);
   EXPECT_EQ(memory_.Recall("acme", 77)->expires, 1000);
   head.set_sequence(5);
   head.set_hash(std::string(32, 'b'));
-  EXPECT_THAT(memory_.Raise(head, 1000), StatusIs(absl::StatusCode::kDataLoss, "HEAD_DIFFERS"));
+  EXPECT_THAT(memory_.Raise(head, 1000, 3), StatusIs(absl::StatusCode::kDataLoss, "HEAD_DIFFERS"));
   head.set_sequence(6);
-  ASSERT_THAT(memory_.Raise(head, 500), IsOk());
+  ASSERT_THAT(memory_.Raise(head, 500, 3), IsOk());
   EXPECT_EQ(memory_.Recall("acme", 77)->sequence, 6u);
   EXPECT_EQ(memory_.Recall("acme", 77)->expires, 1000) << "of the day's heads the latest";
   // As schema 9 wrote it.
@@ -256,6 +300,24 @@ TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
       IsOk());
   EXPECT_EQ(memory_.Recall("acme", 78)->sequence, 2u);
   EXPECT_EQ(memory_.Recall("acme", 78)->expires, 0);
+  EXPECT_EQ(memory_.Recall("acme", 78)->scheme, 3u) << "of releases that did not remember it";
+}
+
+TEST_F(ProofTest, ByWhichSchemesADayWasSealedIsForgottenWithItsHeads) {
+  v1::EventHead head;
+  head.set_tenant("acme");
+  head.set_day(77);
+  head.set_hash(std::string(32, 'a'));
+  const auto scheme = [&] { return memory_.Recall("acme", 77)->scheme; };
+  for (uint32_t sequence = 1; sequence < 4; ++sequence) {
+    head.set_sequence(sequence);
+    head.set_scheme(sequence == 2 ? 9 : 3);
+    ASSERT_THAT(memory_.Raise(head, 1000, head.scheme()), IsOk());
+    EXPECT_EQ(scheme(), sequence == 1 ? 3u : 9u);
+  }
+  EXPECT_EQ(memory_.RecallAll("acme")->at(77).scheme, 9u);
+  ASSERT_THAT(memory_.Forget("acme", {77}), IsOk());
+  EXPECT_EQ(scheme(), 3u);
 }
 
 TEST_F(ProofTest, WhatThisSuiteDidNotStoreIsNotSigned) {
