@@ -187,7 +187,10 @@ absl::StatusOr<bool> ObservationWorker::IsSettled(const std::string& tenant) {
 }
 
 absl::Status ObservationWorker::Handle(const timer::Timer& timer) {
-  const auto judged = JudgeNext(timer.id);
+  // As of before: what became due or settled meanwhile is looked at at once.
+  const TimePoint now = parts_.clock->Now();
+  const TimePoint due = TimeOf(LastOver() + 2) + options_.lateness;
+  const auto judged = JudgeWhatIsNext(timer.id);
   if (!judged.ok()) {
     // The tenant is gone.
     if (judged.status().code() == absl::StatusCode::kNotFound) return absl::OkStatus();
@@ -196,22 +199,25 @@ absl::Status ObservationWorker::Handle(const timer::Timer& timer) {
                           {{"tenant", timer.id}, {"reason", Message(judged.status())}});
     return judged.status();
   }
-  TimePoint next = *judged ? parts_.clock->Now() : TimeOf(LastOver() + 2) + options_.lateness;
-  if (!*judged) {
-    YAGURA_ASSIGN_OR_RETURN(const bool is_settled, IsSettled(timer.id));
-    if (!is_settled) next = std::min(next, parts_.clock->Now() + kLookWhetherSettled);
-  }
+  TimePoint next = *judged == Next::kJudged ? now : due;
+  if (*judged == Next::kWaits) next = std::min(next, now + kLookWhetherSettled);
   return queue_.Schedule(timer.id, next, "");
 }
 
 absl::StatusOr<bool> ObservationWorker::JudgeNext(const std::string& tenant) {
+  YAGURA_ASSIGN_OR_RETURN(const Next next, JudgeWhatIsNext(tenant));
+  return next == Next::kJudged;
+}
+
+absl::StatusOr<ObservationWorker::Next> ObservationWorker::JudgeWhatIsNext(
+    const std::string& tenant) {
   YAGURA_ASSIGN_OR_RETURN(auto state, store_.Load(tenant));
   const int64_t before = state.last_hour();
   const int64_t over = LastOver();
-  if (before >= over) return false;
+  if (before >= over) return Next::kNothingDue;
   if (before != 0) {
     YAGURA_ASSIGN_OR_RETURN(const bool is_settled, IsSettled(tenant));
-    if (!is_settled) return false;
+    if (!is_settled) return Next::kWaits;
   }
   // A tenant that is new begins with the hour that is just over.
   int64_t hour = before == 0 ? over : before + 1;
@@ -227,9 +233,9 @@ absl::StatusOr<bool> ObservationWorker::JudgeNext(const std::string& tenant) {
   matters.Close(hour);
   const absl::Status saved = store_.Save(tenant, before, matters.state());
   // Another process was first, and told the same.
-  if (saved.code() == absl::StatusCode::kAborted) return true;
+  if (saved.code() == absl::StatusCode::kAborted) return Next::kJudged;
   YAGURA_RETURN_IF_ERROR(saved);
-  return true;
+  return Next::kJudged;
 }
 
 absl::Status ObservationWorker::Judge(const std::string& tenant, int64_t hour,

@@ -72,6 +72,8 @@ class ObservationWorker {
 
  private:
   struct Turn;  // one hour of one tenant
+  enum class Next { kJudged, kNothingDue, kWaits };
+  absl::StatusOr<Next> JudgeWhatIsNext(const std::string& tenant);
   absl::Status Handle(const timer::Timer& timer);
   int64_t LastOver() const;
   void Settle(const std::string& tenant) const;
