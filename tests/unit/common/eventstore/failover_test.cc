@@ -98,10 +98,12 @@ class FailoverTest : public ::testing::Test {
   }
   static std::set<uint64_t> Kept(size_t store) {
     std::set<uint64_t> kept;
-    const auto table = Store(store).client().Select({.sql = "SELECT n FROM default.kept"});
+    const auto table =
+        Store(store).client().Select({.sql = "SELECT n FROM default.kept"}, 10'000'000);
     EXPECT_THAT(table, IsOk());
     if (table.ok()) {
       for (const auto& row : table->rows) kept.insert(row.at(0).AsUnsigned());
+      EXPECT_EQ(table->rows.size(), kept.size()) << "rows were stored twice";
     }
     return kept;
   }
