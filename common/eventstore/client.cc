@@ -150,10 +150,11 @@ struct Client::Impl {
     request.body = query.sql;
     request.parameters.emplace_back("default_format", kFormat);
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(request.timeout).count();
-    if (!query.settings.contains("max_execution_time")) {
-      request.parameters.emplace_back("max_execution_time", std::to_string(seconds));
+    Settings settings = query.settings;
+    if (!options.settings.contains("max_execution_time")) {
+      settings.emplace("max_execution_time", std::to_string(seconds));
     }
-    AddSettings(query.settings, &request);
+    AddSettings(std::move(settings), &request);
     for (const auto& [name, value] : query.parameters) {
       request.parameters.emplace_back("param_" + name, EscapeParameter(value));
     }

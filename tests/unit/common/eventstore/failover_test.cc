@@ -393,5 +393,17 @@ TEST_F(FailoverTest, AServerIsPreparedBeforeItIsUsedAndAgainAfterItWasAway) {
   EXPECT_GT(prepared, before);
 }
 
+TEST_F(FailoverTest, ASettingOfTheClientTakesThePlaceOfItsOwn) {
+  HttpPeer peer([](Connection& connection, const Stopping&) { connection.Answer(200, "", ""); });
+  ClientOptions options = Options({peer.address()});
+  options.settings["max_execution_time"] = "77";
+  Client client(options);
+  EXPECT_THAT(client.Execute({.sql = "SELECT 1"}), IsOk());
+  const std::string heads = peer.heads();
+  const size_t at = heads.find("max_execution_time=");
+  EXPECT_THAT(heads, HasSubstr("max_execution_time=77"));
+  EXPECT_EQ(heads.find("max_execution_time=", at + 1), std::string::npos);
+}
+
 }  // namespace
 }  // namespace yagura::eventstore
