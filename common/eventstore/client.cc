@@ -107,7 +107,6 @@ struct Asking {
   // it is, so that what came so far is forgotten.
   std::function<bool()> again = [] { return false; };
   std::string_view sql;  // of what is read; empty: no replica need have caught up
-  std::chrono::milliseconds staleness{0};
   std::string tag;
 };
 
@@ -121,7 +120,6 @@ ServerChoice::Options ChoiceOptions(const ClientOptions& options) {
 struct Client::Impl {
   explicit Impl(ClientOptions options_in)
       : options(std::move(options_in)),
-        sync(options.replicated_tables),
         transport({options.addresses, options.ca_file, options.certificate_file, options.key_file,
                    options.connect_timeout, options.max_idle_connections}),
         choice(ChoiceOptions(options), [this](size_t server) { return Check(server); }) {}
@@ -180,7 +178,6 @@ struct Client::Impl {
     if (query.tag.empty()) query.tag = NewQueryTag();
     asking.request = QueryRequest(query);
     asking.sql = query.sql;
-    asking.staleness = query.staleness;
     asking.tag = query.tag;
     const Status status = Send(asking, stop).status();
     const std::lock_guard lock(running_mutex);
@@ -245,7 +242,7 @@ struct Client::Impl {
       Client client(std::move(alone));
       YAGURA_RETURN_IF_ERROR(options.prepare(client));
     }
-    for (const std::string& table : sync.tables()) {
+    for (const std::string& table : options.replicated_tables) {
       YAGURA_RETURN_IF_ERROR(Sync(server, table, kSyncTimeout));
     }
     return absl::OkStatus();
@@ -253,7 +250,6 @@ struct Client::Impl {
 
   // Waits until the replica has what others have.
   Status Sync(size_t server, const std::string& table, std::chrono::milliseconds timeout) {
-    const auto began = ReplicaSync::Clock::now();
     Query query;
     query.sql = fmt::format("SYSTEM SYNC REPLICA {} LIGHTWEIGHT", table);
     query.timeout = timeout;
@@ -262,7 +258,6 @@ struct Client::Impl {
     const Status status =
         Ask(server, QueryRequest(query), [](std::string_view) { return absl::OkStatus(); }, {})
             .response.status();
-    if (status.ok()) sync.Synced(server, table, began);
     if (status.code() == absl::StatusCode::kDeadlineExceeded) {
       return Unavailable("EVENT_STORE_DOWN",
                          fmt::format("event store's replica of {} is too far behind", table));
@@ -271,7 +266,7 @@ struct Client::Impl {
   }
 
   Status CatchUp(size_t server, const Asking& asking, std::chrono::milliseconds left) {
-    for (const std::string& table : sync.Due(server, asking.sql, asking.staleness)) {
+    for (const std::string& table : TablesNamedIn(asking.sql, options.replicated_tables)) {
       YAGURA_RETURN_IF_ERROR(Sync(server, table, std::min(left / 2, kSyncTimeout)));
     }
     return absl::OkStatus();
@@ -381,7 +376,6 @@ struct Client::Impl {
   }
 
   const ClientOptions options;
-  ReplicaSync sync;
   HttpTransport transport;
   std::mutex running_mutex;
   std::map<std::string, size_t> running;  // the server of each query, by its tag

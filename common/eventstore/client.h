@@ -48,8 +48,9 @@ struct ClientOptions {
   // For every request that does not name them itself.
   Settings settings;
   // Replicated tables, "db.table": a query that names one waits until the server that answers has
-  // all that others had when it was put (or Query::staleness before); one that is too far behind
-  // counts as away.
+  // all that others had when it was put: what is stored by then is found, and what a caller heard
+  // is still to be stored before that is all that can be missing. One that is too far behind counts
+  // as away.
   std::vector<std::string> replicated_tables;
   // Makes one server fit for use, through a client of it alone: before it is first used, and after
   // it has been away. An error leaves it unused for a while. Null: nothing is to be done.
@@ -66,8 +67,6 @@ struct Query {
   std::map<std::string, std::string> array_parameters;
   Settings settings;
   std::chrono::milliseconds timeout{0};  // 0: that of the client
-  // How old the state of replicated tables may be that it sees.
-  std::chrono::milliseconds staleness{1'000};
   // What the store knows the query by while it runs (NewQueryTag), for ProgressOf. Empty: nobody
   // will ask.
   std::string tag;

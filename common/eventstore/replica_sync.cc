@@ -1,6 +1,7 @@
 #include "common/eventstore/replica_sync.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace yagura::eventstore {
 namespace {
@@ -21,23 +22,12 @@ bool Names(std::string_view sql, std::string_view table) {
 
 }  // namespace
 
-std::vector<std::string> ReplicaSync::Due(size_t server, std::string_view sql,
-                                          std::chrono::milliseconds staleness) const {
-  std::vector<std::string> due;
-  const auto now = Clock::now();
-  for (const std::string& table : tables_) {
-    if (!Names(sql, table)) continue;
-    const std::lock_guard lock(mutex_);
-    const auto it = synced_.find({server, table});
-    if (it == synced_.end() || it->second + staleness <= now) due.push_back(table);
-  }
-  return due;
-}
-
-void ReplicaSync::Synced(size_t server, const std::string& table, Clock::time_point when) {
-  const std::lock_guard lock(mutex_);
-  Clock::time_point& last = synced_[{server, table}];
-  last = std::max(last, when);
+std::vector<std::string> TablesNamedIn(std::string_view sql,
+                                       const std::vector<std::string>& tables) {
+  std::vector<std::string> named;
+  std::copy_if(tables.begin(), tables.end(), std::back_inserter(named),
+               [sql](const std::string& table) { return Names(sql, table); });
+  return named;
 }
 
 }  // namespace yagura::eventstore

@@ -282,7 +282,6 @@ Status ProofStore::SetKept(std::string_view table, std::string_view tenant, cons
       "toDate({{last:UInt16}}) AND {}",
       condition);
   query.sql = fmt::format("SELECT count() FROM yagura.{} WHERE {}", table, where);
-  query.staleness = std::chrono::milliseconds(0);
   YAGURA_ASSIGN_OR_RETURN(const auto found, client_->Select(query));
   if (found.rows.empty() || found.rows[0].at(0).AsUnsigned() == 0) return absl::OkStatus();
   query.settings["mutations_sync"] = "1";

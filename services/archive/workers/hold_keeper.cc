@@ -84,8 +84,6 @@ StatusOr<std::vector<int64_t>> HoldKeeper::DaysWith(const Hold& hold,
       "WHERE tenant = {{tenant:String}} AND {} AND {} ORDER BY day",
       RangeSql(WindowOf(hold), "hold", &query), condition);
   query.timeout = kMutationTimeout;
-  // A day that only another replica has yet is left out otherwise.
-  query.staleness = std::chrono::milliseconds(0);
   YAGURA_ASSIGN_OR_RETURN(const auto rows, parts_.client->Select(query, kMostDays));
   std::vector<int64_t> days;
   for (const auto& row : rows.rows) days.push_back(row.at(0).AsSigned());

@@ -2,6 +2,8 @@
 // that a real one has too seldom.
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -403,6 +405,73 @@ TEST_F(FailoverTest, ASettingOfTheClientTakesThePlaceOfItsOwn) {
   const size_t at = heads.find("max_execution_time=");
   EXPECT_THAT(heads, HasSubstr("max_execution_time=77"));
   EXPECT_EQ(heads.find("max_execution_time=", at + 1), std::string::npos);
+}
+
+// A server of a cluster that says what a test wants when it is to catch up.
+class Replica {
+ public:
+  Replica(char number, HttpPeer::Handler sync)
+      : sync_(std::move(sync)),
+        peer_([this, number](Connection& connection, const Stopping& stopping) {
+          if (connection.IsPing()) return connection.Answer(200, "", "Ok.\n");
+          const std::string statement = connection.Read(1);
+          if (statement.starts_with("SYSTEM SYNC REPLICA")) {
+            ++syncs_;
+            return sync_(connection, stopping);
+          }
+          if (statement.starts_with("KILL QUERY")) return connection.Answer(200, "", "");
+          if (silent_) return connection.FallSilent(stopping);
+          std::string row = "\x01\x01n\x06UInt64";
+          row += number;
+          row.resize(row.size() + 7);
+          connection.Answer(200, "", row);
+        }) {}
+
+  const HttpPeer& peer() const { return peer_; }
+  std::string address() const { return peer_.address(); }
+  int syncs() const { return syncs_; }
+  // It takes questions and does not answer.
+  void Silence() { silent_ = true; }
+
+ private:
+  const HttpPeer::Handler sync_;
+  std::atomic<int> syncs_{0};
+  std::atomic<bool> silent_{false};
+  HttpPeer peer_;
+};
+
+HttpPeer::Handler InSyncAfter(milliseconds wait) {
+  return [wait](Connection& connection, const Stopping&) {
+    std::this_thread::sleep_for(wait);
+    connection.Answer(200, "", "");
+  };
+}
+
+class ReplicaTest : public FailoverTest {
+ protected:
+  static ClientOptions Of(const std::vector<const Replica*>& replicas) {
+    std::vector<std::string> addresses;
+    for (const Replica* replica : replicas) addresses.push_back(replica->address());
+    ClientOptions options = Options(std::move(addresses));
+    options.replicated_tables = {"default.who"};
+    // Whoever is left alone here stays so.
+    options.first_pause = options.longest_pause = seconds(60);
+    return options;
+  }
+  static Query Question(milliseconds timeout) {
+    return {.sql = "SELECT n FROM default.who", .timeout = timeout};
+  }
+};
+
+TEST_F(ReplicaTest, EachQuestionSeesWhatWasStoredBeforeItWasPut) {
+  const Replica replica(1, InSyncAfter(milliseconds(0)));
+  Client client(Of({&replica}));
+  for (int i = 1; i <= 3; ++i) {
+    EXPECT_EQ(Who(client), 1u);
+    EXPECT_EQ(replica.syncs(), i);
+  }
+  EXPECT_THAT(client.Select({.sql = "SELECT 1"}), IsOk());
+  EXPECT_EQ(replica.syncs(), 3) << "of a table that it names";
 }
 
 }  // namespace
