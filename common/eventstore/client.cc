@@ -122,7 +122,15 @@ struct Client::Impl {
       : options(std::move(options_in)),
         transport({options.addresses, options.ca_file, options.certificate_file, options.key_file,
                    options.connect_timeout, options.max_idle_connections}),
-        choice(ChoiceOptions(options), [this](size_t server) { return Check(server); }) {}
+        choice(ChoiceOptions(options),
+               [this](size_t server, const std::stop_token& stop) { return Check(server, stop); }) {
+  }
+
+  using Clock = ServerChoice::Clock;
+
+  static std::chrono::milliseconds LeftUntil(Clock::time_point deadline) {
+    return std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
+  }
 
   std::chrono::milliseconds Timeout(std::chrono::milliseconds asked) const {
     return asked.count() > 0 ? asked : options.timeout;
@@ -226,14 +234,18 @@ struct Client::Impl {
     return answer;
   }
 
-  Status PingServer(size_t server, std::chrono::milliseconds timeout) {
-    return Ask(server, PingRequest(timeout), [](std::string_view) { return absl::OkStatus(); }, {})
-        .response.status();
+  Status AskForNothing(size_t server, const HttpRequest& request, const std::stop_token& stop) {
+    const auto ignore = [](std::string_view) { return absl::OkStatus(); };
+    return Ask(server, request, ignore, stop).response.status();
+  }
+
+  Status PingServer(size_t server, std::chrono::milliseconds timeout, const std::stop_token& stop) {
+    return AskForNothing(server, PingRequest(timeout), stop);
   }
 
   // Whether a server can be used (again).
-  Status Check(size_t server) {
-    YAGURA_RETURN_IF_ERROR(PingServer(server, options.connect_timeout));
+  Status Check(size_t server, const std::stop_token& stop) {
+    YAGURA_RETURN_IF_ERROR(PingServer(server, options.connect_timeout, stop));
     if (options.prepare != nullptr) {
       ClientOptions alone = options;
       alone.addresses = {options.addresses[server]};
@@ -243,31 +255,45 @@ struct Client::Impl {
       YAGURA_RETURN_IF_ERROR(options.prepare(client));
     }
     for (const std::string& table : options.replicated_tables) {
-      YAGURA_RETURN_IF_ERROR(Sync(server, table, kSyncTimeout));
+      YAGURA_RETURN_IF_ERROR(Sync(server, table, kSyncTimeout, stop));
     }
     return absl::OkStatus();
   }
 
-  // Waits until the replica has what others have.
-  Status Sync(size_t server, const std::string& table, std::chrono::milliseconds timeout) {
+  // Waits until the replica has what others have. Only one that has not after all of kSyncTimeout
+  // is UNAVAILABLE.
+  Status Sync(size_t server, const std::string& table, std::chrono::milliseconds timeout,
+              const std::stop_token& stop) {
     Query query;
     query.sql = fmt::format("SYSTEM SYNC REPLICA {} LIGHTWEIGHT", table);
     query.timeout = timeout;
     query.settings["receive_timeout"] =
         std::to_string(std::chrono::ceil<std::chrono::seconds>(timeout).count());
-    const Status status =
-        Ask(server, QueryRequest(query), [](std::string_view) { return absl::OkStatus(); }, {})
-            .response.status();
-    if (status.code() == absl::StatusCode::kDeadlineExceeded) {
+    Status status = AskForNothing(server, QueryRequest(query), stop);
+    if (status.code() == absl::StatusCode::kDeadlineExceeded && timeout >= kSyncTimeout) {
       return Unavailable("EVENT_STORE_DOWN",
                          fmt::format("event store's replica of {} is too far behind", table));
     }
     return status;
   }
 
-  Status CatchUp(size_t server, const Asking& asking, std::chrono::milliseconds left) {
+  // Checks a server where that is needed, and lets it catch up. No step takes more than half of
+  // what is left, so that there is some for the answer, or for the next server.
+  Status MakeFit(size_t server, const Asking& asking, Clock::time_point deadline,
+                 const std::stop_token& stop) {
+    const auto now = Clock::now();
+    YAGURA_RETURN_IF_ERROR(choice.Ready(server, now + (deadline - now) / 2, stop));
     for (const std::string& table : TablesNamedIn(asking.sql, options.replicated_tables)) {
-      YAGURA_RETURN_IF_ERROR(Sync(server, table, std::min(left / 2, kSyncTimeout)));
+      const auto half = LeftUntil(deadline) / 2;
+      const Status status =
+          Sync(server, table, std::clamp(half, std::chrono::milliseconds(1), kSyncTimeout), stop);
+      if (status.ok()) continue;
+      if (BlameOf(status) == Blame::kServer) {
+        choice.Failed(server);
+      } else if (status.code() == absl::StatusCode::kDeadlineExceeded) {
+        choice.Suspect(server);  // or this request has too little patience
+      }
+      return status;
     }
     return absl::OkStatus();
   }
@@ -278,9 +304,7 @@ struct Client::Impl {
     kill.parameters["tag"] = tag;
     kill.timeout = kKillTimeout;
     // The store gives it up by itself after max_execution_time.
-    Ask(server, QueryRequest(kill), [](std::string_view) { return absl::OkStatus(); }, {})
-        .response.status()
-        .IgnoreError();
+    AskForNothing(server, QueryRequest(kill), {}).IgnoreError();
   }
 
   // What is to be done after a server failed: nothing where another one may be asked.
@@ -293,7 +317,7 @@ struct Client::Impl {
         choice.Suspect(server);
       }
       const bool lives = answer.ours || status.code() != absl::StatusCode::kUnavailable;
-      if (!asking.tag.empty() && !answer.ended && lives) Kill(server, asking.tag);
+      if (!asking.tag.empty() && answer.sent && !answer.ended && lives) Kill(server, asking.tag);
       return status;
     }
     const bool nothing_done = !answer.sent || (WasRefused(status) && !asking.request.source);
@@ -302,21 +326,18 @@ struct Client::Impl {
   }
 
   StatusOr<HttpResponse> Send(const Asking& asking, const std::stop_token& stop) {
-    const auto deadline = std::chrono::steady_clock::now() + asking.request.timeout;
+    const auto deadline = Clock::now() + asking.request.timeout;
     std::vector<std::pair<size_t, Status>> failures;
     for (const size_t server : choice.Order()) {
-      if (const Status ready = choice.Ready(server); !ready.ok()) {
-        failures.emplace_back(server, ready);
+      if (LeftUntil(deadline).count() <= 0) break;
+      const auto began = Clock::now();
+      if (const Status fit = MakeFit(server, asking, deadline, stop); !fit.ok()) {
+        if (stop.stop_requested()) return fit;
+        failures.emplace_back(server, fit);
         continue;
       }
-      const auto left =
-          std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+      const auto left = LeftUntil(deadline);
       if (left.count() <= 0) break;
-      if (const Status behind = CatchUp(server, asking, left); !behind.ok()) {
-        choice.Failed(server);
-        failures.emplace_back(server, behind);
-        continue;
-      }
       if (!asking.tag.empty()) {
         const std::lock_guard lock(running_mutex);
         running[asking.tag] = server;
@@ -325,13 +346,15 @@ struct Client::Impl {
       request.timeout = left;
       if (transport.servers() > 1) {
         request.silence = options.silence;
-        request.still_there = [this, server] {
-          return PingServer(server, options.connect_timeout).ok();
+        request.still_there = [this, server, deadline, &stop] {
+          // Where too little time is left to tell, the deadline ends it.
+          return LeftUntil(deadline) < options.connect_timeout ||
+                 PingServer(server, options.connect_timeout, stop).ok() || stop.stop_requested();
         };
       }
       Answer answer = Ask(server, request, asking.sink, stop);
       if (answer.response.ok()) {
-        choice.Worked(server);
+        choice.Worked(server, began);
         return std::move(answer.response);
       }
       if (const auto final = AfterFailure(server, asking, answer)) return *final;
@@ -456,7 +479,7 @@ Status Client::PrepareServers() {
   Status first;
   bool usable = false;
   for (size_t server = 0; server < impl_->options.addresses.size(); ++server) {
-    const Status ready = impl_->choice.Ready(server);
+    const Status ready = impl_->choice.Ready(server, Impl::Clock::time_point::max(), {});
     usable = usable || ready.ok();
     if (first.ok()) first = ready;
   }

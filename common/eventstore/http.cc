@@ -262,7 +262,8 @@ HttpTransport::Result HttpTransport::Perform(size_t server, const HttpRequest& r
   } else if (code == CURLE_SEND_ERROR && exchange.status.ok() && exchange.response.status >= 400) {
     // A server that refuses an insert answers before it has read all of the body.
     result.response = std::move(exchange.response);
-  } else if (code == CURLE_OPERATION_TIMEDOUT && !result.sent) {
+  } else if (code == CURLE_OPERATION_TIMEDOUT && !result.sent &&
+             request.timeout >= options_.connect_timeout) {
     result.response = Down("event store cannot be reached: no connection came about in time");
   } else {
     result.response = exchange.FromCurl(code);

@@ -17,7 +17,7 @@ ServerChoice::ServerChoice(Options options, Check check)
     : options_(options),
       check_(std::move(check)),
       states_(options.servers),
-      checking_(options.servers) {
+      checkers_(options.servers) {
   if (!options_.check_first) return;
   for (State& state : states_) {
     state.in_use = false;
@@ -26,8 +26,7 @@ ServerChoice::ServerChoice(Options options, Check check)
 }
 
 ServerChoice::~ServerChoice() {
-  checker_.request_stop();
-  wake_.notify_all();
+  for (std::jthread& checker : checkers_) checker.request_stop();
 }
 
 std::vector<size_t> ServerChoice::Order() const {
@@ -41,39 +40,34 @@ std::vector<size_t> ServerChoice::Order() const {
   return order;
 }
 
-Status ServerChoice::Ready(size_t server) {
-  uint64_t checks = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    if (states_[server].checked) return absl::OkStatus();
-    checks = states_[server].checks;
-    WakeChecker();  // the others are checked meanwhile
+Status ServerChoice::Ready(size_t server, Clock::time_point until, const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  State& state = states_[server];
+  if (state.checked) return absl::OkStatus();
+  state.wanted = true;
+  WakeCheckers();  // the others are checked meanwhile
+  // Whoever waits for a check takes what comes of it.
+  const auto done = [&state, seen = state.checks] { return state.checks != seen; };
+  if (checked_.wait_until(lock, stop, until, done)) return state.last_check;
+  if (stop.stop_requested()) {
+    return MakeError(absl::StatusCode::kCancelled, "QUERY_CANCELLED", "the query was cancelled");
   }
-  const std::lock_guard one(checking_[server]);
-  {
-    const std::lock_guard lock(mutex_);
-    const State& state = states_[server];
-    if (state.checked) return absl::OkStatus();
-    // Whoever waited for a check takes what came of it.
-    if (state.checks != checks) return state.last_check;
-  }
-  return CheckNow(server);
+  return MakeError(absl::StatusCode::kDeadlineExceeded, "QUERY_TIMEOUT",
+                   "event store is still being checked and prepared");
 }
 
-Status ServerChoice::CheckNow(size_t server) {
-  const Status status = check_(server);
-  const std::lock_guard lock(mutex_);
-  State& state = states_[server];
-  state.suspect = false;
-  state.last_check = status;
-  ++state.checks;
-  if (status.ok()) {
-    state.in_use = true;
-    state.checked = true;
-  } else {
-    NoteFailure(&state);
+void ServerChoice::NoteCheck(State* state, Clock::time_point began, const Status& status) {
+  state->wanted = false;
+  state->suspect = false;
+  state->last_check = status;
+  ++state->checks;
+  if (!status.ok()) {
+    NoteFailure(state);
+  } else if (began >= state->failed_at) {
+    state->in_use = true;
+    state->checked = true;
   }
-  return status;
+  checked_.notify_all();
 }
 
 void ServerChoice::NoteFailure(State* state) {
@@ -91,7 +85,7 @@ void ServerChoice::Failed(size_t server) {
   // Several requests find out at once.
   if (!states_[server].in_use && Clock::now() < states_[server].check_at) return;
   NoteFailure(&states_[server]);
-  WakeChecker();
+  WakeCheckers();
 }
 
 void ServerChoice::Suspect(size_t server) {
@@ -99,55 +93,50 @@ void ServerChoice::Suspect(size_t server) {
   if (!states_[server].in_use || states_[server].suspect) return;
   states_[server].suspect = true;
   states_[server].check_at = Clock::now();
-  WakeChecker();
+  WakeCheckers();
 }
 
-void ServerChoice::Worked(size_t server) {
+void ServerChoice::Worked(size_t server, Clock::time_point began) {
   const std::lock_guard lock(mutex_);
-  states_[server].in_use = true;
-  states_[server].suspect = false;
+  State& state = states_[server];
+  if (began < state.failed_at) return;
+  state.in_use = true;
+  state.suspect = false;
 }
 
-void ServerChoice::WakeChecker() {
+bool ServerChoice::NeedsCheck(const State& state) const {
   // With one server there is no choice: whoever needs it asks it.
-  if (states_.size() < 2) return;
-  if (!checker_.joinable()) {
-    checker_ = std::jthread([this](const std::stop_token& stop) { CheckInBackground(stop); });
+  return state.wanted || (states_.size() > 1 && (!state.in_use || state.suspect));
+}
+
+void ServerChoice::WakeCheckers() {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    if (checkers_[i].joinable() || !NeedsCheck(states_[i])) continue;
+    checkers_[i] =
+        std::jthread([this, i](const std::stop_token& stop) { CheckInBackground(i, stop); });
   }
-  ++wakes_;
   wake_.notify_all();
 }
 
-void ServerChoice::CheckInBackground(const std::stop_token& stop) {
+void ServerChoice::CheckInBackground(size_t server, const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  State& state = states_[server];
   while (!stop.stop_requested()) {
-    size_t due = states_.size();
-    {
-      std::unique_lock lock(mutex_);
-      const auto woken = [this, seen = wakes_] { return wakes_ != seen; };
-      auto next = Clock::time_point::max();
-      for (size_t i = 0; i < states_.size(); ++i) {
-        if (states_[i].in_use && !states_[i].suspect) continue;
-        if (states_[i].check_at < next) {
-          next = states_[i].check_at;
-          due = i;
-        }
-      }
-      if (due == states_.size()) {
-        wake_.wait_for(lock, stop, options_.longest_pause, woken);
-        continue;
-      }
-      if (next > Clock::now()) {
-        wake_.wait_until(lock, stop, next, woken);
-        continue;
-      }
+    if (!NeedsCheck(state)) {
+      wake_.wait(lock, stop, [&] { return NeedsCheck(state); });
+      continue;
     }
-    const std::unique_lock one(checking_[due], std::try_to_lock);
-    if (one.owns_lock()) {
-      CheckNow(due).IgnoreError();
-    } else {  // whoever asked for it is checking it
-      const std::lock_guard lock(mutex_);
-      states_[due].check_at = Clock::now() + options_.first_pause;
+    if (!state.wanted && state.check_at > Clock::now()) {
+      const auto at = state.check_at;
+      wake_.wait_until(lock, stop, at,
+                       [&] { return state.wanted || state.check_at != at || !NeedsCheck(state); });
+      continue;
     }
+    const auto began = Clock::now();
+    lock.unlock();
+    const Status status = check_(server, stop);
+    lock.lock();
+    NoteCheck(&state, began, status);
   }
 }
 

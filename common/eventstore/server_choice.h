@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -19,6 +20,7 @@ namespace yagura::eventstore {
 // Thread-safe.
 class ServerChoice {
  public:
+  using Clock = std::chrono::steady_clock;
   struct Options {
     size_t servers = 1;
     std::chrono::milliseconds first_pause{500};
@@ -27,7 +29,7 @@ class ServerChoice {
     bool check_first = false;
   };
   // Whether a server can be used (again).
-  using Check = std::function<absl::Status(size_t server)>;
+  using Check = std::function<absl::Status(size_t server, const std::stop_token& stop)>;
 
   ServerChoice(Options options, Check check);
   ~ServerChoice();
@@ -36,18 +38,20 @@ class ServerChoice {
 
   // In the order in which they are to be tried: those in use, then the others.
   std::vector<size_t> Order() const;
-  // OK for a server in use; the others are checked now, by one caller at a time.
-  absl::Status Ready(size_t server);
+  // OK for a server that needs no check first; another one is checked now, once for all who wait.
+  // DEADLINE_EXCEEDED (QUERY_TIMEOUT) where that lasts longer: the check goes on. CANCELLED.
+  absl::Status Ready(size_t server, Clock::time_point until, const std::stop_token& stop);
   void Failed(size_t server);
   // It may have failed: it is checked soon, and in use until then.
   void Suspect(size_t server);
-  void Worked(size_t server);
+  // What began then did. It says nothing of a server that has failed since.
+  void Worked(size_t server, Clock::time_point began);
 
  private:
-  using Clock = std::chrono::steady_clock;
   struct State {
     bool in_use = true;
     bool suspect = false;
+    bool wanted = false;  // somebody waits for a check
     bool checked = true;  // since it failed; false: a check must be good first
     uint64_t checks = 0;
     absl::Status last_check;
@@ -56,19 +60,20 @@ class ServerChoice {
     std::chrono::milliseconds pause{0};  // 0: it has not failed lately
   };
 
-  void CheckInBackground(const std::stop_token& stop);
-  void WakeChecker();  // mutex_ is held
-  absl::Status CheckNow(size_t server);
+  void CheckInBackground(size_t server, const std::stop_token& stop);
+  // With mutex_ held:
+  bool NeedsCheck(const State& state) const;
+  void WakeCheckers();
+  void NoteCheck(State* state, Clock::time_point began, const absl::Status& status);
   void NoteFailure(State* state);
 
   const Options options_;
   const Check check_;
   mutable std::mutex mutex_;
-  std::condition_variable_any wake_;
+  std::condition_variable_any wake_;     // the checkers
+  std::condition_variable_any checked_;  // those who wait for a check
   std::vector<State> states_;
-  uint64_t wakes_ = 0;
-  std::vector<std::mutex> checking_;  // one a server
-  std::jthread checker_;              // started once it has something to do
+  std::vector<std::jthread> checkers_;  // one a server, started once it has something to do
 };
 
 }  // namespace yagura::eventstore

@@ -1,6 +1,13 @@
 // Several servers: real stores that are killed and stopped under load, and a peer for the faults
 // that a real one has too seldom.
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -446,6 +453,9 @@ HttpPeer::Handler InSyncAfter(milliseconds wait) {
     connection.Answer(200, "", "");
   };
 }
+HttpPeer::Handler NeverInSync() {
+  return [](Connection& connection, const Stopping& stopping) { connection.FallSilent(stopping); };
+}
 
 class ReplicaTest : public FailoverTest {
  protected:
@@ -461,6 +471,11 @@ class ReplicaTest : public FailoverTest {
   static Query Question(milliseconds timeout) {
     return {.sql = "SELECT n FROM default.who", .timeout = timeout};
   }
+  static milliseconds TimeOf(const std::function<void()>& what) {
+    const auto began = std::chrono::steady_clock::now();
+    what();
+    return std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - began);
+  }
 };
 
 TEST_F(ReplicaTest, EachQuestionSeesWhatWasStoredBeforeItWasPut) {
@@ -472,6 +487,151 @@ TEST_F(ReplicaTest, EachQuestionSeesWhatWasStoredBeforeItWasPut) {
   }
   EXPECT_THAT(client.Select({.sql = "SELECT 1"}), IsOk());
   EXPECT_EQ(replica.syncs(), 3) << "of a table that it names";
+}
+
+TEST_F(ReplicaTest, AnImpatientQuestionTakesAHealthyReplicaAwayFromNobody) {
+  const Replica first(1, InSyncAfter(milliseconds(700)));
+  const Replica second(2, InSyncAfter(milliseconds(0)));
+  Client client(Of({&first, &second}));
+  const auto impatient = client.Select(Question(milliseconds(400)));
+  if (impatient.ok()) {
+    EXPECT_EQ(impatient->rows.at(0).at(0).AsUnsigned(), 2u);
+  }
+  EXPECT_EQ(Who(client), 1u);
+}
+
+TEST_F(ReplicaTest, OneThatNeverCatchesUpIsLeftAloneThoughAllQuestionsAreImpatient) {
+  const Replica first(1, NeverInSync());
+  const Replica second(2, InSyncAfter(milliseconds(0)));
+  Client client(Of({&first, &second}));
+  EXPECT_TRUE(Eventually([&] {
+    const int before = first.syncs();
+    for (int i = 0; i < 5; ++i) {
+      if (!client.Select(Question(milliseconds(400))).ok()) return false;
+    }
+    return first.syncs() == before;
+  }));
+}
+
+TEST_F(ReplicaTest, OneThatRefusesToCatchUpIsPassedOverAndNotTakenForAway) {
+  struct Case {
+    int code;
+    std::string_view text;
+  };
+  for (const Case& one : {Case{497, "Not enough privileges"}, Case{60, "Unknown table"}}) {
+    SCOPED_TRACE(one.text);
+    std::atomic<bool> refuses{true};
+    const Replica first(1, [&](Connection& connection, const Stopping&) {
+      if (refuses) return connection.Refuse(one.code, one.text);
+      connection.Answer(200, "", "");
+    });
+    const Replica second(2, InSyncAfter(milliseconds(0)));
+    Client client(Of({&first, &second}));
+    EXPECT_EQ(Who(client), 2u);
+    refuses = false;
+    EXPECT_EQ(Who(client), 1u);
+  }
+}
+
+TEST_F(ReplicaTest, NoWaitForAReplicaLastsLongerThanTheQuestion) {
+  const auto limit = testing::Patient(seconds(2));
+  {
+    const Replica first(1, NeverInSync());
+    const Replica second(2, NeverInSync());
+    Client client(Of({&first, &second}));
+    EXPECT_LT(TimeOf([&] { EXPECT_FALSE(client.Select(Question(milliseconds(1))).ok()); }), limit)
+        << "half of a millisecond is not the client's own time-out";
+  }
+  // Each table takes its share of what the others left, and the question what all of them did.
+  Replica slow(1, InSyncAfter(milliseconds(1100)));
+  slow.Silence();
+  ClientOptions options = Of({&slow});
+  options.replicated_tables.emplace_back("default.kept");
+  Client client(options);
+  Query question = Question(milliseconds(5'000));
+  question.sql += ", default.kept";
+  EXPECT_LT(TimeOf([&] {
+              EXPECT_THAT(client.Select(question), StatusIs(absl::StatusCode::kDeadlineExceeded));
+            }),
+            milliseconds(6'200));
+  EXPECT_EQ(slow.syncs(), 2);
+}
+
+TEST_F(ReplicaTest, AStopEndsTheWaitForAReplica) {
+  const Replica first(1, NeverInSync());
+  const Replica second(2, InSyncAfter(milliseconds(0)));
+  Client client(Of({&first, &second}));
+  std::jthread question([&](const std::stop_token& stop) {
+    EXPECT_THAT(client.Select(Question(testing::Patient(seconds(30))), 10, stop),
+                StatusIs(absl::StatusCode::kCancelled));
+  });
+  EXPECT_TRUE(Eventually([&] { return first.syncs() == 1; }));
+  question.request_stop();
+  question.join();
+  EXPECT_EQ(second.peer().requests(), 0);
+}
+
+TEST_F(ReplicaTest, AQuestionWaitsNoLongerThanItMayForAServerToBePrepared) {
+  const Replica first(1, InSyncAfter(milliseconds(0)));
+  const Replica second(2, InSyncAfter(milliseconds(0)));
+  ClientOptions options = Of({&first, &second});
+  std::atomic<bool> goes_on{false};
+  options.prepare = [&](Client& server) {
+    if (Who(server) == 1) Eventually([&] { return goes_on.load(); });
+    return absl::OkStatus();
+  };
+  Client client(options);
+  const auto began = std::chrono::steady_clock::now();
+  const auto answer = client.Select(Question(seconds(4)));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(8));
+  ASSERT_THAT(answer, IsOk());
+  EXPECT_EQ(answer->rows.at(0).at(0).AsUnsigned(), 2u);
+  goes_on = true;
+  EXPECT_TRUE(Eventually([&] { return Who(client) == 1; })) << "what was begun went on";
+}
+
+// A server whose queue of connections is full: none comes about.
+class FullPeer {
+ public:
+  FullPeer() {
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(listener_, 0), 0);
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+    for (int& guest : guests_) {
+      guest = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+      const int made = connect(guest, reinterpret_cast<sockaddr*>(&address), size);
+      EXPECT_TRUE(made == 0 || errno == EINPROGRESS);
+    }
+  }
+  ~FullPeer() {
+    for (const int guest : guests_) close(guest);
+    close(listener_);
+  }
+  FullPeer(const FullPeer&) = delete;
+  FullPeer& operator=(const FullPeer&) = delete;
+  std::string address() const { return fmt::format("http://127.0.0.1:{}", port_); }
+
+ private:
+  int listener_ = -1;
+  int port_ = 0;
+  std::array<int, 8> guests_{};
+};
+
+TEST_F(ReplicaTest, NoConnectionInTimeIsTheServersFaultOnceItHadAllOfConnectTimeout) {
+  const FullPeer peer;
+  ClientOptions options = Options({peer.address()});
+  options.connect_timeout = milliseconds(500);
+  Client client(options);
+  EXPECT_THAT(client.Select(Question(milliseconds(100))),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, "QUERY_TIMEOUT"));
+  EXPECT_THAT(client.Select(Question(testing::Patient(seconds(20)))),
+              StatusIs(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN"));
 }
 
 }  // namespace
