@@ -104,7 +104,8 @@ TEST_F(TlsTest, AStoreWithAGoodCertificateIsUsed) {
 }
 
 TEST_F(TlsTest, AStoreWhoseCertificateIsNotGoodIsTold) {
-  EXPECT_THAT(Error(Options(kOtherName)), HasSubstr("no alternative certificate subject name matches"));
+  EXPECT_THAT(Error(Options(kOtherName)),
+              HasSubstr("no alternative certificate subject name matches"));
   EXPECT_THAT(Error(Options(kExpired)), HasSubstr("certificate has expired"));
   EXPECT_THAT(Error(Options(kOtherAuthority)),
               AnyOf(HasSubstr("unable to get local issuer certificate"),
