@@ -27,6 +27,12 @@ namespace {
 namespace fs = std::filesystem;
 using testing::IsOk;
 
+// Writes over some bytes of the record that begins there.
+void DamageBehind(uint64_t place, std::fstream& file) {
+  file.seekp(static_cast<std::streamoff>(place) + 20);
+  file << "damaged";
+}
+
 class RelaySpoolTest : public ::testing::Test {
  protected:
   RelaySpoolTest() {
@@ -279,8 +285,7 @@ TEST_F(RelaySpoolTest, WhatIsDamagedCostsItselfAlone) {
   for (const auto& entry : fs::directory_iterator(options_.folder)) {
     if (entry.path().extension() != ".relay") continue;
     std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
-    file << "XXXX";
+    DamageBehind(given[0].place.end, file);
     file.seekp(0, std::ios::end);
     file << "torn";
   }
@@ -297,10 +302,8 @@ TEST_F(RelaySpoolTest, WhatADamagedPlaceHeldIsToldOnce) {
   const auto given = Drain();
   spool_->Acknowledge(given[0].place);
   Damage([&](std::fstream& file) {
-    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
-    file << "XXXX";
-    file.seekp(static_cast<std::streamoff>(given[2].place.end) + 20);
-    file << "XXXX";
+    DamageBehind(given[0].place.end, file);
+    DamageBehind(given[2].place.end, file);
   });
   Open();
   EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"2", "4"}));
@@ -331,8 +334,7 @@ TEST_F(RelaySpoolTest, WhatTheSuiteHasIsNotToldAsLostWhereItIsDamagedToo) {
   fs::copy(options_.folder, folder_ / "cut");
   Damage([&](std::fstream& file) {
     for (const int i : {0, 1}) {  // the second and the third
-      file.seekp(static_cast<std::streamoff>(given[static_cast<size_t>(i)].place.end) + 20);
-      file << "XXXX";
+      DamageBehind(given[static_cast<size_t>(i)].place.end, file);
     }
   });
   Open();
@@ -351,10 +353,7 @@ TEST_F(RelaySpoolTest, WhatTheSuiteHasIsNotToldAsLostWhereItIsDamagedToo) {
 TEST_F(RelaySpoolTest, DamageCountsOnceHoweverOftenItCannotBeTold) {
   for (int i = 0; i < 3; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
   const auto given = Drain();
-  Damage([&](std::fstream& file) {
-    file.seekp(static_cast<std::streamoff>(given[0].place.end) + 20);
-    file << "XXXX";
-  });
+  Damage([&](std::fstream& file) { DamageBehind(given[0].place.end, file); });
   Open();
   clock_->Advance(options_.max_age + 2 * options_.segment_age);
   {

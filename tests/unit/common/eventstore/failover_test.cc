@@ -448,8 +448,8 @@ class Replica {
 };
 
 HttpPeer::Handler InSyncAfter(milliseconds wait) {
-  return [wait](Connection& connection, const Stopping&) {
-    std::this_thread::sleep_for(wait);
+  return [wait](Connection& connection, const Stopping& stopping) {
+    connection.FallSilent(stopping, std::chrono::steady_clock::now() + wait);
     connection.Answer(200, "", "");
   };
 }

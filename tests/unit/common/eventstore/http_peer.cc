@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <utility>
@@ -48,10 +49,14 @@ void HttpPeer::Connection::Refuse(int code, std::string_view text) const {
          fmt::format("Code: {}. DB::Exception: {}", code, text));
 }
 
-void HttpPeer::Connection::FallSilent(const std::atomic<bool>& stopping) const {
+void HttpPeer::Connection::FallSilent(const std::atomic<bool>& stopping,
+                                      std::chrono::steady_clock::time_point until) const {
   while (!stopping) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return;
     pollfd waits{fd_, POLLRDHUP, 0};
-    if (poll(&waits, 1, kLook) > 0) return;
+    if (poll(&waits, 1, static_cast<int>(std::min<int64_t>(kLook, left.count()))) > 0) return;
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -28,8 +29,10 @@ class HttpPeer {
     void Answer(int status, std::string_view headers, std::string_view body) const;
     // As a ClickHouse server does.
     void Refuse(int code, std::string_view text) const;
-    // Until the client closes, or the peer is stopped.
-    void FallSilent(const std::atomic<bool>& stopping) const;
+    // Until the client closes, the peer is stopped, or that time has come.
+    void FallSilent(const std::atomic<bool>& stopping,
+                    std::chrono::steady_clock::time_point until =
+                        std::chrono::steady_clock::time_point::max()) const;
 
    private:
     std::string head_;
