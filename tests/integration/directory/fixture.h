@@ -173,6 +173,14 @@ class DirectoryTest : public ::testing::Test {
     }
     return Call(&Stub::CreateAsset, request);
   }
+  // The key "relay" of a collector.
+  auto AddRelayKey(const std::string& tenant) {
+    v1::CreateApiKeyRequest request;
+    request.set_parent("tenants/" + tenant);
+    request.set_api_key_id("relay");
+    request.mutable_api_key()->add_roles()->set_role("collector");
+    return Call(&Stub::CreateApiKey, request);
+  }
   // A user with a password; the token of its log-in.
   std::string AddUser(const std::string& tenant, const std::string& id, const std::string& role,
                       const std::vector<std::string>& tenants = {}) {

@@ -90,11 +90,7 @@ TEST_F(DirectoryTest, WhatCannotBeCheckedIsNeitherAWrongPasswordNorABadKey) {
   AddTenant("acme");
   AddUser("acme", "sato", "customer-viewer");
   ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
-  v1::CreateApiKeyRequest create;
-  create.set_parent("tenants/acme");
-  create.set_api_key_id("relay");
-  create.mutable_api_key()->add_roles()->set_role("collector");
-  const auto created = Call(&Stub::CreateApiKey, create);
+  const auto created = AddRelayKey("acme");
   ASSERT_THAT(created, IsOk());
   // What Redis keeps of both cannot be read for a while.
   std::vector<std::string> secrets;
@@ -343,11 +339,7 @@ TEST_F(DirectoryTest, BadKeysKeepNeitherGoodKeysOutNorPeople) {
   AddTenant("acme");
   AddUser("acme", "sato", "customer-viewer");
   ASSERT_THAT(SetPassword("acme", "sato", kPassword), IsOk());
-  v1::CreateApiKeyRequest create;
-  create.set_parent("tenants/acme");
-  create.set_api_key_id("relay");
-  create.mutable_api_key()->add_roles()->set_role("collector");
-  const auto created = Call(&Stub::CreateApiKey, create);
+  const auto created = AddRelayKey("acme");
   ASSERT_THAT(created, IsOk());
   v1::ExchangeApiKeyRequest bad;
   bad.set_secret("ygr_acme_relay_" + std::string(64, 'a'));
@@ -476,11 +468,7 @@ TEST_F(DirectoryTest, ARepeatOfAnUnblockingForgivesNothingThatCameSince) {
 
 TEST_F(DirectoryTest, AKeyIsRotatedAndItsOldSecretIsGoodForAWhile) {
   AddTenant("acme");
-  v1::CreateApiKeyRequest create;
-  create.set_parent("tenants/acme");
-  create.set_api_key_id("relay");
-  create.mutable_api_key()->add_roles()->set_role("collector");
-  const auto created = Call(&Stub::CreateApiKey, create);
+  const auto created = AddRelayKey("acme");
   ASSERT_THAT(created, IsOk());
   const auto exchange = [this](const std::string& secret) {
     v1::ExchangeApiKeyRequest request;
