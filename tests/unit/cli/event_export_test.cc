@@ -56,6 +56,14 @@ class EventExportTest : public ::testing::Test {
       ASSERT_THAT(files.Reached(fmt::format("token{}", i + 1)), IsOk());
     }
   }
+  // The files of an export that ended behind so many lines.
+  std::vector<EventExport::Part> BrokenOff(int lines) const {
+    auto files = Open();
+    EXPECT_THAT(files, IsOk());
+    if (!files.ok()) return {};
+    Add(*files, 0, lines);
+    return files->parts();
+  }
   std::string Read(const std::string& name) const {
     std::ifstream file(folder_ / name, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -181,14 +189,8 @@ std::string AsOfAnEarlierRelease(std::string state) {
 }
 
 TEST_F(EventExportTest, GoesOnBehindTheFilesOfAnEarlierRelease) {
-  std::vector<EventExport::Part> before;
-  {
-    auto files = Open();
-    ASSERT_THAT(files, IsOk());
-    Add(*files, 0, 85);
-    before = files->parts();
-    ASSERT_GE(before.size(), 3u);
-  }
+  const std::vector<EventExport::Part> before = BrokenOff(85);
+  ASSERT_GE(before.size(), 3u);
   const std::string state = AsOfAnEarlierRelease(Read("export.state"));
   ASSERT_THAT(
       state, HasSubstr(fmt::format("\"page_token\":\"{}\",\n\"files\"", before.back().page_token)));
@@ -211,14 +213,8 @@ TEST_F(EventExportTest, GoesOnBehindTheFilesOfAnEarlierRelease) {
 }
 
 TEST_F(EventExportTest, KeepsNoFileOfAnEarlierReleaseThatNothingCanGoOnBehind) {
-  std::vector<EventExport::Part> before;
-  {
-    auto files = Open();
-    ASSERT_THAT(files, IsOk());
-    Add(*files, 0, 85);
-    before = files->parts();
-    ASSERT_GE(before.size(), 3u);
-  }
+  const std::vector<EventExport::Part> before = BrokenOff(85);
+  ASSERT_GE(before.size(), 3u);
   const std::string state = AsOfAnEarlierRelease(Read("export.state"));
   std::ofstream(folder_ / "export.state") << state;
   std::ofstream(folder_ / before.back().name, std::ios::app | std::ios::binary) << 'x';
