@@ -1,5 +1,6 @@
 #include "cli/client.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -21,6 +22,7 @@ using directory::v1::DirectoryService;
 
 constexpr char kDefaultEndpoint[] = "127.0.0.1:7070";
 constexpr int kMaxMessageBytes = 64 << 20;
+constexpr std::chrono::seconds kLogInTimeout{30};
 
 std::string FromEnvironment(const char* name) {
   const char* value = std::getenv(name);
@@ -103,7 +105,8 @@ absl::Status Client::RefreshToken() {
   if (now < token_good_until_) return absl::OkStatus();
   DirectoryService::Stub stub(channel_);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + options_.timeout);
+  context.set_deadline(std::chrono::system_clock::now() +
+                       std::min(options_.timeout, kLogInTimeout));
   directory::v1::ExchangeApiKeyRequest request;
   request.set_secret(options_.api_key);
   directory::v1::TokenResponse response;

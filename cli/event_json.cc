@@ -11,7 +11,9 @@
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/util/time_util.h"
 
+#include "common/json/message_json.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "simdjson.h"
 
 namespace yagura::cli {
@@ -136,6 +138,15 @@ bool Set(Message& message, std::string_view name, element value) {
 
 }  // namespace
 
+std::string EventToJson(const event::v1::Event& event) {
+  std::string line = MessageToJson(event);
+  if (!IsValidUtf8(event.raw()) && line.ends_with('}')) {
+    line.pop_back();
+    line += fmt::format(",\"raw_base64\":\"{}\"}}", Base64Encode(event.raw()));
+  }
+  return line;
+}
+
 absl::Status ReadEvent(std::string_view json, event::v1::Event& event) {
   simdjson::dom::parser parser;
   simdjson::dom::object object;
@@ -151,8 +162,15 @@ absl::Status ReadEvent(std::string_view json, event::v1::Event& event) {
   if (is_object) AddFieldObject(event, by_name);
   if (is_list) AddFieldList(event, list);
   for (const auto& [key, value] : object) {
-    const bool in_core = (is_object || is_list) && (key == "fields" || Set(event, key, value));
+    const bool in_core = (is_object || is_list) &&
+                         (key == "fields" || key == "raw_base64" || Set(event, key, value));
     if (!in_core) AddFields(event, std::string(key), value);
+  }
+  std::string_view encoded;
+  if ((is_object || is_list) && object["raw_base64"].get(encoded) == simdjson::SUCCESS) {
+    auto raw = Base64Decode(encoded);
+    if (!raw) return InvalidField("raw_base64", "is not base64");
+    event.set_raw(*std::move(raw));
   }
   if (event.raw().empty()) event.set_raw(std::string(json));
   return absl::OkStatus();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -8,11 +9,15 @@
 
 namespace yagura::cli {
 
+// The event as one line of JSON (common/json/message_json.h), and where the raw line is not UTF-8
+// its bytes as "raw_base64".
+std::string EventToJson(const event::v1::Event& event);
+
 // One JSON object as an event, in either of two shapes: as `event search -o jsonl` writes it (what
-// tells it is "fields", an object or a list of {"name", "value"}; the other members fill the core),
-// or an object of original fields, where nested names are joined by dots. Members that the core
-// does not have, or has in another shape, become original fields. INVALID_ARGUMENT where it is no
-// object.
+// tells it is "fields", an object or a list of {"name", "value"}; the other members fill the core,
+// "raw_base64" the line), or an object of original fields, where nested names are joined by dots.
+// Members that the core does not have, or has in another shape, become original fields.
+// INVALID_ARGUMENT where it is no object.
 absl::Status ReadEvent(std::string_view json, event::v1::Event& event);
 
 }  // namespace yagura::cli

@@ -57,9 +57,10 @@ absl::Status Explained(const absl::Status& status) {
       !yagura::ErrorReason(status).empty()) {
     return status;
   }
-  return yagura::MakeError(status.code(), "NO_ANSWER_IN_TIME",
-                           "the suite takes the connection but gave no answer in time; its log and "
-                           "health port say whether the event store or a Redis hangs");
+  return yagura::MakeError(
+      status.code(), "NO_ANSWER_IN_TIME",
+      "the suite takes the connection but gave no answer in time (--timeout); its "
+      "log and health port say whether the event store or a Redis hangs");
 }
 
 }  // namespace

@@ -13,6 +13,10 @@ void AddOfflineOptions(CLI::App& command, OfflineOptions& options) {
                      "Read every line with this parser instead of recognising its format");
   command.add_option("--time-zone", options.zone,
                      "IANA name of the zone of times without an offset; UTC without it");
+  command.add_option(
+      "--charset", options.charset,
+      "Character set of the lines, as of a source: utf-8, shift_jis (code page 932), "
+      "euc-jp, iso-8859-1");
   command
       .add_option("--received", options.received,
                   "When the lines were received, for times without a year or a date")
@@ -40,6 +44,10 @@ absl::StatusOr<std::unique_ptr<OfflineLines>> OfflineLines::Make(
     YAGURA_ASSIGN_OR_RETURN(context.receive_time, ParseWhen(options.received, now));
   }
   YAGURA_ASSIGN_OR_RETURN(context.zone, ingestion::SourceZone::Find(options.zone));
+  const auto charset = ingestion::FindCharset(options.charset);
+  if (!charset)
+    return InvalidField("charset", "must be one of utf-8, shift_jis, euc-jp, iso-8859-1");
+  context.charset = *charset;
   lines->parser_ = options.parser;
   context.parser = lines->parser_;
   context.likely = &lines->likely_;

@@ -17,11 +17,12 @@ namespace yagura::cli {
 struct OfflineOptions {
   std::string parser;            // empty: recognised
   std::string zone;              // IANA name; empty: UTC
+  std::string charset;           // as of a source; empty: UTF-8
   std::string received = "now";  // as ParseWhen reads it
   std::string content;           // folder; empty: found
 };
 
-// --parser, --time-zone, --received, --content.
+// --parser, --time-zone, --charset, --received, --content.
 void AddOfflineOptions(CLI::App& command, OfflineOptions& options);
 
 // The shipped and described parsers of content/parsers.
@@ -31,7 +32,7 @@ absl::StatusOr<std::shared_ptr<const ingestion::ParserCatalogue>> LoadParsers(
 // Not thread-safe.
 class OfflineLines {
  public:
-  // INVALID_ARGUMENT for a parser, zone or time that there is not.
+  // INVALID_ARGUMENT for a parser, zone, charset or time that there is not.
   static absl::StatusOr<std::unique_ptr<OfflineLines>> Make(
       const OfflineOptions& options, std::shared_ptr<const ingestion::ParserCatalogue> parsers);
 

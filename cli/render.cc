@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cli/event_json.h"
 #include "fmt/format.h"
 #include "google/protobuf/descriptor.h"
 #include "google/protobuf/message.h"
@@ -17,6 +18,11 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using google::protobuf::Reflection;
+
+std::string JsonOf(const Message& message) {
+  const auto* event = dynamic_cast<const event::v1::Event*>(&message);
+  return event != nullptr ? EventToJson(*event) : MessageToJson(message);
+}
 
 const Message& SubMessage(const Message& message, const FieldDescriptor& field, int index) {
   const Reflection& reflection = *message.GetReflection();
@@ -206,9 +212,9 @@ void Renderer::Add(const Message& message) {
           column.max_width));
     }
   } else if (format_ == Format::kJsonLines) {
-    pending_ += MessageToJson(message) + "\n";
+    pending_ += JsonOf(message) + "\n";
   } else {
-    pending_ += (rows_ == 1 ? "[\n  " : ",\n  ") + MessageToJson(message);
+    pending_ += (rows_ == 1 ? "[\n  " : ",\n  ") + JsonOf(message);
   }
 }
 

@@ -1,32 +1,94 @@
 #include "cli/backup/backup_writer.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <set>
 #include <utility>
 
 #include "cli/backup/backup_key.h"
 #include "cli/backup/files.h"
+#include "cli/backup/manifest_check.h"
 #include "cli/backup/sha256.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
 
 #include "common/blob/file_io.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::cli {
 namespace {
 
 namespace fs = std::filesystem;
 
-StatusOr<bool> IsEmptyFolder(const fs::path& folder) {
+constexpr std::string_view kLostAndFound = "lost+found";
+
+// Names in a folder but "lost+found".
+StatusOr<std::set<std::string>> NamesIn(const fs::path& folder) {
   std::error_code error;
   fs::directory_iterator entries(folder, error);
   if (error) return FileError("read", folder, error.value());
-  return std::all_of(begin(entries), end(entries),
-                     [](const auto& entry) { return entry.path().filename() == "lost+found"; });
+  std::set<std::string> names;
+  for (const auto& entry : entries) names.insert(entry.path().filename());
+  names.erase(std::string(kLostAndFound));
+  return names;
+}
+
+// Whether a backup makes it directly in its folder.
+bool IsOurs(std::string_view name) {
+  if (name.ends_with(kSealedEnding)) name.remove_suffix(kSealedEnding.size());
+  return name == kManifestFile || name == kManifestTagFile || name == kUnfinishedFile ||
+         name == "redis" || name == "store" || name == "data" || name == kSettingsName ||
+         name.starts_with(".new-");  // of blob::WriteFileDurably
+}
+
+Status Exists(const fs::path& folder, std::string_view what) {
+  return MakeError(absl::StatusCode::kAlreadyExists, "BACKUP_EXISTS",
+                   fmt::format("{} {}: name a new or an empty folder", folder.string(), what));
+}
+
+// What is in the folder goes; the sign that it is unfinished last.
+void Clear(const fs::path& folder) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename();
+    if (name != kLostAndFound && name != kUnfinishedFile) fs::remove_all(entry.path(), ignored);
+  }
+}
+
+// Makes the folder ours: nobody else who holds the file's lock, and nothing of a backup that was
+// killed.
+StatusOr<std::unique_ptr<Descriptor>> TakeFolder(const fs::path& folder) {
+  YAGURA_ASSIGN_OR_RETURN(auto names, NamesIn(folder));
+  const bool killed = names.contains(std::string(kUnfinishedFile));
+  if (!killed && !names.empty()) {
+    const bool whole = names.contains(std::string(kSumsFile));
+    return Exists(folder, whole ? "holds a backup" : "is not empty");
+  }
+  const fs::path file = folder / kUnfinishedFile;
+  const int flags = O_RDWR | O_CLOEXEC | O_NOFOLLOW | (killed ? 0 : O_CREAT | O_EXCL);
+  auto unfinished = std::make_unique<Descriptor>(open(file.c_str(), flags, 0600));
+  const bool lost_race = !unfinished->valid() && (errno == EEXIST || errno == ENOENT);
+  if (!unfinished->valid() && !lost_race) return FileError("open", file, errno);
+  if (lost_race || flock(unfinished->get(), LOCK_EX | LOCK_NB) != 0) {
+    return MakeError(absl::StatusCode::kAlreadyExists, "BACKUP_RUNS",
+                     fmt::format("another backup is being written to {}", folder.string()));
+  }
+  if (!killed) return unfinished;
+  // Once more, under the lock.
+  YAGURA_ASSIGN_OR_RETURN(names, NamesIn(folder));
+  if (names.contains(std::string(kSumsFile))) return Exists(folder, "holds a backup");
+  for (const std::string& name : names) {
+    if (!IsOurs(name)) {
+      return Exists(folder, fmt::format("holds a backup that was broken off, and {}, which is none",
+                                        EscapeForTerminal(name)));
+    }
+  }
+  Clear(folder);
+  return unfinished;
 }
 
 }  // namespace
@@ -67,32 +129,28 @@ StatusOr<std::unique_ptr<BackupWriter>> BackupWriter::Create(const fs::path& fol
   std::error_code error;
   const bool made = !fs::exists(folder, error);
   YAGURA_RETURN_IF_ERROR(MakeFolders(folder));
-  YAGURA_ASSIGN_OR_RETURN(const bool empty, IsEmptyFolder(folder));
-  if (!empty) {
-    const bool whole = fs::exists(folder / kSumsFile, error);
-    return MakeError(absl::StatusCode::kAlreadyExists, "BACKUP_EXISTS",
-                     fmt::format("{} {}: name a new or an empty folder", folder.string(),
-                                 whole ? "holds a backup" : "is not empty"));
-  }
+  YAGURA_ASSIGN_OR_RETURN(auto unfinished, TakeFolder(folder));
+  std::unique_ptr<BackupWriter> writer(
+      new BackupWriter(folder, made, std::move(unfinished), std::move(key), work));
   if (chmod(folder.c_str(), 0700) != 0) return FileError("chmod", folder, errno);
-  return std::unique_ptr<BackupWriter>(new BackupWriter(folder, made, std::move(key), work));
+  return writer;
 }
 
-BackupWriter::BackupWriter(fs::path folder, bool made, std::optional<seal::SecretKey> key,
-                           Work& work)
-    : folder_(std::move(folder)), made_(made), key_(std::move(key)), work_(work) {}
+BackupWriter::BackupWriter(fs::path folder, bool made, std::unique_ptr<Descriptor> unfinished,
+                           std::optional<seal::SecretKey> key, Work& work)
+    : folder_(std::move(folder)),
+      made_(made),
+      unfinished_(std::move(unfinished)),
+      key_(std::move(key)),
+      work_(work) {}
 
 // The folder was empty: all that is in it is ours.
 BackupWriter::~BackupWriter() {
   if (finished_) return;
   std::error_code ignored;
-  if (made_) {
-    fs::remove_all(folder_, ignored);
-    return;
-  }
-  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
-    if (entry.path().filename() != "lost+found") fs::remove_all(entry.path(), ignored);
-  }
+  Clear(folder_);
+  fs::remove(folder_ / kUnfinishedFile, ignored);
+  if (made_) fs::remove(folder_, ignored);
 }
 
 StatusOr<std::unique_ptr<BackupWriter::File>> BackupWriter::NewFile(const std::string& name,
@@ -154,6 +212,8 @@ StatusOr<uint64_t> BackupWriter::Finish(backup::v1::Manifest manifest) {
   YAGURA_RETURN_IF_ERROR(
       blob::WriteFileDurably(folder_ / kSumsFile, sums, 0600, blob::IfExists::kFail));
   finished_ = true;
+  std::error_code ignored;  // where it stays, the sums say that the backup is whole
+  fs::remove(folder_ / kUnfinishedFile, ignored);
   return files_.size();
 }
 

@@ -39,9 +39,9 @@ void AddHoldCreate(Program& program, CLI::App& group) {
   command.add_option("--tenant", options->tenant, "Tenant id")->required();
   command.add_option("--reason", options->reason, "Why: a case number, who asked for it")
       ->required();
-  command.add_option("--from", options->from, "Received since: a time, or 24h, 30d ago")
+  command.add_option("--from,--since", options->from, "Received since: a time, or 24h, 30d ago")
       ->required();
-  command.add_option("--to", options->to, "Received before; without it, without end");
+  command.add_option("--to,--until", options->to, "Received before; without it, without end");
   command.add_option("--id", options->id, "Id of the hold; by default one is made");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     const TimePoint now = SystemClock()->Now();
@@ -291,9 +291,9 @@ void AddExport(Program& program, CLI::App& group) {
       "export",
       "Events of a period as files with a manifest; the same command again goes on after a break");
   command.add_option("--tenant", options->tenant, "Tenant id")->required();
-  command.add_option("--from", options->from, "Received since: a time, or 24h, 30d ago")
+  command.add_option("--from,--since", options->from, "Received since: a time, or 24h, 30d ago")
       ->required();
-  command.add_option("--to", options->to, "Received before")->capture_default_str();
+  command.add_option("--to,--until", options->to, "Received before")->capture_default_str();
   command.add_option("--dir", options->dir, "Folder: empty, or of the export that broke off")
       ->required();
   command.add_option("filter", options->filter, kFilterHelp);
@@ -370,8 +370,9 @@ void AddVerify(Program& program, CLI::App& group) {
       "verify", "Whether stored events are those that came: none altered, missing or inserted");
   command.add_option("--tenant", options->tenant, "Tenant id")->required();
   auto* day = command.add_option("--day", options->day, "One day of receipt, UTC: 2026-11-22");
-  command.add_option("--from", options->from, "First day: a time, or 24h, 30d ago")->excludes(day);
-  command.add_option("--to", options->to, "Last day")->capture_default_str()->excludes(day);
+  command.add_option("--from,--since", options->from, "First day: a time, or 24h, 30d ago")
+      ->excludes(day);
+  command.add_option("--to,--until", options->to, "Last day")->capture_default_str()->excludes(day);
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     archive::v1::VerifyEventsRequest request;
     request.set_parent(TenantParent(options->tenant));

@@ -54,6 +54,12 @@ void AddGlobalOptions(CLI::App& app, Globals& globals) {
                  "Data folder of a `yagura up` on this machine; else YAGURA_DATA_DIR");
   app.add_option("--ca-file", connection.ca_file,
                  "PEM file to verify the server with; turns on TLS");
+  app.add_option_function<int>(
+         "--timeout",
+         [&connection](int seconds) { connection.timeout = std::chrono::seconds(seconds); },
+         "Seconds that a call may take; 90 where it is not given. What is asked of stored events "
+         "ends at the latest with the suite's archive.query_timeout")
+      ->check(CLI::Range(1, 86'400));
   app.add_option("-o,--output", globals.output, "table, json or jsonl")
       ->check(CLI::IsMember({"table", "json", "jsonl"}));
 }

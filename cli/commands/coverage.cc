@@ -22,9 +22,9 @@ struct Options {
 
 void AddOptions(CLI::App& command, Options& options) {
   command.add_option("--tenant", options.tenant, "Tenant id; without it all that you may see");
-  command.add_option("--since", options.since, "Received since: a time, or 24h, 7d ago")
+  command.add_option("--since,--from", options.since, "Received since: a time, or 24h, 7d ago")
       ->capture_default_str();
-  command.add_option("--until", options.until, "Received before")->capture_default_str();
+  command.add_option("--until,--to", options.until, "Received before")->capture_default_str();
   command.add_option("--filter", options.list.filter,
                      "AIP-160 over the fields of Coverage: 'lost_count > 0', "
                      "'silent_minutes > 60'");

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <utility>
 
 #include "cli/commands/command.h"
+#include "cli/time_range.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
 
@@ -595,59 +597,135 @@ void AddAssetCommands(Program& program) {
   AddAssetImport(program, group);
 }
 
+// What a source is made of and changed by, option and field.
+struct SourceOption {
+  const char* option;
+  const char* path;
+  const char* help;
+};
+constexpr std::array<SourceOption, 12> kSourceOptions{{
+    {"--display-name", "display_name", "Name for people"},
+    {"--listener", "match.listener",
+     "syslog_udp, syslog_tcp, syslog_tls, push, http, https, otlp, relay or a group of files"},
+    {"--cidr", "match.cidr", "Network or address that the lines come from"},
+    {"--credential", "match.credential", "Principal that pushes the lines"},
+    {"--certificate", "match.certificate",
+     "Client certificate over syslog_tls or https: sha256:HEX, dns:NAME, ip:, uri:, email:, cn:"},
+    {"--serial", "match.device_serial", "Serial number in the lines (FortiGate devid)"},
+    {"--virtual-context", "match.virtual_context", "VDOM or vsys in the lines"},
+    {"--site", "site", "Site id"},
+    {"--device", "device", "Device id"},
+    {"--time-zone", "time_zone", "IANA time zone of times without an offset"},
+    {"--parser", "parser", "auto, or a name of yagura parse --list"},
+    {"--charset", "charset",
+     "Character set of the lines: utf-8, shift_jis (code page 932), euc-jp, iso-8859-1"},
+}};
+
+struct SourceChange {
+  // Whether it was given, and what: an empty text takes away.
+  template <typename Value>
+  struct Given {
+    CLI::Option* option = nullptr;
+    Value value{};
+    explicit operator bool() const { return option->count() > 0; }
+  };
+  std::array<Given<std::string>, kSourceOptions.size()> texts;
+  Given<std::string> silence_limit;
+  Given<bool> disabled;
+};
+
+void AddSourceOptions(CLI::App& command, SourceChange& change) {
+  for (size_t i = 0; i < kSourceOptions.size(); ++i) {
+    auto& text = change.texts[i];
+    text.option = command.add_option(kSourceOptions[i].option, text.value, kSourceOptions[i].help);
+  }
+  change.silence_limit.option = command.add_option(
+      "--silence-limit", change.silence_limit.value,
+      "Report it when it is silent for longer, such as 15m or 24h; \"\": for longer than usual");
+  change.disabled.option = command.add_option("--disabled", change.disabled.value,
+                                              "true: no lines are its; false: those that fit are");
+}
+
+// Sets what was given, and names it in `mask`.
+absl::Status FillSource(const SourceChange& change, directory::v1::Source& source,
+                        google::protobuf::FieldMask& mask) {
+  for (size_t i = 0; i < kSourceOptions.size(); ++i) {
+    if (!change.texts[i]) continue;
+    std::string_view path = kSourceOptions[i].path;
+    mask.add_paths(std::string(path));
+    constexpr std::string_view kMatch = "match.";
+    if (path.starts_with(kMatch)) {
+      SetField(*source.mutable_match(), path.substr(kMatch.size()), change.texts[i].value);
+    } else {
+      SetField(source, path, change.texts[i].value);
+    }
+  }
+  if (change.silence_limit) {
+    mask.add_paths("silence_limit");
+    if (!change.silence_limit.value.empty()) {
+      YAGURA_ASSIGN_OR_RETURN(const auto limit, ParseSpan(change.silence_limit.value));
+      source.mutable_silence_limit()->set_seconds(limit.count());
+    }
+  }
+  if (change.disabled) {
+    mask.add_paths("disabled");
+    source.set_disabled(change.disabled.value);
+  }
+  return absl::OkStatus();
+}
+
 void AddSourceCreate(Program& program, CLI::App& group) {
   struct Options {
     std::string tenant;
     std::string id;
-    std::string listener;
-    std::string cidr;
-    std::string credential;
-    std::string certificate;
-    std::string serial;
-    std::string context;
-    std::string site;
-    std::string device;
-    std::string time_zone;
-    std::string parser;
+    SourceChange change;
   };
   auto options = std::make_shared<Options>();
   CLI::App& create =
       *group.add_subcommand("create", "Assign a sender to a tenant; all given criteria must hold");
   create.add_option("id", options->id, "Source id")->required();
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
-  create.add_option(
-      "--listener", options->listener,
-      "syslog_udp, syslog_tcp, syslog_tls, push, http, https, otlp, relay or a group of files");
-  create.add_option("--cidr", options->cidr, "Network or address that the lines come from");
-  create.add_option("--credential", options->credential, "Principal that pushes the lines");
-  create.add_option(
-      "--certificate", options->certificate,
-      "Client certificate over syslog_tls or https: sha256:HEX, dns:NAME, ip:, uri:, email:, cn:");
-  create.add_option("--serial", options->serial, "Serial number in the lines (FortiGate devid)");
-  create.add_option("--virtual-context", options->context, "VDOM or vsys in the lines");
-  create.add_option("--site", options->site, "Site id");
-  create.add_option("--device", options->device, "Device id");
-  create.add_option("--time-zone", options->time_zone, "IANA time zone of times without an offset");
-  create.add_option("--parser", options->parser, "fortigate, syslog, json or auto");
+  AddSourceOptions(create, options->change);
   program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
     directory::v1::CreateSourceRequest request;
     request.set_parent(TenantParent(options->tenant));
     request.set_source_id(options->id);
-    auto& source = *request.mutable_source();
-    auto& match = *source.mutable_match();
-    match.set_listener(options->listener);
-    match.set_cidr(options->cidr);
-    match.set_credential(options->credential);
-    match.set_certificate(options->certificate);
-    match.set_device_serial(options->serial);
-    match.set_virtual_context(options->context);
-    source.set_site(options->site);
-    source.set_device(options->device);
-    source.set_time_zone(options->time_zone);
-    source.set_parser(options->parser);
+    google::protobuf::FieldMask unused;
+    YAGURA_RETURN_IF_ERROR(FillSource(options->change, *request.mutable_source(), unused));
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateSource, request));
     program.Print(created);
+    return absl::OkStatus();
+  });
+}
+
+void AddSourceUpdate(Program& program, CLI::App& group) {
+  struct Options {
+    std::string name;
+    std::string tenant;
+    SourceChange change;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App& update =
+      *group.add_subcommand("update", "Change what is given of a source, and leave the rest");
+  update.add_option("name", options->name, "tenants/TENANT/sources/SOURCE, or an id with --tenant")
+      ->required();
+  update.add_option("--tenant", options->tenant, "Tenant id");
+  AddSourceOptions(update, options->change);
+  program.DoConnected(update, [&program, options](Client& client) -> absl::Status {
+    if (options->tenant.empty() && options->name.find('/') == std::string::npos) {
+      return InvalidField("name", "is an id, which needs --tenant");
+    }
+    directory::v1::UpdateSourceRequest request;
+    auto& source = *request.mutable_source();
+    source.set_name(ResourceName(options->tenant, "sources", options->name));
+    YAGURA_RETURN_IF_ERROR(FillSource(options->change, source, *request.mutable_update_mask()));
+    if (request.update_mask().paths().empty()) {
+      return InvalidField("update", "nothing is given that is to change");
+    }
+    SetRequestId(request);
+    YAGURA_ASSIGN_OR_RETURN(const auto changed, client.Call(&Stub::UpdateSource, request));
+    program.Print(changed);
     return absl::OkStatus();
   });
 }
@@ -691,6 +769,7 @@ void AddSourceCommands(Program& program) {
            {"DEVICE", "device"}},
           &Stub::ListSources);
   AddSourceCreate(program, group);
+  AddSourceUpdate(program, group);
   AddNamed(program, group, "delete", "Assign a sender to nobody again", "sources", {},
            &Stub::DeleteSource);
   AddSourceUnknown(program, group);

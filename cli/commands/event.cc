@@ -251,8 +251,8 @@ void AddCoverage(Program& program, CLI::App& group) {
   CLI::App& command =
       *group.add_subcommand("coverage", "Which sources sent how much, and in how many hours");
   command.add_option("--tenant", options->tenant, "Tenant id; without it all that you may see");
-  command.add_option("--since", options->since, "Received since")->capture_default_str();
-  command.add_option("--until", options->until, "Received before")->capture_default_str();
+  command.add_option("--since,--from", options->since, "Received since")->capture_default_str();
+  command.add_option("--until,--to", options->until, "Received before")->capture_default_str();
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     const TimePoint now = SystemClock()->Now();
     archive::v1::GetCoverageRequest request;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <iostream>
 #include <utility>
 
@@ -91,18 +92,38 @@ absl::Status Fill(const AggregateOptions& options, AggregateEventsRequest& reque
 std::string Number(double number) { return fmt::format("{:.6g}", number); }
 
 std::string ResultText(const archive::v1::AggregateResult& result) {
-  if (result.has_count()) return std::to_string(result.count());
+  const std::string_view about = result.approximate() ? "~" : "";
+  if (result.has_count()) return fmt::format("{}{}", about, result.count());
   if (result.has_number()) return Number(result.number());
   if (result.has_time()) {
     return FormatTime(std::chrono::floor<std::chrono::seconds>(FromProto(result.time())));
   }
   std::vector<std::string> parts;
-  for (const double percentile : result.percentiles()) parts.push_back(Number(percentile));
+  for (const double percentile : result.percentiles()) {
+    parts.push_back(fmt::format("{}{}", about, Number(percentile)));
+  }
   for (const auto& top : result.top()) {
     parts.push_back(fmt::format("{} ({}{})", EscapeForTerminal(top.value()),
                                 top.error() > 0 ? "up to " : "", top.count()));
   }
   return Join(parts, ", ");
+}
+
+// Which columns are estimates or may be, and how good.
+std::string AccuracyNotes(const archive::v1::AggregateEventsResponse& response) {
+  std::string notes;
+  for (int i = 0; i < response.aggregates_size(); ++i) {
+    const auto& aggregate = response.aggregates(i);
+    if (aggregate.accuracy().empty()) continue;
+    const bool is_estimated =
+        std::any_of(response.rows().begin(), response.rows().end(), [i](const AggregateRow& row) {
+          return i < row.results_size() && row.results(i).approximate();
+        });
+    notes +=
+        fmt::format("{}: {}{}\n", EscapeForTerminal(aggregate.name()),
+                    is_estimated ? "estimates; " : "", EscapeForTerminal(aggregate.accuracy()));
+  }
+  return notes;
 }
 
 const AggregateRow& RowOf(const Message& message) {
@@ -132,12 +153,14 @@ void AddFunctions(CLI::App& command, AggregateOptions& options) {
                                 const char* help) {
     command.add_option(name, target, help)->allow_extra_args(false);
   };
-  paths("--distinct", options.distinct, "How many different values PATH has (HyperLogLog)");
+  paths("--distinct", options.distinct,
+        "How many different values PATH has; above 4,000 an estimate, marked ~");
   paths("--sum", options.sum, "Sum of PATH");
   paths("--average", options.average, "Mean of PATH");
   paths("--min", options.min, "Smallest value of PATH");
   paths("--max", options.max, "Greatest value of PATH");
-  paths("--percentiles", options.percentiles, "Of PATH: 50, 90, 95, 99, or PATH=50,99.9");
+  paths("--percentiles", options.percentiles,
+        "Of PATH: 50, 90, 95, 99, or PATH=50,99.9; within 1 %");
   paths("--top", options.top, "Most frequent values of PATH: 10, or PATH=5");
   command.add_flag("--first-seen", options.first_seen, "Receipt of the first event");
   command.add_flag("--last-seen", options.last_seen, "Receipt of the last event");
@@ -178,6 +201,7 @@ void AddAggregate(Program& program, CLI::App& group) {
     if (program.format() == Format::kTable) {
       Write(fmt::format("{} events{}\n", response.total(),
                         response.truncated() ? ", more groups than shown" : ""));
+      Write(AccuracyNotes(response));
     }
     std::cerr << CoverageNotes(response.coverage());
     return absl::OkStatus();
@@ -202,9 +226,10 @@ void AddRangeOptions(CLI::App& command, RangeOptions& options, const char* filte
   command.add_option("filter", options.filter, filter_help);
   command.add_option("--filter", options.filter, filter_help);
   command.add_option("--tenant", options.tenant, "Tenant id; without it all that you may see");
-  command.add_option("--since", options.since, "Received since: a time, or 15m, 24h, 7d ago")
+  command
+      .add_option("--since,--from", options.since, "Received since: a time, or 15m, 24h, 7d ago")
       ->capture_default_str();
-  command.add_option("--until", options.until, "Received before")->capture_default_str();
+  command.add_option("--until,--to", options.until, "Received before")->capture_default_str();
 }
 
 }  // namespace yagura::cli

@@ -255,9 +255,12 @@ void AddStart(Program& program, CLI::App& group) {
           "--home", options->home,
           "Tenant under which the hunt is kept; under a customer it is about that one alone")
       ->capture_default_str();
-  command.add_option("--since", options->since, "Events received since: a time, or 24h, 30d ago")
+  command
+      .add_option("--since,--from", options->since,
+                  "Events received since: a time, or 24h, 30d ago")
       ->capture_default_str();
-  command.add_option("--until", options->until, "Events received before")->capture_default_str();
+  command.add_option("--until,--to", options->until, "Events received before")
+      ->capture_default_str();
   command.add_option("--filter", options->filter,
                      "AIP-160 over the fields of events: look at these alone");
   command.add_option("--product", options->product,

@@ -148,9 +148,9 @@ void AddSeries(Program& program, CLI::App& group) {
   command.add_option("--measure", options->measure,
                      "denies, uploaded-bytes, destinations, signatures, grave-signatures or "
                      "failed-logons; all of them if not given");
-  command.add_option("--since", options->since, "Begin: a time, or how long ago")
+  command.add_option("--since,--from", options->since, "Begin: a time, or how long ago")
       ->capture_default_str();
-  command.add_option("--until", options->until, "End")->capture_default_str();
+  command.add_option("--until,--to", options->until, "End")->capture_default_str();
   command.add_flag("--spark", options->spark, "One line of bars, with marks where hours differ");
   program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     dv1::GetObservationRequest request;

@@ -91,23 +91,27 @@ absl::Status Serve(const UpOptions& options, const std::filesystem::path& root,
   report("Yagura is up.\n" + Describe(endpoints, folder.root()));
   const int signal_number = AwaitSignal(signals, *suite, endpoints, folder, logger);
   logger.Info("stopping", {{"signal", signal_number}});
+  std::error_code ignored;  // from now on nobody is to go there, nor to say that it is up
+  std::filesystem::remove(EndpointsFile(folder.root()), ignored);
   suite->Stop();
   return absl::OkStatus();
 }
 
-// Tells of the suite that runs in the folder already, as soon as it is up.
+// Tells of the suite that runs in the folder already, as soon as it is up; NOT_RUNNING where it
+// ends before that.
 absl::Status UseRunning(const std::filesystem::path& root, int pid) {
   constexpr std::chrono::seconds kPatience{60};
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   for (;;) {
-    if (const auto endpoints = ReadEndpoints(root); endpoints.ok()) {
+    const auto endpoints = ReadEndpoints(root);
+    YAGURA_RETURN_IF_ERROR(RunningProcess(root).status());
+    if (endpoints.ok()) {
       Write(fmt::format("Yagura is up already (process {}), as it was started: options given now "
                         "have no effect.\n",
                         pid) +
             Describe(*endpoints, root));
       return absl::OkStatus();
     }
-    YAGURA_RETURN_IF_ERROR(RunningProcess(root).status());
     if (std::chrono::steady_clock::now() > deadline) {
       return MakeError(absl::StatusCode::kDeadlineExceeded, "NOT_STARTED",
                        fmt::format("process {} has {} but is not up yet", pid, root.string()));
@@ -119,8 +123,13 @@ absl::Status UseRunning(const std::filesystem::path& root, int pid) {
 // Serves in a child process of its own session; returns when that one is up, or with why it is not.
 // A suite that runs already is as good.
 absl::Status ServeDetached(const UpOptions& options, const std::filesystem::path& root) {
-  const auto running = RunningProcess(root);
-  if (running.ok()) return UseRunning(root, *running);
+  auto running = RunningProcess(root);
+  if (running.ok()) {
+    const absl::Status used = UseRunning(root, *running);
+    if (used.ok()) return used;
+    running = used;
+  }
+  // Also of one that ended while it was looked at: Serve waits until its children are gone.
   if (ErrorReason(running.status()) != "NOT_RUNNING") return running.status();
   int pipe_ends[2];
   if (pipe2(pipe_ends, O_CLOEXEC) != 0) return Internal("cannot make a pipe");

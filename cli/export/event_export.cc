@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -14,11 +15,11 @@
 #include <system_error>
 #include <utility>
 
+#include "cli/event_json.h"
 #include "fmt/format.h"
 
 #include "common/blob/file_io.h"
 #include "common/clock/proto_time.h"
-#include "common/json/message_json.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "simdjson.h"
@@ -235,16 +236,31 @@ bool IsWhole(const std::filesystem::path& folder, const EventExport::Part& part)
 
 }  // namespace
 
-std::string ExportLine(const event::v1::Event& event) {
-  std::string line = MessageToJson(event);
-  if (!IsValidUtf8(event.raw()) && line.ends_with('}')) {
-    line.pop_back();
-    line += fmt::format(",\"raw_base64\":\"{}\"}}", Base64Encode(event.raw()));
+// Held while an export writes into a folder.
+class FolderLock {
+ public:
+  FolderLock() = default;
+  ~FolderLock() {
+    if (descriptor_ >= 0) close(descriptor_);
   }
-  return line;
-}
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+  // Where a file system has no locks, nobody is kept out.
+  Status Take(const std::filesystem::path& folder) {
+    descriptor_ = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor_ < 0) return Broken(folder, errno);
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return absl::OkStatus();
+    return MakeError(absl::StatusCode::kFailedPrecondition, "EXPORT_RUNNING",
+                     fmt::format("another export into {} runs", folder.string()));
+  }
+
+ private:
+  int descriptor_ = -1;
+};
 
 struct EventExport::Impl {
+  FolderLock lock;
   std::filesystem::path folder;
   uint64_t most_part_bytes = 0;
   State state;
@@ -316,6 +332,7 @@ StatusOr<EventExport> EventExport::Open(const std::filesystem::path& folder,
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return Broken(folder, error.value());
+  YAGURA_RETURN_IF_ERROR(impl->lock.Take(folder));
   auto state = ReadState(folder);
   if (state.ok()) {
     if (!(state->question == question)) {
@@ -360,7 +377,7 @@ Status EventExport::Add(const event::v1::Event& event) {
     YAGURA_RETURN_IF_ERROR(impl.file->Open());
     impl.part.name = impl.file->name();
   }
-  const std::string line = ExportLine(event) + "\n";
+  const std::string line = EventToJson(event) + "\n";
   YAGURA_RETURN_IF_ERROR(impl.file->Write(line));
   impl.last_receive_time = FormatTime(FromProto(event.receive_time()));
   if (impl.part.events == 0) impl.part.first_receive_time = impl.last_receive_time;

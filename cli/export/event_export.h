@@ -49,7 +49,8 @@ class EventExport {
 
   // Begins in a folder that is empty or not there, or goes on where `question` is that of the
   // export that broke off there. FAILED_PRECONDITION where the folder has anything else;
-  // INVALID_ARGUMENT (EXPORT_DIFFERS) where it has an export of another question.
+  // INVALID_ARGUMENT (EXPORT_DIFFERS) where it has an export of another question. The folder is
+  // this one's until its end: meanwhile FAILED_PRECONDITION (EXPORT_RUNNING) for all others.
   static absl::StatusOr<EventExport> Open(const std::filesystem::path& folder,
                                           const ExportQuestion& question, uint64_t most_part_bytes);
   // The question of the export that broke off in the folder; NOT_FOUND where there is none.
@@ -87,9 +88,5 @@ class EventExport {
   explicit EventExport(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
-
-// One line of a part: the event as JSON, and where the raw line is not UTF-8 its bytes as
-// "raw_base64".
-std::string ExportLine(const event::v1::Event& event);
 
 }  // namespace yagura::cli

@@ -10,7 +10,10 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <sstream>
 #include <thread>
 #include <utility>
 
@@ -41,7 +44,39 @@ std::string ReadLock(int fd) {
                     : "";
 }
 
-bool IsAlive(int pid) { return kill(pid, 0) == 0 || errno != ESRCH; }
+// What /proc says of a process under a name ("SigPnd:"), in hex; 0 where it does not say.
+uint64_t ProcessMask(std::string_view status, std::string_view name) {
+  const size_t at = status.find(name);
+  if (at == std::string_view::npos) return 0;
+  const std::string_view line = status.substr(at + name.size());
+  return std::strtoull(std::string(Trim(line.substr(0, line.find('\n')))).c_str(), nullptr, 16);
+}
+
+// It was killed, or has ended: what is left of it is to be cleared away, by the kernel or by its
+// parent.
+bool IsEnding(int pid) {
+  constexpr uint64_t kExiting = 0x4;  // PF_EXITING
+  constexpr uint64_t kKill = uint64_t{1} << (SIGKILL - 1);
+  const auto read = [pid](const char* file) {
+    std::stringstream text;
+    text << std::ifstream(fmt::format("/proc/{}/{}", pid, file)).rdbuf();
+    return text.str();
+  };
+  const std::string stat = read("stat");
+  // "PID (NAME) STATE PPID PGRP SESSION TTY TPGID FLAGS ..."; a name may have anything in it.
+  if (const size_t name_end = stat.rfind(')'); name_end != std::string::npos) {
+    std::istringstream rest(stat.substr(name_end + 1));
+    char state = 0;
+    int64_t skipped = 0;
+    uint64_t flags = 0;
+    rest >> state >> skipped >> skipped >> skipped >> skipped >> skipped >> flags;
+    if (state == 'Z' || state == 'X' || (rest && (flags & kExiting) != 0)) return true;
+  }
+  const std::string status = read("status");
+  return ((ProcessMask(status, "\nSigPnd:") | ProcessMask(status, "\nShdPnd:")) & kKill) != 0;
+}
+
+bool IsAlive(int pid) { return (kill(pid, 0) == 0 || errno != ESRCH) && !IsEnding(pid); }
 
 // Takes the lock; while only the children of a suite that was killed hold it, waits for their end.
 bool Lock(int fd) {

@@ -197,7 +197,10 @@ int64_t SettingsReader::Integer(std::string_view key, int64_t fallback, int64_t 
 }
 
 void SettingsReader::Refuse(std::string_view key, std::string_view reason) {
-  state_->Add(node_->Find(key).Mark(), fmt::format("{}: {}", node_->PathOf(key), reason));
+  // A default may be refused, too: what is not in the file has no line but that of its section.
+  const YAML::Node value = node_->Find(key);
+  const YAML::Mark mark = value.IsDefined() ? value.Mark() : node_->yaml.Mark();
+  state_->Add(mark, fmt::format("{}: {}", node_->PathOf(key), reason));
 }
 
 double SettingsReader::Number(std::string_view key, double fallback, double low, double high,

@@ -42,7 +42,8 @@ class SettingsReader {
   // A list of maps.
   std::vector<SettingsReader> Sections(std::string_view key, std::string_view help);
 
-  // A value that is wrong for a reason that its bounds cannot tell: an error of Finish.
+  // A value that is wrong for a reason that its bounds cannot tell, be it in the file or the
+  // default: an error of Finish.
   void Refuse(std::string_view key, std::string_view reason);
 
   // INVALID_ARGUMENT naming every wrong and every unknown key with its line.

@@ -13,6 +13,7 @@
 #include "common/event/core_table.h"
 #include "common/event/dictionary.h"
 #include "common/event/event_view.h"
+#include "common/text/ascii.h"
 #include "common/text/text.h"
 #include "yagura/event/v1/event.pb.h"
 

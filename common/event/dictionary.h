@@ -12,17 +12,6 @@
 // Distinct texts of one column; private to common/event.
 namespace yagura::event {
 
-inline bool IsAscii(std::string_view text) {
-  size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    if (Load64(text.data() + i) & 0x8080808080808080ull) return false;
-  }
-  for (; i < text.size(); ++i) {
-    if (text[i] & 0x80) return false;
-  }
-  return true;
-}
-
 // At most 65,535 texts. Cleared, it keeps its memory.
 class Dictionary {
  public:

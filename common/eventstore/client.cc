@@ -12,10 +12,10 @@
 
 #include "common/eventstore/exception.h"
 #include "common/eventstore/http.h"
-#include "common/eventstore/replica_sync.h"
 #include "common/eventstore/response_reader.h"
 #include "common/eventstore/row_binary.h"
 #include "common/eventstore/server_choice.h"
+#include "common/eventstore/tables_named.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
@@ -112,7 +112,7 @@ struct Asking {
 
 ServerChoice::Options ChoiceOptions(const ClientOptions& options) {
   return {options.addresses.size(), options.first_pause, options.longest_pause,
-          options.prepare != nullptr};
+          options.prepare != nullptr, options.on_change};
 }
 
 }  // namespace
@@ -250,6 +250,7 @@ struct Client::Impl {
       ClientOptions alone = options;
       alone.addresses = {options.addresses[server]};
       alone.prepare = nullptr;
+      alone.on_change = nullptr;
       alone.replicated_tables.clear();
       Client client(std::move(alone));
       YAGURA_RETURN_IF_ERROR(options.prepare(client));
@@ -289,7 +290,7 @@ struct Client::Impl {
           Sync(server, table, std::clamp(half, std::chrono::milliseconds(1), kSyncTimeout), stop);
       if (status.ok()) continue;
       if (BlameOf(status) == Blame::kServer) {
-        choice.Failed(server);
+        choice.Failed(server, status);
       } else if (status.code() == absl::StatusCode::kDeadlineExceeded) {
         choice.Suspect(server);  // or this request has too little patience
       }
@@ -311,7 +312,7 @@ struct Client::Impl {
   std::optional<Status> AfterFailure(size_t server, const Asking& asking, const Answer& answer) {
     const Status& status = answer.response.status();
     const Blame blame = answer.ours ? Blame::kQuery : BlameOf(status);
-    if (blame == Blame::kServer) choice.Failed(server);
+    if (blame == Blame::kServer) choice.Failed(server, status);
     if (blame == Blame::kQuery) {
       if (status.code() == absl::StatusCode::kDeadlineExceeded && !answer.answered) {
         choice.Suspect(server);
@@ -476,14 +477,19 @@ StatusOr<std::optional<QueryProgress>> Client::ProgressOf(const std::string& tag
 }
 
 Status Client::PrepareServers() {
-  Status first;
+  Status error;
   bool usable = false;
   for (size_t server = 0; server < impl_->options.addresses.size(); ++server) {
     const Status ready = impl_->choice.Ready(server, Impl::Clock::time_point::max(), {});
     usable = usable || ready.ok();
-    if (first.ok()) first = ready;
+    // One that is away may yet be fit.
+    if (error.ok() || error.code() == absl::StatusCode::kFailedPrecondition) error = ready;
   }
-  return usable ? absl::OkStatus() : first;
+  return usable ? absl::OkStatus() : error;
+}
+
+void Client::CheckUnheard(std::chrono::milliseconds since) {
+  impl_->choice.SuspectUnheard(Impl::Clock::now() - since);
 }
 
 Status Client::Execute(const Query& query) {

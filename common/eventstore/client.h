@@ -49,12 +49,17 @@ struct ClientOptions {
   Settings settings;
   // Replicated tables, "db.table": a query that names one waits until the server that answers has
   // all that others had when it was put: what is stored by then is found, and what a caller heard
-  // is still to be stored before that is all that can be missing. One that is too far behind counts
-  // as away.
+  // is still to be stored before that is all that can be missing. A server that has not caught up
+  // after five seconds counts as away; where the question has less time than that the next one is
+  // asked, and this one stays in use.
   std::vector<std::string> replicated_tables;
   // Makes one server fit for use, through a client of it alone: before it is first used, and after
   // it has been away. An error leaves it unused for a while. Null: nothing is to be done.
   std::function<absl::Status(Client&)> prepare;
+  // Hears of a server, by its number in `addresses`: OK once it is used, why once it is left alone,
+  // and why where that is another reason than before. Called by whoever finds out, one at a time;
+  // it must be quick and not use the client. Null: nobody hears.
+  std::function<void(size_t server, const absl::Status& status)> on_change;
 };
 
 // The text of a query never holds values from outside: those are parameters, {name:Type} in the
@@ -124,8 +129,12 @@ class Client {
                       const std::stop_token& stop = {});
 
   // Prepares all servers (ClientOptions::prepare) that are not yet. OK where at least one can be
-  // used; else the error of the first.
+  // used; else an error of one, FAILED_PRECONDITION only where that is what all of them have.
   absl::Status PrepareServers();
+
+  // Checks in the background those of several servers in use of which nothing was heard for so
+  // long, as none but the first is asked: else nobody would know that they cannot be used.
+  void CheckUnheard(std::chrono::milliseconds since);
 
   // The whole result, at most `max_rows` rows; more are RESOURCE_EXHAUSTED (QUERY_TOO_LARGE).
   absl::StatusOr<Table> Select(const Query& query, size_t max_rows = 100'000,

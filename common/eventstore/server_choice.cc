@@ -14,10 +14,10 @@ constexpr std::chrono::seconds kLately{60};
 }  // namespace
 
 ServerChoice::ServerChoice(Options options, Check check)
-    : options_(options),
+    : options_(std::move(options)),
       check_(std::move(check)),
-      states_(options.servers),
-      checkers_(options.servers) {
+      states_(options_.servers),
+      checkers_(options_.servers) {
   if (!options_.check_first) return;
   for (State& state : states_) {
     state.in_use = false;
@@ -56,43 +56,73 @@ Status ServerChoice::Ready(size_t server, Clock::time_point until, const std::st
                    "event store is still being checked and prepared");
 }
 
-void ServerChoice::NoteCheck(State* state, Clock::time_point began, const Status& status) {
-  state->wanted = false;
-  state->suspect = false;
-  state->last_check = status;
-  ++state->checks;
+void ServerChoice::NoteCheck(size_t server, Clock::time_point began, const Status& status) {
+  State& state = states_[server];
+  state.wanted = false;
+  state.suspect = false;
+  state.last_check = status;
+  ++state.checks;
   if (!status.ok()) {
-    NoteFailure(state);
-  } else if (began >= state->failed_at) {
-    state->in_use = true;
-    state->checked = true;
+    NoteFailure(server, status);
+  } else if (began >= state.failed_at) {
+    state.checked = true;
+    NoteUse(server);
   }
   checked_.notify_all();
 }
 
-void ServerChoice::NoteFailure(State* state) {
+void ServerChoice::NoteFailure(size_t server, const Status& status) {
+  State& state = states_[server];
   const auto now = Clock::now();
-  const bool lately = state->pause.count() > 0 && now < state->failed_at + state->pause + kLately;
-  state->pause = lately ? std::min(state->pause * 2, options_.longest_pause) : options_.first_pause;
-  state->failed_at = now;
-  state->check_at = now + state->pause;
-  state->in_use = false;
-  if (options_.check_first) state->checked = false;
+  const bool lately = state.pause.count() > 0 && now < state.failed_at + state.pause + kLately;
+  state.pause = lately ? std::min(state.pause * 2, options_.longest_pause) : options_.first_pause;
+  state.failed_at = now;
+  state.check_at = now + state.pause;
+  state.in_use = false;
+  if (options_.check_first) state.checked = false;
+  Tell(server, status);
 }
 
-void ServerChoice::Failed(size_t server) {
+void ServerChoice::NoteUse(size_t server) {
+  states_[server].in_use = true;
+  states_[server].heard_at = Clock::now();
+  Tell(server, absl::OkStatus());
+}
+
+void ServerChoice::Tell(size_t server, const Status& status) {
+  std::optional<Status>& told = states_[server].told;
+  const bool same = told && told->code() == status.code() &&
+                    (status.ok() || ErrorReason(*told) == ErrorReason(status));
+  if (same || options_.on_change == nullptr) return;
+  told = status;
+  options_.on_change(server, status);
+}
+
+void ServerChoice::Failed(size_t server, const Status& status) {
   const std::lock_guard lock(mutex_);
   // Several requests find out at once.
   if (!states_[server].in_use && Clock::now() < states_[server].check_at) return;
-  NoteFailure(&states_[server]);
+  NoteFailure(server, status);
   WakeCheckers();
+}
+
+void ServerChoice::MakeSuspect(size_t server) {
+  if (!states_[server].in_use || states_[server].suspect) return;
+  states_[server].suspect = true;
+  states_[server].check_at = Clock::now();
 }
 
 void ServerChoice::Suspect(size_t server) {
   const std::lock_guard lock(mutex_);
-  if (!states_[server].in_use || states_[server].suspect) return;
-  states_[server].suspect = true;
-  states_[server].check_at = Clock::now();
+  MakeSuspect(server);
+  WakeCheckers();
+}
+
+void ServerChoice::SuspectUnheard(Clock::time_point since) {
+  const std::lock_guard lock(mutex_);
+  for (size_t server = 0; server < states_.size(); ++server) {
+    if (states_[server].heard_at < since) MakeSuspect(server);
+  }
   WakeCheckers();
 }
 
@@ -100,8 +130,8 @@ void ServerChoice::Worked(size_t server, Clock::time_point began) {
   const std::lock_guard lock(mutex_);
   State& state = states_[server];
   if (began < state.failed_at) return;
-  state.in_use = true;
   state.suspect = false;
+  NoteUse(server);
 }
 
 bool ServerChoice::NeedsCheck(const State& state) const {
@@ -136,7 +166,8 @@ void ServerChoice::CheckInBackground(size_t server, const std::stop_token& stop)
     lock.unlock();
     const Status status = check_(server, stop);
     lock.lock();
-    NoteCheck(&state, began, status);
+    if (stop.stop_requested()) return;  // that says nothing of the server
+    NoteCheck(server, began, status);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <vector>
@@ -27,6 +28,8 @@ class ServerChoice {
     std::chrono::milliseconds longest_pause{30'000};
     // They are not used before a check was good.
     bool check_first = false;
+    // As ClientOptions::on_change.
+    std::function<void(size_t server, const absl::Status& status)> on_change = nullptr;
   };
   // Whether a server can be used (again).
   using Check = std::function<absl::Status(size_t server, const std::stop_token& stop)>;
@@ -41,9 +44,11 @@ class ServerChoice {
   // OK for a server that needs no check first; another one is checked now, once for all who wait.
   // DEADLINE_EXCEEDED (QUERY_TIMEOUT) where that lasts longer: the check goes on. CANCELLED.
   absl::Status Ready(size_t server, Clock::time_point until, const std::stop_token& stop);
-  void Failed(size_t server);
+  void Failed(size_t server, const absl::Status& status);
   // It may have failed: it is checked soon, and in use until then.
   void Suspect(size_t server);
+  // Those of which nothing was heard since.
+  void SuspectUnheard(Clock::time_point since);
   // What began then did. It says nothing of a server that has failed since.
   void Worked(size_t server, Clock::time_point began);
 
@@ -55,6 +60,8 @@ class ServerChoice {
     bool checked = true;  // since it failed; false: a check must be good first
     uint64_t checks = 0;
     absl::Status last_check;
+    std::optional<absl::Status> told;  // to on_change
+    Clock::time_point heard_at{};
     Clock::time_point check_at{};
     Clock::time_point failed_at{};
     std::chrono::milliseconds pause{0};  // 0: it has not failed lately
@@ -64,8 +71,11 @@ class ServerChoice {
   // With mutex_ held:
   bool NeedsCheck(const State& state) const;
   void WakeCheckers();
-  void NoteCheck(State* state, Clock::time_point began, const absl::Status& status);
-  void NoteFailure(State* state);
+  void NoteCheck(size_t server, Clock::time_point began, const absl::Status& status);
+  void NoteFailure(size_t server, const absl::Status& status);
+  void NoteUse(size_t server);
+  void MakeSuspect(size_t server);
+  void Tell(size_t server, const absl::Status& status);
 
   const Options options_;
   const Check check_;

@@ -10,6 +10,8 @@
 
 #include "common/clock/proto_time.h"
 #include "common/filter/values.h"
+#include "common/text/ascii.h"
+#include "common/text/fold.h"
 #include "common/text/text.h"
 
 namespace yagura::filter {
@@ -44,13 +46,21 @@ bool CompareOrPresent(Operator op, const T& value, const T& wanted) {
   return op == Operator::kPresent ? value != T{} : Compare(op, value, wanted);
 }
 
+// Case and width do not count.
+bool MatchesFolded(const Predicate& predicate, const std::string& value) {
+  return predicate.pattern.Matches(value) ||
+         (predicate.folds_to_ascii && predicate.folded.Matches(ToLower(value))) ||
+         (!IsAscii(value) && predicate.folded.Matches(Fold(value)));
+}
+
 bool TestText(const Predicate& predicate, const std::string& value) {
   switch (predicate.op) {
     case Operator::kPresent:
       return !value.empty();
     case Operator::kEqual:
     case Operator::kContains:
-      return predicate.pattern.Matches(value);
+      return predicate.pattern.ignore_case() ? MatchesFolded(predicate, value)
+                                             : predicate.pattern.Matches(value);
     default:
       break;
   }

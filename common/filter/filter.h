@@ -27,8 +27,9 @@ class Message;
 //                     set (or the Unix epoch) and an address not set (or "::") are missing: every
 //                     comparison is false. x != y is always exactly NOT x = y.
 //   string, bytes     = is case-sensitive over bytes, `*` stands for any text; < and > compare
-//                     bytes (no wildcards); `:` finds the text anywhere, ASCII case ignored. The
-//                     values need not be UTF-8; the filter must be. =~ is =, ASCII case ignored.
+//                     bytes (no wildcards); `:` finds the text anywhere, and =~ is =, where case
+//                     (of any script) and half or full width do not count. The values need not be
+//                     UTF-8; the filter must be. raw:"text" of an event is the bare word "text".
 //   numbers           integers only for integer fields; what does not fit the type is refused.
 //   enums             by value name, ASCII case ignored, ordered by number. bool: true, false.
 //   Timestamp         RFC 3339, a date (midnight UTC), or now, now-1h, now+30m where Parse knows
@@ -44,7 +45,8 @@ class Message;
 //   bare words        some search field of the schema has the text, ASCII case ignored; `*` within
 //                     stands for any text. Half and full width and the case of any script are
 //                     the same, and what a line escapes as in JSON (\u6771) is what it means.
-//   values            bare up to white space or parenthesis, or in "double" or 'single' quotes.
+//   values            bare up to white space (also U+3000) or parenthesis, or in "double" or
+//                     'single' quotes.
 //                     Backslash escapes * \ " and '; before anything else it is itself.
 namespace yagura::filter {
 

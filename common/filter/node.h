@@ -45,6 +45,10 @@ struct Predicate {
   Operator op = Operator::kEqual;
 
   Pattern pattern;
+  // Where case and width do not count: the folded pattern, and whether it is ASCII though `pattern`
+  // is not ("ＡＢ"), so that it is looked for in ASCII values, too.
+  Pattern folded;
+  bool folds_to_ascii = false;
   std::string text;
   int64_t integer = 0;
   uint64_t unsigned_integer = 0;

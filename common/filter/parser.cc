@@ -14,7 +14,6 @@ namespace {
 using NodePtr = std::shared_ptr<const Node>;
 using Nodes = std::vector<NodePtr>;
 
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool IsQuote(char c) { return c == '"' || c == '\''; }
 bool IsParenthesis(char c) { return c == '(' || c == ')'; }
 
@@ -54,14 +53,22 @@ class Parser {
   bool EscapeHere() const {
     return Peek() == '\\' && (Peek(1) == '\\' || Peek(1) == '*' || IsQuote(Peek(1)));
   }
+  // How many bytes of white space begin there; the space of Japanese input is wide.
+  size_t SpaceAt(size_t at) const {
+    if (at >= text_.size()) return 0;
+    if (std::string_view(" \t\n\r").find(text_[at]) != std::string_view::npos) return 1;
+    constexpr std::string_view kWideSpace = "\u3000";
+    return text_.substr(at).starts_with(kWideSpace) ? kWideSpace.size() : 0;
+  }
+  bool SpaceHere() const { return SpaceAt(at_) > 0; }
   void SkipSpace() {
-    while (!AtEnd() && IsSpace(text_[at_])) ++at_;
+    while (const size_t size = SpaceAt(at_)) at_ += size;
   }
   // The keyword stands alone here; takes it and the space after it.
   bool TakeKeyword(std::string_view word) {
     if (!text_.substr(at_).starts_with(word)) return false;
     const char next = Peek(word.size());
-    if (next != '\0' && !IsSpace(next) && !IsParenthesis(next)) return false;
+    if (next != '\0' && SpaceAt(at_ + word.size()) == 0 && !IsParenthesis(next)) return false;
     at_ += word.size();
     SkipSpace();
     return true;
@@ -139,7 +146,7 @@ class Parser {
     }
     WrittenPath path;
     const size_t word_begin = at_;
-    while (!AtEnd() && !IsSpace(Peek()) && !IsQuote(Peek()) && !IsParenthesis(Peek()) &&
+    while (!AtEnd() && !SpaceHere() && !IsQuote(Peek()) && !IsParenthesis(Peek()) &&
            !ComparatorHere()) {
       at_ += EscapeHere() ? 2 : 1;
     }
@@ -195,13 +202,17 @@ class Parser {
     if (IsQuote(Peek())) {
       YAGURA_ASSIGN_OR_RETURN(value, Quoted());
     } else {
-      while (!AtEnd() && !IsSpace(Peek()) && !IsQuote(Peek()) && !IsParenthesis(Peek())) {
+      while (!AtEnd() && !SpaceHere() && !IsQuote(Peek()) && !IsParenthesis(Peek())) {
         at_ += EscapeHere() ? 2 : 1;
       }
       value = text_.substr(begin, at_ - begin);
       if (value.empty()) return Fail(begin, "a value is missing");
       if (IsQuote(Peek())) return Fail(at_, "a quote within a word: put the whole value in quotes");
     }
+    // The text anywhere in the field that bare words search is the bare word.
+    const bool is_bare_word = comparator == Comparator::kHas && value != "*" && !path.keyed &&
+                              schema_.folded_text() && schema_.search().contains(path.path);
+    if (is_bare_word) return Search(value, begin);
     auto predicate = ResolveValue(path, comparator, value, now_);
     if (!predicate.ok()) return Fail(begin, predicate.status());
     Node node{Node::Type::kPredicate, {}, *std::move(predicate), {}};
@@ -238,7 +249,7 @@ class Parser {
     if (AtEnd()) return Fail(open, "this quote is not closed");
     const auto inner = text_.substr(open + 1, at_ - open - 1);
     ++at_;
-    if (!AtEnd() && !IsSpace(Peek()) && !IsParenthesis(Peek()) && !ComparatorHere()) {
+    if (!AtEnd() && !SpaceHere() && !IsParenthesis(Peek()) && !ComparatorHere()) {
       return Fail(at_, "white space is missing after the quote");
     }
     return inner;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "common/text/ascii.h"
 #include "common/text/fold.h"
 #include "common/text/text.h"
 

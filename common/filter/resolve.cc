@@ -95,6 +95,8 @@ Status SetText(Predicate& predicate, Comparator comparator, std::string_view val
   if (contains) predicate.op = Operator::kContains;
   predicate.pattern =
       Pattern::Parse(value, !contains, contains || comparator == Comparator::kEqualIgnoringCase);
+  predicate.folded = predicate.pattern.Folded();
+  predicate.folds_to_ascii = predicate.folded.IsAscii() && !predicate.pattern.IsAscii();
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 #include "common/filter/schema.h"
 
+#include "common/text/ascii.h"
 #include "common/text/fold.h"
 #include "common/text/text.h"
 #include "yagura/event/v1/event.pb.h"

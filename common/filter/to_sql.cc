@@ -192,15 +192,35 @@ class Compiler {
     return fmt::format("(match({}, {}))", expression, Bind(pattern.ToRegex(), "String"));
   }
 
+  // Case and width do not count: in what is ASCII by lower alone, which is cheap.
+  std::string Folded(const Predicate& predicate, const std::string& column) {
+    const auto matches = [&](const Pattern& pattern, const std::string& expression) {
+      return predicate.op == Operator::kContains ? Anywhere(pattern, expression)
+                                                 : Whole(pattern, expression);
+    };
+    const std::string lower = fmt::format("lower({})", column);
+    std::string sql = matches(predicate.pattern, lower);
+    if (predicate.folds_to_ascii) sql += " OR " + matches(predicate.folded, lower);
+    // Characters beyond ASCII take several bytes.
+    return fmt::format("({} OR (length({}) != lengthUTF8({}) AND {}))", sql, column, column,
+                       matches(predicate.folded, FoldSql(column)));
+  }
+
+  // As Fold (common/text/fold.h) but that bytes which are not UTF-8 become U+FFFD, since ICU
+  // refuses them.
+  static std::string FoldSql(const std::string& column) {
+    return fmt::format("normalizeUTF8NFKC(caseFoldUTF8(normalizeUTF8NFKC(toValidUTF8({}))))",
+                       column);
+  }
+
   std::string Text(const Predicate& predicate, const std::string& column) {
     switch (predicate.op) {
       case Operator::kPresent:
         return fmt::format("({} != '')", column);
       case Operator::kContains:
-        return Anywhere(predicate.pattern, fmt::format("lower({})", column));
       case Operator::kEqual:
-        return Whole(predicate.pattern,
-                     predicate.pattern.ignore_case() ? fmt::format("lower({})", column) : column);
+        return predicate.pattern.ignore_case() ? Folded(predicate, column)
+                                               : Whole(predicate.pattern, column);
       default:
         return fmt::format("({} {} {})", column, Symbol(predicate.op),
                            Bind(predicate.text, "String"));

@@ -52,6 +52,7 @@ std::vector<CompiledIndex> CompileIndexes(const Kind& kind, const Descriptor* ty
   for (const Index& declared : kind.indexes) {
     CompiledIndex index{.name = declared.name, .equality = {}, .order = std::nullopt};
     if (declared.name.empty()) Malformed(kind, "an index needs a name");
+    if (declared.name == "claims") Malformed(kind, "\"claims\" is not an index's name");
     for (const auto& path : declared.equality) {
       index.equality.push_back(ResolveOrAbort(kind, type, path));
     }

@@ -31,6 +31,10 @@ std::string IndexKey(const Kind& kind, std::string_view tenant, std::string_view
   return fmt::format("y:{{{}}}:{}:{}#{}@{}", tenant, kind.area, kind.kind, index, version);
 }
 
+std::string ClaimsKey(const Kind& kind, std::string_view tenant) {
+  return IndexKey(kind, tenant, "claims", kind.index_version);
+}
+
 std::string SequenceKey(std::string_view tenant) { return fmt::format("y:{{{}}}:seq", tenant); }
 
 std::string FeedKey(std::string_view tenant) { return fmt::format("y:{{{}}}:changes", tenant); }

@@ -18,6 +18,8 @@ std::string ReindexCursorKey(const Kind& kind, std::string_view tenant);
 std::string IndexKeysKey(const Kind& kind, std::string_view tenant);
 std::string IndexKey(const Kind& kind, std::string_view tenant, std::string_view index,
                      int version);
+// Who has which claim of the kind.
+std::string ClaimsKey(const Kind& kind, std::string_view tenant);
 std::string SequenceKey(std::string_view tenant);
 std::string FeedKey(std::string_view tenant);
 // `hash`: of principal, method and request id.

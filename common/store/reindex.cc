@@ -50,6 +50,12 @@ return 1
 
 }  // namespace
 
+absl::Status IndexContended(const CompiledKind& kind) {
+  return Unavailable(
+      "REINDEX_CONTENDED",
+      fmt::format("the indexes of {} change under two versions of the program", kind.full_kind()));
+}
+
 bool ResourceStore::Impl::IsCurrent(const redis::Reply& marker) const {
   return marker.is_nil() || marker.text == std::to_string(kind.kind().index_version);
 }
@@ -124,9 +130,7 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
     }
     if (done == 1) return DropOtherIndexes(tenant);
   }
-  return Unavailable(
-      "REINDEX_CONTENDED",
-      fmt::format("the indexes of {} change under two versions of the program", kind.full_kind()));
+  return IndexContended(kind);
 }
 
 absl::Status ResourceStore::Impl::DropOtherIndexes(const std::string& tenant) const {

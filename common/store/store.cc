@@ -148,6 +148,10 @@ std::vector<Write::IndexEntry> ResourceStore::Impl::Entries(const Location& loca
       entries.emplace_back(key, std::move(member));
     }
   }
+  const std::string claims = ClaimsKey(kind.kind(), location.tenant);
+  for (auto& member : ClaimMembers(kind, message, location.id_path)) {
+    entries.emplace_back(claims, std::move(member));
+  }
   return entries;
 }
 
@@ -174,6 +178,7 @@ Write ResourceStore::Impl::MakeWrite(WriteKind what, const WriteContext& context
     kind.SetEtag(*after, write.next.etag);
     write.next.message = Serialize(*after);
     write.new_entries = Entries(location, *after);
+    write.guards = GuardsOf(kind, before, *after);
     record.set_etag(write.next.etag);
     record.set_digest(Sha256(write.next.message));
   }
@@ -229,9 +234,9 @@ absl::Status ResourceStore::Impl::Register(const std::string& tenant) {
 }
 
 absl::Status ResourceStore::Impl::RegisterIndexes(const std::string& tenant) const {
-  if (kind.indexes().empty()) return absl::OkStatus();
   const std::string set = IndexKeysKey(kind.kind(), tenant);
   const auto keys = IndexKeys(tenant);
+  if (keys.empty()) return absl::OkStatus();
   redis::Args args = {"SADD", set};
   args.insert(args.end(), keys.begin(), keys.end());
   return state->Command(args).status();
@@ -242,6 +247,7 @@ std::vector<std::string> ResourceStore::Impl::IndexKeys(const std::string& tenan
   for (const auto& index : kind.indexes()) {
     keys.push_back(IndexKey(kind.kind(), tenant, index.name, kind.kind().index_version));
   }
+  if (kind.kind().claims) keys.push_back(ClaimsKey(kind.kind(), tenant));
   return keys;
 }
 
@@ -301,6 +307,11 @@ absl::Status ResourceStore::Impl::ReadAndWrite(WriteKind what, const WriteContex
       case WriteResult::Outcome::kExists:
         current_etag = result.value;
         break;
+      case WriteResult::Outcome::kClaimed:
+        return ClaimedBy(kind, location.tenant, write.guards, result.value);
+      case WriteResult::Outcome::kIndexBehind:
+        YAGURA_RETURN_IF_ERROR(Reindex(location.tenant));
+        continue;
     }
     if (!retry) break;
   }
@@ -323,11 +334,18 @@ absl::Status ResourceStore::Create(const WriteContext& context, Message& message
   YAGURA_RETURN_IF_ERROR(impl_->Register(location.tenant));
   const RequestIdentity request = IdentityOf(context, kind, location, WriteKind::kCreate);
   const Write write = impl_->MakeWrite(WriteKind::kCreate, context, location, nullptr, &message);
-  YAGURA_ASSIGN_OR_RETURN(const WriteResult result,
-                          RunWrite(*impl_->state, kind, location, request, write));
+  const auto run = [&] { return RunWrite(*impl_->state, kind, location, request, write); };
+  YAGURA_ASSIGN_OR_RETURN(WriteResult result, run());
+  for (int attempt = 1; result.outcome == WriteResult::Outcome::kIndexBehind; ++attempt) {
+    if (attempt == kMaxAttempts) return IndexContended(kind);
+    YAGURA_RETURN_IF_ERROR(impl_->Reindex(location.tenant));
+    YAGURA_ASSIGN_OR_RETURN(result, run());
+  }
   switch (result.outcome) {
     case WriteResult::Outcome::kDone:
       return absl::OkStatus();
+    case WriteResult::Outcome::kClaimed:
+      return ClaimedBy(kind, location.tenant, write.guards, result.value);
     case WriteResult::Outcome::kReplayed: {
       YAGURA_ASSIGN_OR_RETURN(const Loaded first, impl_->Parse(result.value));
       message.CopyFrom(*first.message);

@@ -90,7 +90,8 @@ class ResourceStore {
 // message, moves its index entries, takes the tenant's next sequence number and appends the change
 // record.
 //
-// Errors: INVALID_ARGUMENT (name does not fit the pattern, bad filter), NOT_FOUND, ALREADY_EXISTS,
+// Errors: INVALID_ARGUMENT (name does not fit the pattern, bad filter), NOT_FOUND, ALREADY_EXISTS
+// (also CLAIMED_BY_ANOTHER: Kind::claims; metadata "field" and "resource" say what and who has it),
 // ABORTED (ETAG_MISMATCH, metadata "etag" has the current one), UNAVAILABLE (Redis).
 template <typename M>
 class Store {

@@ -97,6 +97,9 @@ struct ResourceStore::Impl {
   std::set<std::string> registered;  // tenants that this process has registered
 };
 
+// UNAVAILABLE: two releases write, and each makes indexes of its own.
+absl::Status IndexContended(const CompiledKind& kind);
+
 // INVALID_ARGUMENT where negative; otherwise within 1 to 1,000.
 absl::StatusOr<size_t> EffectivePageSize(int page_size);
 

@@ -23,10 +23,10 @@ namespace {
 
 constexpr std::string_view kRequestLifetimeSeconds = "86400";
 
-// KEYS: resource, all ids, index marker, sequence, feed, request, then index keys.
+// KEYS: resource, all ids, index marker, sequence, feed, request, claims, then index keys.
 // ARGV: what, expected etag, new value, id path, index version, record, request digest, request
-// field, request lifetime, number of removed entries, then (index of key, member) for the removed
-// and the added ones.
+// field, request lifetime, number of removed entries, number of guards, (what, shared) of each
+// guard, then (index of key, member) for the removed and the added entries.
 //
 // The index marker says for which index version the tenant's entries are complete. A writer of
 // another version (during an upgrade) marks it dirty, so that the next list reindexes. A reindexing
@@ -50,6 +50,16 @@ elseif etag ~= ARGV[2] then
   return {'DIFFERS', etag}
 end
 local marker = redis.call('GET', KEYS[3])
+local guards = tonumber(ARGV[11])
+if guards > 0 and marker and marker ~= ARGV[5] then return {'BEHIND', ''} end
+for g = 1, guards do
+  local claim, shared = ARGV[10 + 2 * g], ARGV[11 + 2 * g]
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', KEYS[7], '[' .. claim, '(' .. claim .. '\255')) do
+    local id = string.sub(member, 66)
+    local agrees = shared ~= '' and string.sub(member, 1, 64) == shared
+    if id ~= ARGV[4] and not agrees then return {'CLAIMED', g .. ' ' .. id} end
+  end
+end
 if what == 'delete' then
   redis.call('DEL', KEYS[1])
   redis.call('ZREM', KEYS[2], ARGV[4])
@@ -58,9 +68,10 @@ else
   if what == 'create' then redis.call('ZADD', KEYS[2], 0, ARGV[4]) end
 end
 local removed = tonumber(ARGV[10])
-for i = 11, #ARGV, 2 do
+local entries = 12 + 2 * guards
+for i = entries, #ARGV, 2 do
   local key = KEYS[tonumber(ARGV[i])]
-  if i < 11 + 2 * removed then
+  if i < entries + 2 * removed then
     redis.call('ZREM', key, ARGV[i + 1])
   else
     redis.call('ZADD', key, 0, ARGV[i + 1])
@@ -123,6 +134,8 @@ absl::StatusOr<WriteResult::Outcome> OutcomeOf(std::string_view word) {
   if (word == "EXISTS") return Outcome::kExists;
   if (word == "MISSING") return Outcome::kMissing;
   if (word == "DIFFERS") return Outcome::kEtagDiffers;
+  if (word == "CLAIMED") return Outcome::kClaimed;
+  if (word == "BEHIND") return Outcome::kIndexBehind;
   return Internal("the write script gave an unknown answer");
 }
 
@@ -206,7 +219,9 @@ absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kin
                                    IndexMarkerKey(kind.kind(), tenant),
                                    SequenceKey(tenant),
                                    FeedKey(tenant),
-                                   request.key.empty() ? FeedKey(tenant) : request.key};
+                                   request.key.empty() ? FeedKey(tenant) : request.key,
+                                   ClaimsKey(kind.kind(), tenant)};
+  const size_t fixed_keys = keys.size();
   const std::string value =
       write.kind == WriteKind::kDelete ? std::string() : EncodeStored(write.next);
   std::vector<std::string> args = {std::string(NameOf(write.kind)),
@@ -218,13 +233,18 @@ absl::StatusOr<WriteResult> RunWrite(redis::Pool& state, const CompiledKind& kin
                                    request.digest,
                                    request.field,
                                    std::string(kRequestLifetimeSeconds),
-                                   {}};
+                                   {},
+                                   std::to_string(write.guards.size())};
+  for (const ClaimGuard& guard : write.guards) {
+    args.push_back(guard.what);
+    args.push_back(guard.shared);
+  }
   const auto add_entries = [&](const std::vector<Write::IndexEntry>& entries,
                                const std::set<Write::IndexEntry>& others) {
     size_t added = 0;
     for (const auto& entry : entries) {
       if (others.contains(entry)) continue;
-      size_t key = 6;
+      size_t key = fixed_keys;
       while (key < keys.size() && keys[key] != entry.first) ++key;
       if (key == keys.size()) keys.push_back(entry.first);
       args.push_back(std::to_string(key + 1));

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 
+#include "common/store/claims.h"
 #include "common/store/compiled_kind.h"
 #include "common/store/store.h"
 
@@ -50,6 +51,8 @@ struct Write {
   std::vector<IndexEntry> new_entries;
   // The resource was indexed under this index version: what is in both is in Redis already.
   bool old_entries_stand = false;
+  // New claims of the resource: nothing is written where another has one.
+  std::vector<ClaimGuard> guards;
   std::string record;  // serialised audit record without its sequence; empty: silent
 };
 
@@ -57,11 +60,13 @@ struct Write {
 struct WriteResult {
   enum class Outcome {
     kDone,
-    kReplayed,    // a repeat: `value` is the resource as the first time left it
-    kReused,      // the request id belongs to another body
-    kExists,      // `value` is the etag
-    kMissing,     //
-    kEtagDiffers  // `value` is the current etag
+    kReplayed,     // a repeat: `value` is the resource as the first time left it
+    kReused,       // the request id belongs to another body
+    kExists,       // `value` is the etag
+    kMissing,      //
+    kEtagDiffers,  // `value` is the current etag
+    kClaimed,      // `value` tells the guard and who has the claim, see ClaimedBy
+    kIndexBehind   // claims cannot be judged before the tenant is reindexed
   };
   Outcome outcome;
   std::string value;

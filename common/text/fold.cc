@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <memory>
 
+#include "common/text/ascii.h"
 #include "common/text/text.h"
 
 namespace yagura {
@@ -97,11 +98,6 @@ std::string DecodeUnicodeEscapes(std::string_view text) {
     while (at < text.size() && text[at] == '\\') out += text[at++];
   }
   return out;
-}
-
-bool IsAscii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return (static_cast<uint8_t>(c) & 0x80U) == 0; });
 }
 
 std::string Fold(std::string_view text) {

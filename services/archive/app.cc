@@ -30,6 +30,7 @@
 #include "services/archive/storage/proof_store.h"
 #include "services/archive/storage/seal_store.h"
 #include "services/archive/storage/spool.h"
+#include "services/archive/storage/store_servers.h"
 #include "services/archive/storage/tiering.h"
 #include "services/archive/storage/unstored_events.h"
 #include "services/archive/workers/audit_sealer.h"
@@ -51,6 +52,8 @@ namespace {
 constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::minutes kFlowSweep{10};
+// A server of the cluster that nobody asks is checked so often.
+constexpr std::chrono::seconds kCheckUnheard{30};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
 constexpr std::string_view kAuditService = "/yagura.audit.v1.AuditService/";
 
@@ -107,7 +110,8 @@ std::vector<std::shared_ptr<eventstore::Client>> ServersOf(
 }
 
 eventstore::ClientOptions StoreOptions(const Settings& settings, const EventTable& table,
-                                       const Logger& logger) {
+                                       const Logger& logger,
+                                       const std::shared_ptr<StoreServers>& servers) {
   eventstore::ClientOptions options = settings.store;
   if (settings.cluster.empty()) return options;
   const size_t quorum = settings.insert_quorum > 0 ? static_cast<size_t>(settings.insert_quorum)
@@ -115,6 +119,9 @@ eventstore::ClientOptions StoreOptions(const Settings& settings, const EventTabl
   AddReplication(quorum, &options);
   options.prepare = [&table, settings, logger](eventstore::Client& server) {
     return PrepareServer(server, table, settings, logger);
+  };
+  options.on_change = [servers](size_t server, const Status& status) {
+    servers->Note(server, status);
   };
   return options;
 }
@@ -126,7 +133,9 @@ class ArchiveApp final : public rpc::App {
       : platform_(platform),
         settings_(settings),
         logger_(platform.logger.Named("archive")),
-        client_(std::make_shared<eventstore::Client>(StoreOptions(settings_, table_, logger_))),
+        servers_(std::make_shared<StoreServers>(settings_.store.addresses, logger_)),
+        client_(std::make_shared<eventstore::Client>(
+            StoreOptions(settings_, table_, logger_, servers_))),
         retention_(settings.default_retention_days),
         spool_(std::move(spool)),
         unit_ledger_(platform.state),
@@ -270,7 +279,8 @@ class ArchiveApp final : public rpc::App {
         });
   }
 
-  // The store may be down: events then wait in the streams, and searches say so.
+  // The store may be down: events then wait in the streams, and searches say so. Where no server is
+  // what is needed, or could become so by itself, this is an error.
   absl::Status Start() override {
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.events));
     YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, settings_.coverage));
@@ -369,6 +379,7 @@ class ArchiveApp final : public rpc::App {
     std::mutex mutex;
     std::condition_variable_any wake;
     while (!stop.stop_requested()) {
+      client_->CheckUnheard(kCheckUnheard);
       Status health = client_->Ping();
       if (health.ok() && !schema_ready_) {
         health = PrepareSchema();
@@ -401,6 +412,15 @@ class ArchiveApp final : public rpc::App {
     MetricsRegistry& metrics = *platform_.metrics;
     metrics.GetGauge("yagura_archive_store_up", "1 while the event store answers.")
         ->Set(health.ok() ? 1 : 0);
+    if (!settings_.cluster.empty()) {
+      for (const auto& [state, count] : servers_->Counts()) {
+        metrics
+            .GetGauge("yagura_archive_store_servers",
+                      "Servers of the event store's cluster: usable, away, unfit, or unknown yet.",
+                      {{"state", std::string(state)}})
+            ->Set(static_cast<double>(count));
+      }
+    }
     metrics.GetGauge("yagura_archive_spool_bytes", "Bytes in the spool.")
         ->Set(static_cast<double>(spool_->bytes()));
     AddUp("yagura_archive_events_total", "Events stored.", writer_.events());
@@ -447,6 +467,7 @@ class ArchiveApp final : public rpc::App {
   const Settings settings_;
   const Logger logger_;
   const EventTable table_;
+  const std::shared_ptr<StoreServers> servers_;  // of a cluster
   const std::shared_ptr<eventstore::Client> client_;
   Retention retention_;
   const std::unique_ptr<Spool> spool_;

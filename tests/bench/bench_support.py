@@ -1,6 +1,7 @@
 """What the benches of whole processes share: children that end by their pid, metrics, CPU and memory."""
 
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -17,6 +18,34 @@ import urllib.request
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+class TooLate(RuntimeError):
+    """What was waited for did not come about in time."""
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP to a server at a Unix socket."""
+
+    def __init__(self, path, timeout):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def ask_store(path, sql, timeout):
+    """The answer of the event store at that socket, as text."""
+    with contextlib.closing(UnixConnection(path, timeout)) as connection:
+        connection.request("POST", "/", body=sql)
+        response = connection.getresponse()
+        text = response.read().decode(errors="replace")
+        if response.status != 200:
+            raise RuntimeError(text.strip())
+        return text
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -31,7 +60,7 @@ def wait_until(what, condition, seconds=15.0):
             if answer := condition():
                 return answer
         time.sleep(0.02)
-    raise RuntimeError(f"{what} did not come about within {seconds} s")
+    raise TooLate(f"{what} did not come about within {seconds} s")
 
 
 def connectable(port):

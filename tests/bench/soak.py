@@ -18,7 +18,6 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,17 +27,6 @@ import bench_support as support
 
 VICTIMS = {"grpc": ["suite", "state", "flow", "store"], "syslog-tcp": ["state", "flow", "store"]}
 PARTS = ("state", "flow", "store")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=120)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class Suite:
@@ -86,14 +74,7 @@ class Suite:
         return found
 
     def query(self, sql):
-        connection = UnixConnection(self.folder / "run" / "store.sock")
-        with contextlib.closing(connection):
-            connection.request("POST", "/", body=sql)
-            response = connection.getresponse()
-            text = response.read().decode()
-            if response.status != 200:
-                raise RuntimeError(text.strip())
-            return text.split()
+        return support.ask_store(self.folder / "run" / "store.sock", sql, 120).split()
 
 
 class Sender:

@@ -4,6 +4,8 @@
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
+#include "google/protobuf/struct.pb.h"
+#include "google/protobuf/util/json_util.h"
 #include "gtest/gtest.h"
 
 #include "common/clock/clock.h"
@@ -36,15 +38,17 @@ class ObservedSuite : public ::testing::Test {
         "toIntervalDay(400) FROM numbers({1})",
         hour, count, device));
   }
-  // A connection that was let through.
-  void Allow(int64_t hour, const std::string& src, const std::string& dst, int port) {
+  // A connection that was let through, of which a relay told so many hours later.
+  void Allow(int64_t hour, const std::string& src, const std::string& dst, int port,
+             int hours_late = 0) {
     Execute(fmt::format(
         "INSERT INTO yagura.events (id, tenant, site, device, receive_time, event_time, action, "
         "src_ip, dst_ip, dst_port, bytes_out, product, category, raw, expires) SELECT "
         "'a-{0}-{2}-{3}', 'acme', 'hq', 'fw-1', fromUnixTimestamp64Nano(toInt64(({0} * 3600 + 90) "
-        "* 1000000000), 'UTC') AS at, at, 1, toIPv6('::ffff:{1}'), toIPv6('::ffff:{2}'), {3}, "
+        "* 1000000000), 'UTC') AS at, at - toIntervalHour({4}), 1, toIPv6('::ffff:{1}'), "
+        "toIPv6('::ffff:{2}'), {3}, "
         "1200, 'fortinet.fortigate', 'traffic', '{1} -> {2}:{3}', now() + toIntervalDay(400)",
-        hour, src, dst, port));
+        hour, src, dst, port, hours_late));
   }
   void Cover(int64_t hour) {
     Execute(fmt::format(
@@ -122,7 +126,7 @@ TEST_F(ObservedSuite, ADestinationThatAServerNeverReachedIsFound) {
   // Whichever hour is judged first, by the minute at which this runs, has what is new in it alone.
   for (const int64_t hour : {now - 2, now - 1}) {
     const int odd = static_cast<int>(now - hour);
-    Allow(hour, "10.1.0.5", fmt::format("203.0.113.{}", odd), 443);
+    Allow(hour, "10.1.0.5", fmt::format("203.0.113.{}", odd), 443, 2);
     Allow(hour, "10.1.0.5", usual, 8440 + odd);                          // known by another port
     Allow(hour, "10.1.0.5", fmt::format("10.2.0.{}", odd), 445);         // inside
     Allow(hour, "192.168.7.7", fmt::format("203.0.113.7{}", odd), 443);  // no server
@@ -142,6 +146,17 @@ TEST_F(ObservedSuite, ADestinationThatAServerNeverReachedIsFound) {
     EXPECT_THAT(finding, ::testing::Not(HasSubstr(other)));
   }
   EXPECT_THAT(finding, HasSubstr("\"event_id\""));
+  google::protobuf::Struct read;
+  const std::string line = finding.substr(0, finding.find('\n'));
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(line, &read).ok()) << line;
+  const auto search = [&read](const char* field) {
+    return read.fields().at("search").struct_value().fields().at(field).string_value();
+  };
+  EXPECT_EQ(search("basis"), "RECEIVED");
+  EXPECT_THAT(suite_.Run({"event", "search", search("filter"), "--since", search("start_time"),
+                          "--until", search("end_time"), "--tenant", "acme", "-o", "jsonl"}),
+              HasSubstr("203.0.113."))
+      << line;
 }
 
 }  // namespace

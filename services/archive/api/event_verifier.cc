@@ -34,6 +34,7 @@ std::string UnitText(uint64_t unit) { return fmt::format("{:016x}", unit); }
 }  // namespace
 
 struct EventVerifier::Open {
+  explicit Open(uint32_t scheme) : digest(scheme) {}
   UnitDigest digest;
   uint64_t events = 0;
 };
@@ -200,6 +201,11 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
         }
         continue;
       }
+      if (!MayHave(head, unit->second)) {
+        Tell(Flaw::UNIT_ALTERED, number,
+             fmt::format("it says to be digested by scheme {}, which no unit of head {} is",
+                         unit->second.scheme, head.sequence()));
+      }
       hash = UnitChainNext(hash, unit->second, head.scheme());
       events += unit->second.events;
     }
@@ -216,6 +222,7 @@ void EventVerifier::CheckChain(const std::vector<v1::EventHead>& heads) {
   FindLater(heads, sealed);
   CheckUnsealed(sealed);
   CheckStored(sealed);
+  LeaveOutUnknown();
 }
 
 void EventVerifier::FindLater(const std::vector<v1::EventHead>& heads,
@@ -225,6 +232,13 @@ void EventVerifier::FindLater(const std::vector<v1::EventHead>& heads,
     for (const uint64_t number : head.units()) {
       if (!sealed.contains(number)) later_.insert(number);
     }
+  }
+}
+
+// Of those nothing more can be said: they are not sealed, or were told of.
+void EventVerifier::LeaveOutUnknown() {
+  for (const auto& [number, unit] : units_) {
+    if (unit.scheme > kUnitScheme) later_.insert(number);
   }
 }
 
@@ -329,16 +343,16 @@ Status EventVerifier::CheckEvents(const std::stop_token& stop, const Progress& p
       }
       return absl::OkStatus();
     }
-    Open& state = open[event.unit];
+    Open& state = open.try_emplace(event.unit, unit->second.scheme).first->second;
     state.digest.Add(event.digest);
     ++state.events;
     return absl::OkStatus();
   };
-  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, 0, stop, look));
+  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, 0, units_, stop, look));
   for (auto& [number, state] : open) Close(units_.at(number), state);
   // Units of which nothing is left.
   for (const auto& [number, unit] : units_) {
-    Open nothing;
+    Open nothing(unit.scheme);
     if (!closed_.contains(number) && !later_.contains(number)) Close(unit, nothing);
   }
   return CheckStrangers(stop);
@@ -387,7 +401,7 @@ Status EventVerifier::CheckStrangers(const std::stop_token& stop) {
 Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop) {
   std::vector<std::string> ids;
   std::vector<uint16_t> checks;
-  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, unit.number, stop,
+  YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, unit.number, units_, stop,
                                             [&](const ProofStore::StoredEvent& event) {
                                               ids.push_back(event.id);
                                               checks.push_back(CheckOf(event.digest));

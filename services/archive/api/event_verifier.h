@@ -66,6 +66,8 @@ class EventVerifier {
   void CheckChain(const std::vector<v1::EventHead>& heads);
   // Which units heads of a later scheme have, and no other.
   void FindLater(const std::vector<v1::EventHead>& heads, const std::set<uint64_t>& sealed);
+  // Units that say to be digested by a scheme that is not known here.
+  void LeaveOutUnknown();
   void CheckUnsealed(const std::set<uint64_t>& sealed);
   void CheckStored(const std::set<uint64_t>& sealed);
   absl::Status CheckEvents(const std::stop_token& stop, const Progress& progress);

@@ -26,6 +26,9 @@ constexpr int kDefaultTop = 10;
 constexpr int kMostTop = 100;
 constexpr size_t kMostName = 63;
 constexpr size_t kMostBuckets = 20'000;
+// uniqCombined64(17) keeps 2^12 hashes before it estimates; what it then estimates to be fewer is
+// within the margin.
+constexpr uint64_t kMostExactDistinct = 4'000;
 
 bool IsName(std::string_view name) {
   return !name.empty() && name.size() <= kMostName && name[0] >= 'a' && name[0] <= 'z' &&
@@ -41,6 +44,35 @@ std::string DefaultName(const Aggregate& aggregate) {
     if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9')) c = '_';
   }
   return name.substr(0, kMostName);
+}
+
+// For people; empty: exact.
+std::string_view AccuracyOf(v1::AggregateFunction function) {
+  switch (function) {
+    case v1::DISTINCT:
+      return "HyperLogLog: exact up to 4,000 values, beyond them with a standard error of 0.3 %";
+    case v1::TOP:
+      return "Filtered Space-Saving: a count may be too high by its error, and values as rare as "
+             "that may be missing";
+    case v1::PERCENTILES:
+      return "DDSketch: each value within 1 % of itself";
+    default:
+      return "";
+  }
+}
+
+bool IsApproximate(v1::AggregateFunction function, const v1::AggregateResult& result) {
+  switch (function) {
+    case v1::DISTINCT:
+      return result.count() > kMostExactDistinct;
+    case v1::TOP:
+      return std::any_of(result.top().begin(), result.top().end(),
+                         [](const v1::TopValue& value) { return value.error() > 0; });
+    case v1::PERCENTILES:
+      return result.percentiles_size() > 0;
+    default:
+      return false;
+  }
 }
 
 bool TakesNoField(v1::AggregateFunction function) {
@@ -125,6 +157,7 @@ Status AggregatePlan::AddPart(const Aggregate& aggregate, size_t index) {
                         aggregate.field().empty() ? "must be set" : "must be empty");
   }
   if (part.spec.name().empty()) part.spec.set_name(DefaultName(aggregate));
+  part.spec.set_accuracy(std::string(AccuracyOf(aggregate.function())));
   if (!IsName(part.spec.name())) {
     return InvalidField(where + ".name", "must be [a-z][a-z0-9_]*, at most 63 characters");
   }
@@ -355,6 +388,7 @@ v1::AggregateResult AggregatePlan::Result(const Part& part, const Value& value) 
     default:
       break;
   }
+  result.set_approximate(IsApproximate(part.spec.function(), result));
   return result;
 }
 

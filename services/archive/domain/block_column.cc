@@ -23,11 +23,8 @@ using eventstore::DictionaryColumn;
 constexpr std::chrono::nanoseconds kOldest = std::chrono::hours(7 * 24);
 constexpr std::chrono::nanoseconds kNewest = std::chrono::hours(1);
 constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-constexpr std::string_view kNoAddress{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};
 constexpr char kOccurrence = '\x1f';  // behind it a key has which occurrence of the name it is
 constexpr int kFlawBits = 64;
-
-uint8_t EnumByte(uint64_t number) { return number < 256 ? static_cast<uint8_t>(number) : 0; }
 
 // A column whose values stand one behind the other.
 class PlainColumn : public BlockColumn {
@@ -124,13 +121,7 @@ class FlawsBlock final : public BlockColumn {
  public:
   void Add(const BatchRows& batch) override {
     for (const uint16_t row : batch.rows()) {
-      const uint64_t flaws = batch.At(Core::kFlaws).number(row);
-      for (int flaw = 1; flaw < kFlawBits; ++flaw) {
-        if (flaws >> flaw & 1) flaws_.push_back(static_cast<char>(flaw));
-      }
-      if (IsClockError(batch, row) && !(flaws >> event::v1::CLOCK_ERROR & 1)) {
-        flaws_.push_back(static_cast<char>(event::v1::CLOCK_ERROR));
-      }
+      AppendStoredFlaws(batch, row, &flaws_);
       AppendFixed(static_cast<uint64_t>(flaws_.size()), &offsets_);
     }
   }
@@ -260,6 +251,29 @@ void BatchRows::Order(size_t begin, size_t end) {
   });
 }
 
+uint8_t EnumByte(uint64_t number) { return number < 256 ? static_cast<uint8_t>(number) : 0; }
+
+void AppendStoredAddress(std::string_view ip, std::string* out) {
+  if (ip.size() == 4) {
+    out->append(kMapped);
+    out->append(ip);
+  } else {
+    out->append(ip.size() == kNoAddress.size() ? ip : kNoAddress);
+  }
+}
+
+void AppendStoredFlaws(const BatchRows& batch, size_t row, std::string* out) {
+  const uint64_t flaws = batch.At(Core::kFlaws).number(row);
+  if (flaws != 0) {
+    for (int flaw = 1; flaw < kFlawBits; ++flaw) {
+      if (flaws >> flaw & 1) out->push_back(static_cast<char>(flaw));
+    }
+  }
+  if (IsClockError(batch, row) && !(flaws >> event::v1::CLOCK_ERROR & 1)) {
+    out->push_back(static_cast<char>(event::v1::CLOCK_ERROR));
+  }
+}
+
 NewBlockColumn TextColumn(Core core) {
   return ForEachRow([core](const BatchRows& batch, size_t row, std::string* out) {
     AppendText(batch.At(core).text(row), out);
@@ -272,13 +286,7 @@ NewBlockColumn DictionaryOf(Core core) {
 
 NewBlockColumn AddressColumn(Core core) {
   return ForEachRow([core](const BatchRows& batch, size_t row, std::string* out) {
-    const std::string_view ip = batch.At(core).text(row);
-    if (ip.size() == 4) {
-      out->append(kMapped);
-      out->append(ip);
-    } else {
-      out->append(ip.size() == kNoAddress.size() ? ip : kNoAddress);
-    }
+    AppendStoredAddress(batch.At(core).text(row), out);
   });
 }
 

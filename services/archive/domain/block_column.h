@@ -21,6 +21,9 @@ namespace yagura::archive {
 // `expires` of events that a legal hold keeps, seconds since 1970: the year 2100.
 inline constexpr uint32_t kHeldUntil = 4'102'444'800;
 
+// As no address is stored, and as any is.
+inline constexpr std::string_view kNoAddress{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};
+
 // A batch with all its columns decoded, and those of its events that go into the block, in order.
 class BatchRows {
  public:
@@ -65,6 +68,12 @@ class BatchRows {
   std::vector<TimeWindow> holds_;
   uint64_t unit_ = 0;
 };
+
+// Values as they are stored, of the columns whose types say so below: 16 bytes; a byte of an enum;
+// a byte a flaw.
+void AppendStoredAddress(std::string_view ip, std::string* out);
+uint8_t EnumByte(uint64_t number);
+void AppendStoredFlaws(const BatchRows& batch, size_t row, std::string* out);
 
 // One column of a block in the making, in the store's Native format. Not thread-safe.
 class BlockColumn {

@@ -10,17 +10,20 @@
 
 #include "common/clock/proto_time.h"
 #include "common/event/batch_codec.h"
+#include "services/archive/domain/row_text.h"
 
 namespace yagura::archive {
 namespace {
 
 using std::string_view_literals::operator""sv;
 
-constexpr std::string_view kUnitLabel = "yagura.events.unit.v1\0"sv;
+constexpr std::string_view kUnitLabel1 = "yagura.events.unit.v1\0"sv;
+constexpr std::string_view kUnitLabel2 = "yagura.events.unit.v2\0"sv;
 constexpr std::string_view kChainLabel = "yagura.events.chain.v1\0"sv;
 constexpr std::string_view kHeadLabel1 = "yagura.events.head.v1\0"sv;
 constexpr std::string_view kHeadLabel2 = "yagura.events.head.v2\0"sv;
 constexpr std::string_view kHeadLabel3 = "yagura.events.head.v3\0"sv;
+constexpr std::string_view kHeadLabel4 = "yagura.events.head.v4\0"sv;
 constexpr int64_t kDayNanoseconds = 86'400'000'000'000;
 
 std::string BigEndian(uint64_t number) {
@@ -57,22 +60,17 @@ class Hasher {
   bool begun_ = false;
 };
 
-Sha256Digest DigestWith(Hasher& hasher, int64_t receive_time, std::string_view id,
-                        std::string_view origin, std::string_view raw) {
+Sha256Digest DigestWith(Hasher& hasher, std::string_view text) {
   hasher.Begin();
-  hasher.AddNumber(static_cast<uint64_t>(receive_time));
-  hasher.AddText(id);
-  hasher.AddText(origin);
-  hasher.AddText(raw);
+  hasher.Add(text);
   return hasher.End();
 }
 
 }  // namespace
 
-Sha256Digest EventDigest(int64_t receive_time, std::string_view id, std::string_view origin,
-                         std::string_view raw) {
+Sha256Digest EventDigest(std::string_view text) {
   Hasher hasher;
-  return DigestWith(hasher, receive_time, id, origin, raw);
+  return DigestWith(hasher, text);
 }
 
 uint16_t CheckOf(const Sha256Digest& event) {
@@ -94,9 +92,9 @@ struct UnitDigest::Impl {
   Hasher hasher;
 };
 
-UnitDigest::UnitDigest() : impl_(std::make_unique<Impl>()) {
+UnitDigest::UnitDigest(uint32_t scheme) : impl_(std::make_unique<Impl>()) {
   impl_->hasher.Begin();
-  impl_->hasher.Add(kUnitLabel);
+  impl_->hasher.Add(scheme > 1 ? kUnitLabel2 : kUnitLabel1);
 }
 UnitDigest::~UnitDigest() = default;
 UnitDigest::UnitDigest(UnitDigest&&) noexcept = default;
@@ -106,11 +104,11 @@ std::string UnitDigest::Finish() { return std::string(View(impl_->hasher.End()))
 
 void UnitCollector::Add(const BatchRows& batch) {
   Hasher hasher;
-  const event::Column& origins = batch.At(event::Core::kOrigin);
+  BatchTexts texts(batch);
   for (const uint16_t row : batch.rows()) {
     const int64_t received = batch.ReceiveTime(row);
     std::string id = batch.Id(row);
-    const Sha256Digest digest = DigestWith(hasher, received, id, origins.text(row), batch.Raw(row));
+    const Sha256Digest digest = DigestWith(hasher, texts.TextOf(row, id));
     const int64_t day = std::max<int64_t>(received, 0) / kDayNanoseconds;
     items_[{batch.tenant(), day}].push_back(
         {received, std::move(id), digest, batch.RetentionExpiry(row), batch.HoldsDay(day)});
@@ -127,11 +125,12 @@ std::vector<EventUnit> UnitCollector::Take(uint64_t number) {
     unit.tenant = key.first;
     unit.day = key.second;
     unit.number = number;
+    unit.scheme = kUnitScheme;
     unit.first_time = items.front().receive_time;
     unit.last_time = items.back().receive_time;
     unit.expires = items.front().expires;
     bool held = false;
-    UnitDigest digest;
+    UnitDigest digest(kUnitScheme);
     for (const Item& item : items) {
       digest.Add(item.digest);
       unit.checks.push_back(CheckOf(item.digest));
@@ -168,12 +167,15 @@ std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint
     hasher.AddNumber(static_cast<uint64_t>(unit.last_time));
     hasher.AddNumber(unit.expires);
   }
+  if (scheme > 3) hasher.AddNumber(unit.scheme);
   return std::string(View(hasher.End()));
 }
 
 std::string EventHeadText(const v1::EventHead& head) {
+  constexpr std::array kLabels = {kHeadLabel1, kHeadLabel2, kHeadLabel3, kHeadLabel4};
+  static_assert(kLabels.size() == kHeadScheme);
   const bool counted = head.scheme() > 2;
-  std::string text(counted ? kHeadLabel3 : head.scheme() > 1 ? kHeadLabel2 : kHeadLabel1);
+  std::string text(kLabels[std::clamp(head.scheme(), 1U, kHeadScheme) - 1]);
   text.append(BigEndian(static_cast<uint64_t>(head.day())));
   text.append(BigEndian(head.tenant().size())).append(head.tenant());
   text.append(BigEndian(head.sequence()));
@@ -199,6 +201,7 @@ std::string CreateUnits(std::string_view settings) {
       "expires DateTime('UTC') CODEC(Delta, ZSTD(1)),\n"
       "stored DateTime('UTC') DEFAULT now() CODEC(Delta, ZSTD(1)),\n"
       "kept DateTime('UTC') DEFAULT expires CODEC(Delta, ZSTD(1)),\n"
+      "scheme UInt8 DEFAULT 1,\n"
       "INDEX stored_range stored TYPE minmax GRANULARITY 1\n"
       ") ENGINE = MergeTree PARTITION BY toYYYYMM(day) ORDER BY (tenant, day, unit) "
       "TTL kept + toIntervalDay(40) SETTINGS {}",
@@ -226,6 +229,10 @@ std::string CreateUnitHeads(std::string_view settings) {
       settings);
 }
 
+std::vector<std::string> AlterUnits() {
+  return {"ALTER TABLE yagura.event_units ADD COLUMN IF NOT EXISTS scheme UInt8 DEFAULT 1"};
+}
+
 std::vector<std::string> AlterUnitHeads() {
   return {"ALTER TABLE yagura.event_heads ADD COLUMN IF NOT EXISTS scheme UInt8 DEFAULT 1",
           "ALTER TABLE yagura.event_heads MODIFY TTL kept + toIntervalDay(1800)"};
@@ -242,6 +249,7 @@ void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out) {
   out->Signed64(unit.last_time);
   out->Unsigned32(unit.expires);
   out->Unsigned32(unit.kept);
+  out->Unsigned8(static_cast<uint8_t>(unit.scheme));
 }
 
 EventUnit DecodeUnit(const eventstore::Row& row) {
@@ -256,6 +264,7 @@ EventUnit DecodeUnit(const eventstore::Row& row) {
   unit.expires = static_cast<uint32_t>(row.at(7).AsUnsigned());
   unit.kept = static_cast<uint32_t>(row.at(8).AsUnsigned());
   unit.stored = row.at(9).AsSigned();
+  unit.scheme = static_cast<uint32_t>(row.at(10).AsUnsigned());
   return unit;
 }
 

@@ -14,9 +14,10 @@
 #include "services/archive/domain/block_column.h"
 #include "yagura/archive/v1/proof.pb.h"
 
-// What proves that stored events are those that came: digests over what is original of them, the
-// raw line, its time of receipt, its id and who sent it; never over columns that a later release
-// may derive anew. yagura/archive/v1/proof.proto says byte by byte what is hashed.
+// What proves that stored events are those that came: digests over all of a row but what changes in
+// the store by itself or may be derived anew (see row_text.h); those of scheme 1 over the raw line,
+// its time of receipt, its id and who sent it alone. yagura/archive/v1/proof.proto says byte by
+// byte what is hashed.
 //
 // The events of one insert, tenant and day of receipt are a unit. Units are chained per tenant and
 // day (UTC), and the ends of the chains, the heads, are signed.
@@ -24,9 +25,12 @@ namespace yagura::archive {
 
 using Sha256Digest = std::array<char, 32>;
 
-// The digest of one event.
-Sha256Digest EventDigest(int64_t receive_time, std::string_view id, std::string_view origin,
-                         std::string_view raw);
+// By which the events of a unit are digested that is stored now. Units of releases before schema 12
+// are of 1.
+inline constexpr uint32_t kUnitScheme = 2;
+
+// The digest of one event, by its text (see row_text.h).
+Sha256Digest EventDigest(std::string_view text);
 
 // A unit, as it is stored.
 struct EventUnit {
@@ -44,6 +48,7 @@ struct EventUnit {
   // Seconds: the same, or kHeldUntil where a hold touches its day; the digest stays for longer.
   uint32_t kept = 0;
   int64_t stored = 0;  // seconds, by the store's clock; as it is read
+  uint32_t scheme = 1;
 };
 
 // Digests and heads stay so long after the first of their events may have gone: nothing that is
@@ -78,7 +83,7 @@ class UnitCollector {
 // Over the digests of a unit's events, in order.
 class UnitDigest {
  public:
-  UnitDigest();
+  explicit UnitDigest(uint32_t scheme);
   ~UnitDigest();
   UnitDigest(UnitDigest&&) noexcept;
   UnitDigest& operator=(UnitDigest&&) noexcept;
@@ -93,10 +98,14 @@ uint16_t CheckOf(const Sha256Digest& event);
 
 // The chain of a tenant's day.
 std::string UnitChainStart(std::string_view tenant, int64_t day);
-// `scheme` is that of the head: 1 leaves times and expiry of the unit out.
+// `scheme` is that of the head: 1 leaves times and expiry of the unit out, all before 4 its scheme.
 std::string UnitChainNext(std::string_view previous, const EventUnit& unit, uint32_t scheme);
 // The scheme of heads that are made now.
-inline constexpr uint32_t kHeadScheme = 3;
+inline constexpr uint32_t kHeadScheme = 4;
+// Whether a head of that scheme may have that unit: those before know of units of scheme 1 alone.
+inline bool MayHave(const v1::EventHead& head, const EventUnit& unit) {
+  return unit.scheme <= (head.scheme() < 4 ? 1 : kUnitScheme);
+}
 // A later release sealed it, by a scheme that nothing is known of here.
 inline bool IsOfLaterScheme(const v1::EventHead& head) { return head.scheme() > kHeadScheme; }
 // What a head's signature is over.
@@ -105,20 +114,22 @@ std::string EventHeadText(const v1::EventHead& head);
 // Tables. `settings` as of every table that is inserted into with tokens.
 std::string CreateUnits(std::string_view settings);
 std::string CreateUnitHeads(std::string_view settings);
+// Units of schemas 9 to 11 have scheme 1.
+std::vector<std::string> AlterUnits();
 // Heads of schema 9 have scheme 1. From 10 on all heads of a day are dropped together, once none is
 // needed any more (ProofStore::DropHeads); what nobody dropped for years goes all the same.
 std::vector<std::string> AlterUnitHeads();
 
 inline constexpr std::string_view kInsertUnits =
     "INSERT INTO yagura.event_units (tenant, day, unit, digest, checks, first_time, last_time, "
-    "expires, kept) FORMAT RowBinary";
+    "expires, kept, scheme) FORMAT RowBinary";
 void EncodeUnit(const EventUnit& unit, eventstore::RowBinaryWriter* out);
 // In the order of DecodeUnit.
 inline constexpr std::string_view kUnitColumns =
     "toString(tenant), toInt64(toUInt16(day)), unit, digest, toUInt64(length(checks)), "
     "toUnixTimestamp64Nano(first_time), toUnixTimestamp64Nano(last_time), "
     "toUInt64(toUnixTimestamp(expires)), toUInt64(toUnixTimestamp(kept)), "
-    "toInt64(toUnixTimestamp(stored))";
+    "toInt64(toUnixTimestamp(stored)), toUInt64(scheme)";
 EventUnit DecodeUnit(const eventstore::Row& row);
 
 inline constexpr std::string_view kInsertUnitHeads =

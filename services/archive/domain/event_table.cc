@@ -22,7 +22,6 @@ using eventstore::Value;
 using filter::ColumnType;
 
 constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
-constexpr std::string_view kNoAddress{"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16};
 constexpr const char* kDictionary = "LowCardinality(String)";
 constexpr const char* kPlain = "ZSTD(1)";
 constexpr std::string_view kLayout = "layout";

@@ -13,6 +13,8 @@
 #include "common/clock/proto_time.h"
 #include "common/event/event_view.h"
 #include "common/status/status.h"
+#include "common/text/ascii.h"
+#include "common/text/fold.h"
 #include "common/text/text.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/domain/flow_table.h"
@@ -65,6 +67,14 @@ bool IsAddress(const std::string& text) {
          inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
 }
 
+// "10.0.1.0/24", "10.0.1.1-10.0.1.9".
+bool IsNetwork(const std::string& text) {
+  const size_t at = text.find_first_of("/-");
+  if (at == std::string::npos || !IsAddress(text.substr(0, at))) return false;
+  const std::string rest = text.substr(at + 1);
+  return text[at] == '-' ? IsAddress(rest) : ParseNumber<unsigned>(rest).has_value();
+}
+
 bool IsHash(std::string_view text) {
   return (text.size() == 32 || text.size() == 40 || text.size() == 64) && HexDecode(text);
 }
@@ -91,14 +101,19 @@ std::string HostFilter(std::string_view host) {
   return fmt::format("({})", Join(parts, " OR "));
 }
 
+// In any case and width, as =~ compares.
+bool SameName(std::string_view a, std::string_view b) {
+  return EqualsIgnoreCase(a, b) || Fold(a) == Fold(b);
+}
+
 bool SameUser(std::string_view a, std::string_view b) {
-  return EqualsIgnoreCase(AccountOf(a), AccountOf(b));
+  return SameName(AccountOf(a), AccountOf(b));
 }
 
 bool SameHost(std::string_view a, std::string_view b) {
-  if (EqualsIgnoreCase(FullName(a), FullName(b))) return true;
+  if (SameName(FullName(a), FullName(b))) return true;
   const bool one_is_short = ShortName(a) == FullName(a) || ShortName(b) == FullName(b);
-  return one_is_short && EqualsIgnoreCase(ShortName(a), ShortName(b));
+  return one_is_short && SameName(ShortName(a), ShortName(b));
 }
 
 // When it happened, as far as its clock can be believed.
@@ -162,9 +177,16 @@ bool IsPublic(std::string_view address) {
                       [address](const Network& network) { return Within(address, network); });
 }
 
-StatusOr<Subject> ParseSubject(const std::string& entity, v1::InvestigatedType type) {
-  if (entity.empty() || entity.size() > kMostEntity || !IsValidUtf8(entity)) {
+StatusOr<Subject> ParseSubject(const std::string& given, v1::InvestigatedType type) {
+  if (given.empty() || given.size() > kMostEntity || !IsValidUtf8(given)) {
     return InvalidField("entity", "must be UTF-8 of 1 to 256 bytes");
+  }
+  // The signs of names keep their meaning in full width.
+  const std::string entity = IsAscii(given) ? given : Fold(given);
+  if (IsNetwork(entity)) {
+    return InvalidField("entity", fmt::format("is a network: name one address of it, or search for "
+                                              "the events of all with the filter src.ip = {}",
+                                              entity));
   }
   if (!v1::InvestigatedType_IsValid(type)) return InvalidField("type", "is no value of it");
   if (type == v1::INVESTIGATED_TYPE_UNSPECIFIED) {

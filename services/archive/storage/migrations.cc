@@ -124,7 +124,9 @@ std::vector<Migration> Migrations(const EventTable& table) {
       {11,
        5,
        "what the events of an hour of a device come to",
-       {CreateMeasures(kDurable), CreateMeasuresView()}}};
+       {CreateMeasures(kDurable), CreateMeasuresView()}},
+      // A release before goes on to store units of scheme 1, and neither seals nor proves others.
+      {12, 5, "by which scheme events are digested", AlterUnits()}};
 }
 
 bool Creates(std::string_view statement) { return statement.starts_with(kCreateTable); }

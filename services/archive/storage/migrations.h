@@ -17,7 +17,7 @@ namespace yagura::archive {
 class EventTable;
 
 // The newest version of the schema that this release knows.
-inline constexpr unsigned kSchemaVersion = 11;
+inline constexpr unsigned kSchemaVersion = 12;
 
 // Brings the schema of database `yagura` to kSchemaVersion, one version after another; several
 // processes may do so at once. A schema that is newer is accepted where it says that releases of
@@ -33,7 +33,7 @@ absl::Status Migrate(eventstore::Client& client, const EventTable& table, const 
                      const std::string& cluster = {});
 
 // What a client of a cluster needs: so many replicas have an insert before it counts, and a query
-// sees what was stored a second before, whichever replica answers.
+// sees what was stored before it was put, whichever replica answers.
 void AddReplication(size_t quorum, eventstore::ClientOptions* options);
 
 }  // namespace yagura::archive

@@ -10,6 +10,7 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/archive/domain/block_column.h"
+#include "services/archive/domain/row_text.h"
 #include "services/archive/storage/unit_ledger.h"
 
 namespace yagura::archive {
@@ -197,25 +198,33 @@ StatusOr<TimePoint> ProofStore::Now() const {
 }
 
 Status ProofStore::Visit(std::string_view tenant, int64_t day, uint64_t unit,
-                         const std::stop_token& stop, const Visitor& visit) const {
+                         const std::map<uint64_t, EventUnit>& units, const std::stop_token& stop,
+                         const Visitor& visit) const {
+  // A day of an earlier release is read without them.
+  const bool with_columns = std::any_of(units.begin(), units.end(),
+                                        [](const auto& each) { return each.second.scheme > 1; });
   eventstore::Query query = OfDay(tenant, day);
   query.parameters["first"] = std::to_string(day * kDayNanoseconds);
   query.parameters["last"] = std::to_string((day + 1) * kDayNanoseconds);
   query.parameters["unit"] = std::to_string(unit);
   query.sql = fmt::format(
-      "SELECT unit, toUnixTimestamp64Nano(receive_time), id, toString(origin), raw FROM "
-      "yagura.events WHERE tenant = {{tenant:String}} AND receive_time >= "
+      "SELECT unit, {} FROM yagura.events WHERE tenant = {{tenant:String}} AND receive_time >= "
       "fromUnixTimestamp64Nano({{first:Int64}}, 'UTC') AND receive_time < "
       "fromUnixTimestamp64Nano({{last:Int64}}, 'UTC'){} ORDER BY receive_time, id",
-      unit == 0 ? "" : " AND unit = {unit:UInt64}");
+      RowTextSql(with_columns), unit == 0 ? "" : " AND unit = {unit:UInt64}");
   StoredEvent event;
+  std::string text;
   return client_->Stream(
       query,
       [&](const eventstore::Row& row) {
         event.unit = row.at(0).AsUnsigned();
-        event.receive_time = row.at(1).AsSigned();
-        event.id = row.at(2).text;
-        event.digest = EventDigest(event.receive_time, event.id, row.at(3).text, row.at(4).text);
+        event.receive_time = RowReceiveTime(row, 1);
+        event.id = RowId(row, 1);
+        const auto of = units.find(event.unit);
+        if (of != units.end() && of->second.scheme <= kUnitScheme) {
+          RowText(row, 1, of->second.scheme > 1, &text);
+          event.digest = EventDigest(text);
+        }
         return visit(event);
       },
       stop);

@@ -93,12 +93,14 @@ class ProofStore {
     uint64_t unit = 0;
     int64_t receive_time = 0;
     std::string id;
-    Sha256Digest digest{};
+    Sha256Digest digest{};  // of an event of one of `units` whose scheme is known
   };
   // What lies there of a tenant and day, or of one unit of it (not 0), by (receive time, id).
+  // `units`, by number, say how its events are digested.
   using Visitor = std::function<absl::Status(const StoredEvent&)>;
   absl::Status Visit(std::string_view tenant, int64_t day, uint64_t unit,
-                     const std::stop_token& stop, const Visitor& visit) const;
+                     const std::map<uint64_t, EventUnit>& units, const std::stop_token& stop,
+                     const Visitor& visit) const;
 
  private:
   absl::Status SetKept(std::string_view table, std::string_view tenant, const DayRange& days,

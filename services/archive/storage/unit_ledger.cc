@@ -91,8 +91,10 @@ std::optional<std::pair<uint64_t, UnitLedger::StoredUnit>> ParseStored(const std
   return std::pair(*number, unit);
 }
 
-// All that a head says of a unit.
-std::string MemberOf(const EventUnit& unit) { return UnitChainNext({}, unit, kHeadScheme); }
+// All that a head says of a unit; of one of scheme 1, what releases before schema 12 noted.
+std::string MemberOf(const EventUnit& unit) {
+  return UnitChainNext({}, unit, unit.scheme == 1 ? 3 : kHeadScheme);
+}
 
 }  // namespace
 

@@ -50,12 +50,10 @@ uint32_t HighestScheme(const std::vector<v1::EventHead>& heads) {
   return highest;
 }
 
-// What a day lacks in the event store is told once, where it is found. Any other loss is not: that
-// what is remembered cannot be read keeps all days from being sealed.
+// What is wrong with a day's heads is told once, where it is found. That what is remembered cannot
+// be read is not, and keeps all days from being sealed.
 bool WasTold(const Status& status) {
-  const std::string reason = ErrorReason(status);
-  return absl::IsDataLoss(status) && (reason == "EVENT_STORE_BEHIND" ||
-                                      reason == "EVENT_STORE_ALTERED" || reason == "HEAD_DIFFERS");
+  return absl::IsDataLoss(status) && ErrorReason(status) != "HEAD_MEMORY_UNREADABLE";
 }
 
 bool IsOfOneDay(const Status& status) {
@@ -213,6 +211,8 @@ StatusOr<std::vector<EventUnit>> EventSealer::OurOwn(const std::vector<EventUnit
   {
     const std::lock_guard lock(mutex_);
     for (size_t i = 0; i < units.size(); ++i) {
+      // A later release's are for it to seal.
+      if (units[i].scheme > kUnitScheme) continue;
       // Another with the number of one of ours is none of ours, be it a copy.
       if (noted[i] && numbers.insert(units[i].number).second) {
         ours.push_back(units[i]);

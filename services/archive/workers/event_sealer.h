@@ -62,8 +62,9 @@ class EventSealer {
   EventSealer(Parts parts, Options options);
   ~EventSealer();  // stops
 
-  // Seals what is there. DATA_LOSS (EVENT_STORE_BEHIND, EVENT_STORE_ALTERED) where a day could not
-  // be: all others are.
+  // Seals what is there. DATA_LOSS (EVENT_STORE_BEHIND, EVENT_STORE_ALTERED, EVENT_HEAD_LATER,
+  // HEAD_DIFFERS) where a day could not be: all others are. DATA_LOSS (HEAD_MEMORY_UNREADABLE) also
+  // where none could.
   absl::Status Turn();
   void Start();
   void Stop();

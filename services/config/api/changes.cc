@@ -127,7 +127,16 @@ StatusOr<std::string> ChangeHandlers::Diff(const v1::Change& change) const {
   YAGURA_ASSIGN_OR_RETURN(const std::string candidate, vault_->OpenCandidate(change));
   YAGURA_ASSIGN_OR_RETURN(const Scrubbed from, vault_->Scrub(tenant, base));
   YAGURA_ASSIGN_OR_RETURN(const Scrubbed to, vault_->Scrub(tenant, candidate));
-  return ToValidUtf8(DiffLines(from.text, to.text, "base", "candidate").text);
+  const StatusOr<const Driver*> driver = drivers_->Find(change.target().platform());
+  auto normal_base = driver.ok() ? (*driver)->Normal(from.text) : std::nullopt;
+  auto normal_candidate = driver.ok() ? (*driver)->Normal(to.text) : std::nullopt;
+  if (!normal_base || !normal_candidate) {
+    return ToValidUtf8(DiffLines(from.text, to.text, "base", "candidate").text);
+  }
+  if (*normal_base == *normal_candidate) {
+    return "the candidate differs from the base in its formatting and comments alone\n";
+  }
+  return ToValidUtf8(DiffLines(*normal_base, *normal_candidate, "base", "candidate").text);
 }
 
 StatusOr<v1::Change> ChangeHandlers::WithDiff(v1::Change change) const {

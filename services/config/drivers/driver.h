@@ -57,6 +57,11 @@ class Driver {
   // INVALID_ARGUMENT for a candidate that no device of the kind may be given.
   virtual absl::Status CheckCandidate(std::string_view text) const = 0;
 
+  // The text in the form in which texts of the device that say the same are the same lines, for
+  // people to compare; of a listing, its secrets in marks or not, hardly changed. Nothing where it
+  // is not understood, and then texts can only be compared as they are.
+  virtual std::optional<std::string> Normal(std::string_view text) const = 0;
+
   virtual absl::StatusOr<RunningConfiguration> Fetch(DeviceSession& session,
                                                      const Patience& patience) const = 0;
 

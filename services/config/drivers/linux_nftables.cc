@@ -10,6 +10,7 @@
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/config/drivers/linux_nftables_scripts.h"
+#include "services/config/drivers/nft_text.h"
 
 namespace yagura::config {
 namespace {
@@ -152,6 +153,10 @@ class LinuxNftables final : public Driver {
       return InvalidField("candidate", "must be complete: include is not allowed");
     }
     return absl::OkStatus();
+  }
+
+  std::optional<std::string> Normal(std::string_view text) const override {
+    return NormalNftText(text);
   }
 
   StatusOr<RunningConfiguration> Fetch(DeviceSession& session,

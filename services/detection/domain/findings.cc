@@ -35,10 +35,15 @@ bool HasEvidence(const v1::Finding& finding, const std::string& event_id) {
 // What both find, as far as there is room. Once more, it changes nothing.
 void MergeSearch(const v1::EventSearch& update, v1::EventSearch& kept) {
   if (kept.filter().empty()) kept = update;
-  if (kept.filter().find(update.filter()) == std::string::npos &&
-      kept.filter().size() + update.filter().size() + kOr.size() <= kMaxSearch) {
-    kept.mutable_filter()->append(kOr).append(update.filter());
+  if (update.truncated()) kept.set_truncated(true);
+  if (kept.filter().find(update.filter()) == std::string::npos) {
+    if (kept.filter().size() + update.filter().size() + kOr.size() <= kMaxSearch) {
+      kept.mutable_filter()->append(kOr).append(update.filter());
+    } else {
+      kept.set_truncated(true);
+    }
   }
+  if (kept.basis() == archive::v1::TIME_BASIS_UNSPECIFIED) kept.set_basis(update.basis());
   if (FromProto(update.start_time()) < FromProto(kept.start_time())) {
     *kept.mutable_start_time() = update.start_time();
   }

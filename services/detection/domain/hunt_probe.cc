@@ -250,9 +250,9 @@ class CorrelationProbe final : public HuntProbe {
     rules.push_back(std::move(rule));
     return rules;
   }
-  static v1::HuntTally& TallyOf(AttemptFate verdict, HuntResult& result) {
-    if (verdict == AttemptFate::kPassed) return *result.mutable_passed();
-    if (verdict == AttemptFate::kBlocked) return *result.mutable_blocked();
+  static v1::HuntTally& TallyOf(AttemptFate fate, HuntResult& result) {
+    if (fate == AttemptFate::kPassed) return *result.mutable_passed();
+    if (fate == AttemptFate::kBlocked) return *result.mutable_blocked();
     return *result.mutable_undecided();
   }
   // The engine numbers the events of its batch; the archive knows them by their own ids.

@@ -96,9 +96,9 @@ void AddMatch(std::string_view value, v1::HuntMatchKind kind, const event::v1::E
   }
   const TimePoint time = HuntTimeOf(event);
   AddToTally(time, time, 1, *found->mutable_events());
-  const AttemptFate verdict = FateOf(event.action());
-  if (verdict == AttemptFate::kPassed) found->set_passed_count(found->passed_count() + 1);
-  if (verdict == AttemptFate::kBlocked) found->set_blocked_count(found->blocked_count() + 1);
+  const AttemptFate fate = FateOf(event.action());
+  if (fate == AttemptFate::kPassed) found->set_passed_count(found->passed_count() + 1);
+  if (fate == AttemptFate::kBlocked) found->set_blocked_count(found->blocked_count() + 1);
   // What comes often is soon found.
   const auto at = static_cast<int>(found - matches->begin());
   if (at > 0) matches->SwapElements(at, at / 2);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kWorthwhile = 512;
 constexpr size_t kMaxPlain = 256 << 20;
+constexpr size_t kMaxKeptPlain = 1 << 20;
 constexpr int kLevel = -1;  // docs/benchmarks.md, "The two steps of detection"
 constexpr size_t kHeader = 2;
 // No message of ours begins so: it would be field 5 before any other.
@@ -77,6 +78,15 @@ absl::Status CheckPacked(std::string_view bytes) {
 }
 
 absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
+  return Unpacker().Unpack(bytes, message);
+}
+
+void Unpacker::Free::operator()(ZSTD_DCtx_s* context) const { ZSTD_freeDCtx(context); }
+
+Unpacker::Unpacker() = default;
+Unpacker::~Unpacker() = default;
+
+absl::Status Unpacker::Unpack(std::string_view bytes, google::protobuf::MessageLite& message) {
   YAGURA_RETURN_IF_ERROR(CheckVersion(bytes));
   const std::string_view body = BodyOf(bytes);
   if (!body.starts_with(kMagic)) {
@@ -86,12 +96,14 @@ absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& messa
   }
   YAGURA_RETURN_IF_ERROR(CheckFrame(body));
   const auto size = ZSTD_getFrameContentSize(body.data(), body.size());
-  std::string plain(size, '\0');
-  if (ZSTD_decompress(plain.data(), plain.size(), body.data(), body.size()) != size) {
-    return Bad("is a broken frame");
-  }
-  return message.ParseFromString(plain) ? absl::OkStatus()
-                                        : Bad("is a frame of no message of its kind");
+  if (context_ == nullptr) context_.reset(ZSTD_createDCtx());
+  if (plain_.size() < size) plain_.resize(size);
+  const bool is_read =
+      context_ != nullptr &&
+      ZSTD_decompressDCtx(context_.get(), plain_.data(), size, body.data(), body.size()) == size &&
+      message.ParseFromArray(plain_.data(), static_cast<int>(size));
+  if (plain_.size() > kMaxKeptPlain) std::string().swap(plain_);
+  return is_read ? absl::OkStatus() : Bad("is a frame of no message of its kind");
 }
 
 size_t UnpackedSize(std::string_view bytes) {

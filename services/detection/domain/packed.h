@@ -9,6 +9,7 @@
 #include "google/protobuf/message_lite.h"
 
 struct ZSTD_CCtx_s;
+struct ZSTD_DCtx_s;
 
 namespace yagura::detection {
 
@@ -49,6 +50,25 @@ class Packer {
 // UNAVAILABLE (NEWER_FORMAT): a later release wrote it; it is to wait for such a one, and no reason
 // to give it up.
 absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
+
+// The same for many messages: keeps what a frame is unpacked with, and room for what small ones are
+// unpacked to. Not thread-safe.
+class Unpacker {
+ public:
+  Unpacker();
+  ~Unpacker();
+  Unpacker(const Unpacker&) = delete;
+  Unpacker& operator=(const Unpacker&) = delete;
+
+  absl::Status Unpack(std::string_view bytes, google::protobuf::MessageLite& message);
+
+ private:
+  struct Free {
+    void operator()(ZSTD_DCtx_s* context) const;
+  };
+  std::unique_ptr<ZSTD_DCtx_s, Free> context_;
+  std::string plain_;
+};
 
 // As of Unpack, as far as it shows without unpacking: a frame's head, length and parts; of what is
 // no frame the version alone.

@@ -91,11 +91,14 @@ void Thin(Group& group, const RuleSummary& rule) {
   KeepPlaces(group, kept);
 }
 
+template <typename Repeated>
+void EraseRange(Repeated& values, int begin, int end) {
+  if (values.empty()) return;
+  values.erase(values.begin() + begin, values.begin() + end);
+}
+
 void KeepLatest(Group& group, int count) {
-  if (group.pending_size() <= count) return;
-  std::vector<int> kept;
-  for (int i = group.pending_size() - count; i < group.pending_size(); ++i) kept.push_back(i);
-  KeepPlaces(group, kept);
+  if (group.pending_size() > count) ErasePending(group, 0, group.pending_size() - count);
 }
 
 double NumberAt(const Group& group, int at) {
@@ -153,19 +156,6 @@ class ValueTally {
   std::unordered_map<uint64_t, uint32_t> counts_;
 };
 
-class SumTally {
- public:
-  SumTally(const Group& group, const RuleSummary& rule) : group_(group), rule_(rule) {}
-  void Add(int at) { sum_ += NumberAt(group_, at); }
-  void Remove(int at) { sum_ -= NumberAt(group_, at); }
-  bool Enough() const { return AllHold(rule_, sum_); }
-
- private:
-  const Group& group_;
-  const RuleSummary& rule_;
-  long double sum_ = 0;
-};
-
 class MemberTally {
  public:
   MemberTally(const Group& group, uint64_t threshold) : group_(group), threshold_(threshold) {}
@@ -187,6 +177,33 @@ class MemberTally {
   std::array<int, 64> counts_{};
   uint64_t different_ = 0;
 };
+
+// As Slide, of sums: further events may bring one down, so what counts is the highest that the
+// events from each on come to at `at` or after it.
+std::optional<PendingWindow> FindSum(const Group& group, const RuleSummary& rule, int at) {
+  const auto& times = group.pending();
+  const int64_t span = rule.timespan_nanos();
+  const int64_t earliest = Minus(times[at], span);
+  int first = at;
+  long double sum = NumberAt(group, at);  // of [first, at]
+  while (first > 0 && times[first - 1] >= earliest) sum += NumberAt(group, --first);
+  int next = at + 1;
+  long double after = 0;  // of [at + 1, next)
+  long double most = 0;   // that it was, at its first place
+  for (; first <= at; sum -= NumberAt(group, first++)) {
+    for (; next < times.size() && times[next] <= Plus(times[first], span); ++next) {
+      after += NumberAt(group, next);
+      most = std::max(most, after);
+    }
+    if (!AllHold(rule, static_cast<double>(sum + most))) continue;
+    int last = at;
+    for (long double more = 0; !AllHold(rule, static_cast<double>(sum + more));) {
+      more += NumberAt(group, ++last);
+    }
+    return PendingWindow{first, last};
+  }
+  return std::nullopt;
+}
 
 // The most rules in their order that the events from `first` on make until it is enough; each step
 // is another event, not earlier than the one before.
@@ -370,10 +387,19 @@ int AddPending(Group& group, const RuleSummary& rule, const PendingEvent& event)
   return at;
 }
 
+void ErasePending(Group& group, int begin, int end) {
+  if (begin >= end) return;
+  if (begin == 0 && end == group.pending_size()) return ClearPending(group);
+  EraseRange(*group.mutable_pending(), begin, end);
+  EraseRange(*group.mutable_keys(), begin, end);
+  EraseRange(*group.mutable_numbers(), begin, end);
+  EraseRange(*group.mutable_weights(), begin, end);
+}
+
 void DropPending(Group& group, int64_t time) {
   const auto& times = group.pending();
   const auto count = static_cast<int>(std::ranges::lower_bound(times, time) - times.begin());
-  if (count > 0) KeepLatest(group, group.pending_size() - count);
+  ErasePending(group, 0, count);
   if (group.pending().empty()) ClearPending(group);
 }
 
@@ -392,7 +418,7 @@ std::optional<PendingWindow> FindWindow(const Group& group, const RuleSummary& r
       if (Repeats(group, rule, at)) return std::nullopt;
       return Slide(group, rule, at, ValueTally(group, threshold));
     case internal::v1::VALUE_SUM:
-      return Slide(group, rule, at, SumTally(group, rule));
+      return FindSum(group, rule, at);
     case internal::v1::TEMPORAL:
       if (Repeats(group, rule, at)) return std::nullopt;
       return Slide(group, rule, at, MemberTally(group, threshold));

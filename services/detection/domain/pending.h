@@ -31,6 +31,8 @@ int AddPending(internal::v1::Group& group, const internal::v1::RuleSummary& rule
                const PendingEvent& event);
 // Forgets pending events before `time`, and what goes with them.
 void DropPending(internal::v1::Group& group, int64_t time);
+// The places from `begin` up to `end` go.
+void ErasePending(internal::v1::Group& group, int begin, int end);
 void ClearPending(internal::v1::Group& group);
 uint32_t PendingWeight(const internal::v1::Group& group, int at);
 

@@ -3,20 +3,28 @@
 namespace yagura::detection {
 
 void WindowBudget::Set(const std::string& key, const std::string& owner, size_t bytes) {
-  const auto [found, is_new] = sizes_.try_emplace(key, Size{owner, 0});
+  if (Resize(key, bytes)) return;
+  sizes_.emplace(key, Size{owners_.try_emplace(owner, 0).first, 0});
+  Resize(key, bytes);
+}
+
+bool WindowBudget::Resize(const std::string& key, size_t bytes) {
+  const auto found = sizes_.find(key);
+  if (found == sizes_.end()) return false;
   Size& size = found->second;
-  owners_[size.owner] += bytes - size.bytes;
+  size.owner->second += bytes - size.bytes;
   bytes_ += bytes - size.bytes;
   size.bytes = bytes;
+  return true;
 }
 
 void WindowBudget::Remove(const std::string& key) {
   const auto found = sizes_.find(key);
   if (found == sizes_.end()) return;
-  const auto owner = owners_.find(found->second.owner);
-  bytes_ -= found->second.bytes;
-  owner->second -= found->second.bytes;
-  if (owner->second == 0) owners_.erase(owner);
+  const Size& size = found->second;
+  bytes_ -= size.bytes;
+  size.owner->second -= size.bytes;
+  if (size.owner->second == 0) owners_.erase(size.owner);
   sizes_.erase(found);
 }
 

@@ -15,6 +15,8 @@ class WindowBudget {
  public:
   // A group is that large now; `owner`: its tenant and rule.
   void Set(const std::string& key, const std::string& owner, size_t bytes);
+  // The same of one that is known; false: it is not.
+  bool Resize(const std::string& key, size_t bytes);
   void Remove(const std::string& key);
 
   size_t bytes() const { return bytes_; }
@@ -24,7 +26,7 @@ class WindowBudget {
 
  private:
   struct Size {
-    std::string owner;
+    std::map<std::string, size_t>::iterator owner;  // is there while any group of it is
     size_t bytes = 0;
   };
   std::unordered_map<std::string, Size> sizes_;  // by group

@@ -13,6 +13,7 @@
 namespace yagura::detection {
 namespace {
 
+using internal::v1::EarlierFinding;
 using internal::v1::EvidenceRef;
 using internal::v1::Group;
 using internal::v1::Hit;
@@ -20,10 +21,54 @@ using internal::v1::OuterLevel;
 using internal::v1::OuterPlace;
 using internal::v1::RuleSummary;
 
-constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
+constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
 constexpr int kMaxEvidenceAtEnd = 60;  // of several windows
 constexpr int kMaxOuters = 64;
 constexpr int kMaxNames = 1000;
+
+template <typename Finding>
+bool IsNear(const Finding& finding, int64_t time, int64_t span) {
+  return Plus(time, span) >= finding.first() && time <= Plus(finding.last(), span) &&
+         Minus(time, finding.first()) < kLongestFinding;
+}
+
+// Lets a finding have the pending events from the place `at` on that follow it without a gap.
+template <typename Finding>
+std::vector<int64_t> Absorb(Finding& finding, int at, int64_t span, Group& group) {
+  const auto& pending = group.pending();
+  std::vector<int64_t> times;
+  uint64_t count = finding.count();
+  int end = at;
+  while (end < pending.size() && pending[end] <= Plus(finding.last(), span) &&
+         Minus(pending[end], finding.first()) < kLongestFinding) {
+    finding.set_last(std::max(finding.last(), pending[end]));
+    count += PendingWeight(group, end);
+    times.push_back(pending[end++]);
+  }
+  finding.set_count(count);
+  ErasePending(group, at, end);
+  return times;
+}
+
+template <typename Finding>
+std::vector<int64_t> Join(Finding& finding, int64_t time, int64_t span, Group& group) {
+  finding.set_first(std::min(finding.first(), time));
+  finding.set_last(std::max(finding.last(), time));
+  finding.set_count(finding.count() + 1);
+  if (group.pending().empty()) return {};
+  const auto next = std::ranges::lower_bound(group.pending(), finding.first());
+  return Absorb(finding, static_cast<int>(next - group.pending().begin()), span, group);
+}
+
+template <typename From, typename To>
+void CopyFinding(const From& from, To& to) {
+  to.set_finding_id(from.finding_id());
+  to.set_count(from.count());
+  to.set_first(from.first());
+  to.set_last(from.last());
+  to.set_told_count(from.told_count());
+  to.set_told_last(from.told_last());
+}
 
 }  // namespace
 
@@ -50,16 +95,21 @@ void AddPiece(Group& group, const EvidenceRef& piece, EvidenceBlocks& blocks) {
   // It would be the one that goes.
   if (is_full && group.at_end() && piece.time() >= all[all.size() - 1].time()) return;
   if (is_full && !group.at_end() && piece.time() < all[0].time()) return;
-  *all.Add() = piece;
   blocks.Refer(piece);
+  if (is_full) {
+    // It takes the place of the one that goes.
+    for (int i = 1; !group.at_end() && i < all.size(); ++i) all.SwapElements(i - 1, i);
+    auto& last = all[all.size() - 1];
+    group.set_evidence_bytes(group.evidence_bytes() - last.bytes());
+    blocks.Release(last);
+    last = piece;
+  } else {
+    *all.Add() = piece;
+  }
   group.set_evidence_bytes(group.evidence_bytes() + piece.bytes());
   for (int i = all.size() - 1; i > 0 && all[i].time() < all[i - 1].time(); --i) {
     all.SwapElements(i, i - 1);
   }
-  const int over = all.size() - most;
-  if (over <= 0) return;
-  const int begin = group.at_end() ? all.size() - over : 0;
-  DropPieces(group, begin, begin + over, blocks);
 }
 
 void DropBefore(Group& group, const RuleSummary& rule, int64_t time, EvidenceBlocks& blocks) {
@@ -114,21 +164,49 @@ std::string FindingId(const std::string& key, int64_t first) {
   return ShortDigest({"finding", key, fmt::format("{}", first)});
 }
 
-void OpenFinding(Group& group, const std::string& key, int64_t span) {
-  const auto& pending = group.pending();
-  group.set_first(pending[0]);
-  group.set_last(pending[0]);
-  uint64_t count = 0;
-  for (int i = 0; i < pending.size() && pending[i] <= Plus(group.last(), span); ++i) {
-    group.set_last(pending[i]);
-    count += PendingWeight(group, i);
+std::optional<int> FindingOf(const Group& group, int64_t time, int64_t span) {
+  if (group.finding_id().empty()) return std::nullopt;
+  std::optional<int> nearest;
+  int64_t least = INT64_MAX;
+  const auto look = [&](const auto& finding, int place) {
+    if (!IsNear(finding, time, span)) return;
+    const int64_t distance =
+        std::max({Minus(finding.first(), time), Minus(time, finding.last()), int64_t{0}});
+    if (nearest && distance >= least) return;
+    nearest = place;
+    least = distance;
+  };
+  look(group, kLatest);
+  for (int i = group.earlier_size() - 1; i >= 0; --i) look(group.earlier(i), i);
+  return nearest;
+}
+
+std::vector<int64_t> JoinFinding(Group& group, int place, int64_t time, int64_t span) {
+  return place == kLatest ? Join(group, time, span, group)
+                          : Join(*group.mutable_earlier(place), time, span, group);
+}
+
+BegunFinding BeginFinding(Group& group, const std::string& key, int first, int64_t span) {
+  EarlierFinding begun;
+  begun.set_first(group.pending(first));
+  begun.set_last(begun.first());
+  begun.set_finding_id(FindingId(key, begun.first()));
+  BegunFinding result;
+  result.times = Absorb(begun, first, span, group);
+  const bool is_latest = group.finding_id().empty() || begun.first() > group.first();
+  EarlierFinding earlier = begun;
+  if (is_latest) {
+    CopyFinding(group, earlier);
+    CopyFinding(begun, group);
+    if (earlier.finding_id().empty()) return result;
   }
-  group.set_count(count);
-  group.set_finding_id(FindingId(key, group.first()));
-  ClearPending(group);
-  group.clear_outers();
-  group.set_told_count(0);
-  group.set_told_last(0);
+  auto& all = *group.mutable_earlier();
+  const auto after = std::ranges::upper_bound(all, earlier.first(), {}, &EarlierFinding::first);
+  const auto place = static_cast<int>(after - all.begin());
+  *all.Add() = std::move(earlier);
+  std::rotate(all.begin() + place, all.end() - 1, all.end());
+  if (!is_latest) result.place = place;
+  return result;
 }
 
 void CloseFinding(Group& group) {
@@ -136,29 +214,30 @@ void CloseFinding(Group& group) {
   group.set_count(0);
   group.set_first(0);
   group.set_last(0);
+  group.set_told_count(0);
+  group.set_told_last(0);
 }
 
-bool IsToTell(const Group& group) {
-  return group.count() / 2 >= group.told_count() ||
-         group.last() >= Plus(group.told_last(), kTellInterval);
-}
-
-void NoteTold(Group& group) {
-  group.set_told_count(group.count());
-  group.set_told_last(group.last());
-}
-
-bool HasUntold(const Group& group) {
-  return !group.finding_id().empty() && group.told_count() < group.count();
+google::protobuf::RepeatedPtrField<EvidenceRef> TakePieces(Group& group, int64_t first,
+                                                           int64_t last, EvidenceBlocks& blocks) {
+  const auto& all = group.pieces();  // in order of time
+  const auto begin = std::ranges::lower_bound(all, first, {}, &EvidenceRef::time);
+  const auto end = std::ranges::upper_bound(all, last, {}, &EvidenceRef::time);
+  google::protobuf::RepeatedPtrField<EvidenceRef> taken(begin, end);
+  DropPieces(group, static_cast<int>(begin - all.begin()), static_cast<int>(end - all.begin()),
+             blocks);
+  return taken;
 }
 
 size_t SizeOf(const std::string& key, const Group& group) {
   constexpr size_t kFixed = 200;  // ids and numbers
   constexpr size_t kPending = 28;
+  constexpr size_t kEarlier = 80;
   size_t bytes = key.size() + kFixed + group.evidence_bytes() +
                  kPending * static_cast<size_t>(group.pending_size());
   for (const auto& [name, value] : group.names()) bytes += sizeof(name) + value.size();
   for (const auto& outer : group.outers()) bytes += outer.ByteSizeLong();
+  bytes += kEarlier * static_cast<size_t>(group.earlier_size());
   if (!group.has_about()) return bytes;
   return bytes + group.about().ByteSizeLong() + group.about().first().core_bytes();
 }

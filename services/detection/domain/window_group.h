@@ -2,9 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "services/detection/domain/evidence_blocks.h"
+#include "services/detection/domain/pending.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
 
 // One group of a window as it is kept: its evidence, and the finding that grows of it. Plain
@@ -31,14 +34,50 @@ void AddOuter(internal::v1::Group& group,
 void AddNames(internal::v1::Group& group, const internal::v1::Hit& hit);
 
 std::string FindingId(const std::string& key, int64_t first);
-// Begins the group's finding with the earliest pending event and all that follow without a gap of
-// more than a time span.
-void OpenFinding(internal::v1::Group& group, const std::string& key, int64_t span);
+
+// The findings of a group that are still growing: the latest is in Group itself, those before it,
+// to which events that come late may belong, in `earlier`.
+inline constexpr int kMaxEarlier = 8;
+inline constexpr int kLatest = -1;  // instead of a place in `earlier`
+
+// The finding to which an event of that time belongs, none more than a time span before its first
+// or after its last event: the nearest, the later one of two.
+std::optional<int> FindingOf(const internal::v1::Group& group, int64_t time, int64_t span);
+// Counts the event, and the pending ones that now follow without a gap of more than a time span.
+// Gives the times of the latter.
+std::vector<int64_t> JoinFinding(internal::v1::Group& group, int place, int64_t time, int64_t span);
+// Begins a finding with the pending event at `first` and all that follow without a gap of more than
+// a time span, which are pending no longer.
+struct BegunFinding {
+  int place = kLatest;
+  std::vector<int64_t> times;
+};
+BegunFinding BeginFinding(internal::v1::Group& group, const std::string& key, int first,
+                          int64_t span);
 void CloseFinding(internal::v1::Group& group);
-// Whether others are to hear of the finding as it is now, and that they did.
-bool IsToTell(const internal::v1::Group& group);
-void NoteTold(internal::v1::Group& group);
-bool HasUntold(const internal::v1::Group& group);
+// Takes the pieces of a finding's events out of those of pending ones.
+google::protobuf::RepeatedPtrField<internal::v1::EvidenceRef> TakePieces(internal::v1::Group& group,
+                                                                         int64_t first,
+                                                                         int64_t last,
+                                                                         EvidenceBlocks& blocks);
+
+// Whether others are to hear of a finding as it is now, and that they did: of a Group, or of one of
+// its earlier findings.
+inline constexpr int64_t kTellInterval = 60LL * 1'000'000'000;
+template <typename Finding>
+bool IsToTell(const Finding& finding) {
+  return finding.count() / 2 >= finding.told_count() ||
+         finding.last() >= Plus(finding.told_last(), kTellInterval);
+}
+template <typename Finding>
+void NoteTold(Finding& finding) {
+  finding.set_told_count(finding.count());
+  finding.set_told_last(finding.last());
+}
+template <typename Finding>
+bool HasUntold(const Finding& finding) {
+  return !finding.finding_id().empty() && finding.told_count() < finding.count();
+}
 
 // As it is kept with what it shows as messages, but for a few bytes; that is not gone through
 // again.

@@ -6,33 +6,21 @@
 
 #include "fmt/format.h"
 
-#include "common/clock/proto_time.h"
 #include "common/text/text.h"
 #include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/pending.h"
-#include "services/detection/domain/tags.h"
 #include "services/detection/domain/window_group.h"
+#include "services/detection/domain/window_outcome.h"
 
 namespace yagura::detection {
 namespace {
 
-using internal::v1::EvidenceRef;
 using internal::v1::Group;
 using internal::v1::Hit;
 using internal::v1::HitBatch;
 using internal::v1::RuleSummary;
-
-constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
-constexpr int64_t kHour = 3600LL * 1'000'000'000;
-// Rule id of findings about windows that were given up.
-constexpr std::string_view kGivenUpRule = "00000000-0000-4000-8000-000000000006";
-constexpr int kMaxToldValues = 10;
-
-google::protobuf::Timestamp Time(int64_t nanos) {
-  return ToProto(TimePoint(std::chrono::nanoseconds(nanos)));
-}
 
 // "1700000000000-3", in the order of the stream.
 std::optional<std::pair<uint64_t, uint64_t>> ParseSourceId(std::string_view text) {
@@ -55,11 +43,6 @@ struct HeaviestFirst {
   }
 };
 
-PendingEvent EventOf(const Hit& hit, int at) {
-  return {hit.times(at), at < hit.keys_size() ? hit.keys(at) : 0,
-          at < hit.numbers_size() ? hit.numbers(at) : 0};
-}
-
 // When the first of a batch's events happened, or it was received.
 int64_t EarliestOf(const HitBatch& batch) {
   int64_t earliest = batch.received();
@@ -69,91 +52,9 @@ int64_t EarliestOf(const HitBatch& batch) {
   return earliest;
 }
 
-std::string BundleKey(const std::string& text_id, const std::string& version) {
-  return text_id.empty() ? std::string() : text_id + "/" + version;
-}
-
-void AddField(v1::Finding& finding, const std::string& name, std::string value) {
-  auto* field = finding.add_matched_fields();
-  field->set_name(name);
-  field->set_value(std::move(value));
-}
-
-// Tells what was measured, and of which values.
-void AddMeasure(const RuleSummary& rule, const WindowVerdict& verdict, const Group& group,
-                v1::Finding& finding) {
-  if (rule.measure().empty()) return;
-  AddField(finding, rule.measure(), fmt::format("{}", verdict.measure));
-  int told = 0;
-  for (const uint64_t key : verdict.keys) {
-    const auto name = group.names().find(key);
-    if (name == group.names().end()) continue;
-    if (++told > kMaxToldValues) return;
-    AddField(finding, "value", name->second);
-  }
-}
-
-// Windows of a rule went before their end; one an hour of receive time.
-v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
-                           const std::string& title, int64_t received) {
-  const int64_t hour = received / kHour;
-  v1::Finding finding;
-  finding.set_name(fmt::format("tenants/{}/findings/{}", tenant,
-                               ShortDigest({"given-up", tenant, rule, fmt::format("{}", hour)})));
-  finding.set_title("A rule's windows take more memory than there is");
-  finding.set_description(fmt::format(
-      "Rule {} takes more than the others of what all open windows may take; those of its "
-      "groups that would have ended first were given up, and what they had counted is "
-      "not found. Its group-by fields may be too fine, its time span too long, or "
-      "somebody sends very many events that it counts.",
-      title.empty() ? rule : fmt::format("\"{}\" ({})", title, rule)));
-  finding.set_severity(event::v1::MEDIUM);
-  finding.set_rule_id(std::string(kGivenUpRule));
-  *finding.mutable_first_event_time() = Time(received);
-  *finding.mutable_last_event_time() = Time(received);
-  finding.set_dedup_key(ShortDigest({"given-up", tenant, rule}));
-  return finding;
-}
-
-// What the first event was.
-void CopyFirst(const Hit& from, Hit& to) {
-  if (from.has_first()) {
-    *to.mutable_first() = from.first();
-    return;
-  }
-  to.set_device(from.device());
-  to.set_site(from.site());
-  *to.mutable_event() = from.event();
-}
-
-// The evidence of a hit's event at that time, the next of those in order of time; what a
-// correlation passed on may have several for its one time.
-template <typename Iterator>
-google::protobuf::RepeatedPtrField<EvidenceRef> PiecesOf(const Hit& hit, int64_t time,
-                                                         Iterator& next, Iterator end) {
-  if (hit.times_size() == 1) return hit.pieces();
-  google::protobuf::RepeatedPtrField<EvidenceRef> pieces;
-  while (next != end && (*next)->time() < time) ++next;
-  if (next != end && (*next)->time() == time) *pieces.Add() = **next++;
-  return pieces;
-}
-
 // In a batch of an earlier release the hits have in them what they show.
 bool IsOld(const HitBatch& batch) {
   return std::ranges::any_of(batch.hits(), [](const Hit& hit) { return !hit.evidence().empty(); });
-}
-
-// What nobody was told of yet about a finding whose window has closed.
-Windows::Outcome LastWord(const Group& group) {
-  Windows::Outcome outcome;
-  outcome.finding.set_name(
-      fmt::format("tenants/{}/findings/{}", group.tenant(), group.finding_id()));
-  outcome.finding.set_event_count(group.count());
-  *outcome.finding.mutable_first_event_time() = Time(group.first());
-  *outcome.finding.mutable_last_event_time() = Time(group.last());
-  outcome.tells = true;
-  outcome.closing = true;
-  return outcome;
 }
 
 }  // namespace
@@ -161,6 +62,7 @@ Windows::Outcome LastWord(const Group& group) {
 void Windows::LoadGroup(const std::string& key, Group group) {
   auto& order = group.at_end() ? waiting_ : by_expiry_[group.source_shard()];
   order.insert({group.expires(), key});
+  const int64_t queued = group.expires();
   ++per_rule_[RuleKey(group.tenant(), group.rule_id())];
   if (!group.text_id().empty()) {
     ++bundles_[BundleKey(group.text_id(), group.rule_version())].groups;
@@ -169,7 +71,7 @@ void Windows::LoadGroup(const std::string& key, Group group) {
   for (const auto& piece : group.pieces()) blocks_.Refer(piece);
   if (group.about().has_first()) blocks_.ReferCore(group.about().first());
   budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
-  groups_[key] = std::move(group);
+  groups_[key] = {std::move(group), queued};
 }
 
 // Groups that an earlier release kept get blocks, whose numbers must be those of no other: which
@@ -177,7 +79,8 @@ void Windows::LoadGroup(const std::string& key, Group group) {
 void Windows::FinishLoad() {
   if (inlined_.empty()) return;
   for (const auto& key : std::exchange(inlined_, {})) {
-    Group& group = groups_.at(key);
+    Kept& kept = groups_.at(key);
+    Group& group = kept.group;
     ClearPieces(group, blocks_);  // no release writes both
     internal::v1::EvidenceBlock block;
     MoveEvidence(group, block);
@@ -190,7 +93,7 @@ void Windows::FinishLoad() {
     }
     group.set_evidence_bytes(bytes);
     budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
-    Change(key, &group);
+    Change(key, kept);
   }
   blocks_.Sweep();  // what these groups refer to is written with them
 }
@@ -274,7 +177,7 @@ int64_t Windows::Watermark() const {
 
 void Windows::Erase(const std::string& key) {
   const auto found = groups_.find(key);
-  const Group& group = found->second;
+  const Group& group = found->second.group;
   const auto count = per_rule_.find(RuleKey(group.tenant(), group.rule_id()));
   if (--count->second == 0) per_rule_.erase(count);
   if (!group.text_id().empty()) {
@@ -284,21 +187,22 @@ void Windows::Erase(const std::string& key) {
   }
   for (const auto& piece : group.pieces()) blocks_.Release(piece);
   if (group.about().has_first()) blocks_.ReleaseCore(group.about().first());
+  dirty_[key] = nullptr;
+  changed_.push_back(key);
   groups_.erase(found);
-  Change(key, nullptr);
 }
 
-// To be written, or removed where `group` is null.
-void Windows::Change(const std::string& key, const Group* group) {
-  dirty_[key] = group;
-  changed_.insert(key);
+void Windows::Change(const std::string& key, Kept& kept) {
+  if (!std::exchange(kept.is_dirty, true)) dirty_[key] = &kept.group;
+  if (!std::exchange(kept.has_changed, true)) changed_.push_back(key);
 }
 
 void Windows::GiveUp(const std::string& key, std::vector<Outcome>& outcomes) {
-  const Group& group = groups_.at(key);
+  Kept& kept = groups_.at(key);
+  Group& group = kept.group;
   auto& order = group.at_end() ? waiting_ : by_expiry_[group.source_shard()];
-  order.erase({group.expires(), key});
-  if (HasUntold(group)) outcomes.push_back(LastWord(group));
+  order.erase({kept.queued, key});
+  TellLastWords(group, outcomes);
   Erase(key);
   budget_.Remove(key);
   ++given_up_;
@@ -306,22 +210,26 @@ void Windows::GiveUp(const std::string& key, std::vector<Outcome>& outcomes) {
 
 // Lets groups go where all take more than they may, some at once: it is not done for each hit.
 void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
-  if (limits_.bytes == SIZE_MAX) return changed_.clear();
   for (const auto& key : std::exchange(changed_, {})) {
     const auto found = groups_.find(key);
     if (found == groups_.end()) {
       budget_.Remove(key);
       continue;
     }
-    const Group& group = found->second;
-    budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), SizeOf(key, group));
+    found->second.has_changed = false;
+    if (limits_.bytes == SIZE_MAX) continue;
+    const Group& group = found->second.group;
+    const size_t size = SizeOf(key, group);
+    if (budget_.Resize(key, size)) continue;
+    budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), size);
   }
   if (budget_.bytes() <= limits_.bytes) return;
   const size_t enough = limits_.bytes / 8 * 7;
   // A tenant's flood costs that tenant's windows, and a rule's that rule's: always one of who takes
   // the most, the first by name among equals.
   std::map<std::string, std::vector<Order>> groups;  // by owner, the first to go last
-  for (const auto& [key, group] : groups_) {
+  for (const auto& [key, kept] : groups_) {
+    const Group& group = kept.group;
     groups[RuleKey(group.tenant(), group.rule_id())].push_back({group.expires(), key});
   }
   for (auto& [owner, orders] : groups) std::ranges::sort(orders, std::ranges::greater());
@@ -336,7 +244,7 @@ void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
     groups[owner].pop_back();
     v1::Finding& finding = told[owner];
     if (finding.event_count() == 0) {
-      const Group& any = groups_.at(key);
+      const Group& any = groups_.at(key).group;
       const RuleSummary* rule = RuleOf(BundleKey(any.text_id(), any.rule_version()), any.rule_id());
       finding = GivenUpFinding(any.tenant(), any.rule_id(), rule == nullptr ? "" : rule->title(),
                                received);
@@ -351,16 +259,21 @@ void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
 
 void Windows::Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes) {
   while (!order.empty() && order.begin()->expires < watermark) {
-    const std::string key = order.begin()->key;
-    order.erase(order.begin());
-    const auto found = groups_.find(key);
-    if (HasUntold(found->second)) outcomes.push_back(LastWord(found->second));
+    auto next = order.extract(order.begin());
+    const std::string& key = next.value().key;
+    Kept& kept = groups_.at(key);
+    if (kept.queued < kept.group.expires()) {
+      kept.queued = next.value().expires = kept.group.expires();
+      order.insert(std::move(next));
+      continue;
+    }
+    TellLastWords(kept.group, outcomes);
     Erase(key);
   }
 }
 
-Group* Windows::Find(const std::string& key, const Place& place, const RuleSummary& rule,
-                     std::vector<Outcome>& outcomes) {
+Windows::Kept* Windows::Find(const std::string& key, const Place& place, const RuleSummary& rule,
+                             std::vector<Outcome>& outcomes) {
   if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
   const std::string rule_key = RuleKey(place.tenant, rule.id());
   if (per_rule_[rule_key] >= limits_.groups_per_rule) {
@@ -369,7 +282,8 @@ Group* Windows::Find(const std::string& key, const Place& place, const RuleSumma
     if (per_rule_[rule_key] >= limits_.groups_per_rule) return nullptr;
   }
   ++per_rule_[rule_key];
-  Group& group = groups_[key];
+  Kept& kept = groups_[key];
+  Group& group = kept.group;
   group.set_tenant(place.tenant);
   group.set_rule_id(rule.id());
   group.set_rule_version(rule.version());
@@ -379,29 +293,25 @@ Group* Windows::Find(const std::string& key, const Place& place, const RuleSumma
   group.set_source_shard(place.source_shard);
   (rule.at_end() ? waiting_ : by_expiry_[place.source_shard]).insert({INT64_MIN, key});
   if (!rule.text_id().empty()) ++bundles_[BundleKey(rule.text_id(), rule.version())].groups;
-  return &group;
+  return &kept;
 }
 
-void Windows::Touch(const std::string& key, Group& group, const Place& place,
+void Windows::Touch(const std::string& key, Kept& kept, const Place& place,
                     const RuleSummary& rule) {
+  Group& group = kept.group;
   int64_t expires = Plus(Plus(place.received, rule.timespan_nanos()), Grace(rule));
   // What is decided at the end of windows waits for other shards, too.
   if (rule.delay_levels() > 0) expires = Plus(expires, limits_.silence.count());
-  by_expiry_[group.source_shard()].erase({group.expires(), key});
-  group.set_expires(place.source_shard == group.source_shard() ? std::max(expires, group.expires())
-                                                               : expires);
-  group.set_source_shard(place.source_shard);
-  by_expiry_[place.source_shard].insert({group.expires(), key});
-  Change(key, &group);
-}
-
-// Lets the group's first window end when its time has come.
-void Windows::Wait(const std::string& key, Group& group, const RuleSummary& rule) {
-  waiting_.erase({group.expires(), key});
-  const int64_t end = Plus(group.pending(0), rule.timespan_nanos());
-  group.set_expires(Plus(end, Grace(rule)));
-  waiting_.insert({group.expires(), key});
-  Change(key, &group);
+  const bool stays = place.source_shard == group.source_shard();
+  if (stays) expires = std::max(expires, group.expires());
+  group.set_expires(expires);
+  if (!stays || kept.queued == INT64_MIN) {
+    by_expiry_[group.source_shard()].erase({kept.queued, key});
+    group.set_source_shard(place.source_shard);
+    by_expiry_[place.source_shard].insert({expires, key});
+    kept.queued = expires;
+  }
+  Change(key, kept);
 }
 
 v1::Finding Windows::Describe(std::string_view tenant, std::string_view finding_id,
@@ -456,207 +366,23 @@ void Windows::TakePassed(Arrival arrival, std::vector<Outcome>& outcomes) {
   }
 }
 
-// Counts the events of a hit.
-void Windows::Count(const std::string& key, Group& group, const Place& place,
-                    const RuleSummary& rule, const Hit& hit, std::vector<Outcome>& outcomes) {
-  const int64_t span = rule.timespan_nanos();
-  const bool passes = !rule.outer().empty();
-  const bool single =
-      rule.type() == internal::v1::CORRELATION_TYPE_UNSPECIFIED && rule.threshold() <= 1;
-  Pieces fresh;  // of events that joined the open finding
-  WindowVerdict verdict;
-  bool grew = false;
-  bool began = false;
-  const auto tell = [&] {
-    if (group.finding_id().empty()) return;
-    if (rule.silent()) {
-      NoteTold(group);
-    } else {
-      v1::Finding finding = Describe(place.tenant, group.finding_id(), rule, hit);
-      if (began) AddMeasure(rule, verdict, group, finding);
-      finding.set_event_count(group.count());
-      *finding.mutable_first_event_time() = Time(group.first());
-      *finding.mutable_last_event_time() = Time(group.last());
-      ShowEvidence(group.pieces(), finding);
-      ShowEvidence(fresh, finding);
-      AddTagFacts(finding);
-      const bool tells = began || IsToTell(group);
-      if (tells) NoteTold(group);
-      outcomes.push_back({std::move(finding), began, tells});
-    }
-    ClearPieces(group, blocks_);
-    fresh.Clear();
-    grew = false;
-    began = false;
-  };
-
-  std::vector<const EvidenceRef*> by_time;
-  for (const auto& piece : hit.pieces()) by_time.push_back(&piece);
-  std::ranges::stable_sort(by_time, {}, [](const EvidenceRef* one) { return one->time(); });
-  auto next_piece = by_time.begin();
-  for (int i = 0; i < hit.times_size(); ++i) {
-    const int64_t time = hit.times(i);
-    const Pieces pieces = PiecesOf(hit, time, next_piece, by_time.end());
-    if (!group.finding_id().empty()) {
-      // One event is a finding by itself: however late it comes, it belongs to that of its group.
-      if (!single && Plus(time, span) < group.first()) {
-        ++late_;
-        continue;
-      }
-      if (time <= Plus(group.last(), span) && time - group.first() < kLongestFinding) {
-        group.set_first(std::min(group.first(), time));
-        group.set_last(std::max(group.last(), time));
-        group.set_count(group.count() + 1);
-        if (passes) Pass(place, rule, hit.outer(), time, hit, pieces);
-        fresh.MergeFrom(pieces);
-        grew = true;
-        continue;
-      }
-      if (grew) tell();
-      if (HasUntold(group)) outcomes.push_back(LastWord(group));
-      CloseFinding(group);
-    }
-    const int at = AddPending(group, rule, EventOf(hit, i));
-    if (at < 0) {
-      ++late_;
-      continue;
-    }
-    for (const auto& piece : pieces) AddPiece(group, piece, blocks_);
-    AddOuter(group, hit.outer(), time);
-    const auto window = FindWindow(group, rule, at);
-    if (!window) {
-      const int64_t latest = group.pending(group.pending_size() - 1);
-      DropBefore(group, rule, Minus(latest, Plus(span, Grace(rule))), blocks_);
-      continue;
-    }
-    verdict = Judge(group, rule, *window);
-    const int64_t enough = group.pending(window->last);
-    DropBefore(group, rule, group.pending(window->first), blocks_);
-    const auto outers = group.outers();
-    const auto times = group.pending();
-    OpenFinding(group, key, span);
-    grew = began = true;
-    for (const int64_t one : times) {
-      if (!passes || one < enough || one > group.last()) continue;
-      for (const auto& outer : outers) {
-        Pass(place, rule, outer.levels(), one, hit, group.pieces());
-      }
-    }
-  }
-  if (grew) tell();
-}
-
-// Gathers the events of a hit until their window ends.
-void Windows::Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit,
-                      Arrival arrival) {
-  const int64_t watermark = Watermark();
-  const bool any_time =
-      limits_.offline || arrival == Arrival::kFromWindow || watermark == INT64_MAX;
-  const int64_t oldest = any_time ? INT64_MIN : Minus(watermark, Grace(rule));
-  for (int i = 0; i < hit.times_size(); ++i) {
-    if (hit.times(i) < oldest || AddPending(group, rule, EventOf(hit, i)) < 0) {
-      ++late_;
-      continue;
-    }
-    AddOuter(group, hit.outer(), hit.times(i));
-  }
-  for (const auto& piece : hit.pieces()) {
-    if (piece.time() >= Minus(oldest, rule.reach_nanos())) AddPiece(group, piece, blocks_);
-  }
-  if (group.pending().empty()) {
-    waiting_.erase({group.expires(), key});
-    Erase(key);
-    return;
-  }
-  AddNames(group, hit);
-  if (!group.has_about()) {
-    auto& about = *group.mutable_about();
-    *about.mutable_group() = hit.group();
-    *about.mutable_entities() = hit.entities();
-    *about.mutable_matched_fields() = hit.matched_fields();
-    about.set_action(hit.action());
-    CopyFirst(hit, about);
-    if (about.has_first()) blocks_.ReferCore(about.first());
-  }
-  Wait(key, group, rule);
-}
-
-// The group's first window has ended.
-void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
-  Group& group = groups_[key];
-  const RuleSummary* rule =
-      RuleOf(BundleKey(group.text_id(), group.rule_version()), group.rule_id());
-  if (rule == nullptr || group.pending().empty()) return Erase(key);
-  const int64_t first = group.pending(0);
-  const int64_t end = Plus(first, rule->timespan_nanos());
-  PendingWindow window;
-  while (window.last + 1 < group.pending_size() && group.pending(window.last + 1) <= end) {
-    ++window.last;
-  }
-  const WindowVerdict verdict = Judge(group, *rule, window);
-  if (verdict.holds) {
-    Pieces evidence;
-    for (const auto& one : group.pieces()) {
-      if (one.time() <= end && evidence.size() < kMaxEvidence) *evidence.Add() = one;
-    }
-    const int64_t last = group.pending(window.last);
-    if (!rule->silent()) {
-      Outcome outcome{Describe(group.tenant(), FindingId(key, first), *rule, group.about()), true,
-                      true};
-      AddMeasure(*rule, verdict, group, outcome.finding);
-      uint64_t count = 0;
-      for (int i = 0; i <= window.last; ++i) count += PendingWeight(group, i);
-      outcome.finding.set_event_count(count);
-      *outcome.finding.mutable_first_event_time() = Time(first);
-      *outcome.finding.mutable_last_event_time() = Time(last);
-      outcome.finding.clear_action();  // of this window, not of when the group began
-      ShowEvidence(evidence, outcome.finding);
-      if (outcome.finding.action() == event::v1::ACTION_UNSPECIFIED) {
-        outcome.finding.set_action(group.about().action());
-      }
-      AddTagFacts(outcome.finding);
-      outcomes.push_back(std::move(outcome));
-    }
-    const Place place{group.tenant(), group.source_shard(), watermarks_[group.source_shard()]};
-    for (const auto& outer : group.outers()) {
-      if (rule->outer().empty() || outer.first() > end) continue;
-      Pass(place, *rule, outer.levels(), last, group.about(), evidence);
-    }
-  }
-  DropBefore(group, *rule, Plus(end, 1), blocks_);
-  if (group.pending().empty()) {
-    Erase(key);
-  } else {
-    Wait(key, group, *rule);
-  }
-}
-
-void Windows::DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes) {
-  while (!waiting_.empty() && waiting_.begin()->expires < watermark) {
-    const std::string key = waiting_.begin()->key;
-    waiting_.erase(waiting_.begin());
-    Decide(key, outcomes);
-    TakePassed(Arrival::kFromWindow, outcomes);
-  }
-}
-
 void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
                    std::vector<Outcome>& outcomes) {
-  const std::string key = GroupKey(place.tenant, rule, hit);
-  Group* group = Find(key, place, rule, outcomes);
-  if (group == nullptr) {
+  const std::string key = keys_.Of(place.tenant, rule, hit);
+  Kept* kept = Find(key, place, rule, outcomes);
+  if (kept == nullptr) {
     ++overflowed_;
     outcomes.push_back(
         {OverflowFinding(place.tenant, rule, hit, limits_.groups_per_rule), true, true});
     return;
   }
   if (rule.at_end()) {
-    group->set_source_shard(place.source_shard);
-    Collect(key, *group, rule, hit, arrival);
+    kept->group.set_source_shard(place.source_shard);
+    Collect(key, *kept, rule, hit, arrival);
     return;
   }
-  Count(key, *group, place, rule, hit, outcomes);
-  Touch(key, *group, place, rule);
+  Count(key, kept->group, place, rule, hit, outcomes);
+  Touch(key, *kept, place, rule);
 }
 
 // Takes what the hits show among the blocks, and lets them refer to it there.
@@ -678,7 +404,7 @@ void Windows::TakeBlock(HitBatch& batch) {
   }
 }
 
-std::vector<Windows::Outcome> Windows::Apply(HitBatch batch) {
+std::vector<Windows::Outcome> Windows::Apply(HitBatch&& batch) {
   std::vector<Outcome> outcomes;
   FinishLoad();
   if (!IsNew(batch)) return outcomes;
@@ -718,7 +444,7 @@ std::vector<Windows::Outcome> Windows::Finish() {
 
 void Windows::MarkAll() {
   FinishLoad();
-  for (const auto& [key, group] : groups_) dirty_[key] = &group;
+  for (auto& [key, kept] : groups_) Change(key, kept);
   for (const auto& [key, bundle] : bundles_) dirty_bundles_[key] = &bundle.rules;
   dirty_checkpoints_ = checkpoints_;
   dirty_watermarks_ = watermarks_;
@@ -739,6 +465,9 @@ Group Windows::WholeGroup(Group group) {
 
 void Windows::Clean() {
   dropped_.clear();
+  for (const auto& [key, group] : dirty_) {
+    if (group != nullptr) groups_.at(key).is_dirty = false;
+  }
   dirty_.clear();
   dirty_bundles_.clear();
   dirty_checkpoints_.clear();

@@ -7,12 +7,14 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 
 #include "services/detection/domain/evidence_blocks.h"
+#include "services/detection/domain/group_keys.h"
 #include "services/detection/domain/window_budget.h"
 #include "yagura/detection/internal/v1/hits.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
@@ -26,8 +28,8 @@ namespace yagura::detection {
 // Where further events can only bring a condition about, a group makes a finding when its events
 // within `timespan` satisfy it; the events that follow, none more than a time span after the one
 // before, belong to the same finding, for a day at most. Events that come up to `lateness` late
-// still count. A group is forgotten when hits received a time span and `lateness` after its last
-// ones have come.
+// still count, for a finding before the latest one, too, and may begin one. A group is forgotten
+// when hits received a time span and `lateness` after its last ones have come.
 //
 // Any other condition is decided at the end of a window, which begins with the first event of its
 // group that no earlier window has and lasts for a time span: when all sources have come `lateness`
@@ -73,14 +75,19 @@ class Windows {
     bool closing = false;
   };
   // Counts a batch, unless its source id is at or below the shard's checkpoint.
-  std::vector<Outcome> Apply(internal::v1::HitBatch batch);
+  std::vector<Outcome> Apply(internal::v1::HitBatch&& batch);
+  std::vector<Outcome> Apply(const internal::v1::HitBatch& batch) {
+    return Apply(internal::v1::HitBatch(batch));
+  }
 
   // Decides all windows as if no more events could come.
   std::vector<Outcome> Finish();
 
   // What changed since the last Clean: groups, bundles and blocks of evidence to write (null: to
   // remove), the checkpoints, and the receive times of source shards.
-  const std::map<std::string, const internal::v1::Group*>& dirty_groups() const { return dirty_; }
+  const std::unordered_map<std::string, const internal::v1::Group*>& dirty_groups() const {
+    return dirty_;
+  }
   const std::map<std::string, const internal::v1::RuleBundle*>& dirty_bundles() const {
     return dirty_bundles_;
   }
@@ -118,6 +125,13 @@ class Windows {
     std::string key;
     auto operator<=>(const Order&) const = default;
   };
+  struct Kept {
+    Group group;
+    // Where it is in by_expiry_: at its `expires` or before. It moves on when its turn comes.
+    int64_t queued = INT64_MIN;
+    bool has_changed = false;  // since the last batch
+    bool is_dirty = false;     // is in `dirty_`
+  };
   struct Bundle {
     internal::v1::RuleBundle rules;
     size_t groups = 0;  // that need it
@@ -140,6 +154,8 @@ class Windows {
   // Whether a hit may come too late for its window, or follows from windows that have just ended.
   enum class Arrival { kFromSource, kFromWindow };
 
+  class Counting;
+
   void FinishLoad();
   void TakeBlock(internal::v1::HitBatch& batch);
   v1::Finding Describe(std::string_view tenant, std::string_view finding_id,
@@ -149,14 +165,14 @@ class Windows {
   void NoteRules(const internal::v1::HitBatch& batch);
   void Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
             std::vector<Outcome>& outcomes);
-  Group* Find(const std::string& key, const Place& place, const RuleSummary& rule,
-              std::vector<Outcome>& outcomes);
+  Kept* Find(const std::string& key, const Place& place, const RuleSummary& rule,
+             std::vector<Outcome>& outcomes);
   void Count(const std::string& key, Group& group, const Place& place, const RuleSummary& rule,
              const Hit& hit, std::vector<Outcome>& outcomes);
-  void Collect(const std::string& key, Group& group, const RuleSummary& rule, const Hit& hit,
+  void Collect(const std::string& key, Kept& kept, const RuleSummary& rule, const Hit& hit,
                Arrival arrival);
-  void Touch(const std::string& key, Group& group, const Place& place, const RuleSummary& rule);
-  void Wait(const std::string& key, Group& group, const RuleSummary& rule);
+  void Touch(const std::string& key, Kept& kept, const Place& place, const RuleSummary& rule);
+  void Wait(const std::string& key, Kept& kept, const RuleSummary& rule);
   void DecideUntil(int64_t watermark, std::vector<Outcome>& outcomes);
   void Decide(const std::string& key, std::vector<Outcome>& outcomes);
   void Pass(const Place& place, const RuleSummary& rule, const Levels& levels, int64_t time,
@@ -165,7 +181,7 @@ class Windows {
   void SweepBundles();
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
   void Erase(const std::string& key);
-  void Change(const std::string& key, const Group* group);
+  void Change(const std::string& key, Kept& kept);
   void KeepBudget(int64_t received, std::vector<Outcome>& outcomes);
   void GiveUp(const std::string& key, std::vector<Outcome>& outcomes);
   int64_t Grace(const RuleSummary& rule) const;
@@ -173,7 +189,8 @@ class Windows {
   const RuleSummary* RuleOf(const std::string& bundle, const std::string& rule_id) const;
 
   const Limits limits_;
-  std::map<std::string, Group> groups_;
+  std::unordered_map<std::string, Kept> groups_;
+  GroupKeys keys_;
   std::map<uint32_t, std::set<Order>> by_expiry_;        // by source shard
   std::set<Order> waiting_;                              // for the end of their windows
   std::map<std::string, size_t, std::less<>> per_rule_;  // "tenant\nrule id"
@@ -184,14 +201,14 @@ class Windows {
   std::map<uint32_t, int64_t> watermarks_;  // latest receive time of each source shard
   int64_t latest_ = INT64_MIN;              // receive time over all shards
   std::vector<std::string> dropped_;
-  std::map<std::string, const Group*> dirty_;
+  std::unordered_map<std::string, const Group*> dirty_;
   std::map<std::string, const internal::v1::RuleBundle*> dirty_bundles_;
   std::map<uint32_t, std::string> dirty_checkpoints_;
   std::map<uint32_t, int64_t> dirty_watermarks_;
   uint64_t late_ = 0;
   uint64_t overflowed_ = 0;
   WindowBudget budget_;
-  std::set<std::string> changed_;     // groups since the last batch
+  std::vector<std::string> changed_;  // groups since the last batch
   std::vector<std::string> inlined_;  // groups that were loaded with their evidence in them
   EvidenceBlocks blocks_;
   uint64_t given_up_ = 0;

@@ -12,6 +12,7 @@
 #include "services/detection/domain/observation/observed_hours.h"
 #include "yagura/archive/v1/flow.pb.h"
 #include "yagura/archive/v1/periodic_flow.pb.h"
+#include "yagura/archive/v1/time_range.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
 #include "yagura/detection/v1/observation.pb.h"
 
@@ -41,7 +42,8 @@ class ObservationData {
   // Events behind a number, the first received first, at most `most`.
   struct EventsQuestion {
     std::string filter;  // in the grammar of the archive
-    TimePoint start;     // when they happened
+    archive::v1::TimeBasis basis = archive::v1::TIME_BASIS_UNSPECIFIED;
+    TimePoint start;
     TimePoint end;
     int most = 5;
   };

@@ -225,7 +225,7 @@ absl::StatusOr<std::vector<v1::Evidence>> ObservationReader::EventsOf(
   request.set_parent("tenants/" + tenant);
   request.set_filter(question.filter);
   SetRange(question.start, question.end, request.mutable_range());
-  request.mutable_range()->set_basis(archive::v1::HAPPENED);
+  request.mutable_range()->set_basis(question.basis);
   request.set_order_by("receive_time");
   request.set_page_size(question.most);
   const auto stub = ArchiveService::NewStub(channels_->Get("archive"));

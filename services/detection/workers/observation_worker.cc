@@ -324,18 +324,19 @@ absl::Status ObservationWorker::FindEvents(const Turn& turn, DeviationFacts& fac
   if (facts.judged.surprise.verdict != HourVerdict::kMore) return absl::OkStatus();
   for (const bool of_contributor : {true, false}) {
     if (!facts.events.empty() || (of_contributor && facts.contributors.empty())) continue;
-    YAGURA_ASSIGN_OR_RETURN(
-        facts.events, EventsOf(turn, EventsFilter(facts, of_contributor), std::chrono::hours(1)));
+    YAGURA_ASSIGN_OR_RETURN(facts.events, EventsOf(turn, EventsFilter(facts, of_contributor),
+                                                   archive::v1::HAPPENED, std::chrono::hours(1)));
   }
   return absl::OkStatus();
 }
 
 // Within `span` before the end of the hour. None where they cannot be had.
 absl::StatusOr<std::vector<v1::Evidence>> ObservationWorker::EventsOf(
-    const Turn& turn, const std::string& filter, std::chrono::hours span) const {
+    const Turn& turn, const std::string& filter, archive::v1::TimeBasis basis,
+    std::chrono::hours span) const {
   const TimePoint end = TimeOf(turn.hour + 1);
-  auto events =
-      parts_.data->EventsOf(turn.tenant, {.filter = filter, .start = end - span, .end = end});
+  auto events = parts_.data->EventsOf(
+      turn.tenant, {.filter = filter, .basis = basis, .start = end - span, .end = end});
   YAGURA_RETURN_IF_ERROR(GoOnWithout(turn.tenant, events.status()));
   if (!events.ok()) return std::vector<v1::Evidence>();
   return events;
@@ -429,8 +430,8 @@ absl::Status ObservationWorker::FindNewDestinations(Turn& turn) {
     facts.flows.push_back(flow);
   }
   for (auto& [server, facts] : by_server) {
-    YAGURA_ASSIGN_OR_RETURN(facts.events,
-                            EventsOf(turn, EventsFilter(facts), std::chrono::hours(1)));
+    YAGURA_ASSIGN_OR_RETURN(facts.events, EventsOf(turn, EventsFilter(facts), archive::v1::RECEIVED,
+                                                   std::chrono::hours(1)));
     const auto& matter =
         turn.matters.Join(turn.tenant, kNewDestinationRule, NewDestinationKey(facts), turn.hour);
     turn.outcomes.push_back(NewDestinationOutcome(facts, matter));
@@ -458,7 +459,8 @@ absl::Status ObservationWorker::FindBeaconsOf(Turn& turn) {
   *request.mutable_range()->mutable_end_time() = ToProto(end);
   YAGURA_ASSIGN_OR_RETURN(const auto flows, parts_.data->PeriodicFlows(turn.tenant, request));
   for (Beacons& beacons : FindBeacons(turn.tenant, flows, AddressSet(all), limits)) {
-    YAGURA_ASSIGN_OR_RETURN(beacons.events, EventsOf(turn, EventsFilter(beacons), kBeaconRange));
+    YAGURA_ASSIGN_OR_RETURN(
+        beacons.events, EventsOf(turn, EventsFilter(beacons), archive::v1::RECEIVED, kBeaconRange));
     const auto& matter = turn.matters.Join(turn.tenant, kBeaconRule, BeaconKey(beacons), turn.hour);
     turn.outcomes.push_back(BeaconOutcome(beacons, matter));
   }

@@ -85,6 +85,7 @@ class ObservationWorker {
   absl::Status JudgeMeasures(Turn& turn);
   absl::Status FindEvents(const Turn& turn, DeviationFacts& facts) const;
   absl::StatusOr<std::vector<v1::Evidence>> EventsOf(const Turn& turn, const std::string& filter,
+                                                     archive::v1::TimeBasis basis,
                                                      std::chrono::hours span) const;
   absl::Status FindNewDestinations(Turn& turn);
   absl::Status FindBeaconsOf(Turn& turn);

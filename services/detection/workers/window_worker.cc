@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "fmt/format.h"
+#include "google/protobuf/arena.h"
 
 #include "common/status/status.h"
 #include "common/stream/bisect.h"
@@ -24,8 +25,8 @@ std::string PieceKey(const internal::v1::Hit& hit, const stream::Entry& entry, u
 }
 
 // Windows take evidence as it is packed: what of it cannot be read is found here, or never.
-absl::Status Read(const stream::Entry& entry, internal::v1::HitBatch& batch) {
-  YAGURA_RETURN_IF_ERROR(Annotate(Unpack(entry.payload, batch), "hits"));
+absl::Status Read(const stream::Entry& entry, Unpacker& unpacker, internal::v1::HitBatch& batch) {
+  YAGURA_RETURN_IF_ERROR(Annotate(unpacker.Unpack(entry.payload, batch), "hits"));
   return Annotate(CheckEvidence(batch), "hits");
 }
 
@@ -76,25 +77,28 @@ absl::Status WindowWorker::Handle(const stream::Worker::Context& context,
   }
   // What is small as it was read may be very large unpacked: then it is several steps. A repetition
   // passes those over that were done.
-  std::vector<internal::v1::HitBatch> batches;
+  google::protobuf::Arena arena;  // hits go as they came, all at once
+  std::vector<internal::v1::HitBatch*> batches;
   size_t bytes = 0;
   for (const auto& entry : entries) {
     const size_t more = UnpackedSize(entry.payload);
     if (!batches.empty() && bytes + more > step_bytes_) {
       YAGURA_RETURN_IF_ERROR(Apply(context, shard, std::exchange(batches, {})));
+      arena.Reset();
       bytes = 0;
     }
     bytes += more;
-    YAGURA_RETURN_IF_ERROR(Read(entry, batches.emplace_back()));
+    batches.push_back(google::protobuf::Arena::CreateMessage<internal::v1::HitBatch>(&arena));
+    YAGURA_RETURN_IF_ERROR(Read(entry, shard.unpacker, *batches.back()));
   }
-  return Apply(context, shard, std::move(batches));
+  return Apply(context, shard, batches);
 }
 
 absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
     const stream::Worker::Context& context, const stream::Entry& entry) {
   internal::v1::HitBatch batch;
-  YAGURA_RETURN_IF_ERROR(Read(entry, batch));
   Shard& shard = ShardAt(context.shard);
+  YAGURA_RETURN_IF_ERROR(Read(entry, shard.unpacker, batch));
   // Findings may be put any number of times; what counts is that the windows are not saved.
   const auto attempt = [&](std::span<const uint32_t> hits) -> absl::Status {
     YAGURA_RETURN_IF_ERROR(Load(context, shard));
@@ -104,8 +108,9 @@ absl::StatusOr<std::vector<stream::DeadPiece>> WindowWorker::Split(
   const auto count = static_cast<size_t>(batch.hits_size());
   YAGURA_ASSIGN_OR_RETURN(const auto faults, stream::FindFaults(count, attempt));
   YAGURA_RETURN_IF_ERROR(Load(context, shard));
-  YAGURA_RETURN_IF_ERROR(
-      Apply(context, shard, {CopyHits(batch, stream::WithoutFaults(count, faults))}));
+  internal::v1::HitBatch rest = CopyHits(batch, stream::WithoutFaults(count, faults));
+  internal::v1::HitBatch* const all[] = {&rest};
+  YAGURA_RETURN_IF_ERROR(Apply(context, shard, all));
   // What cannot be read of it is not shown.
   const internal::v1::EvidenceBlock block = BlockOf(batch).value_or(internal::v1::EvidenceBlock());
   std::vector<stream::DeadPiece> pieces;
@@ -158,13 +163,13 @@ void WindowWorker::TellBroken(int number, Shard& shard,
 }
 
 absl::Status WindowWorker::Apply(const stream::Worker::Context& context, Shard& shard,
-                                 std::vector<internal::v1::HitBatch> batches) {
+                                 std::span<internal::v1::HitBatch* const> batches) {
   // Until they are saved, they are ahead of what is kept: where that fails, that is read again.
   auto windows = std::move(shard.windows);
   std::vector<Windows::Outcome> outcomes;
   const uint64_t late_before = windows->late();
-  for (auto& batch : batches) {
-    for (auto& outcome : windows->Apply(std::move(batch))) outcomes.push_back(std::move(outcome));
+  for (auto* batch : batches) {
+    for (auto& outcome : windows->Apply(std::move(*batch))) outcomes.push_back(std::move(outcome));
   }
   std::vector<WindowStore::Broken> unreadable;
   for (auto& [number, error] : windows->TakeUnreadable()) {

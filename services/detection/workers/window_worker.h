@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/stream/worker.h"
+#include "services/detection/domain/packed.h"
 #include "services/detection/domain/windows.h"
 #include "services/detection/storage/finding_sink.h"
 #include "services/detection/storage/window_store.h"
@@ -46,13 +48,14 @@ class WindowWorker {
     size_t bytes = 0;                  // of these windows, when they were saved last
     uint64_t given_up = 0;             // as counted so far
     std::set<std::string> broken;      // what was told to be, by field
+    Unpacker unpacker;
   };
   Shard& ShardAt(int number);
   void Measure(Shard& shard);
   absl::Status Load(const stream::Worker::Context& context, Shard& shard);
   void TellBroken(int number, Shard& shard, const std::vector<WindowStore::Broken>& broken);
   absl::Status Apply(const stream::Worker::Context& context, Shard& shard,
-                     std::vector<internal::v1::HitBatch> batches);
+                     std::span<internal::v1::HitBatch* const> batches);
 
   const std::shared_ptr<WindowStore> store_;
   const std::shared_ptr<FindingSink> sink_;

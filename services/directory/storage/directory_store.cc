@@ -3,6 +3,7 @@
 #include "fmt/format.h"
 
 #include "common/status/status.h"
+#include "services/directory/storage/source_claims.h"
 
 namespace yagura::directory {
 namespace {
@@ -17,6 +18,15 @@ Kind MakeKind(std::string_view kind, std::string_view pattern, std::vector<Index
   made.pattern = pattern;
   made.indexes = std::move(indexes);
   return made;
+}
+
+Kind SourceKind(std::vector<Index> indexes) {
+  Kind kind = MakeKind("source", "tenants/{tenant}/sources/{source}", std::move(indexes));
+  kind.index_version = 2;  // since there are claims
+  kind.claims = [](const google::protobuf::Message& message) {
+    return ClaimsOf(static_cast<const v1::Source&>(message));
+  };
+  return kind;
 }
 
 Index Ordered(std::string_view name, std::string_view order,
@@ -55,8 +65,7 @@ DirectoryStore::DirectoryStore(const std::shared_ptr<redis::Pool>& state,
           clock, feed),
       sources(
           state,
-          MakeKind("source", "tenants/{tenant}/sources/{source}",
-                   {Ordered("by_create_time", "create_time"), Ordered("at_site", "", {"site"})}),
+          SourceKind({Ordered("by_create_time", "create_time"), Ordered("at_site", "", {"site"})}),
           clock, feed),
       passwords(state, MakeKind("password", "tenants/{tenant}/users/{user}", {}), clock),
       key_hashes(state, MakeKind("apikeyhash", "tenants/{tenant}/apiKeys/{api_key}", {}), clock) {}

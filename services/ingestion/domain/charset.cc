@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "common/text/ascii.h"
+
 namespace yagura::ingestion {
 namespace {
 
@@ -48,10 +50,6 @@ std::optional<Charset> FindCharset(std::string_view name) {
   const auto* const found = std::ranges::find(kNames, name, &Name::name);
   if (found == kNames.end()) return std::nullopt;
   return found->charset;
-}
-
-bool IsAscii(std::string_view text) {
-  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) >= 0x80; });
 }
 
 CharsetDecoder::~CharsetDecoder() {

@@ -19,7 +19,6 @@ enum class Charset : uint8_t {
 
 // "utf-8", "shift_jis", "euc-jp", "iso-8859-1", as sources name them; empty is UTF-8.
 std::optional<Charset> FindCharset(std::string_view name);
-bool IsAscii(std::string_view text);
 
 // Reads text of a character set as UTF-8. ASCII means the same in all of them: bytes of it are
 // neither copied nor changed. One object serves one thread.

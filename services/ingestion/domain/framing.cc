@@ -12,6 +12,13 @@ constexpr size_t kPieceBytes = 4096;
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsLineEnd(char c) { return c == '\n' || c == '\r' || c == '\0'; }
 
+// "<134>".
+bool HasPriority(std::string_view line) {
+  size_t at = 1;
+  while (at < line.size() && at < 4 && IsDigit(line[at])) ++at;
+  return line.starts_with('<') && at > 1 && at < line.size() && line[at] == '>';
+}
+
 std::string_view WithoutLineEnd(std::string_view line) {
   while (!line.empty() && IsLineEnd(line.back())) line.remove_suffix(1);
   return line;
@@ -64,7 +71,7 @@ bool Framer::Skip(std::string_view& bytes) {
     skip_bytes_ -= skipped;
     bytes.remove_prefix(skipped);
   } else if (skip_to_end_) {
-    const size_t end = bytes.find('\n');
+    const size_t end = std::min(bytes.find('\n'), skip_to_nul_ ? bytes.find('\0') : bytes.npos);
     skip_to_end_ = end == bytes.npos;
     bytes.remove_prefix(skip_to_end_ ? bytes.size() : end + 1);
   }
@@ -107,7 +114,10 @@ bool Framer::NextCounted(std::string_view& bytes, size_t digits, const Sink& sin
 bool Framer::NextEnded(std::string_view& bytes, const Sink& sink) {
   counted_ = false;
   // One byte more than the longest line, for a CR before the LF.
-  const size_t end = bytes.substr(0, kMaxLineBytes + 2).find('\n');
+  const std::string_view longest = bytes.substr(0, kMaxLineBytes + 2);
+  size_t end = longest.find('\n');
+  const bool has_priority = HasPriority(bytes);
+  if (has_priority) end = std::min(end, longest.substr(0, end).find('\0'));
   if (end != bytes.npos) {
     const std::string_view line = WithoutLineEnd(bytes.substr(0, end));
     Emit(line.substr(0, kMaxLineBytes), line.size() > kMaxLineBytes, sink);
@@ -118,6 +128,7 @@ bool Framer::NextEnded(std::string_view& bytes, const Sink& sink) {
   Emit(bytes.substr(0, kMaxLineBytes), true, sink);
   bytes.remove_prefix(kMaxLineBytes);
   skip_to_end_ = true;
+  skip_to_nul_ = has_priority;
   return true;
 }
 

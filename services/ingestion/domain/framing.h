@@ -11,8 +11,9 @@ namespace yagura::ingestion {
 inline constexpr size_t kMaxLineBytes = 64 * 1024;
 
 // Cuts the bytes of one TCP connection into lines (RFC 6587): ended by LF, or counted in octets
-// ("83 <134>1 ..."), told apart line by line, since some senders mix them. Line ends (LF, CR LF,
-// NUL) are not part of a line; empty lines are skipped. Memory is bounded by kMaxLineBytes. Not
+// ("83 <134>1 ..."), told apart line by line, since some senders mix them. NUL ends a line, too,
+// where that begins with a priority: text of 16 bits is full of them. Line ends (LF, CR LF, NUL)
+// are not part of a line; empty lines are skipped. Memory is bounded by kMaxLineBytes. Not
 // thread-safe.
 class Framer {
  public:
@@ -42,7 +43,8 @@ class Framer {
 
   std::string pending_;
   size_t skip_bytes_ = 0;     // rest of an oversized counted line
-  bool skip_to_end_ = false;  // rest of an oversized LF line
+  bool skip_to_end_ = false;  // rest of an oversized line that LF ends
+  bool skip_to_nul_ = false;  // or NUL
   bool counted_ = false;
   bool seen_counted_ = false;  // then a count needs no "<" after it
 };

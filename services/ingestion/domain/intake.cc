@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 
 #include "common/event/batch_format.h"
+#include "common/text/ascii.h"
 #include "services/ingestion/domain/quarantine.h"
 #include "yagura/event/v1/event.pb.h"
 

@@ -1,5 +1,7 @@
 #include "services/ingestion/domain/line_pipeline.h"
 
+#include "common/text/ascii.h"
+#include "common/text/text.h"
 #include "services/ingestion/domain/framing.h"
 #include "services/ingestion/domain/parsers/fields.h"
 #include "yagura/event/v1/event.pb.h"
@@ -10,7 +12,27 @@ namespace {
 using event::v1::Flaw;
 
 constexpr auto kOldest = std::chrono::days(7);
+// Of a line that came whole (a record of a request) so much is read, though less of it is kept.
+constexpr size_t kMaxReadBytes = 1 << 20;
 constexpr auto kNewest = std::chrono::hours(1);
+
+// Without the character at the end that a cut tore.
+std::string_view WithoutTornEnd(std::string_view text) {
+  size_t size = text.size();
+  constexpr size_t kLongest = 4;
+  for (size_t i = 1; i <= kLongest && i <= text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - i]);
+    if ((byte & 0xc0) == 0x80) continue;
+    if (byte >= 0xc0) size = text.size() - i;
+    break;
+  }
+  return text.substr(0, size);
+}
+
+// A source that is not said to have another character set, and has one.
+bool IsOfAnotherSet(std::string_view text, bool cut) {
+  return !IsAscii(text) && !IsValidUtf8(cut ? WithoutTornEnd(text) : text);
+}
 
 void AddFlaw(Flaw flaw, event::EventView* event) { event->flaws |= uint64_t{1} << flaw; }
 
@@ -20,12 +42,10 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   arena_.Clear();
   parsed_.Clear();
   event::EventView& event = parsed_.event;
-  if (line.size() > kMaxLineBytes) {
-    line = line.substr(0, kMaxLineBytes);
-    AddFlaw(event::v1::TRUNCATED, &event);
-  }
-  if (context.truncated) AddFlaw(event::v1::TRUNCATED, &event);
-  event.raw = line;
+  const bool cut = context.truncated || line.size() > kMaxReadBytes;
+  line = line.substr(0, kMaxReadBytes);
+  event.raw = line.substr(0, kMaxLineBytes);
+  if (cut || event.raw.size() < line.size()) AddFlaw(event::v1::TRUNCATED, &event);
   event.receive_time = context.receive_time;
   event.origin = context.origin;
 
@@ -54,6 +74,8 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
     event.parse_error = "no parser recognises the line";
     AddFlaw(event::v1::UNPARSED, &event);
   }
+  broken |= context.charset == Charset::kUtf8 && IsOfAnotherSet(line, cut);
+  event.message = event.message.substr(0, kMaxLineBytes);
   if (broken) {
     MarkPartlyParsed("bytes that are no characters of the source's character set", &event);
   }

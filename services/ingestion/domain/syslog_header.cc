@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "services/ingestion/domain/level_word.h"
 #include "services/ingestion/domain/time_text.h"
 
 namespace yagura::ingestion {
@@ -315,6 +316,20 @@ bool TakeTagBehindUnknown(std::string_view& text, SyslogHeader* header) {
   return false;
 }
 
+// "ERROR boom", "ERROR: boom", as applications write: no host and no program. A host may be called
+// "info" where a program follows, unless it is in capitals.
+bool BeginsWithLevel(std::string_view text) {
+  std::string_view after = text;
+  std::string_view word = TakeToken(after);
+  if (word.ends_with(':')) word.remove_suffix(1);
+  if (!IsLevelWord(word)) return false;
+  if (std::none_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; })) {
+    return true;
+  }
+  SyslogHeader behind;
+  return !TakeTag(after, &behind) || behind.process_id.empty();
+}
+
 void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone& zone,
                  TextArena& arena, SyslogHeader* header) {
   SkipSpaces(text);
@@ -345,7 +360,7 @@ void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone
     ReadRfc5424Rest(rest, arena, header);
     return;
   }
-  if (!TakeTag(rest, header)) {
+  if (!BeginsWithLevel(rest) && !TakeTag(rest, header)) {
     std::string_view after = rest;
     const std::string_view host = TakeToken(after);
     if (IsHostToken(host) && !after.empty()) {

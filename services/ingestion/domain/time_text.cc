@@ -114,8 +114,9 @@ int TakeDay(std::string_view& text) {
   return TakeNumber(text, 2, 1, 31);
 }
 
-std::optional<TimePoint> WithNearestYear(int month, int day, nanoseconds time_of_day,
-                                         TimePoint receive_time, const SourceZone& zone) {
+// No clock is a day ahead, zones included: then it is a time of the year before.
+std::optional<TimePoint> WithLikelyYear(int month, int day, nanoseconds time_of_day,
+                                        TimePoint receive_time, const SourceZone& zone) {
   const auto today = std::chrono::floor<std::chrono::days>(receive_time);
   const int this_year = static_cast<int>(std::chrono::year_month_day(today).year());
   std::optional<TimePoint> best;
@@ -123,9 +124,7 @@ std::optional<TimePoint> WithNearestYear(int month, int day, nanoseconds time_of
     const auto days = DaysOf(year, month, day);
     if (!days) continue;  // 29 February of a common year
     const TimePoint time = LocalToUtc(*days + time_of_day, zone);
-    if (!best || std::chrono::abs(time - receive_time) < std::chrono::abs(*best - receive_time)) {
-      best = time;
-    }
+    if (time <= receive_time + std::chrono::days(1) && (!best || time > *best)) best = time;
   }
   return best;
 }
@@ -197,7 +196,7 @@ std::optional<TimePoint> TakeBsdTime(std::string_view& text, TimePoint receive_t
   if (year >= 0) {
     if (const auto days = DaysOf(year, month, day)) result = LocalToUtc(*days + *time, zone);
   } else {
-    result = WithNearestYear(month, day, *time, receive_time, zone);
+    result = WithLikelyYear(month, day, *time, receive_time, zone);
   }
   if (result) text = rest;
   return result;

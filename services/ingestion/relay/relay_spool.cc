@@ -36,6 +36,7 @@ constexpr auto kDropsInterval = std::chrono::minutes(1);
 constexpr size_t kMaxDamaged = 4;           // files kept aside
 constexpr uint64_t kLikelyLineBytes = 200;  // where no line is left to tell
 constexpr uint64_t kEnd = ~uint64_t{0};     // of a segment, behind all of it
+constexpr std::string_view kNoRun = "-";    // in "acknowledged": the mark is not known
 
 uint64_t RandomNumber() {
   std::random_device random;
@@ -47,6 +48,14 @@ std::optional<uint64_t> ParseHex(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
   if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return value;
+}
+
+void ReadMark(std::istream& in, RelayMark& mark) {
+  if (!(in >> mark.run >> mark.lines) || mark.run == kNoRun) mark = {};
+}
+
+std::string MarkText(const RelayMark& mark) {
+  return fmt::format("{} {}", mark.run.empty() ? kNoRun : mark.run, mark.lines);
 }
 
 }  // namespace
@@ -125,10 +134,12 @@ Status RelaySpool::Load() {
                        fmt::format("{} cannot be read; remove it to send all of the spool again",
                                    (options_.folder / "acknowledged").string()));
   }
-  // One of before does not have it.
-  if (in && !(in >> book_.damage.segment >> book_.damage.end)) book_.damage = {};
-  saved_damage_ = book_.damage;
-  if (in && !(in >> acknowledged_mark_.run >> acknowledged_mark_.lines)) acknowledged_mark_ = {};
+  // One of before does not have all of it.
+  Damage& damage = book_.damage;
+  if (in && !(in >> damage.end.segment >> damage.end.end)) damage.end = {};
+  ReadMark(in, acknowledged_mark_);
+  ReadMark(in, damage.mark);
+  saved_damage_ = damage;
   std::ifstream filled(options_.folder / "filled");
   if (!(filled >> filled_at_.segment >> filled_at_.end >> filled_.run >> filled_.lines)) {
     filled_ = {};
@@ -275,7 +286,7 @@ void RelaySpool::Merge(const Book& found) {
   book_.lost_lines = lost;
   book_.damaged_lines += found.damaged_lines;
   book_.estimated |= found.estimated;
-  book_.damage = std::max(book_.damage, found.damage);
+  if (found.damage.end > book_.damage.end) book_.damage = found.damage;
   book_.damaged_bytes += found.damaged_bytes;
 }
 
@@ -370,42 +381,48 @@ void RelaySpool::NoteHole(const View& view, uint64_t from, uint64_t to, const v1
                           Book& found) {
   const Segment& segment = view.segment;
   const Place end{segment.number, next == nullptr && !view.is_written ? kEnd : to};
-  Mark done;  // up to where the suite has all
+  Mark done;     // up to where the suite has all
+  Damage known;  // which is counted
   Place filled_at;
   {
     const std::lock_guard lock(mutex_);
     if (from < to) holes_[{segment.number, from}] = {segment.number, to};
-    if (end <= std::max(book_.damage, found.damage)) return;
+    known = found.damage.end > book_.damage.end ? found.damage : book_.damage;
+    if (end <= known.end) return;
     if (acknowledged_.segment == segment.number) done = acknowledged_mark_;
     filled_at = filled_at_;
   }
   RelayRecords::Survey before{0, 0, segment.begin, segment.first};
   if (const auto file = FileOf(segment); file.ok()) before = (*file)->SurveyUpTo(from, before);
   const Mark after = next == nullptr ? view.end : MarkBefore(*next);
-  // What is damaged may begin with what the suite has.
-  if (!done.run.empty() && done.run == after.run &&
-      (before.end.run != after.run || before.end.lines < done.lines)) {
-    before.end = done;
+  // What is damaged may begin with what the suite has, or with what is counted.
+  const bool is_known = known.end.segment == segment.number;
+  for (const Mark& mark : {done, is_known ? known.mark : Mark{}}) {
+    if (!mark.run.empty() && mark.run == after.run &&
+        (before.end.run != after.run || before.end.lines < mark.lines)) {
+      before.end = mark;
+    }
   }
+  const uint64_t fresh = is_known ? std::clamp(known.end.end, from, to) : from;
   uint64_t lines = 0;
-  uint64_t unknown = to - from;  // bytes
+  uint64_t unknown = to - fresh;  // bytes
   if (!after.run.empty() && after.run == before.end.run) {
     lines = after.lines - std::min(after.lines, before.end.lines);
     // What was written after that was said last.
     const bool is_said = next == nullptr && segment.number == filled_at.segment;
-    unknown = is_said && !view.is_written ? to - std::clamp(filled_at.end, from, to) : 0;
+    unknown = is_said && !view.is_written ? to - std::clamp(filled_at.end, fresh, to) : 0;
   }
   if (unknown > 0) {
     const uint64_t mean =
         before.lines == 0 ? kLikelyLineBytes : std::max<uint64_t>(before.bytes / before.lines, 1);
     lines += std::max<uint64_t>(unknown / mean, 1);
   }
-  if (from < to || lines > 0) {
-    found.damaged_bytes += to - from;
+  if (fresh < to || lines > 0) {
+    found.damaged_bytes += to - fresh;
     logger_.Error("part of the relay's spool is damaged: its lines are lost",
                   {{"segment", PathOf(segment).string()},
-                   {"offset", from},
-                   {"bytes", to - from},
+                   {"offset", fresh},
+                   {"bytes", to - fresh},
                    {"lines", lines},
                    {"estimated", unknown > 0}});
     KeepAside(segment);
@@ -413,7 +430,7 @@ void RelaySpool::NoteHole(const View& view, uint64_t from, uint64_t to, const v1
     found.damaged_lines += lines;
     CountLines({}, before.time, lines, /*by_kernel=*/false, found);
   }
-  found.damage = end;
+  found.damage = {end, after};
 }
 
 void RelaySpool::CheckEnd(const View& view, Book& found) {
@@ -468,11 +485,18 @@ StatusOr<std::optional<RelaySpool::Entry>> RelaySpool::Next() {
   }
 }
 
+uint64_t RelaySpool::DoneOf(const Segment& segment) const {
+  if (segment.number > acknowledged_.segment) return 0;
+  // Where its file was cut, it may end before what is acknowledged.
+  return segment.number < acknowledged_.segment ? segment.size
+                                                : std::min(segment.size, acknowledged_.end);
+}
+
 std::optional<RelaySpool::Place> RelaySpool::FirstWaiting() const {
   for (const Segment& segment : segments_) {
-    if (segment.number < acknowledged_.segment) continue;
-    const uint64_t done = segment.number == acknowledged_.segment ? acknowledged_.end : 0;
-    if (done < segment.size) return Place{segment.number, done};
+    if (const uint64_t done = DoneOf(segment); done < segment.size) {
+      return Place{segment.number, done};
+    }
   }
   return std::nullopt;
 }
@@ -539,18 +563,19 @@ void RelaySpool::GiveUp(const Entry& entry) {
 void RelaySpool::SaveAcknowledged(bool now) {
   const SteadyTime time = clock_->SteadyNow();
   const bool passed = !segments_.empty() && segments_.front().number < acknowledged_.segment;
-  const bool is_saved = saved_ == acknowledged_ && saved_damage_ == book_.damage;
+  const bool is_saved = saved_ == acknowledged_ && saved_damage_.end == book_.damage.end;
   if (is_saved || (!now && !passed && time - saved_at_ < kSaveInterval)) return;
   if (book_.damaged_lines > 0) TellLosses();  // before the mark says that they are
   // Before the mark is written: a full disk has room for it only then. Where it is not written,
   // part of one segment is sent again, under the ids that the suite knows.
   while (!segments_.empty() && segments_.front().number < acknowledged_.segment) DropOldest();
-  const Place damage = book_.damaged_lines > 0 ? saved_damage_ : book_.damage;
-  const Status written = blob::WriteFileDurably(
-      options_.folder / "acknowledged",
-      fmt::format("{} {} {} {} {} {}\n", acknowledged_.segment, acknowledged_.end, damage.segment,
-                  damage.end, acknowledged_mark_.run, acknowledged_mark_.lines),
-      0600, blob::IfExists::kReplace);
+  const Damage damage = book_.damaged_lines > 0 ? saved_damage_ : book_.damage;
+  const Status written =
+      blob::WriteFileDurably(options_.folder / "acknowledged",
+                             fmt::format("{} {} {} {} {} {}\n", acknowledged_.segment,
+                                         acknowledged_.end, damage.end.segment, damage.end.end,
+                                         MarkText(acknowledged_mark_), MarkText(damage.mark)),
+                             0600, blob::IfExists::kReplace);
   if (!written.ok()) {
     logger_.Error("how far the suite has acknowledged cannot be saved",
                   {{"error", Message(written)}});
@@ -591,7 +616,7 @@ bool RelaySpool::DropOver(size_t over, std::unique_lock<std::mutex>& lock) {
   for (size_t i = 0; i < over; ++i) {
     if (segments_[i].number < acknowledged_.segment) continue;
     views.push_back(ViewOf(segments_[i]));
-    views.back().from = segments_[i].number == acknowledged_.segment ? acknowledged_.end : 0;
+    views.back().from = DoneOf(segments_[i]);
   }
   lock.unlock();
   Book gone;
@@ -641,10 +666,7 @@ size_t RelaySpool::CountOver() const {
     // What was written last to it is no younger.
     const bool is_old = now - (segment.first + options_.segment_age) > options_.max_age;
     if (!is_old && waiting <= options_.max_bytes) break;
-    const uint64_t done = segment.number < acknowledged_.segment    ? segment.size
-                          : segment.number == acknowledged_.segment ? acknowledged_.end
-                                                                    : 0;
-    waiting -= std::min(waiting, segment.size - done);
+    waiting -= segment.size - DoneOf(segment);
     ++over;
   }
   return over;
@@ -729,10 +751,7 @@ Status RelaySpool::TellDoubt(const Entry& entry) {
 
 uint64_t RelaySpool::WaitingBytes() const {
   uint64_t bytes = 0;
-  for (const Segment& segment : segments_) {
-    if (segment.number > acknowledged_.segment) bytes += segment.size;
-    if (segment.number == acknowledged_.segment) bytes += segment.size - acknowledged_.end;
-  }
+  for (const Segment& segment : segments_) bytes += segment.size - DoneOf(segment);
   return bytes;
 }
 

@@ -128,6 +128,11 @@ class RelaySpool {
     v1::RelayedSender sender;
     uint64_t lines = 0;
   };
+  // Up to where what is damaged has been counted.
+  struct Damage {
+    Place end;
+    Mark mark;  // there
+  };
   // What is lost, as far as it is not told and saved yet; or what of it somebody found while
   // reading.
   struct Book {
@@ -135,7 +140,7 @@ class RelaySpool {
     uint64_t lost_lines = 0;             // by the relay, since the start, told or not
     uint64_t damaged_lines = 0;          // of `losses`
     bool estimated = false;              // these
-    Place damage;                        // up to where damage is in it
+    Damage damage;                       // that is in it
     uint64_t damaged_bytes = 0;          // since the start, told or not
   };
 
@@ -176,6 +181,8 @@ class RelaySpool {
   void Hear(const v1::RelayedBatch& relay);
   Mark EndOf(const Segment& segment) const;
   bool IsWritten(const Segment& segment) const;
+  // Bytes of it that are acknowledged.
+  uint64_t DoneOf(const Segment& segment) const;
   // What is not acknowledged begins there; nothing where there is none.
   std::optional<Place> FirstWaiting() const;
   // Holes that were told and have nothing before them that waits are done.
@@ -219,7 +226,7 @@ class RelaySpool {
   SteadyTime saved_at_{};
   Place given_;
   Book book_;
-  Place saved_damage_;
+  Damage saved_damage_;
   std::map<Place, Place> holes_;  // found since the start: where they begin and end
   uint64_t written_lines_ = 0;    // of this run
   Place filled_at_;               // as "filled" says

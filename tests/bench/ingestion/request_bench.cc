@@ -1,7 +1,8 @@
 // Requests of senders that wait for an answer: OTLP over gRPC, HEC over HTTP and HTTPS. The servers
 // of yagura-ingestion with all behind them (key, records, parsing, normalising, batching) into a
 // real redis-server with AOF; time ends when the last request is answered, which is when Redis has
-// its lines. The same FortiGate lines as over TCP (tcp_bench.cc), 1,000 a request, four connections
+// its lines. The same FortiGate lines as over TCP (tcp_bench.cc), 1,000 a request, and records of
+// an application as OpenTelemetry has them (a text with attributes, 300 bytes); four connections
 // with one request each on its way. The sender is a process of its own and has its requests ready
 // before time begins; it and Redis run on the same machine. `lines_a_cpu_second` is by the CPU time
 // of the server's process alone.
@@ -17,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "fmt/format.h"
 #include "grpcpp/create_channel.h"
 #include "grpcpp/generic/generic_stub.h"
 #include "grpcpp/security/credentials.h"
@@ -76,6 +78,36 @@ std::string OtlpRequest(const std::vector<std::string>& lines) {
   return request.SerializeAsString();
 }
 
+// Records of a web application with attributes; `number` makes them different.
+std::string OtlpRecords(uint64_t number) {
+  opentelemetry::proto::collector::logs::v1::ExportLogsServiceRequest request;
+  auto& resource = *request.add_resource_logs();
+  auto& service = *resource.mutable_resource()->add_attributes();
+  service.set_key("service.name");
+  service.mutable_value()->set_string_value("orders");
+  auto& scope = *resource.add_scope_logs();
+  for (const uint64_t end = number + kLinesARequest; number < end; ++number) {
+    auto& record = *scope.add_log_records();
+    record.set_time_unix_nano(1'790'000'000'000'000'000 + number * 1'000'000);
+    record.set_observed_time_unix_nano(record.time_unix_nano() + 250'000);
+    record.set_severity_text("INFO");
+    record.mutable_body()->set_string_value(fmt::format(
+        "order {} of customer {} was accepted after {} ms by the payment service, zone jp-east-1",
+        number, number * 7919 % 5'000, number % 97));
+    const auto add = [&record](const char* key, const std::string& value) {
+      auto& attribute = *record.add_attributes();
+      attribute.set_key(key);
+      attribute.mutable_value()->set_string_value(value);
+    };
+    add("http.request.method", number % 5 == 0 ? "POST" : "GET");
+    add("url.path", fmt::format("/api/v1/orders/{}", number));
+    add("client.address", fmt::format("198.51.100.{}", number % 250));
+    add("server.address", fmt::format("10.1.9.{}", number % 8));
+    add("enduser.id", fmt::format("customer-{}", number * 7919 % 5'000));
+  }
+  return request.SerializeAsString();
+}
+
 std::string HecRequest(const std::vector<std::string>& lines) {
   std::string body;
   for (const std::string& line : lines) {
@@ -88,11 +120,16 @@ Requests RequestsOf(const std::string& how) {
   yagura::testing::FortigateLines source;
   Requests requests;
   for (int i = 0; i < kLines / kLinesARequest; ++i) {
+    auto& connection = requests[static_cast<size_t>(i) % kConnections];
+    if (how == "records") {
+      connection.push_back(OtlpRecords(static_cast<uint64_t>(i) * kLinesARequest));
+      continue;
+    }
     std::vector<std::string> lines;
     for (int at = 0; at < kLinesARequest; ++at) lines.push_back(source.Next());
-    requests[static_cast<size_t>(i) % kConnections].push_back(how == "otlp"  ? OtlpRequest(lines)
-                                                              : how == "hec" ? HecRequest(lines)
-                                                                             : Join(lines, "\n"));
+    connection.push_back(how == "otlp"  ? OtlpRequest(lines)
+                         : how == "hec" ? HecRequest(lines)
+                                        : Join(lines, "\n"));
   }
   return requests;
 }
@@ -118,6 +155,7 @@ void SendOtlp(const std::string& address, const std::vector<std::string>& reques
     void* tag = nullptr;
     bool ok = false;
     Must(queue.Next(&tag, &ok) && ok && status.ok());
+    Must(answer.Length() == 0);  // no record was refused
   }
   queue.Shutdown();
 }
@@ -149,7 +187,7 @@ void WaitFor(const std::filesystem::path& file) {
   Must(testing::Eventually([&] { return std::filesystem::exists(file); }));
 }
 
-// What the sender's process does. `how`: "otlp", "hec", "raw".
+// What the sender's process does. `how`: "otlp", "records", "hec", "raw".
 int Send(const std::string& how, const std::string& address, const std::filesystem::path& folder) {
   curl_global_init(CURL_GLOBAL_ALL);
   const Requests requests = RequestsOf(how);
@@ -159,7 +197,7 @@ int Send(const std::string& how, const std::string& address, const std::filesyst
   std::vector<std::thread> threads;
   for (const auto& part : requests) {
     threads.emplace_back([&] {
-      if (how == "otlp") {
+      if (how == "otlp" || how == "records") {
         SendOtlp(address, part);
       } else {
         SendHttp(url, (folder / "server.crt").string(), part);
@@ -240,7 +278,7 @@ void Tell(benchmark::State& state, double cpu_seconds) {
   state.counters["lines_a_cpu_second"] = lines / cpu_seconds;
 }
 
-void BM_OtlpToFlowRedis(benchmark::State& state) {
+void RunOtlp(benchmark::State& state, const std::string& how) {
   double cpu = 0;
   for (auto step : state) {
     state.PauseTiming();
@@ -249,13 +287,18 @@ void BM_OtlpToFlowRedis(benchmark::State& state) {
     options.address = "127.0.0.1:0";
     const auto server =
         OtlpServer::Start(options, world.parts, world.keys, TenantCharges(nullptr)).value();
-    cpu += TimeSender(state, world, "otlp", server->address());
+    cpu += TimeSender(state, world, how, server->address());
     server->Stop();
     state.ResumeTiming();
   }
   Tell(state, cpu);
 }
+
+void BM_OtlpToFlowRedis(benchmark::State& state) { RunOtlp(state, "otlp"); }
 BENCHMARK(BM_OtlpToFlowRedis)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(1);
+
+void BM_OtlpRecordsToFlowRedis(benchmark::State& state) { RunOtlp(state, "records"); }
+BENCHMARK(BM_OtlpRecordsToFlowRedis)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(1);
 
 void RunHttp(benchmark::State& state, const std::string& how, bool with_tls) {
   double cpu = 0;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <string_view>
 
+#include "common/text/ascii.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/charset.h"
 #include "services/ingestion/domain/text_arena.h"
@@ -18,6 +19,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   bool broken = false;
   const std::string_view out = decoder.ToUtf8(text, charset, arena, &broken);
   if (charset != Charset::kUtf8 && !yagura::IsValidUtf8(out)) std::abort();
-  if (IsAscii(text) && (out != text || broken)) std::abort();
+  if (yagura::IsAscii(text) && (out != text || broken)) std::abort();
   return 0;
 }

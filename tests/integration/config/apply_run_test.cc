@@ -150,6 +150,54 @@ TEST_F(ApplyRunTest, AGoodChangeIsLoadedCheckedConfirmedAndKept) {
   EXPECT_THAT(device_->Ruleset(), HasSubstr("8443"));
 }
 
+// A rule set as people write it.
+constexpr std::string_view kWritten = R"(#!/usr/sbin/nft -f
+flush ruleset
+# who
+table inet filter {
+  chain forward {
+    type filter hook forward priority -150
+    iifname { eth1, "eth0" } oifname != eth2 accept
+    iifname "eth*" oif lo drop; ct state invalid drop
+    tcp dport vmap { 443 : drop, 22 : jump web }
+    log prefix "x y" flags tcp sequence,options
+    meta priority set 1:2
+    tcp dport 2 jump { ip saddr 10.0.0.1 accept; drop; }
+    fib saddr . iif oif missing drop
+    limit rate 10/second accept
+  }
+  chain web { }
+  chain input {
+    comment "in"; type filter hook input priority 0; policy drop;
+
+    iif lo accept;   # ourselves
+    ct state established, related accept
+    tcp dport {443,22,
+               80} accept comment "password: swordfish"; ip saddr @admins \
+      tcp dport 8080 counter packets 12 bytes 900 accept
+  }
+  set admins {
+    flags interval; type ipv4_addr;
+    elements={ 192.0.2.7, 10.0.0.0/24, 10.0.9.0/24, 10.0.10.0/24, 10.1.9.0/24, 10.1.10.0/24 }
+  }
+  map m { elements = { 443 : jump web, 22 : accept }; type inet_service : verdict; comment "mm"; }
+  counter hits { comment "h"; }
+  chain output { type filter hook output priority filter + 0; }
+  set dyn { type ipv4_addr; size 100; flags timeout,dynamic; timeout 1m; }
+}
+table t { chain n { type nat hook postrouting priority srcnat; oif lo masquerade; }; }
+)";
+
+TEST_F(ApplyRunTest, WhatTheDeviceListsOfACandidateIsTheCandidateInItsNormalForm) {
+  for (const std::string& candidate :
+       {std::string(kWritten), GoodRules(), std::string(kOpenRules), CutOffRules()[4]}) {
+    device_->Load(NftLoadFile(candidate));
+    const auto listed = driver_->Normal(device_->Ruleset());
+    ASSERT_TRUE(listed);
+    EXPECT_EQ(driver_->Normal(candidate), listed);
+  }
+}
+
 TEST_F(ApplyRunTest, ADeviceThatChangedSinceApprovalIsLeftAlone) {
   ApplyOrder order = OrderFor(*device_, GoodRules());
   device_->Load("add rule inet filter input tcp dport 4444 accept\n");

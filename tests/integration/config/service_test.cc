@@ -1,5 +1,6 @@
 #include <stdlib.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -138,6 +139,24 @@ class ConfigService : public ::testing::Test {
   std::unique_ptr<NftDevice> device_;
   std::unique_ptr<ServiceWorld> world_;
 };
+
+TEST_F(ConfigService, ADiffShowsWhatDiffersAndNotHowItIsWritten) {
+  ASSERT_THAT(Snapshot(), IsOk());
+  const auto written = [](const std::string& port) {
+    return "flush ruleset\n# ours\ntable inet filter {\n  chain input {\n"
+           "    type filter hook input priority 0;\n"
+           "    tcp dport 22 accept comment \"password: swordfish\";\n    tcp dport   " +
+           port + " accept\n  }\n}\n";
+  };
+  ASSERT_OK_AND_ASSIGN(const v1::Change change,
+                       world_->changes->Create(CallAs("alice"), Draft(written("8443"))));
+  EXPECT_THAT(change.diff(), HasSubstr("-\t\ttcp dport 8080 accept\n+\t\ttcp dport 8443 accept\n"));
+  EXPECT_EQ(std::count(change.diff().begin(), change.diff().end(), '+'), 5) << change.diff();
+  EXPECT_THAT(change.diff(), Not(HasSubstr("swordfish")));
+  ASSERT_OK_AND_ASSIGN(const v1::Change same,
+                       world_->changes->Create(CallAs("alice"), Draft(written("8080"))));
+  EXPECT_THAT(same.diff(), HasSubstr("formatting and comments alone"));
+}
 
 TEST_F(ConfigService, LeadsAChangeFromDraftToVerified) {
   world_->worker->Start();

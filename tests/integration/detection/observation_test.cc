@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -104,10 +105,14 @@ class Archive final : public ObservationData {
     std::vector<v1::Evidence> found;
     for (int i = 0; i < question.most && filter.ok(); ++i) {
       event::v1::Event event = events;
-      *event.mutable_event_time() = ToProto(question.start + std::chrono::minutes(i));
-      *event.mutable_receive_time() = event.event_time();
+      const TimePoint received = received_at ? *received_at : question.start;
+      *event.mutable_receive_time() = ToProto(received + std::chrono::minutes(i));
+      *event.mutable_event_time() = ToProto(received + std::chrono::minutes(i) - late);
+      const TimePoint time = FromProto(
+          question.basis == archive::v1::HAPPENED ? event.event_time() : event.receive_time());
       event.set_id(fmt::format("e-{}-{}", HourOf(question.start), i));
-      if (filter->Matches(event)) found.push_back(EventEvidence(event));
+      const bool is_within = question.start <= time && time < question.end;
+      if (is_within && filter->Matches(event)) found.push_back(EventEvidence(event));
     }
     return found;
   }
@@ -131,8 +136,10 @@ class Archive final : public ObservationData {
     return periodic;
   }
 
-  event::v1::Event events;     // what all of them are
-  absl::Status events_status;  // of a question for them
+  event::v1::Event events;               // what all of them are
+  hours late{0};                         // happened so long before they came
+  std::optional<TimePoint> received_at;  // the first of them; where that is asked about otherwise
+  absl::Status events_status;            // of a question for them
   bool away = false;
   int64_t flawed = 0;
   std::map<std::pair<std::string, int64_t>, uint64_t> surprises;
@@ -367,6 +374,7 @@ TEST_F(ObservationTest, ADeviationThatGoesOnIsOneFindingThatGrows) {
   EXPECT_EQ(FromProto(findings[0].first_event_time()), TimePoint(hours(kHour - 9)));
   // All events behind it can be searched.
   const v1::EventSearch& search = findings[0].search();
+  EXPECT_EQ(search.basis(), archive::v1::HAPPENED);
   EXPECT_EQ(FromProto(search.start_time()), TimePoint(hours(kHour - 9)));
   EXPECT_EQ(FromProto(search.end_time()), TimePoint(hours(kHour + 1)));
   const auto filter = filter::Filter::Parse(search.filter(), filter::EventSchema());
@@ -655,6 +663,8 @@ TEST_F(ObservationTest, ADestinationIsNewWhereTheServerIsKnownForLongEnough) {
   SetPlaceholder("server-destinations", "198.51.100.0/24");
   data_->servers = {MakeFlow("", at - hours(24 * 16))};
   data_->events = EventTo(Ip(203, 0, 113, 1));
+  data_->received_at = at;
+  data_->late = hours(2);  // as a relay delivers
   JudgeAll(*NewProcess());
   const auto findings = Findings();
   ASSERT_THAT(findings, SizeIs(1));
@@ -662,6 +672,7 @@ TEST_F(ObservationTest, ADestinationIsNewWhereTheServerIsKnownForLongEnough) {
   EXPECT_THAT(findings[0].description(), HasSubstr("203.0.113.1"));
   EXPECT_THAT(findings[0].description(), ::testing::Not(HasSubstr("203.0.113.2")));
   EXPECT_THAT(findings[0].search().filter(), HasSubstr("dst.ip = 203.0.113.1"));
+  EXPECT_EQ(findings[0].search().basis(), archive::v1::RECEIVED);
   EXPECT_EQ(FromProto(findings[0].search().start_time()), at);
 }
 
@@ -685,6 +696,7 @@ TEST_F(ObservationTest, BeaconsAreLookedForEverySixHoursAndMayBeAllowed) {
   EXPECT_EQ(findings[0].event_count(), 2u) << "two looks";
   EXPECT_THAT(findings[0].evidence(), SizeIs(10));
   EXPECT_EQ(findings[0].severity(), event::v1::MEDIUM);
+  EXPECT_EQ(findings[0].search().basis(), archive::v1::RECEIVED) << "as they were looked for";
   Prepare();
   SetPlaceholder("steady-destinations", "203.0.113.9");
   BeginAt(kHour - 13);

@@ -1,10 +1,14 @@
 #include <sys/stat.h>
 
+#include <atomic>
+#include <thread>
+
 #include "tests/integration/directory/fixture.h"
 
 namespace yagura::directory {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -287,6 +291,95 @@ TEST_F(DirectoryTest, StaffCannotGiveTheSameLinesToTwoCustomers) {
   // One box may serve both: the context tells whose line it is.
   request.mutable_source()->mutable_match()->set_virtual_context("beta");
   EXPECT_THAT(Call(&Stub::CreateSource, request), IsOk());
+}
+
+// A source of acme for lines of a serial number, of a device.
+v1::CreateSourceRequest SourceOf(const std::string& id, const std::string& serial,
+                                 const std::string& device) {
+  v1::CreateSourceRequest request;
+  request.set_parent("tenants/acme");
+  request.set_source_id(id);
+  request.mutable_source()->mutable_match()->set_device_serial(serial);
+  request.mutable_source()->set_device(device);
+  return request;
+}
+
+TEST_F(DirectoryTest, ASerialNumberIsThatOfOneDevice) {
+  AddTenant("acme");
+  ASSERT_THAT(Call(&Stub::CreateSource, SourceOf("fw-1", "FGT60FTK00000001", "fw-1")), IsOk());
+  const auto taken = StatusIs(StatusCode::kAlreadyExists, "CLAIMED_BY_ANOTHER");
+  auto second = SourceOf("fw-2", "FGT60FTK00000001", "fw-2");
+  const auto refused = Call(&Stub::CreateSource, second);
+  ASSERT_THAT(refused, taken);
+  EXPECT_THAT(std::string(Message(refused.status())),
+              AllOf(HasSubstr("source.match.device_serial"), HasSubstr("FGT60FTK00000001"),
+                    HasSubstr("tenants/acme/sources/fw-1")));
+  const auto metadata = GetErrorMetadata(refused.status());
+  EXPECT_EQ(metadata.at("field"), "source.match.device_serial");
+  EXPECT_EQ(metadata.at("resource"), "tenants/acme/sources/fw-1");
+
+  // Lines of the serial number that come another way are no other device's.
+  second.mutable_source()->mutable_match()->set_cidr("192.0.2.0/24");
+  EXPECT_THAT(Call(&Stub::CreateSource, second), taken);
+  second.mutable_source()->set_device("fw-1");
+  EXPECT_THAT(Call(&Stub::CreateSource, second), IsOk());
+  EXPECT_THAT(Call(&Stub::CreateSource, SourceOf("fw-3", "FGT60FTK00000001", "fw-1")), taken)
+      << "nothing tells its lines from those of fw-1";
+
+  auto context = SourceOf("guest", "FGT60FTK00000001", "guest");
+  context.mutable_source()->mutable_match()->set_virtual_context("guest");
+  EXPECT_THAT(Call(&Stub::CreateSource, context), IsOk()) << "one box, several devices";
+}
+
+TEST_F(DirectoryTest, ASerialNumberIsNotTakenByAnUpdateEither) {
+  AddTenant("acme");
+  ASSERT_THAT(Call(&Stub::CreateSource, SourceOf("fw-1", "FGT60FTK00000001", "fw-1")), IsOk());
+  ASSERT_THAT(Call(&Stub::CreateSource, SourceOf("fw-2", "FGT60FTK00000002", "fw-2")), IsOk());
+  const auto taken = StatusIs(StatusCode::kAlreadyExists, "CLAIMED_BY_ANOTHER");
+  const auto update = [&](const std::string& id, const std::string& path,
+                          const std::function<void(v1::Source&)>& change) {
+    v1::UpdateSourceRequest request;
+    request.mutable_source()->set_name("tenants/acme/sources/" + id);
+    change(*request.mutable_source());
+    request.mutable_update_mask()->add_paths(path);
+    return Call(&Stub::UpdateSource, request);
+  };
+  const auto to_first = [](v1::Source& source) {
+    source.mutable_match()->set_device_serial("FGT60FTK00000001");
+  };
+  EXPECT_THAT(update("fw-2", "match", to_first), taken);
+  EXPECT_THAT(update("fw-2", "display_name", [](auto& s) { s.set_display_name("Second"); }),
+              IsOk());
+
+  // A disabled source takes no lines; it cannot come back while another has its serial number.
+  EXPECT_THAT(update("fw-1", "disabled", [](auto& s) { s.set_disabled(true); }), IsOk());
+  EXPECT_THAT(update("fw-2", "match", to_first), IsOk());
+  EXPECT_THAT(update("fw-1", "disabled", [](auto& s) { s.set_disabled(false); }), taken);
+  v1::DeleteSourceRequest remove;
+  remove.set_name("tenants/acme/sources/fw-2");
+  ASSERT_THAT(Call(&Stub::DeleteSource, remove), IsOk());
+  EXPECT_THAT(update("fw-1", "disabled", [](auto& s) { s.set_disabled(false); }), IsOk());
+}
+
+TEST_F(DirectoryTest, OfManyThatTakeASerialNumberAtOnceOneGetsIt) {
+  AddTenant("acme");
+  std::atomic<int> made = 0;
+  std::atomic<int> refused = 0;
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 8; ++i) {
+    callers.emplace_back([&, i] {
+      const std::string id = fmt::format("fw-{}", i);
+      const auto source = Call(&Stub::CreateSource, SourceOf(id, "FGT60FTK00000001", id));
+      if (source.ok()) {
+        ++made;
+      } else if (source.status().code() == StatusCode::kAlreadyExists) {
+        ++refused;
+      }
+    });
+  }
+  for (auto& caller : callers) caller.join();
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(refused, 7);
 }
 
 TEST_F(DirectoryTest, ACustomerSeesItselfAndNothingElse) {

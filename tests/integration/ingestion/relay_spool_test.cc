@@ -325,6 +325,61 @@ TEST_F(RelaySpoolTest, WhatADamagedPlaceHeldIsToldOnce) {
   EXPECT_EQ(spool_->stats().lost_lines, 0u);
 }
 
+TEST_F(RelaySpoolTest, DamageOfTheLiveFilesEndCountsOnce) {
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  spool_->Rewind();
+  Damage([&](std::fstream& file) { DamageBehind(given[1].place.end, file); });
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0", "1"}));
+  EXPECT_EQ(spool_->stats().lost_lines, 10u);
+  // Nor once more when the file is closed, and what tells of it is in the next one.
+  clock_->Advance(options_.segment_age + std::chrono::seconds(1));
+  spool_->Trim();
+  ASSERT_THAT(spool_->Append(Batch("3", 10)), IsOk());
+  const auto next = Drain();
+  EXPECT_EQ(FirstLines(next).back(), "3");
+  EXPECT_EQ(Told(next), 10u);
+  EXPECT_EQ(spool_->stats().lost_lines, 10u);
+  spool_->Trim();
+  EXPECT_EQ(Told(Drain()), 0u);
+  EXPECT_EQ(spool_->stats().damaged_bytes, given[2].place.end - given[1].place.end);
+}
+
+TEST_F(RelaySpoolTest, DamageOfTheLiveFilesEndCountsOnceAlsoWhereMoreOfItIsDamagedThen) {
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  spool_->Rewind();
+  Damage([&](std::fstream& file) { DamageBehind(given[0].place.end, file); });
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0"}));
+  ASSERT_THAT(spool_->Append(Batch("2", 10)), IsOk());
+  Damage([&](std::fstream& file) { DamageBehind(given[1].place.end, file); });
+  EXPECT_TRUE(Drain().empty());
+  EXPECT_EQ(spool_->stats().lost_lines, 20u);
+  spool_->Trim();
+  EXPECT_EQ(Told(Drain()), 20u);
+}
+
+TEST_F(RelaySpoolTest, DamageOfTheLiveFilesEndCountsOnceAlsoAfterAStop) {
+  for (int i = 0; i < 2; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
+  const auto given = Drain();
+  spool_->Rewind();
+  Damage([&](std::fstream& file) { DamageBehind(given[0].place.end, file); });
+  EXPECT_EQ(FirstLines(Drain()), (std::vector<std::string>{"0"}));
+  spool_->Trim();  // tells of it behind the damage
+  const auto told = Drain();
+  EXPECT_EQ(Told(told), 10u);
+  spool_->Acknowledge(given[0].place);
+  Open();
+  EXPECT_EQ(Told(Drain()), 10u);
+  EXPECT_EQ(spool_->stats().lost_lines, 0u);
+  // Where what tells of it is damaged as well, that is lost: ten lines and its own.
+  spool_.reset();
+  Damage([&](std::fstream& file) { DamageBehind(given[1].place.end, file); });
+  Open();
+  EXPECT_TRUE(Drain().empty());
+  EXPECT_EQ(spool_->stats().lost_lines, 11u);
+}
+
 TEST_F(RelaySpoolTest, WhatTheSuiteHasIsNotToldAsLostWhereItIsDamagedToo) {
   for (int i = 0; i < 5; ++i) ASSERT_THAT(spool_->Append(Batch(std::to_string(i), 10)), IsOk());
   const auto given = Drain();
@@ -348,6 +403,7 @@ TEST_F(RelaySpoolTest, WhatTheSuiteHasIsNotToldAsLostWhereItIsDamagedToo) {
   Open();
   EXPECT_TRUE(Drain().empty());
   EXPECT_EQ(spool_->stats().lost_lines, 30u);
+  EXPECT_EQ(spool_->stats().bytes, 0u);
 }
 
 TEST_F(RelaySpoolTest, DamageCountsOnceHoweverOftenItCannotBeTold) {

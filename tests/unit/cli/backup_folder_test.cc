@@ -402,6 +402,41 @@ TEST_F(BackupFolder, WhatIsBrokenOffIsTakenAwayAndNeverLooksWhole) {
               StatusIs(absl::StatusCode::kFailedPrecondition, "BACKUP_INCOMPLETE"));
 }
 
+TEST_F(BackupFolder, TheNextBackupTakesThePlaceOfOneThatWasKilled) {
+  // As a kill leaves it: the same files, and nobody who holds the lock.
+  const auto kill = [this](const fs::path& left) {
+    ASSERT_OK_AND_ASSIGN(const auto writer, BackupWriter::Create(root_ / "running", {}, work_));
+    ASSERT_OK_AND_ASSIGN(const auto file, writer->NewFile("redis/state.rdb"));
+    ASSERT_THAT(file->Add("half"), IsOk());
+    Put(root_ / "running" / "manifest.json", "{");
+    EXPECT_THAT(Make(root_ / "running", plain_),
+                StatusIs(absl::StatusCode::kAlreadyExists, "BACKUP_RUNS"))
+        << "it is being written";
+    fs::copy(root_ / "running", left, fs::copy_options::recursive);
+  };
+  kill(root_ / "b");
+  EXPECT_THAT(Verify(root_ / "b", plain_),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "BACKUP_INCOMPLETE"));
+  ASSERT_THAT(Make(root_ / "b", plain_), IsOk());
+  EXPECT_THAT(Verify(root_ / "b", plain_), IsOk());
+  EXPECT_FALSE(fs::exists(root_ / "b" / "UNFINISHED"));
+
+  // What somebody has put there meanwhile is kept.
+  kill(root_ / "c");
+  Put(root_ / "c" / "notes", "somebody's");
+  EXPECT_THAT(Make(root_ / "c", plain_),
+              StatusIs(absl::StatusCode::kAlreadyExists, "BACKUP_EXISTS"));
+  EXPECT_EQ(Content(root_ / "c" / "notes"), "somebody's");
+  EXPECT_EQ(Content(root_ / "c" / "redis" / "state.rdb"), "half");
+
+  // Killed after the last file: it is whole.
+  Put(root_ / "b" / "UNFINISHED", "");
+  EXPECT_THAT(Verify(root_ / "b", plain_), IsOk());
+  EXPECT_THAT(Make(root_ / "b", plain_),
+              StatusIs(absl::StatusCode::kAlreadyExists, "BACKUP_EXISTS"));
+  EXPECT_THAT(Verify(root_ / "b", plain_), IsOk());
+}
+
 TEST_F(BackupFolder, ANewerLayoutIsRefused) {
   ASSERT_THAT(Make(root_ / "b", plain_), IsOk());
   std::string text = Content(root_ / "b" / "manifest.json");

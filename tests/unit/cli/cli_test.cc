@@ -100,6 +100,19 @@ TEST(MessageToJson, WritesZerosWhereAsked) {
   EXPECT_THAT(MessageToJson(SomeEvent(), true), HasSubstr(R"("bytes_in":0)"));
 }
 
+TEST(Renderer, LosesNoBytesOfALine) {
+  auto event = SomeEvent();
+  event.set_raw("\x83\x65 line");
+  for (const Format format : {Format::kJson, Format::kJsonLines}) {
+    Renderer renderer(format, {});
+    renderer.Add(event);
+    EXPECT_THAT(renderer.Finish(), HasSubstr(R"("raw_base64":"g2UgbGluZQ==")"));
+  }
+  event::v1::Event read;
+  ASSERT_TRUE(ReadEvent(EventToJson(event), read).ok());
+  EXPECT_EQ(read.ShortDebugString(), event.ShortDebugString());
+}
+
 TEST(Cell, MakesTerminalEscapesVisible) {
   EXPECT_EQ(Cell(SomeEvent(), "raw"), "\\x1b[2Jhostile \\xff");
   EXPECT_EQ(Cell(SomeEvent(), "src.ip"), "192.0.2.1");

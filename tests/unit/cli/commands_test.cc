@@ -18,6 +18,7 @@
 namespace yagura::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -59,6 +60,33 @@ TEST_F(CommandsTest, SearchGoesOnFromPageToPage) {
   EXPECT_THAT(std::set<std::string_view>(lines.begin(), lines.end()), SizeIs(24'000));
 }
 
+TEST_F(CommandsTest, ARangeOfTimeIsSpelledEitherWay) {
+  const std::vector<std::vector<std::string>> commands = {
+      {"event", "search"},
+      {"event", "count"},
+      {"event", "histogram"},
+      {"event", "aggregate"},
+      {"event", "coverage"},
+      {"coverage", "list"},
+      {"coverage", "show", "fw"},
+      {"archive", "verify", "--tenant", "acme"},
+      {"archive", "export", "--tenant", "acme", "--dir", "out"},
+      {"archive", "hold", "create", "--tenant", "acme", "--reason", "case"}};
+  for (const auto& command : commands) {
+    for (const auto& [first, last] :
+         {std::pair{"--since", "--until"}, std::pair{"--from", "--to"}}) {
+      auto line = command;
+      line.insert(line.end(), {first, "2d", last, "1d", "--nonsense"});
+      const auto outcome = Run(line);
+      EXPECT_THAT(outcome.usage,
+                  AllOf(HasSubstr("--nonsense"), Not(HasSubstr(first)), Not(HasSubstr(last))))
+          << command[0] << " " << command[1];
+    }
+  }
+  EXPECT_TRUE(Run({"event", "count", "--from", "2d", "--to", "1d"}).status.ok());
+  EXPECT_TRUE(Run({"event", "count", "--since", "2d", "--until", "1d"}).status.ok());
+}
+
 TEST_F(CommandsTest, AggregatesAreAskedForByPathAndShownAsColumns) {
   suite_.aggregate_answer.set_total(7);
   auto* percentiles = suite_.aggregate_answer.add_aggregates();
@@ -87,6 +115,42 @@ TEST_F(CommandsTest, AggregatesAreAskedForByPathAndShownAsColumns) {
   EXPECT_THAT(outcome.out, Not(HasSubstr("\x1b")));
   EXPECT_THAT(outcome.out, HasSubstr("7 events"));
   EXPECT_FALSE(Run({"event", "aggregate", "--percentiles", "bytes_out=much"}).status.ok());
+}
+
+TEST_F(CommandsTest, ACallMayTakeLongerThanAQueryOfTheSuiteOrAsLongAsIsSaid) {
+  using std::chrono::seconds;
+  ASSERT_TRUE(Run({"event", "aggregate", "--last-seen"}).status.ok());
+  EXPECT_GT(suite_.aggregate_time_left, seconds(60));  // archive.query_timeout
+  ASSERT_TRUE(Run({"event", "aggregate", "--last-seen", "--timeout", "3600"}).status.ok());
+  EXPECT_GT(suite_.aggregate_time_left, seconds(3500));
+  ASSERT_TRUE(Run({"--timeout", "40", "event", "aggregate", "--last-seen"}).status.ok());
+  EXPECT_LE(suite_.aggregate_time_left, seconds(41));
+  EXPECT_NE(Run({"whoami", "--timeout", "0"}).usage, "");
+}
+
+TEST_F(CommandsTest, EstimatesAreShownAsSuch) {
+  suite_.aggregate_answer.set_total(70'000);
+  auto* distinct = suite_.aggregate_answer.add_aggregates();
+  distinct->set_name("distinct_src_ip");
+  distinct->set_accuracy("HyperLogLog: 0.3 %");
+  suite_.aggregate_answer.add_aggregates()->set_name("sum_bytes_out");
+  const auto add_row = [&](uint64_t count, bool approximate) {
+    auto* row = suite_.aggregate_answer.add_rows();
+    row->add_results()->set_count(count);
+    row->mutable_results(0)->set_approximate(approximate);
+    row->add_results()->set_count(77);
+  };
+  add_row(12, false);
+  const std::vector<std::string> line = {"event",  "aggregate", "--distinct",
+                                         "src.ip", "--sum",     "bytes_out"};
+  EXPECT_THAT(Run(line).out, HasSubstr("distinct_src_ip: HyperLogLog: 0.3 %\n"));
+  add_row(50'123, true);
+  const auto outcome = Run(line);
+  EXPECT_THAT(outcome.out, HasSubstr("~50123"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("~12")));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("~77")));
+  EXPECT_THAT(outcome.out, HasSubstr("distinct_src_ip: estimates; HyperLogLog: 0.3 %\n"));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("sum_bytes_out:")));
 }
 
 TEST_F(CommandsTest, AnEmptyKeyNeverBecomesTheAdministrator) {
@@ -174,6 +238,30 @@ TEST_F(CommandsTest, NoKeyIsRotatedForAFileThatCannotBeWritten) {
 TEST_F(CommandsTest, UnknownSourcesCanBeFiltered) {
   EXPECT_TRUE(Run({"source", "unknown", "--filter", "host = fw"}).status.ok());
   EXPECT_EQ(suite_.quarantine_filter, "host = fw");
+}
+
+TEST_F(CommandsTest, SourcesAreMadeAndChangedWithAllThatTheyHave) {
+  auto outcome = Run({"source", "create", "fw", "--tenant", "acme", "--cidr", "192.0.2.1",
+                      "--charset", "shift_jis", "--silence-limit", "2h", "--disabled", "true"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status << outcome.usage;
+  const auto& made = suite_.source_create.source();
+  EXPECT_EQ(made.match().cidr(), "192.0.2.1");
+  EXPECT_EQ(made.charset(), "shift_jis");
+  EXPECT_EQ(made.silence_limit().seconds(), 7200);
+  EXPECT_TRUE(made.disabled());
+
+  outcome = Run({"source", "update", "fw", "--tenant", "acme", "--charset", "euc-jp", "--site", "",
+                 "--listener", "syslog_tcp", "--silence-limit", "", "--disabled", "false"});
+  ASSERT_EQ(outcome.usage, "");
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const auto& update = suite_.source_update;
+  EXPECT_EQ(update.source().name(), "tenants/acme/sources/fw");
+  EXPECT_EQ(update.source().charset(), "euc-jp");
+  EXPECT_THAT(update.update_mask().paths(),
+              ElementsAre("match.listener", "site", "charset", "silence_limit", "disabled"));
+  EXPECT_FALSE(update.source().has_silence_limit());
+  EXPECT_FALSE(Run({"source", "update", "fw", "--tenant", "acme"}).status.ok());
+  EXPECT_FALSE(Run({"source", "update", "fw", "--charset", "utf-8"}).status.ok());
 }
 
 TEST_F(CommandsTest, BatchIdsComeFromThePrefixAndTheLines) {

@@ -1,6 +1,7 @@
 #include "cli/up/data_folder.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -126,6 +127,35 @@ TEST_F(DataFolderTest, BelongsToOneSuiteAtATime) {
   { const DataFolder moved = std::move(*taken); }
   EXPECT_EQ(ErrorReason(RunningProcess(folder_).status()), "NOT_RUNNING");
   EXPECT_TRUE(DataFolder::Take(folder_).ok());
+}
+
+// A process that was killed is there until its parent has heard of it, and longer while it ends.
+TEST_F(DataFolderTest, NoSuiteRunsWhereItWasKilledAndOnlyItsRemainsAreLeft) {
+  int ready[2];
+  int over[2];
+  ASSERT_EQ(pipe(ready), 0);
+  ASSERT_EQ(pipe(over), 0);
+  const pid_t suite = fork();
+  if (suite == 0) {
+    auto folder = DataFolder::Take(folder_);
+    if (fork() == 0) {  // a child of the suite, that keeps the lock for a while
+      char byte = 0;
+      close(over[1]);
+      [[maybe_unused]] const auto end = read(over[0], &byte, 1);
+      _exit(0);
+    }
+    [[maybe_unused]] const auto told = write(ready[1], folder.ok() ? "+" : "-", 1);
+    for (;;) pause();
+  }
+  char taken = 0;
+  ASSERT_EQ(read(ready[0], &taken, 1), 1);
+  ASSERT_EQ(taken, '+');
+  EXPECT_EQ(RunningProcess(folder_).value_or(0), suite);
+  ASSERT_EQ(kill(suite, SIGKILL), 0);
+  EXPECT_EQ(ErrorReason(RunningProcess(folder_).status()), "NOT_RUNNING");  // not waited for yet
+  ASSERT_EQ(waitpid(suite, nullptr, 0), suite);
+  EXPECT_EQ(ErrorReason(RunningProcess(folder_).status()), "NOT_RUNNING");
+  for (const int fd : {ready[0], ready[1], over[0], over[1]}) close(fd);
 }
 
 TEST_F(DataFolderTest, IsFreeAfterAKillOnlyOnceTheChildrenAreGone) {

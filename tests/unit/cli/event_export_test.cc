@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "cli/event_json.h"
 #include "cli/send/zstd_stream.h"
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -88,7 +89,7 @@ class EventExportTest : public ::testing::Test {
 
 std::string Expected(int count) {
   std::string lines;
-  for (int i = 0; i < count; ++i) lines += ExportLine(Numbered(i)) + "\n";
+  for (int i = 0; i < count; ++i) lines += EventToJson(Numbered(i)) + "\n";
   return lines;
 }
 
@@ -244,6 +245,18 @@ TEST_F(EventExportTest, TakesNoNamesFromAStateThatItDidNotWrite) {
   EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_STATE");
 }
 
+TEST_F(EventExportTest, SaysThatAnotherOneRuns) {
+  {
+    const auto running = Open();
+    ASSERT_THAT(running, IsOk());
+    EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_RUNNING");
+    question_.filter = "user = taro";
+    EXPECT_EQ(ErrorReason(Open().status()), "EXPORT_RUNNING");
+    question_.filter.clear();
+  }
+  EXPECT_THAT(Open(), IsOk());
+}
+
 TEST_F(EventExportTest, MixesNothing) {
   ASSERT_THAT(Open(), IsOk());
   question_.filter = "user = taro";
@@ -255,9 +268,9 @@ TEST_F(EventExportTest, MixesNothing) {
 
 TEST_F(EventExportTest, KeepsBytesThatAreNoUtf8) {
   event::v1::Event event = Numbered(1);
-  EXPECT_THAT(ExportLine(event), Not(HasSubstr("raw_base64")));
+  EXPECT_THAT(EventToJson(event), Not(HasSubstr("raw_base64")));
   event.set_raw("\x83\x65");
-  EXPECT_THAT(ExportLine(event), EndsWith(",\"raw_base64\":\"g2U=\"}"));
+  EXPECT_THAT(EventToJson(event), EndsWith(",\"raw_base64\":\"g2U=\"}"));
 }
 
 }  // namespace

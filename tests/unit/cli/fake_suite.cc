@@ -33,6 +33,18 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
     *response = request->api_key();
     return grpc::Status::OK;
   }
+  grpc::Status CreateSource(grpc::ServerContext*, const directory::v1::CreateSourceRequest* request,
+                            directory::v1::Source* response) override {
+    suite_.source_create = *request;
+    *response = request->source();
+    return grpc::Status::OK;
+  }
+  grpc::Status UpdateSource(grpc::ServerContext*, const directory::v1::UpdateSourceRequest* request,
+                            directory::v1::Source* response) override {
+    suite_.source_update = *request;
+    *response = request->source();
+    return grpc::Status::OK;
+  }
   grpc::Status CreateUser(grpc::ServerContext*, const directory::v1::CreateUserRequest* request,
                           directory::v1::User* response) override {
     suite_.added_users.push_back(request->user_id());
@@ -118,9 +130,10 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
     *response.mutable_coverage() = suite_.coverage.front();
     if (suite_.coverage.size() > 1) suite_.coverage.erase(suite_.coverage.begin());
   }
-  grpc::Status AggregateEvents(grpc::ServerContext*,
+  grpc::Status AggregateEvents(grpc::ServerContext* context,
                                const archive::v1::AggregateEventsRequest* request,
                                archive::v1::AggregateEventsResponse* response) override {
+    suite_.aggregate_time_left = context->deadline() - std::chrono::system_clock::now();
     suite_.aggregate = *request;
     *response = suite_.aggregate_answer;
     Tell(*response);
@@ -277,6 +290,7 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   AddTuningCommands(program);
   AddDirectoryCommands(program);
   AddAuditCommands(program);
+  AddCoverageCommands(program);
 
   Outcome outcome;
   ::testing::internal::CaptureStdout();

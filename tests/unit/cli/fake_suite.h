@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,12 +27,14 @@ class FakeSuite {
 
   const std::string& endpoint() const { return endpoint_; }
 
-  size_t events = 0;                              // that there are to find, their ids from 0
-  std::vector<directory::v1::ApiKey> api_keys;    // to list
-  grpc::Status push_answer = grpc::Status::OK;    // not OK: ends each Push stream
-  std::vector<std::string> secrets;               // that were exchanged
-  directory::v1::UpdateApiKeyRequest key_update;  // the latest
-  std::vector<std::string> added_users;           // their ids
+  size_t events = 0;                                 // that there are to find, their ids from 0
+  std::vector<directory::v1::ApiKey> api_keys;       // to list
+  grpc::Status push_answer = grpc::Status::OK;       // not OK: ends each Push stream
+  std::vector<std::string> secrets;                  // that were exchanged
+  directory::v1::UpdateApiKeyRequest key_update;     // the latest
+  directory::v1::CreateSourceRequest source_create;  // the latest
+  directory::v1::UpdateSourceRequest source_update;  // likewise
+  std::vector<std::string> added_users;              // their ids
   std::vector<directory::v1::SetPasswordRequest> passwords;
   grpc::Status password_answer = grpc::Status::OK;
   int rotations = 0;                              // of keys; the secret is "secret-N"
@@ -49,8 +52,9 @@ class FakeSuite {
   grpc::Status export_answer = grpc::Status::OK;  // not OK: ends an export after its first event
   size_t event_bytes = 10;                        // of a raw line that is exported
   int searches = 0;
-  std::vector<archive::v1::DayProof> proofs;      // of the days that are verified
-  archive::v1::AggregateEventsRequest aggregate;  // the latest
+  std::vector<archive::v1::DayProof> proofs;             // of the days that are verified
+  archive::v1::AggregateEventsRequest aggregate;         // the latest
+  std::chrono::duration<double> aggregate_time_left{0};  // of the latest, until its deadline
   archive::v1::AggregateEventsResponse aggregate_answer;
 
  private:

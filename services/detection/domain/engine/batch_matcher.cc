@@ -55,7 +55,7 @@ struct BatchMatcher::Impl {
 
   void Start(BatchReader& reader) {
     values.Start(reader);
-    for (auto& [atoms, keywords] : keyword_groups) keywords.decided.clear();
+    for (auto& [atoms, keywords] : keyword_groups) keywords.columns.clear();
     if (MemoryBytes() <= memory) return;
     ++forgotten;
     values.Forget();
@@ -128,7 +128,7 @@ struct BatchMatcher::Impl {
     for (size_t i = 0; i < rows.size(); ++i) key_items[i * width] = plan.number;
     const auto add = [&](size_t i, uint32_t item) { key_items[i * width + key_sizes[i]++] = item; };
     for (const uint32_t field : plan.plan.fields()) {
-      values.Decide(field, rows, row_sets);
+      if (!values.Decide(field, rows, row_sets)) continue;
       for (size_t i = 0; i < rows.size(); ++i) {
         if (row_sets[i] == 0) continue;
         const uint32_t narrowed = Narrow(plan, row_sets[i]);
@@ -221,7 +221,7 @@ struct BatchMatcher::Impl {
     const std::vector<uint32_t> rows = {row};
     std::vector<uint32_t> sets;
     for (const uint32_t field : target.matched_fields) {
-      values.Decide(field, rows, sets);
+      if (!values.Decide(field, rows, sets)) continue;
       for (const uint32_t atom : values.Set(sets.front())) passed[atom] = round;
     }
     MarkReferences(target.root, row);

@@ -36,6 +36,12 @@ void BatchValues::Start(event::BatchReader& batch) {
   for (const uint32_t field : loaded_) fields_[field].reset();
   loaded_.clear();
   keyword_columns_.reset();
+  // Rules ask for hundreds of fields, of which a batch has a few.
+  present_.assign(rules_.fields().size(), 0);
+  for (const uint32_t field : rules_.core_fields()) present_[field] = 1;
+  for (const auto name : batch.field_names()) {
+    for (const uint32_t field : rules_.FieldsOf(name)) present_[field] = 1;
+  }
 }
 
 void BatchValues::Forget() {
@@ -112,11 +118,12 @@ uint32_t BatchValues::Union(uint32_t a, uint32_t b) {
   return sets_.Number(both);
 }
 
-void BatchValues::Decide(uint32_t field, std::span<const uint32_t> rows,
+bool BatchValues::Decide(uint32_t field, std::span<const uint32_t> rows,
                          std::vector<uint32_t>& sets) {
-  sets.assign(rows.size(), 0);
-  if (rules_.index(field) == nullptr) return;
+  if (present_[field] == 0 || rules_.index(field) == nullptr) return false;
   FieldColumns& columns = Field(field);
+  if (columns.empty()) return false;
+  sets.assign(rows.size(), 0);
   const auto add = [&](TextColumn& column, bool unless_original) {
     auto& decided = column.decided();
     const auto& value_of = column.rows();
@@ -130,6 +137,7 @@ void BatchValues::Decide(uint32_t field, std::span<const uint32_t> rows,
   };
   for (TextColumn& column : columns.originals) add(column, false);
   if (columns.core) add(*columns.core, !columns.originals.empty());
+  return true;
 }
 
 std::unique_ptr<FieldIndex> BatchValues::MakeKeywordIndex(std::span<const uint32_t> atoms) const {
@@ -151,21 +159,43 @@ void BatchValues::DecideKeywords(Keywords& keywords, std::span<const uint32_t> r
     sets[i] = sets_.Number(passed_);
   }
   auto& columns = KeywordColumns();
-  keywords.decided.resize(columns.size());
+  keywords.columns.resize(columns.size());
   for (size_t at = 0; at < columns.size(); ++at) {
+    Keywords::Column& decided = keywords.columns[at];
+    DecideKeywordColumn(*keywords.index, columns[at], rows, decided);
+    if (!decided.any) continue;
     const auto& value_of = columns[at].rows();
-    auto& decided = keywords.decided[at];
-    if (decided.empty()) decided.assign(columns[at].distinct(), TextColumn::kUndecided);
     for (size_t i = 0; i < rows.size(); ++i) {
-      const uint16_t value = value_of[rows[i]];
-      if (value == 0) continue;
-      uint32_t& set = decided[value - 1];
-      if (set == TextColumn::kUndecided) {
-        keywords.index->Match(columns[at].value(value - 1), scratch_, passed_);
-        set = sets_.Number(passed_);
+      if (const uint16_t value = value_of[rows[i]]; value != 0) {
+        sets[i] = Union(sets[i], decided.sets[value - 1]);
       }
-      if (set != 0) sets[i] = Union(sets[i], set);
     }
+  }
+}
+
+// Decides at least the values that the events have: all, where most events are asked about, as
+// going through the events costs more than looking at a few values that nobody asks for.
+void BatchValues::DecideKeywordColumn(const FieldIndex& index, const TextColumn& column,
+                                      std::span<const uint32_t> rows, Keywords::Column& decided) {
+  if (decided.sets.empty()) {
+    decided.sets.assign(column.distinct(), TextColumn::kUndecided);
+    decided.undecided = column.distinct();
+  }
+  const auto decide = [&](size_t value) {
+    uint32_t& set = decided.sets[value];
+    if (set != TextColumn::kUndecided) return;
+    index.Match(column.value(value), scratch_, passed_);
+    set = sets_.Number(passed_);
+    --decided.undecided;
+    decided.any = decided.any || set != 0;
+  };
+  if (decided.undecided == 0) return;
+  if (rows.size() * 2 >= batch_->size()) {
+    for (size_t value = 0; value < decided.sets.size(); ++value) decide(value);
+    return;
+  }
+  for (const uint32_t row : rows) {
+    if (const uint16_t value = column.rows()[row]; value != 0) decide(value - 1);
   }
 }
 

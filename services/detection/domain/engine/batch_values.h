@@ -25,8 +25,13 @@ class BatchValues {
  public:
   // The keyword tests of one plan, put together.
   struct Keywords {
+    struct Column {
+      std::vector<uint32_t> sets;  // by value
+      size_t undecided = 0;
+      bool any = false;  // a value passes something
+    };
     std::unique_ptr<FieldIndex> index;
-    std::vector<std::vector<uint32_t>> decided;  // in this batch, by column and value
+    std::vector<Column> columns;  // of this batch
   };
   struct Counts {
     uint64_t values = 0;   // distinct values of batches that were asked for
@@ -41,7 +46,8 @@ class BatchValues {
   void Forget();
 
   // Sets `sets` to the set that each of the events (by row) passes with its values for the field.
-  void Decide(uint32_t field, std::span<const uint32_t> rows, std::vector<uint32_t>& sets);
+  // False where no event of the batch has such a value, and `sets` is of no account.
+  bool Decide(uint32_t field, std::span<const uint32_t> rows, std::vector<uint32_t>& sets);
   // The same for keywords, which may stand anywhere in an event.
   void DecideKeywords(Keywords& keywords, std::span<const uint32_t> rows,
                       std::vector<uint32_t>& sets);
@@ -74,6 +80,8 @@ class BatchValues {
   void LoadOriginals(std::string_view name, std::vector<TextColumn>& columns);
   // Everything that a keyword may stand in, raw lines apart.
   std::vector<TextColumn>& KeywordColumns();
+  void DecideKeywordColumn(const FieldIndex& index, const TextColumn& column,
+                           std::span<const uint32_t> rows, Keywords::Column& decided);
   uint32_t DecideValue(uint32_t field, std::string_view text);
   uint32_t Union(uint32_t a, uint32_t b);
 
@@ -82,6 +90,7 @@ class BatchValues {
   absl::Status error_;
   std::vector<std::optional<FieldColumns>> fields_;
   std::vector<uint32_t> loaded_;  // fields that have a value in fields_
+  std::vector<uint8_t> present_;  // by field: an event may have a value
   std::optional<std::vector<TextColumn>> keyword_columns_;
   uint64_t seed_;
   SequenceTable sets_;

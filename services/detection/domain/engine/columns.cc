@@ -49,7 +49,6 @@ TextColumn::TextColumn(const event::Column& column, std::optional<Core> core)
     rendered_->views.assign(rendered_->texts.begin(), rendered_->texts.end());
     texts_ = &rendered_->views;
   }
-  decided_.assign(texts_->size(), kUndecided);
 }
 
 }  // namespace yagura::detection

@@ -31,7 +31,10 @@ class TextColumn {
   bool has(size_t row) const { return row < rows_->size() && (*rows_)[row] != 0; }
 
   // What has been decided about each distinct value, kUndecided at first.
-  std::vector<uint32_t>& decided() { return decided_; }
+  std::vector<uint32_t>& decided() {
+    if (decided_.empty()) decided_.assign(texts_->size(), kUndecided);
+    return decided_;
+  }
 
  private:
   const std::vector<uint16_t>* rows_;

@@ -2,19 +2,10 @@
 
 #include <algorithm>
 
+#include "common/text/ascii.h"
 #include "services/detection/domain/engine/case_fold.h"
 
 namespace yagura::detection {
-namespace {
-
-bool IsAscii(std::string_view text) {
-  uint8_t all = 0;
-  for (const char c : text) all |= static_cast<uint8_t>(c);
-  return all < 0x80;
-}
-
-}  // namespace
-
 FieldIndex::FieldIndex(const std::vector<Test>& tests) {
   std::vector<BlockTable::Block> blocks;
   for (const Test& test : tests) {
@@ -25,6 +16,7 @@ FieldIndex::FieldIndex(const std::vector<Test>& tests) {
     const Matcher& matcher = *test.matcher;
     if (matcher.kind() == Matcher::Kind::kEquals) {
       (matcher.cased() ? equals_cased_ : equals_)[matcher.text()].push_back(test.number);
+      if (!matcher.cased()) longest_equal_ = std::max(longest_equal_, matcher.text().size());
       continue;
     }
     if (matcher.kind() == Matcher::Kind::kCidr) {
@@ -53,7 +45,6 @@ void FieldIndex::AddLiteral(const std::string& literal, const Use& use) {
       literal_numbers_.try_emplace(literal, static_cast<uint32_t>(uses_of_.size()));
   if (is_new) uses_of_.emplace_back();
   uses_of_[found->second].push_back(use);
-  literals_alone_ = literals_alone_ && use.place != Place::kConfirm;
 }
 
 void FieldIndex::Finish() {
@@ -63,13 +54,16 @@ void FieldIndex::Finish() {
     literals[number] = literal;
     shortest = std::min(shortest, literal.size());
   }
-  literals_alone_ = literals_alone_ && always_.empty() && equals_.empty() &&
-                    equals_cased_.empty() && blocks_.empty() && plain_.empty();
-  if (literals_alone_) shortest_ = shortest;
+  const bool literals_alone = always_.empty() && equals_.empty() && equals_cased_.empty() &&
+                              blocks_.empty() && plain_.empty();
+  if (literals_alone) shortest_ = shortest;
   literals_ = LiteralIndex(literals);
   for (const auto& uses : uses_of_) {
     first_use_.push_back(static_cast<uint32_t>(uses_.size()));
     uses_.insert(uses_.end(), uses.begin(), uses.end());
+    placed_.push_back(std::any_of(uses.begin(), uses.end(), [](const Use& use) {
+      return use.place == Place::kStart || use.place == Place::kEnd;
+    }));
   }
   first_use_.push_back(static_cast<uint32_t>(uses_.size()));
   literal_numbers_ = {};
@@ -90,27 +84,56 @@ void FieldIndex::Match(std::string_view value, MatchScratch& scratch,
                        std::vector<uint32_t>& passed) const {
   passed.clear();
   if (MaxFoldedSize(value.size()) < shortest_) return;
-  // Keywords look through whole events: no copy of these is made.
-  const bool as_it_is = literals_alone_ && IsAscii(value);
-  const std::string_view folded = as_it_is ? value : Fold(value, scratch);
-  const MatchValue both{value, folded};
+  // Most long values are of ASCII and pass nothing: a folded copy is made when one is asked for.
+  const bool ascii = IsAscii(value);
+  MatchValue both{value, {}};
+  if (!ascii) both.folded = Fold(value, scratch);
+  const auto fold = [&] {
+    if (both.folded.empty()) both.folded = Fold(value, scratch);
+  };
 
   passed.assign(always_.begin(), always_.end());
   const auto take_equal = [&passed](const auto& table, std::string_view text) {
-    if (table.empty()) return;
     const auto found = table.find(text);
     if (found == table.end()) return;
     passed.insert(passed.end(), found->second.begin(), found->second.end());
   };
-  take_equal(equals_, folded);
-  take_equal(equals_cased_, value);
+  if (!equals_.empty() && (!ascii || value.size() <= longest_equal_)) {
+    fold();
+    take_equal(equals_, both.folded);
+  }
+  if (!equals_cased_.empty()) take_equal(equals_cased_, value);
+  if (!literals_.empty()) TakeLiterals(both, ascii, scratch, passed);
+  if (!blocks_.empty()) {
+    const auto in = blocks_.Find(value);
+    passed.insert(passed.end(), in.begin(), in.end());
+  }
+  for (const Test& test : plain_) {
+    if (test.matcher->needs_folded()) fold();
+    if (test.matcher->Matches(both)) passed.push_back(test.number);
+  }
+  if (passed.size() < 2) return;
+  std::sort(passed.begin(), passed.end());
+  passed.erase(std::unique(passed.begin(), passed.end()), passed.end());
+}
 
+void FieldIndex::TakeLiterals(const MatchValue& value, bool ascii, MatchScratch& scratch,
+                              std::vector<uint32_t>& passed) const {
   if (scratch.seen_.size() < literals_.size()) scratch.seen_.resize(literals_.size(), 0);
   if (++scratch.look_ == 0) {
     std::fill(scratch.seen_.begin(), scratch.seen_.end(), 0);
     scratch.look_ = 1;
   }
-  const auto take_literal = [&](uint32_t literal, size_t begin) {
+  MatchValue both = value;
+  const size_t size = ascii ? value.text.size() : value.folded.size();
+  const auto want = [&](uint32_t literal) {
+    return scratch.seen_[literal] != scratch.look_ || placed_[literal] != 0;
+  };
+  const auto confirm = [&](const Matcher& matcher) {
+    if (matcher.needs_folded() && both.folded.empty()) both.folded = Fold(both.text, scratch);
+    return matcher.Matches(both);
+  };
+  const auto take = [&](uint32_t literal, size_t begin) {
     const bool again = scratch.seen_[literal] == scratch.look_;
     scratch.seen_[literal] = scratch.look_;
     const uint32_t last = first_use_[literal + 1];
@@ -125,31 +148,20 @@ void FieldIndex::Match(std::string_view value, MatchScratch& scratch,
           passes = begin == 0;
           break;
         case Place::kEnd:
-          passes = begin + use.matcher->text().size() == folded.size();
+          passes = begin + use.matcher->text().size() == size;
           break;
         case Place::kConfirm:
-          passes = !again && use.matcher->Matches(both);
+          passes = !again && confirm(*use.matcher);
           break;
       }
       if (passes) passed.push_back(use.number);
     }
   };
-  if (as_it_is) {
-    literals_.FindInAnyCase(value, take_literal);
+  if (ascii) {
+    literals_.FindInAnyCase(both.text, take, want);
   } else {
-    literals_.Find(folded, take_literal);
+    literals_.Find(both.folded, take, want);
   }
-
-  if (!blocks_.empty()) {
-    const auto in = blocks_.Find(value);
-    passed.insert(passed.end(), in.begin(), in.end());
-  }
-  for (const Test& test : plain_) {
-    if (test.matcher->Matches(both)) passed.push_back(test.number);
-  }
-  if (passed.size() < 2) return;
-  std::sort(passed.begin(), passed.end());
-  passed.erase(std::unique(passed.begin(), passed.end()), passed.end());
 }
 
 }  // namespace yagura::detection

@@ -49,6 +49,8 @@ class FieldIndex {
     const Matcher* matcher;  // of kConfirm
   };
 
+  void TakeLiterals(const MatchValue& value, bool ascii, MatchScratch& scratch,
+                    std::vector<uint32_t>& passed) const;
   static std::string_view Fold(std::string_view value, MatchScratch& scratch);
   void AddLiteral(const std::string& literal, const Use& use);
   void Finish();
@@ -60,11 +62,12 @@ class FieldIndex {
   LiteralIndex literals_;
   std::vector<uint32_t> first_use_;  // by literal, and the end
   std::vector<Use> uses_;
+  std::vector<uint8_t> placed_;  // by literal: every occurrence counts, not the first alone
   BlockTable blocks_;
   std::vector<Test> plain_;
   std::vector<uint32_t> always_;
-  bool literals_alone_ = true;  // there are but literals, and nothing to confirm
-  size_t shortest_ = 0;         // then: no shorter value passes any test
+  size_t longest_equal_ = 0;  // no longer value is equal to any text, folded
+  size_t shortest_ = 0;       // no shorter value passes any test
 };
 
 }  // namespace yagura::detection

@@ -11,12 +11,15 @@
 #include "re2/re2.h"
 #include "services/detection/domain/engine/address.h"
 #include "services/detection/domain/engine/case_fold.h"
-#include "services/detection/domain/engine/regex_literal.h"
 
 namespace yagura::detection {
 namespace {
 
 constexpr int64_t kMaxRegexMemory = 4 << 20;
+// Instructions of RE2. At worst each is looked at for each byte of a value: the time is the
+// product. An expression that wants many bytes is not tried on shorter values, so it may have more.
+constexpr size_t kMaxRegexSize = 3000;
+constexpr size_t kRegexSizePerByte = 8;
 
 }  // namespace
 
@@ -69,6 +72,16 @@ absl::StatusOr<Matcher> Matcher::Regex(std::string_view expression, std::string_
   Matcher matcher;
   matcher.kind_ = Kind::kRegex;
   matcher.least_size_ = NeedsOfRegex(text).least_size;
+  matcher.any_run_ = AnyRunOfRegex(text);
+  const auto size = static_cast<size_t>(std::max(regex->ProgramSize(), 0));
+  const size_t most = kMaxRegexSize + kRegexSizePerByte * matcher.least_size_;
+  if (size > most) {
+    return absl::InvalidArgumentError(
+        fmt::format("the regular expression is too costly: {} steps once its repetitions are "
+                    "written out, of at most {}",
+                    size, most));
+  }
+  matcher.regex_size_ = size;
   matcher.text_ = text;
   matcher.regex_ = std::move(regex);
   return matcher;
@@ -139,9 +152,7 @@ bool Matcher::Matches(const MatchValue& value) const {
     case Kind::kGlob:
       return MatchesGlob(text);
     case Kind::kRegex:
-      return value.text.size() >= least_size_ &&
-             re2::RE2::PartialMatch(re2::StringPiece(value.text.data(), value.text.size()),
-                                    *regex_);
+      return MatchesRegex(value.text);
     case Kind::kCidr:
       return MatchesCidr(value.text);
     case Kind::kLess:
@@ -194,6 +205,14 @@ bool Matcher::MatchesGlob(std::string_view value) const {
   }
   while (element < glob_.size() && glob_[element] == kAnyText) ++element;
   return element == glob_.size();
+}
+
+bool Matcher::MatchesRegex(std::string_view value) const {
+  if (value.size() < least_size_) return false;
+  if (any_run_) {
+    if (const auto found = any_run_->IsIn(value)) return *found;
+  }
+  return re2::RE2::PartialMatch(re2::StringPiece(value.data(), value.size()), *regex_);
 }
 
 bool Matcher::MatchesCidr(std::string_view value) const {

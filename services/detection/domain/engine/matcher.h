@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/detection/domain/engine/pattern.h"
+#include "services/detection/domain/engine/regex_literal.h"
 #include "services/detection/domain/engine/time_part.h"
 
 namespace re2 {
@@ -46,7 +48,8 @@ class Matcher {
 
   // Letters match in either case unless `cased`.
   static Matcher Text(const Pattern& pattern, Placement placement, bool cased);
-  // RE2 syntax, found anywhere. `flags` of "i", "m", "s". INVALID_ARGUMENT where RE2 refuses it.
+  // RE2 syntax, found anywhere. `flags` of "i", "m", "s". INVALID_ARGUMENT where RE2 refuses it,
+  // or where it is so large that each value would take long.
   static absl::StatusOr<Matcher> Regex(std::string_view expression, std::string_view flags);
   // "10.0.0.0/8" or one address; values that are no addresses do not match.
   static absl::StatusOr<Matcher> Cidr(std::string_view block);
@@ -57,6 +60,8 @@ class Matcher {
   static absl::StatusOr<Matcher> Time(TimePart part, Kind relation, std::string_view number);
 
   bool Matches(const MatchValue& value) const;
+  // Whether it looks at the folded text; otherwise that need not be there.
+  bool needs_folded() const { return kind_ <= Kind::kGlob && !cased_; }
 
   Kind kind() const { return kind_; }
   bool cased() const { return cased_; }
@@ -72,11 +77,14 @@ class Matcher {
   std::vector<std::string> RequiredLiterals() const;
   // The same test always has the same key; another test never has.
   std::string Key() const;
+  // Instructions of a kRegex, what its time is at most in proportion to; else 0.
+  size_t regex_size() const { return regex_size_; }
   // How dear a test is, to do the cheap ones first.
   int cost() const;
 
  private:
   bool MatchesGlob(std::string_view value) const;
+  bool MatchesRegex(std::string_view value) const;
   bool MatchesCidr(std::string_view value) const;
   bool MatchesNumber(std::string_view value) const;
   bool MatchesTime(std::string_view value) const;
@@ -87,6 +95,8 @@ class Matcher {
   Pattern glob_;
   std::shared_ptr<const re2::RE2> regex_;
   size_t least_size_ = 0;  // of what the regular expression matches
+  std::optional<AnyRun> any_run_;
+  size_t regex_size_ = 0;
   std::array<uint8_t, 16> low_{};
   std::array<uint8_t, 16> high_{};
   double number_ = 0;

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <unordered_map>
 #include <vector>
 
 #include "services/detection/domain/engine/rule_set.h"
@@ -35,14 +34,17 @@ class Plan {
   size_t bytes() const;
 
  private:
-  void Visit(const RuleSet& set, uint32_t root, std::vector<bool>& seen);
+  void Visit(const RuleSet& set, uint32_t root, std::vector<uint64_t>& seen);
 
   std::vector<Condition> conditions_;
   std::vector<uint32_t> fields_;
   std::vector<uint32_t> references_;
   std::vector<uint32_t> keywords_;
   std::vector<uint64_t> asks_;  // bit by atom
-  std::unordered_map<uint32_t, std::vector<uint32_t>> candidates_;
+  // Of the atom keys_[i]: candidates_[first_[i], first_[i + 1]).
+  std::vector<uint32_t> keys_;
+  std::vector<uint32_t> first_;
+  std::vector<uint32_t> candidates_;
   std::vector<uint32_t> always_;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "common/text/ascii.h"
+#include "common/text/text.h"
 #include "services/detection/domain/engine/case_fold.h"
 
 namespace yagura::detection {
@@ -228,6 +230,39 @@ RegexNeeds NeedsOfRegex(std::string_view expression) {
   Reader reader(expression);
   const auto needs = reader.ReadAlternatives(0);
   return needs && reader.done() ? *needs : RegexNeeds{};
+}
+
+std::optional<bool> AnyRun::IsIn(std::string_view text) const {
+  if (!IsAscii(text)) return std::nullopt;
+  if (with_newlines) return text.size() >= least;
+  for (;;) {
+    const size_t line = std::min(text.find('\n'), text.size());
+    if (line >= least) return true;
+    if (line == text.size()) return false;
+    text.remove_prefix(line + 1);
+  }
+}
+
+std::optional<AnyRun> AnyRunOfRegex(std::string_view expression) {
+  AnyRun run;
+  if (expression.starts_with("(?")) {  // flags, of which `s` alone means anything here
+    const size_t end = expression.find_first_not_of("ims", 2);
+    if (end == std::string_view::npos || expression[end] != ')') return std::nullopt;
+    run.with_newlines = expression.substr(2, end - 2).find('s') != std::string_view::npos;
+    expression.remove_prefix(end + 1);
+  }
+  for (const std::string_view any : {".{", "(.){"}) {
+    if (!expression.starts_with(any)) continue;
+    std::string_view times = expression.substr(any.size());
+    if (!times.ends_with('}')) return std::nullopt;
+    times.remove_suffix(1);
+    if (times.ends_with(',')) times.remove_suffix(1);
+    const auto least = ParseNumber<uint32_t>(times);
+    if (!least || times.starts_with('0')) return std::nullopt;  // RE2 reads no number there
+    run.least = *least;
+    return run;
+  }
+  return std::nullopt;
 }
 
 }  // namespace yagura::detection

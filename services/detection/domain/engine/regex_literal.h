@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,5 +18,18 @@ struct RegexNeeds {
 
 // Of an expression in RE2's syntax that is valid. Careful rather than complete.
 RegexNeeds NeedsOfRegex(std::string_view expression);
+
+// What an expression like `.{1000,}` says: so many characters beside each other, whichever. An
+// automaton keeps a state for each place where they may have begun.
+struct AnyRun {
+  size_t least = 0;
+  bool with_newlines = false;
+
+  // Nothing where the text is not of ASCII.
+  std::optional<bool> IsIn(std::string_view text) const;
+};
+
+// Of an expression that is valid and nothing but that.
+std::optional<AnyRun> AnyRunOfRegex(std::string_view expression);
 
 }  // namespace yagura::detection

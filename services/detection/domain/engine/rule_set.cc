@@ -264,6 +264,10 @@ class RuleSet::Builder {
         field.original = resolved.original;
         field.core = resolved.core;
       }
+      if (field.core) set_.core_fields_.push_back(found->second);
+      if (!field.original.empty()) {
+        set_.fields_by_original_[field.original].push_back(found->second);
+      }
       set_.fields_.push_back(std::move(field));
     }
     return found->second;

@@ -96,6 +96,14 @@ class RuleSet {
   };
 
   const std::vector<Field>& fields() const { return fields_; }
+  // Numbers of the fields whose values are, or may be, in that original field.
+  std::span<const uint32_t> FieldsOf(std::string_view original) const {
+    const auto found = fields_by_original_.find(original);
+    return found == fields_by_original_.end() ? std::span<const uint32_t>()
+                                              : std::span(found->second);
+  }
+  // Numbers of the fields whose values may be in a core column.
+  const std::vector<uint32_t>& core_fields() const { return core_fields_; }
   const std::vector<Atom>& atoms() const { return atoms_; }
   size_t node_count() const { return nodes_.size(); }
   const Node& node(uint32_t number) const { return nodes_[number]; }
@@ -117,6 +125,8 @@ class RuleSet {
   std::vector<Entry> entries_;
   std::vector<Target> targets_;
   std::vector<Field> fields_;
+  StringMap<std::vector<uint32_t>> fields_by_original_;
+  std::vector<uint32_t> core_fields_;
   std::vector<Atom> atoms_;
   std::vector<Node> nodes_;
   std::vector<uint32_t> links_;

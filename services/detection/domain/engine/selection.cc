@@ -121,6 +121,19 @@ absl::StatusOr<Expression> ScalarTest(const Modifiers& key, const std::string& t
   return Leaf(key, *std::move(matcher));
 }
 
+// Within what all regular expressions of the text may be together.
+absl::StatusOr<Expression> BoundedTest(const Modifiers& key, const std::string& text,
+                                       SelectionContext& context) {
+  auto test = ScalarTest(key, text);
+  if (!test.ok()) return test;
+  const size_t size = test->matcher.regex_size();
+  if (size > context.regex_budget) {
+    return absl::InvalidArgumentError("the rule's regular expressions are too costly together");
+  }
+  context.regex_budget -= size;
+  return test;
+}
+
 // An error about a placeholder's value, told without it: who wrote the rule need not know whose it
 // is.
 absl::Status Hiding(const absl::Status& error, std::string_view value, std::string_view text) {
@@ -139,7 +152,7 @@ absl::StatusOr<Expression> ExpandedTest(const Modifiers& key, const std::string&
   std::vector<Expression> any;
   for (const auto& one : texts) {
     if (--context.budget < 0) return absl::InvalidArgumentError("the rule has too many values");
-    auto test = ScalarTest(key, one);
+    auto test = BoundedTest(key, one, context);
     if (!test.ok()) return Hiding(test.status(), one, text);
     any.push_back(*std::move(test));
   }
@@ -156,8 +169,8 @@ absl::StatusOr<Expression> ParseValue(const Modifiers& key, const YAML::Node& no
     return IsNull(key);
   }
   if (!node.IsScalar()) return RefuseAt(node, "a value is neither text nor number");
-  auto test =
-      key.expand ? ExpandedTest(key, node.Scalar(), context) : ScalarTest(key, node.Scalar());
+  auto test = key.expand ? ExpandedTest(key, node.Scalar(), context)
+                         : BoundedTest(key, node.Scalar(), context);
   if (!test.ok()) return RefuseAt(node, Message(test.status()));
   return test;
 }
@@ -195,6 +208,7 @@ absl::StatusOr<Expression> ParseValues(const Modifiers& key, const YAML::Node& n
 }
 
 absl::StatusOr<Expression> ParseMap(const YAML::Node& node, SelectionContext& context) {
+  YAGURA_RETURN_IF_ERROR(RefuseRepeatedKeys(node));
   std::vector<Expression> all;
   for (const auto& entry : node) {
     if (!entry.first.IsScalar()) return RefuseAt(entry.first, "a field name is not text");
@@ -214,6 +228,16 @@ absl::Status RefuseAt(const YAML::Node& node, std::string_view reason) {
   return MakeError(absl::StatusCode::kInvalidArgument, "RULE_REFUSED",
                    line > 0 ? fmt::format("line {}: {}", line, reason) : std::string(reason),
                    {{"line", fmt::format("{}", line)}});
+}
+
+absl::Status RefuseRepeatedKeys(const YAML::Node& map) {
+  StringSet seen;
+  for (const auto& entry : map) {
+    if (entry.first.IsScalar() && !seen.insert(entry.first.Scalar()).second) {
+      return RefuseAt(entry.first, fmt::format("\"{}\" stands twice", entry.first.Scalar()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<Expression> ParseSelection(const YAML::Node& node, SelectionContext& context) {

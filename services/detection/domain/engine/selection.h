@@ -14,11 +14,15 @@ namespace yagura::detection {
 // An error about a place in a rule's text (RULE_REFUSED, metadata "line"). `node` may be undefined.
 absl::Status RefuseAt(const YAML::Node& node, std::string_view reason);
 
+// YAML forbids a key that stands twice; its reader here would see one of them, or both.
+absl::Status RefuseRepeatedKeys(const YAML::Node& map);
+
 // What the selections of one text share.
 struct SelectionContext {
   const Placeholders& placeholders;
-  int budget;           // how many values there may be yet
-  StringSet used = {};  // names of placeholders that were looked for
+  int budget;                    // how many values there may be yet
+  StringSet used = {};           // names of placeholders that were looked for
+  size_t regex_budget = 16'384;  // how large regular expressions may be yet, together
 };
 
 // One entry of `detection`: a map of fields, a list of such maps, or keywords.

@@ -6,7 +6,6 @@
 #include <array>
 #include <functional>
 #include <map>
-#include <set>
 #include <sstream>
 
 #include "fmt/format.h"
@@ -157,17 +156,6 @@ absl::StatusOr<SingleRule> ParseSingle(const YAML::Node& document, SelectionCont
   MapFields(rule.logsource, rule.condition);
   CollectFields(rule.condition, rule.fields);
   return rule;
-}
-
-// YAML forbids a key that stands twice; its reader here would see one of them alone.
-Status RefuseRepeatedKeys(const YAML::Node& map) {
-  std::set<std::string> seen;
-  for (const auto& entry : map) {
-    if (entry.first.IsScalar() && !seen.insert(entry.first.Scalar()).second) {
-      return RefuseAt(entry.first, fmt::format("\"{}\" stands twice", entry.first.Scalar()));
-    }
-  }
-  return absl::OkStatus();
 }
 
 // `rules: any`, or a list of ids and names.

@@ -133,7 +133,9 @@ Windows::Outcome NewDestinationOutcome(const NewDestinations& facts,
   AddTags({"command-and-control", "exfiltration"}, {"T1071", "T1048"}, finding);
   finding.add_false_positives("Services whose addresses change, as content networks do");
   finding.add_false_positives("New software, and updates from elsewhere");
-  SetSearch(EventsFilter(facts, kSearchedFor), matter.last(), matter.last(), finding);
+  SetSearch(EventsFilter(facts, kSearchedFor), archive::v1::RECEIVED, matter.last(), matter.last(),
+            finding);
+  if (facts.flows.size() > kSearchedFor) finding.mutable_search()->set_truncated(true);
   AddEvidence({facts.events.begin(), facts.events.end()}, finding);
   return outcome;
 }
@@ -239,7 +241,8 @@ Windows::Outcome BeaconOutcome(const Beacons& beacons, const internal::v1::OpenM
   if (beacons.many) AddMatched("hosts", fmt::format("{}", beacons.flows.size()), finding);
   AddTags({"command-and-control"}, {"T1071", "T1029"}, finding);
   finding.add_false_positives("Monitoring, licence checks, updates and agents of the maker");
-  SetSearch(EventsFilter(beacons), matter.last() - kBeaconHours + 1, matter.last(), finding);
+  SetSearch(EventsFilter(beacons), archive::v1::RECEIVED, matter.last() - kBeaconHours + 1,
+            matter.last(), finding);
   AddEvidence({beacons.events.begin(), beacons.events.end()}, finding);
   return outcome;
 }

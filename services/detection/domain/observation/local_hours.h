@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -28,10 +27,6 @@ class LocalHours {
   // The same time of the day, so many days before: 24 hours a day, but for a change of the clocks
   // in between. Nothing where the clock skipped it then. Of a time that came twice, the first.
   std::optional<int64_t> DaysBefore(int64_t hour, int days) const;
-  // Of the same day of the week.
-  std::optional<int64_t> WeeksBefore(int64_t hour, int weeks) const {
-    return DaysBefore(hour, 7 * weeks);
-  }
 
  private:
   LocalHours(std::string name, const date::time_zone* zone) : name_(std::move(name)), zone_(zone) {}

@@ -185,11 +185,13 @@ v1::Evidence EventEvidence(const event::v1::Event& event) {
   return evidence;
 }
 
-void SetSearch(std::string_view filter, int64_t first, int64_t last, v1::Finding& finding) {
+void SetSearch(std::string_view filter, archive::v1::TimeBasis basis, int64_t first, int64_t last,
+               v1::Finding& finding) {
   v1::EventSearch& search = *finding.mutable_search();
   search.set_filter(fmt::format("({})", filter));  // others may be joined to it
   *search.mutable_start_time() = ToProto(TimeOf(first));
   *search.mutable_end_time() = ToProto(TimeOf(last + 1));
+  search.set_basis(basis);
 }
 
 void AddMatched(std::string_view name, std::string_view value, v1::Finding& finding) {
@@ -249,7 +251,8 @@ Windows::Outcome DeviationOutcome(const DeviationFacts& facts, const LocalHours&
   AddMatched("usual", AmountText(facts.measure, finding.deviation().expected()), finding);
   AddMatched("surprise", fmt::format("{:.1f}", facts.judged.surprise.z), finding);
   AddEntities(facts, finding);
-  SetSearch(EventsFilter(facts, false), facts.judged.hour, facts.judged.hour, finding);
+  SetSearch(EventsFilter(facts, false), archive::v1::HAPPENED, facts.judged.hour, facts.judged.hour,
+            finding);
   AddEvidence({facts.events.begin(), facts.events.end()}, finding);
   return outcome;
 }

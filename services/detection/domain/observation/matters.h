@@ -7,6 +7,7 @@
 
 #include "services/detection/domain/observation/observed_hours.h"
 #include "services/detection/domain/windows.h"
+#include "yagura/archive/v1/time_range.pb.h"
 #include "yagura/detection/internal/v1/observation_state.pb.h"
 #include "yagura/detection/v1/finding.pb.h"
 
@@ -62,8 +63,9 @@ v1::Evidence EventEvidence(const event::v1::Event& event);
 // What the findings of all three have in common: name, times, count, and whether others are told.
 Windows::Outcome MatterOutcome(std::string_view tenant, std::string_view rule,
                                const internal::v1::OpenMatter& matter);
-// All events behind the finding, so far: of these hours, the last one included.
-void SetSearch(std::string_view filter, int64_t first, int64_t last, v1::Finding& finding);
+// The events behind the finding, so far: of these hours, the last one included.
+void SetSearch(std::string_view filter, archive::v1::TimeBasis basis, int64_t first, int64_t last,
+               v1::Finding& finding);
 void AddMatched(std::string_view name, std::string_view value, v1::Finding& finding);
 
 }  // namespace yagura::detection

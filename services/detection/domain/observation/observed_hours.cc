@@ -136,8 +136,12 @@ std::string ObservedHours::GapOf(const Device& device, int64_t hour) {
 }
 
 std::string ObservedHours::GapAt(const DeviceKey& device, int64_t hour) const {
-  if (hour < known_since_) return "nothing was counted then";
   const Device* found = Find(device);
+  if (hour < known_since_) {
+    // Of the hour in which counting began, or delivered late: measures go by the events' own time.
+    const bool has_part = found != nullptr && found->measures.contains(hour);
+    return has_part ? "counting began later: this is a part at most" : "nothing was counted then";
+  }
   return found == nullptr ? "nobody is known to have listened" : GapOf(*found, hour);
 }
 
@@ -154,7 +158,10 @@ std::vector<ObservedHours::Flaw> ObservedHours::FlawsAt(const DeviceKey& device,
   const Logs& of = logs->second;
   if (of.unwatched > 0)
     flaws.push_back({fmt::format("nobody listened for {} minutes", of.unwatched), false});
-  if (of.lines == 0) flaws.push_back({"no line came", false});
+  if (of.lines == 0) {
+    flaws.push_back(
+        {found->measures.contains(hour) ? "no line came in time" : "no line came", false});
+  }
   if (of.lost > 0) flaws.push_back({fmt::format("about {} lines were lost", of.lost), false});
   if (of.clock_errors > 0) {
     flaws.push_back({fmt::format("{} lines have a wrong time", of.clock_errors), true});

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "yagura/detection/v1/observation.pb.h"
 

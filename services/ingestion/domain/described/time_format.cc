@@ -199,17 +199,16 @@ std::optional<TimePoint> ToTime(const Parts& parts, int year, const SourceZone& 
   return LocalToUtc(*local, zone);
 }
 
-std::optional<TimePoint> InNearestYear(const Parts& parts, TimePoint receive_time,
-                                       const SourceZone& zone) {
+// As for a line of syslog: of the times that are not more than a day ahead, the latest.
+std::optional<TimePoint> InLikelyYear(const Parts& parts, TimePoint receive_time,
+                                      const SourceZone& zone) {
   const auto today = std::chrono::floor<std::chrono::days>(receive_time);
   const int this_year = static_cast<int>(std::chrono::year_month_day(today).year());
   std::optional<TimePoint> best;
   for (const int year : {this_year, this_year - 1, this_year + 1}) {
     const auto time = ToTime(parts, year, zone);
-    if (!time) continue;
-    if (!best || std::chrono::abs(*time - receive_time) < std::chrono::abs(*best - receive_time)) {
-      best = time;
-    }
+    if (!time || *time > receive_time + std::chrono::days(1)) continue;
+    if (!best || *time > *best) best = time;
   }
   return best;
 }
@@ -243,7 +242,7 @@ std::optional<TimePoint> TimeFormat::Read(std::string_view text, TimePoint recei
   if (!TakeAll(format_, text, &parts)) return std::nullopt;
   if (parts.epoch) return parts.epoch;
   const auto time =
-      parts.year < 0 ? InNearestYear(parts, receive_time, zone) : ToTime(parts, parts.year, zone);
+      parts.year < 0 ? InLikelyYear(parts, receive_time, zone) : ToTime(parts, parts.year, zone);
   if (time && !parts.offset) *zone_used = true;
   return time;
 }

@@ -398,6 +398,18 @@ std::optional<TimePoint> NamedCore::OtherTime(std::string_view value, bool* zone
 }
 
 void NamedCore::Finish() {
+  // Suricata's events need no flow: their type and their ends tell them, of an alert its rule, too.
+  const auto is_eve = [this](std::string_view type) {
+    return IsAny(type,
+                 {"alert", "anomaly", "dhcp", "dns",  "drop",    "fileinfo", "flow", "ftp",
+                  "http",  "ikev2",   "krb5", "mqtt", "netflow", "nfs",      "quic", "rdp",
+                  "rfb",   "sip",     "smb",  "smtp", "snmp",    "ssh",      "tftp", "tls"}) &&
+           !event_.src.ip.empty() && !event_.dst.ip.empty() && !event_.protocol.empty() &&
+           (type != "alert" || !event_.signature_id.empty());
+  };
+  const bool suricata =
+      !marks_.suricata_type.empty() &&
+      (marks_.suricata || event_.program == "suricata" || is_eve(marks_.suricata_type));
   if (marks_.windows || (!marks_.channel.empty() && !event_.vendor_event_id.empty())) {
     event_.product = "microsoft.windows";
     event_.category = arena_.Lower(marks_.channel);
@@ -406,7 +418,7 @@ void NamedCore::Finish() {
     event_.product = "zeek.zeek";
     event_.category = marks_.zeek_stream;
     FinishZeek();
-  } else if ((marks_.suricata || event_.program == "suricata") && !marks_.suricata_type.empty()) {
+  } else if (suricata) {
     event_.product = "oisf.suricata";
     event_.category = marks_.suricata_type;
     FinishSuricata();

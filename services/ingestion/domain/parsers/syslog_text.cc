@@ -1,5 +1,6 @@
 #include <array>
 
+#include "services/ingestion/domain/level_word.h"
 #include "services/ingestion/domain/parsers/fields.h"
 #include "services/ingestion/domain/parsers/parser.h"
 
@@ -88,6 +89,16 @@ void AddPairs(std::string_view text, event::EventView* event) {
   }
 }
 
+// What the header left in the body, as it is neither host nor program.
+void AddLevel(const SyslogHeader& header, event::EventView* event) {
+  if (!header.time || !header.host.empty() || !header.program.empty()) return;
+  std::string_view word = header.body.substr(0, header.body.find(' '));
+  if (word.ends_with(':')) word.remove_suffix(1);
+  if (!IsLevelWord(word)) return;
+  event->fields.push_back({"level", word});
+  if (event->severity == 0) event->severity = SeverityOfWord(word);
+}
+
 class SyslogTextParser final : public Parser {
  public:
   std::string_view name() const override { return "syslog"; }
@@ -110,6 +121,7 @@ class SyslogTextParser final : public Parser {
     add("timestamp", header.time_text);
     add("hostname", header.host);
     add("appname", header.program);
+    AddLevel(header, &event);
     add("procid", header.process_id);
     add("msgid", header.message_id);
     event.fields.insert(event.fields.end(), header.structured_data.begin(),

@@ -30,6 +30,25 @@ std::string Complaint(const SettingsReader& reader) {
   return std::string(Message(reader.Finish()));
 }
 
+TEST(SettingsReader, WhatIsNotInTheFileCanBeRefused) {
+  auto reader = Read("tls:\n  key_file: a.pem\n");
+  auto tls = reader.Section("tls", "TLS.");
+  EXPECT_EQ(tls.String("key_file", "", "Key."), "a.pem");
+  EXPECT_EQ(tls.String("certificate_file", "", "Certificate."), "");
+  tls.Refuse("certificate_file", "is needed beside key_file");
+  auto absent = reader.Section("cluster", "Cluster.");
+  absent.Refuse("name", "is needed");
+  reader.Refuse("addresses", "at least one is needed");
+  const std::string complaint = Complaint(reader);
+  EXPECT_THAT(complaint, HasSubstr("tls.certificate_file: is needed beside key_file"));
+  EXPECT_THAT(complaint, HasSubstr("cluster.name: is needed"));
+  EXPECT_THAT(complaint, HasSubstr("addresses: at least one is needed"));
+
+  auto empty = SettingsReader::Empty();
+  empty.Refuse("addresses", "at least one is needed");
+  EXPECT_EQ(Complaint(empty), "addresses: at least one is needed");
+}
+
 TEST(SettingsReader, EveryKindOfValueIsRead) {
   auto reader = Read(R"(
 name: watch

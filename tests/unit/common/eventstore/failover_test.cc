@@ -13,7 +13,9 @@
 #include <functional>
 #include <mutex>
 #include <set>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "fmt/format.h"
 #include "gmock/gmock.h"
@@ -33,9 +35,12 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using ::testing::Each;
 using testing::Eventually;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using testing::IsOk;
+using ::testing::Le;
 using ::testing::Not;
 using testing::StatusIs;
 using Connection = HttpPeer::Connection;
@@ -402,6 +407,30 @@ TEST_F(FailoverTest, AServerIsPreparedBeforeItIsUsedAndAgainAfterItWasAway) {
   EXPECT_GT(prepared, before);
 }
 
+TEST_F(FailoverTest, OneThatNobodyAsksIsFoundMissingToo) {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  ClientOptions options = BothStores();
+  options.on_change = [&](size_t server, const Status& status) {
+    const std::lock_guard lock(mutex);
+    told.push_back(fmt::format("{} {}", server + 1, status.ok() ? "OK" : ErrorReason(status)));
+  };
+  Client client(options);
+  const auto heard = [&](const std::string& what) {
+    return Eventually([&] {
+      EXPECT_EQ(Who(client), 1u);
+      const std::lock_guard lock(mutex);
+      return !told.empty() && told.back() == what;
+    });
+  };
+  EXPECT_TRUE(heard("1 OK"));
+  second_->Stop();
+  client.CheckUnheard(seconds(0));
+  EXPECT_TRUE(heard("2 EVENT_STORE_DOWN"));
+  second_->Start();
+  EXPECT_TRUE(heard("2 OK"));
+}
+
 TEST_F(FailoverTest, ASettingOfTheClientTakesThePlaceOfItsOwn) {
   HttpPeer peer([](Connection& connection, const Stopping&) { connection.Answer(200, "", ""); });
   ClientOptions options = Options({peer.address()});
@@ -471,10 +500,16 @@ class ReplicaTest : public FailoverTest {
   static Query Question(milliseconds timeout) {
     return {.sql = "SELECT n FROM default.who", .timeout = timeout};
   }
-  static milliseconds TimeOf(const std::function<void()>& what) {
-    const auto began = std::chrono::steady_clock::now();
-    what();
-    return std::chrono::ceil<milliseconds>(std::chrono::steady_clock::now() - began);
+  // What its requests said of a setting, in order.
+  static std::vector<int> Asked(const Replica& replica, const std::string& setting) {
+    std::vector<int> values;
+    const std::string heads = replica.peer().heads();
+    const std::string name = setting + "=";
+    for (size_t at = heads.find(name); at != std::string::npos; at = heads.find(name, at)) {
+      at += name.size();
+      values.push_back(std::stoi(heads.substr(at, 9)));
+    }
+    return values;
   }
 };
 
@@ -534,15 +569,18 @@ TEST_F(ReplicaTest, OneThatRefusesToCatchUpIsPassedOverAndNotTakenForAway) {
 }
 
 TEST_F(ReplicaTest, NoWaitForAReplicaLastsLongerThanTheQuestion) {
-  const auto limit = testing::Patient(seconds(2));
   {
     const Replica first(1, NeverInSync());
     const Replica second(2, NeverInSync());
     Client client(Of({&first, &second}));
-    EXPECT_LT(TimeOf([&] { EXPECT_FALSE(client.Select(Question(milliseconds(1))).ok()); }), limit)
-        << "half of a millisecond is not the client's own time-out";
+    EXPECT_THAT(client.Select(Question(milliseconds(1))),
+                StatusIs(absl::StatusCode::kDeadlineExceeded));
+    for (const Replica* replica : {&first, &second}) {
+      EXPECT_THAT(Asked(*replica, "receive_timeout"), Each(1))
+          << "half of a millisecond is not the client's own time-out";
+    }
   }
-  // Each table takes its share of what the others left, and the question what all of them did.
+  // Each table takes its share of what the others left.
   Replica slow(1, InSyncAfter(milliseconds(1100)));
   slow.Silence();
   ClientOptions options = Of({&slow});
@@ -550,11 +588,12 @@ TEST_F(ReplicaTest, NoWaitForAReplicaLastsLongerThanTheQuestion) {
   Client client(options);
   Query question = Question(milliseconds(5'000));
   question.sql += ", default.kept";
-  EXPECT_LT(TimeOf([&] {
-              EXPECT_THAT(client.Select(question), StatusIs(absl::StatusCode::kDeadlineExceeded));
-            }),
-            milliseconds(6'200));
-  EXPECT_EQ(slow.syncs(), 2);
+  EXPECT_THAT(client.Select(question), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  // Seconds, rounded up. Where this machine is slow there is less left.
+  const std::vector<int> waits = Asked(slow, "receive_timeout");
+  ASSERT_THAT(waits, Not(IsEmpty()));
+  EXPECT_LE(waits[0], 3);
+  EXPECT_THAT(std::vector<int>(waits.begin() + 1, waits.end()), Each(Le(2)));
 }
 
 TEST_F(ReplicaTest, AStopEndsTheWaitForAReplica) {
@@ -581,10 +620,8 @@ TEST_F(ReplicaTest, AQuestionWaitsNoLongerThanItMayForAServerToBePrepared) {
     return absl::OkStatus();
   };
   Client client(options);
-  const auto began = std::chrono::steady_clock::now();
-  const auto answer = client.Select(Question(seconds(4)));
-  EXPECT_LT(std::chrono::steady_clock::now() - began, seconds(8));
-  ASSERT_THAT(answer, IsOk());
+  const auto answer = client.Select(Question(testing::Patient(seconds(4))));
+  ASSERT_THAT(answer, IsOk()) << "while the first one was still being prepared";
   EXPECT_EQ(answer->rows.at(0).at(0).AsUnsigned(), 2u);
   goes_on = true;
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; })) << "what was begun went on";

@@ -2,7 +2,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -25,12 +29,14 @@ ServerChoice::Options TwoServers() {
   return {.servers = 2, .first_pause = minutes(5), .longest_pause = minutes(5)};
 }
 
+const Status kAway = MakeError(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN", "away");
+
 Status Good(size_t /*server*/, const std::stop_token& /*stop*/) { return absl::OkStatus(); }
 
 TEST(ServerChoice, WhatBeganBeforeAServerFailedDoesNotBringItBack) {
   ServerChoice choice(TwoServers(), Good);
   const auto before = Clock::now();
-  choice.Failed(0);
+  choice.Failed(0, kAway);
   EXPECT_THAT(choice.Order(), ElementsAre(1, 0));
   choice.Worked(0, before);
   EXPECT_THAT(choice.Order(), ElementsAre(1, 0));
@@ -39,18 +45,53 @@ TEST(ServerChoice, WhatBeganBeforeAServerFailedDoesNotBringItBack) {
 }
 
 TEST(ServerChoice, ACheckThatBeganBeforeAServerFailedDoesNotBringItBack) {
-  std::atomic<bool> begun{false};
+  std::atomic<int> checks{0};
   std::atomic<bool> goes_on{false};
-  ServerChoice choice(TwoServers(), [&](size_t /*server*/, const std::stop_token& /*stop*/) {
-    begun = true;
-    Eventually([&] { return goes_on.load(); });
-    return absl::OkStatus();
+  ServerChoice::Options options = TwoServers();
+  options.check_first = true;
+  ServerChoice choice(options, [&](size_t server, const std::stop_token& /*stop*/) -> Status {
+    if (server == 1) return absl::OkStatus();
+    const int check = ++checks;
+    if (check == 2) Eventually([&] { return goes_on.load(); });
+    return check < 3 ? absl::OkStatus() : kAway;
   });
+  ASSERT_THAT(choice.Ready(0, Clock::time_point::max(), {}), IsOk());
+  ASSERT_THAT(choice.Ready(1, Clock::time_point::max(), {}), IsOk());
   choice.Suspect(0);
-  ASSERT_TRUE(Eventually([&] { return begun.load(); }));
-  choice.Failed(0);
+  ASSERT_TRUE(Eventually([&] { return checks == 2; }));
+  choice.Failed(0, kAway);
   goes_on = true;
-  EXPECT_FALSE(Eventually([&] { return choice.Order().front() == 0; }, milliseconds(200)));
+  // Until that check has come to its end, or one behind it, which is not good.
+  choice.Ready(0, Clock::time_point::max(), {}).IgnoreError();
+  EXPECT_THAT(choice.Order(), ElementsAre(1, 0));
+}
+
+TEST(ServerChoice, WhatBecomesOfAServerIsToldOnce) {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  ServerChoice::Options options = TwoServers();
+  options.on_change = [&](size_t server, const Status& status) {
+    const std::lock_guard lock(mutex);
+    told.push_back(fmt::format("{} {}", server, status.ok() ? "OK" : ErrorReason(status)));
+  };
+  ServerChoice choice(options, [](size_t /*server*/, const std::stop_token& /*stop*/) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED", "not fit");
+  });
+  const auto heard = [&] {
+    const std::lock_guard lock(mutex);
+    return told;
+  };
+  choice.Worked(0, Clock::now());
+  choice.Worked(0, Clock::now());
+  choice.Failed(1, kAway);
+  choice.Failed(1, kAway);
+  EXPECT_THAT(heard(), ElementsAre("0 OK", "1 EVENT_STORE_DOWN"));
+  // Of one that nobody asks.
+  choice.SuspectUnheard(Clock::time_point::max());
+  ASSERT_TRUE(Eventually([&] { return heard().size() == 3; }));
+  EXPECT_EQ(heard().back(), "0 STORE_NOT_REPLICATED");
+  choice.Worked(1, Clock::now());
+  EXPECT_EQ(heard().back(), "1 OK");
 }
 
 TEST(ServerChoice, AllWhoWaitForACheckTakeWhatComesOfItAndNobodyWaitsTooLong) {

@@ -281,6 +281,48 @@ TEST(BareWords, OfTwoJapaneseCharactersInFullOrHalfWidthFindALine) {
   }
 }
 
+TEST(BareWords, AreSeparatedByTheSpaceOfJapaneseInputToo) {
+  event::v1::Event event;
+  event.set_user("taro");
+  event.set_raw("場所は東京、建物はタワー");
+  const auto matches = [&event](std::string_view text) {
+    const auto filter = Filter::Parse(text, EventSchema());
+    EXPECT_TRUE(filter.ok()) << text << ": " << filter.status();
+    return filter.ok() && filter->Matches(event);
+  };
+  for (const char* text : {"東京　タワー", "タワー　　東京　", "　東京　AND　タワー",
+                           "大阪　OR　東京", "NOT　大阪", "user　=　taro　東京",
+                           "user = (taro　OR　jiro)", "user = \"taro\"　東京", "(東京)　タワー"}) {
+    EXPECT_TRUE(matches(text)) << text;
+  }
+  EXPECT_FALSE(matches("東京　大阪"));
+  EXPECT_FALSE(matches("\"東京　タワー\"")) << "a phrase has it as it is";
+}
+
+TEST(Filter, FindsPartsAndNamesInAnyWidthAndCase) {
+  event::v1::Event event;
+  event.set_message("ｶﾀｶﾅ ＡＤＭＩＮ１２３ Straße");
+  event.set_raw("msg=ｶﾀｶﾅ ＡＤＭＩＮ１２３");
+  event.set_host("WORKSTATION5");
+  event.set_user("ＴＡＲＯ");
+  const auto matches = [&event](std::string_view text) {
+    const auto filter = Filter::Parse(text, EventSchema());
+    EXPECT_TRUE(filter.ok()) << text << ": " << filter.status();
+    return filter.ok() && filter->Matches(event);
+  };
+  for (const char* text :
+       {"message : カタ", "message : ｶﾀ", "message : admin123", "message : \"ナ*１２３\"",
+        "message : STRASSE", "raw : カタ", "raw : admin", "host : ｓｔａｔｉｏｎ５",
+        "host =~ ＷＯＲＫＳＴＡＴＩＯＮ５", "host =~ ｗｏｒｋ*", "user =~ taro", "user =~ *aro",
+        "user : ar"}) {
+    EXPECT_TRUE(matches(text)) << text;
+  }
+  for (const char* text : {"message : ナタ", "raw : ナタ", "user = taro", "host = workstation5",
+                           "user =~ tar", "host =~ ｗｏｒｋ", "host =~ ＷＯＲＫＳＴＡＴＩＯＮ６"}) {
+    EXPECT_FALSE(matches(text)) << text;
+  }
+}
+
 TEST(BareWords, FindWhatALineInAnotherCharacterSetSaysByItsFields) {
   event::v1::Event event;
   event.set_raw("msg=\x8e\xb8\x94\x73");  // CP932

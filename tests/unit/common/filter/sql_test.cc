@@ -52,8 +52,12 @@ TEST(FilterSql, EscapesPatterns) {
   EXPECT_THAT(prefix.parameters, ElementsAre(Pair("p0", "100%"), Pair("p1", ".exe")));
 
   const Sql inner = Compile("user = a.*b AND user:x*y");
-  EXPECT_EQ(inner.where, "((match(user, {p0:String})) AND (match(lower(user), {p1:String})))");
-  EXPECT_THAT(inner.parameters, ElementsAre(Pair("p0", "^a\\.\\C*b$"), Pair("p1", "x\\C*y")));
+  EXPECT_EQ(inner.where,
+            "((match(user, {p0:String})) AND ((match(lower(user), {p1:String})) OR "
+            "(length(user) != lengthUTF8(user) AND (match(normalizeUTF8NFKC(caseFoldUTF8("
+            "normalizeUTF8NFKC(toValidUTF8(user)))), {p2:String})))))");
+  EXPECT_THAT(inner.parameters,
+              ElementsAre(Pair("p0", "^a\\.\\C*b$"), Pair("p1", "x\\C*y"), Pair("p2", "x\\C*y")));
 }
 
 TEST(FilterSql, BindsTheNamesOfOriginalFields) {

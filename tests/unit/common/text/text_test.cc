@@ -3,6 +3,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/text/ascii.h"
 #include "common/text/characters.h"
 
 namespace yagura {
@@ -98,6 +99,19 @@ TEST(EqualsIgnoreCase, FoldsAsciiAlone) {
   EXPECT_TRUE(EqualsIgnoreCase("TCP", "tcp"));
   EXPECT_FALSE(EqualsIgnoreCase("tcp", "tcp6"));
   EXPECT_EQ(ToLower("É"), "É");
+}
+
+TEST(IsAscii, FindsAByteAbove7fAtAnyPlaceOfAnyLength) {
+  EXPECT_TRUE(IsAscii({}));
+  for (size_t size = 0; size < 100; ++size) {
+    std::string text(size, '\x7f');
+    EXPECT_TRUE(IsAscii(text)) << size;
+    for (size_t at = 0; at < size; ++at) {
+      text[at] = '\x80';
+      EXPECT_FALSE(IsAscii(text)) << size << " at " << at;
+      text[at] = '\0';
+    }
+  }
 }
 
 }  // namespace

@@ -99,6 +99,30 @@ TEST_F(AggregatesTest, PercentilesAndDistinctKeepTheirErrors) {
   EXPECT_NEAR(static_cast<double>(response.rows(0).results(1).count()), kAcme - 1, kAcme * 0.01);
 }
 
+TEST_F(AggregatesTest, EstimatesAreMarkedAndExactResultsAreNot) {
+  auto request = Request();
+  Add(&request, v1::DISTINCT, "dst.ip");
+  Add(&request, v1::DISTINCT, "bytes_out")->set_accuracy("exact, says the client");
+  Add(&request, v1::PERCENTILES, "bytes_out");
+  Add(&request, v1::SUM, "bytes_out");
+  Add(&request, v1::TOP, "severity");
+  Add(&request, v1::TOP, "bytes_out")->set_top(5);
+  ASSERT_OK_AND_ASSIGN(const auto response, Ask(request));
+  const auto& row = response.rows(0);
+  EXPECT_FALSE(row.results(0).approximate()) << "200 are counted exactly";
+  EXPECT_TRUE(row.results(1).approximate()) << "some 6,000 are estimated";
+  EXPECT_TRUE(row.results(2).approximate());
+  EXPECT_FALSE(row.results(3).approximate());
+  EXPECT_FALSE(row.results(4).approximate()) << "no count has an error";
+  ASSERT_GT(row.results(5).top(0).error(), 0u);
+  EXPECT_TRUE(row.results(5).approximate());
+  for (const int distinct : {0, 1}) {
+    EXPECT_THAT(response.aggregates(distinct).accuracy(), HasSubstr("HyperLogLog")) << distinct;
+  }
+  EXPECT_THAT(response.aggregates(2).accuracy(), HasSubstr("1 %"));
+  EXPECT_THAT(response.aggregates(3).accuracy(), "");
+}
+
 TEST_F(AggregatesTest, TopValuesComeWithTheirErrors) {
   auto request = Request();
   request.add_group_by("action");

@@ -1,6 +1,9 @@
 // The schema on replicated tables: one server of a cluster, with a Keeper in its own memory.
 #include <algorithm>
 #include <array>
+#include <filesystem>
+#include <fstream>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -11,11 +14,19 @@
 #include "gtest/gtest.h"
 
 #include "archive_fixture.h"
+#include "common/auth/token.h"
 #include "common/config/settings_reader.h"
 #include "common/eventstore/client.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/app.h"
+#include "common/rpc/channels.h"
 #include "common/status/status.h"
+#include "common/store/change_feed.h"
 #include "common/testing/event_store.h"
+#include "common/testing/eventually.h"
+#include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
+#include "services/archive/app.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/settings.h"
 #include "services/archive/storage/migrations.h"
@@ -28,6 +39,7 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 using testing::StatusIs;
 
@@ -148,6 +160,86 @@ TEST(Cluster, TablesOfTheOtherKindAreRefused) {
   ASSERT_THAT(Migrate(cluster.client(), table, Logger::Null(), "test"), IsOk());
   EXPECT_THAT(Migrate(cluster.client(), table, Logger::Null()),
               StatusIs(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED"));
+}
+
+// Archive over several servers, with what it says of them.
+class ClusterServersTest : public ::testing::Test {
+ protected:
+  ClusterServersTest() {
+    EXPECT_THAT(Migrate(other_kind_.client(), EventTable(), Logger::Null()), IsOk());
+  }
+
+  std::unique_ptr<rpc::App> NewArchive(const Lines& addresses) const {
+    rpc::Platform platform{.logger = Logger::ToFile(log_.string())};
+    platform.state = platform.flow = redis_.NewPool();
+    platform.clock = SystemClock();
+    platform.metrics = metrics_;
+    platform.verifier = std::make_shared<auth::TokenVerifier>(platform.clock);
+    platform.data_dir = redis_.folder();
+    platform.feed = std::make_shared<store::FeedFollower>(platform.state, platform.logger);
+    platform.channels = std::make_shared<rpc::Channels>(
+        "archive", std::map<std::string, std::string>{{"*", "unix:/nonexistent"}},
+        std::make_shared<auth::TokenIssuer>(auth::SigningKey::Generate(), "yagura-internal",
+                                            platform.clock));
+    Settings settings;
+    settings.store.addresses = addresses;
+    settings.cluster = "test";
+    settings.insert_quorum = 1;
+    return NewApp(settings, platform).value();
+  }
+  bool Counted(const std::string& state, int servers) const {
+    return testing::Eventually([&] {
+      return metrics_->Render().find(fmt::format(
+                 "yagura_archive_store_servers{{state=\"{}\"}} {}\n", state, servers)) !=
+             std::string::npos;
+    });
+  }
+  // Lines of the log that have both.
+  Lines Logged(const std::string& text, const std::string& server) const {
+    std::ifstream in(log_);
+    Lines lines;
+    for (std::string line; std::getline(in, line);) {
+      const bool both =
+          line.find(text) != std::string::npos && line.find(server + "\"") != std::string::npos;
+      if (both) lines.push_back(line);
+    }
+    return lines;
+  }
+
+  const testing::RedisServer redis_;
+  const std::filesystem::path log_ = redis_.folder() / "archive.log";
+  const std::shared_ptr<MetricsRegistry> metrics_ = std::make_shared<MetricsRegistry>();
+  testing::EventStore good_{OfCluster()};
+  testing::EventStore other_kind_{OfOneServer()};
+};
+
+TEST_F(ClusterServersTest, OneThatIsNotFitIsToldOfThoughAnotherOneWillDo) {
+  const auto archive = NewArchive({good_.address(), other_kind_.address()});
+  ASSERT_THAT(archive->Start(), IsOk());
+  EXPECT_TRUE(Counted("unfit", 1));
+  EXPECT_TRUE(Counted("usable", 1));
+  EXPECT_THAT(archive->Health()["store"], IsOk());
+  archive->Stop();
+  const Lines told = Logged("it is not fit", other_kind_.address());
+  ASSERT_EQ(told.size(), 1u) << "once, however often it is checked";
+  EXPECT_THAT(told[0], HasSubstr("STORE_NOT_REPLICATED"));
+  EXPECT_THAT(Logged("in use", good_.address()), SizeIs(1));
+}
+
+TEST_F(ClusterServersTest, OneThatIsNotFitEndsNothingWhereAnotherOneMayComeBack) {
+  good_.Stop();
+  const auto archive = NewArchive({other_kind_.address(), good_.address()});
+  ASSERT_THAT(archive->Start(), IsOk());
+  EXPECT_TRUE(Counted("unfit", 1));
+  EXPECT_TRUE(Counted("away", 1));
+  EXPECT_THAT(Logged("is away", good_.address()), SizeIs(1));
+  good_.Start();
+  EXPECT_TRUE(Counted("usable", 1));
+  EXPECT_TRUE(testing::Eventually([&] { return archive->Health()["store"].ok(); }));
+  archive->Stop();
+  EXPECT_THAT(NewArchive({other_kind_.address()})->Start(),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED"))
+      << "there is no other";
 }
 
 class ClusterInsertTest : public ::testing::Test {

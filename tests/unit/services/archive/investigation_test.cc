@@ -291,6 +291,24 @@ TEST_F(InvestigationTest, UsersHashesAndNamesAreKnownByTheirForm) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(InvestigationTest, TakesNoNetworkAndSaysSo) {
+  for (const char* network :
+       {"10.0.1.0/24", "2001:db8::/32", "10.0.1.1-10.0.1.9", "１０.０.１.０/２４"}) {
+    const auto response = handlers_.InvestigateEntity(acme_, About(network));
+    EXPECT_THAT(response, StatusIs(absl::StatusCode::kInvalidArgument)) << network;
+    EXPECT_THAT(std::string(Message(response.status())), HasSubstr("is a network")) << network;
+  }
+  EXPECT_THAT(handlers_.InvestigateEntity(acme_, About("srv-1/2")), IsOk());
+}
+
+TEST_F(InvestigationTest, ASubjectIsTheSameInFullWidth) {
+  ASSERT_OK_AND_ASSIGN(const auto user, handlers_.InvestigateEntity(acme_, About("ａｌｉｃｅ")));
+  EXPECT_EQ(user.event_count(), 3u);
+  EXPECT_THAT(user.names(), UnorderedElementsAre("CORP\\Alice", "alice@corp.example", "ALICE"));
+  ASSERT_OK_AND_ASSIGN(const auto host, handlers_.InvestigateEntity(acme_, About("ＳＲＶ１")));
+  EXPECT_EQ(host.event_count(), 3u);
+}
+
 TEST_F(InvestigationTest, AUserIsOneHoweverSourcesSpellTheAccount) {
   for (const char* spelling : {"alice", "CORP\\Alice", "Alice@Corp.Example", "other\\ALICE"}) {
     auto request = About(spelling);

@@ -1,14 +1,20 @@
 #pragma once
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 #include "archive_fixture.h"
 #include "common/auth/token.h"
+#include "common/clock/proto_time.h"
 #include "common/redis/pool.h"
 #include "common/store/store.h"
 #include "common/testing/fake_clock.h"
@@ -35,14 +41,77 @@ class ProofTest : public ::testing::Test {
 
   void Insert(const std::string& token, const std::string& batch, int first, int count,
               const std::string& tenant = "acme", const ProofStore* proofs = nullptr) {
-    const RangeInserter inserter(archive_.client, archive_.table, archive_.retention,
-                                 proofs == nullptr ? &store_ : proofs);
+    InsertBatch(token, MakeBatch(tenant, batch, first, count), count,
+                proofs == nullptr ? &store_ : proofs);
+  }
+  // Null: without digests.
+  void InsertBatch(const std::string& token, const std::string& payload, int count,
+                   const ProofStore* proofs) {
+    const RangeInserter inserter(archive_.client, archive_.table, archive_.retention, proofs);
     RangeData range;
     range.plan.set_token(token);
-    range.entries.push_back({{1, 0}, batch, MakeBatch(tenant, batch, first, count)});
+    range.entries.push_back({{1, 0}, token, payload});
     const auto outcome = inserter.Insert(range);
     ASSERT_THAT(outcome, testing::IsOk());
     ASSERT_EQ(outcome->events, static_cast<uint64_t>(count)) << "of a batch that can be read";
+  }
+  // As releases before schema 12 did it: the digest is of scheme 1, computed here by the store.
+  void InsertByScheme1(const std::string& token, const std::string& batch, int first, int count,
+                       const std::string& tenant = "acme") {
+    InsertBatch(token, MakeBatch(tenant, batch, first, count), count, nullptr);
+    EventUnit unit;
+    unit.number = UnitNumber(token);
+    unit.tenant = tenant;
+    unit.day = day_;
+    Run(fmt::format("ALTER TABLE yagura.events UPDATE unit = {} WHERE unit = 0 AND tenant = '{}'",
+                    unit.number, tenant));
+    const auto row = archive_.client->Select(
+        {.sql = fmt::format(
+             "SELECT SHA256(concat('yagura.events.unit.v1\\0', arrayStringConcat(arrayMap(x -> "
+             "x.3, arraySort(groupArray((t, id, d))))))), count(), min(t), max(t), min(e) FROM "
+             "(SELECT toUnixTimestamp64Nano(receive_time) AS t, id, "
+             "toUInt64(toUnixTimestamp(expires)) AS e, unhex(hex(SHA256(concat({}, {}, id, {}, "
+             "origin, {}, raw)))) AS d FROM yagura.events WHERE unit = {})",
+             BigEndianSql("t"), BigEndianSql("length(id)"), BigEndianSql("length(origin)"),
+             BigEndianSql("length(raw)"), unit.number)});
+    ASSERT_THAT(row, testing::IsOk());
+    const eventstore::Row& values = row->rows.at(0);
+    unit.digest = values.at(0).text;
+    unit.events = values.at(1).AsUnsigned();
+    unit.checks.assign(unit.events, 0);
+    unit.first_time = values.at(2).AsSigned();
+    unit.last_time = values.at(3).AsSigned();
+    unit.expires = static_cast<uint32_t>(values.at(4).AsUnsigned());
+    unit.kept = unit.expires;
+    ASSERT_THAT(store_.InsertUnits({unit}, token), testing::IsOk());
+  }
+  // Eight bytes, the most significant first; of a length or a number.
+  static std::string BigEndianSql(const std::string& number, int bits = 64) {
+    return fmt::format("unhex(leftPad(hex(toUInt{}({})), {}, '0'))", bits, number, bits / 4);
+  }
+  // The first head of a tenant's day, over all of its units, as a release sealed it that knew this
+  // scheme as its last; it is not remembered.
+  void SealByScheme(uint32_t scheme, const std::string& tenant) {
+    ASSERT_OK_AND_ASSIGN(const auto units, store_.Units(tenant, day_));
+    v1::EventHead head;
+    head.set_tenant(tenant);
+    head.set_day(day_);
+    head.set_sequence(1);
+    head.set_scheme(scheme);
+    head.set_previous_hash(UnitChainStart(tenant, day_));
+    head.set_hash(head.previous_hash());
+    int64_t expires = 0;
+    for (const auto& [number, unit] : units) {
+      head.set_hash(UnitChainNext(head.hash(), unit, scheme));
+      head.add_units(number);
+      head.set_event_count(head.event_count() + unit.events);
+      expires = std::max<int64_t>(expires, unit.expires);
+    }
+    *head.mutable_seal_time() = ToProto(clock_->Now());
+    head.mutable_expire_time()->set_seconds(expires);
+    head.set_key_id(key_.key_id());
+    head.set_signature(key_.Sign(EventHeadText(head)));
+    ASSERT_THAT(store_.InsertHead(head, static_cast<uint32_t>(expires)), testing::IsOk());
   }
   EventVerifier::Parts VerifierParts() {
     return {
@@ -61,11 +130,25 @@ class ProofTest : public ::testing::Test {
     for (const auto& flaw : proof.flaws()) kinds.push_back(flaw.kind());
     return kinds;
   }
-  std::unique_ptr<EventSealer> NewSealer() {
+  std::unique_ptr<EventSealer> NewSealer(
+      const Logger& logger = Logger::Null(),
+      std::chrono::milliseconds interval = EventSealer::Options().interval) {
+    EventSealer::Options options;
+    options.interval = interval;
     return std::make_unique<EventSealer>(
         EventSealer::Parts{store_, memory_, ledger_, archive_.retention, key_, trusted_, clock_,
-                           Logger::Null()},
-        EventSealer::Options{});
+                           logger},
+        options);
+  }
+  // Of a sealer that logs to log_.
+  std::string Logged() const {
+    std::ifstream in(log_);
+    return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  }
+  // Behind the only one of the day, by scheme 9, and not remembered.
+  void AddALaterHead() {
+    Run("INSERT INTO yagura.event_heads SELECT * REPLACE(2 AS sequence, hash AS previous_hash, "
+        "9 AS scheme) FROM (SELECT * FROM yagura.event_heads)");
   }
   uint64_t Number(const std::string& sql) {
     const auto result = archive_.client->Select({.sql = sql});
@@ -98,6 +181,7 @@ class ProofTest : public ::testing::Test {
   }
 
   Archive archive_;
+  const std::filesystem::path log_ = archive_.redis.folder() / "sealer.log";
   const std::shared_ptr<redis::Pool> state_ = archive_.redis.NewPool();
   const std::shared_ptr<testing::FakeClock> clock_ = std::make_shared<testing::FakeClock>();
   const UnitLedger ledger_{state_};

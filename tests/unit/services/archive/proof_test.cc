@@ -1,8 +1,5 @@
 // Digests, chains and their verification over a real event store, with rows changed behind its
 // back.
-#include <fstream>
-#include <iterator>
-
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -150,7 +147,7 @@ TEST_F(ProofTest, WhatWasSealedHereDoesNotBecomeALaterReleases) {
   // Nor is it gone on from.
   Insert("four", "d", 3 * kEvents, kEvents);
   EXPECT_THAT(sealer_.Turn(), StatusIs(absl::StatusCode::kDataLoss, "EVENT_STORE_ALTERED"));
-  EXPECT_EQ(memory_.Recall("acme", day_)->scheme, 3u);
+  EXPECT_EQ(memory_.Recall("acme", day_)->scheme, kHeadScheme);
   // Another day's later release is none of this one.
   Insert("of beta", "y", 0, kEvents, "beta");
   ASSERT_THAT(NewSealer()->Turn(), StatusIs(absl::StatusCode::kDataLoss));
@@ -195,8 +192,7 @@ TEST_F(ProofTest, BehindAHeadOfALaterReleaseTheChainGoesOnWhereItIsRemembered) {
 }
 
 TEST_F(ProofTest, OfALaterHeadThatIsNotRememberedNobodyKnowsWhoseItIs) {
-  Run("INSERT INTO yagura.event_heads SELECT * REPLACE(2 AS sequence, hash AS previous_hash, "
-      "9 AS scheme) FROM (SELECT * FROM yagura.event_heads)");
+  AddALaterHead();
   const v1::DayProof proof = Verify();
   ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
   EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::HEAD_LATER);
@@ -262,18 +258,33 @@ TEST_F(ProofTest, ThatItsMemoryCannotBeReadIsLogged) {
   ASSERT_THAT(
       state_->Command({"HSET", "y:{acme}:archive:event-heads", std::to_string(day_), "unreadable"}),
       IsOk());
-  const auto file = archive_.redis.folder() / "sealer.log";
-  EventSealer sealer({store_, memory_, ledger_, archive_.retention, key_, trusted_, clock_,
-                      Logger::ToFile(file.string())},
-                     {});
-  sealer.Start();
-  EXPECT_TRUE(testing::Eventually([&file] {
-    std::ifstream in(file);
-    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const auto sealer = NewSealer(Logger::ToFile(log_.string()));
+  sealer->Start();
+  EXPECT_TRUE(testing::Eventually([this] {
+    const std::string text = Logged();
     return text.find("what was stored waits to be sealed") != std::string::npos &&
            text.find("cannot be read") != std::string::npos;
   }));
-  sealer.Stop();
+  sealer->Stop();
+}
+
+TEST_F(ProofTest, AHeadOfALaterReleaseIsLoggedOnce) {
+  AddALaterHead();
+  Insert("three", "c", 2 * kEvents, kEvents);
+  const auto sealer = NewSealer(Logger::ToFile(log_.string()), std::chrono::milliseconds(1));
+  sealer->Start();
+  const auto sealed_heads = [this] { return store_.Heads("beta", day_).value().size(); };
+  // Whole turns, each of which meets it again.
+  for (size_t turn = 1; turn < 4; ++turn) {
+    Insert(fmt::format("of beta {}", turn), fmt::format("y{}", turn), 0, 10, "beta");
+    ASSERT_TRUE(testing::Eventually([&] { return sealed_heads() == turn; }));
+  }
+  sealer->Stop();
+  const std::string text = Logged();
+  const size_t told = text.find("cannot be gone on from");
+  ASSERT_NE(told, std::string::npos);
+  EXPECT_EQ(text.find("cannot be gone on from", told + 1), std::string::npos);
+  EXPECT_EQ(text.find("waits to be sealed"), std::string::npos) << text;
 }
 
 TEST_F(ProofTest, WhatIsRememberedOnlyEverRises) {
@@ -364,23 +375,8 @@ TEST_F(ProofTest, AnExpiryThatWasMovedIsTold) {
 }
 
 TEST_F(ProofTest, HeadsOfSchema9AreVerifiedAndContinued) {
-  Insert("of beta", "y", 0, kEvents, "beta");
-  ASSERT_OK_AND_ASSIGN(const auto units, store_.Units("beta", day_));
-  const EventUnit& unit = units.begin()->second;
-  v1::EventHead head;
-  head.set_tenant("beta");
-  head.set_day(day_);
-  head.set_sequence(1);
-  head.set_scheme(1);
-  head.set_previous_hash(UnitChainStart("beta", day_));
-  head.set_hash(UnitChainNext(head.previous_hash(), unit, 1));
-  head.add_units(unit.number);
-  head.set_event_count(unit.events);
-  *head.mutable_seal_time() = ToProto(clock_->Now());
-  head.mutable_expire_time()->set_seconds(unit.expires);
-  head.set_key_id(key_.key_id());
-  head.set_signature(key_.Sign(EventHeadText(head)));
-  ASSERT_THAT(store_.InsertHead(head, unit.kept), IsOk());
+  InsertByScheme1("of beta", "y", 0, kEvents, "beta");
+  SealByScheme(1, "beta");
   EXPECT_THAT(Flaws("beta"), IsEmpty());
   Insert("more of beta", "z", kEvents, kEvents, "beta");
   ASSERT_THAT(sealer_.Turn(), IsOk());
@@ -388,7 +384,7 @@ TEST_F(ProofTest, HeadsOfSchema9AreVerifiedAndContinued) {
   ASSERT_OK_AND_ASSIGN(const auto heads, store_.Heads("beta", day_));
   ASSERT_THAT(heads, SizeIs(2));
   EXPECT_EQ(heads[0].scheme(), 1u);
-  EXPECT_EQ(heads[1].scheme(), 3u);
+  EXPECT_EQ(heads[1].scheme(), kHeadScheme);
 }
 
 TEST_F(ProofTest, WhatComesWhileWeLookIsNoFlaw) {

@@ -178,14 +178,14 @@ TEST(LocalHoursTest, AWeekBeforeIsTheSameTimeOfTheClock) {
   const LocalHours tokyo = Zone("Asia/Tokyo");
   const int64_t hour = HourAt("2026-11-23T00:00:00Z");
   EXPECT_EQ(tokyo.Text(hour), "Mon 2026-11-23 09:00");
-  EXPECT_EQ(tokyo.WeeksBefore(hour, 1), hour - 168);
+  EXPECT_EQ(tokyo.DaysBefore(hour, 7), hour - 168);
   // Clocks went back on 25 October 2026: nine o'clock was an hour earlier, in UTC, before.
   const LocalHours berlin = Zone("Europe/Berlin");
   const int64_t monday = HourAt("2026-10-26T08:00:00Z");
   EXPECT_EQ(berlin.Text(monday), "Mon 2026-10-26 09:00");
-  ASSERT_TRUE(berlin.WeeksBefore(monday, 1));
-  EXPECT_EQ(*berlin.WeeksBefore(monday, 1), monday - 169);
-  EXPECT_EQ(berlin.Text(*berlin.WeeksBefore(monday, 1)), "Mon 2026-10-19 09:00");
+  ASSERT_TRUE(berlin.DaysBefore(monday, 7));
+  EXPECT_EQ(*berlin.DaysBefore(monday, 7), monday - 169);
+  EXPECT_EQ(berlin.Text(*berlin.DaysBefore(monday, 7)), "Mon 2026-10-19 09:00");
 }
 
 TEST(LocalHoursTest, AnHourThatTheClockSkippedHasNoValueAndOneThatCameTwiceTheFirst) {
@@ -193,14 +193,14 @@ TEST(LocalHoursTest, AnHourThatTheClockSkippedHasNoValueAndOneThatCameTwiceTheFi
   // 02:00 of 29 March 2026 was not.
   const int64_t april = HourAt("2026-04-05T00:00:00Z");
   EXPECT_EQ(berlin.Text(april), "Sun 2026-04-05 02:00");
-  EXPECT_EQ(berlin.WeeksBefore(april, 1), std::nullopt);
-  EXPECT_EQ(berlin.Text(*berlin.WeeksBefore(april, 2)), "Sun 2026-03-22 02:00");
+  EXPECT_EQ(berlin.DaysBefore(april, 7), std::nullopt);
+  EXPECT_EQ(berlin.Text(*berlin.DaysBefore(april, 14)), "Sun 2026-03-22 02:00");
   const int64_t november = HourAt("2026-11-01T01:00:00Z");
   EXPECT_EQ(berlin.Text(november), "Sun 2026-11-01 02:00");
-  EXPECT_EQ(berlin.WeeksBefore(november, 1), HourAt("2026-10-25T00:00:00Z"));
+  EXPECT_EQ(berlin.DaysBefore(november, 7), HourAt("2026-10-25T00:00:00Z"));
   const LocalHours kolkata = Zone("Asia/Kolkata");
   EXPECT_EQ(kolkata.Text(HourAt("2026-11-23T00:00:00Z")), "Mon 2026-11-23 05:30");
-  EXPECT_EQ(kolkata.WeeksBefore(november, 3), november - 3 * 168);
+  EXPECT_EQ(kolkata.DaysBefore(november, 21), november - 3 * 168);
   EXPECT_FALSE(LocalHours::Make("Mars/Olympus").ok());
   EXPECT_FALSE(LocalHours::Make("../../etc/passwd").ok());
 }
@@ -327,6 +327,32 @@ TEST_F(DeviceHoursTest, WhatWasNotCountedThenIsNotZero) {
   Count(hour, 1000);
   hours_.Add(Covered(hour));
   EXPECT_EQ(Judged(hour).state, v1::ObservationPoint::LEARNING);
+}
+
+TEST_F(DeviceHoursTest, WhatIsThereOfAnHourBeforeCountingBeganIsAPartOfIt) {
+  const int64_t hour = HourAt("2026-11-23T01:00:00Z");
+  hours_.SetKnownSince(hour + 1);
+  hours_.Add(Covered(hour));
+  EXPECT_EQ(Judged(hour).gap, "nothing was counted then");
+  // Of the hour in which counting began, or delivered late: by the events' own time it is here.
+  Count(hour, 12);
+  const JudgedHour part = Judged(hour);
+  EXPECT_EQ(part.observed, 12);
+  EXPECT_EQ(part.state, v1::ObservationPoint::UNKNOWN);
+  EXPECT_EQ(part.gap, "counting began later: this is a part at most");
+}
+
+TEST_F(DeviceHoursTest, WhatCameLateIsNotSaidNotToHaveCome) {
+  const int64_t hour = HourAt("2026-11-23T01:00:00Z");
+  const auto flaws = [&] { return hours_.FlawsAt(kDevice, hour); };
+  auto silent = Covered(hour);
+  silent.set_line_count(0);
+  hours_.Add(silent);
+  ASSERT_EQ(flaws().size(), 1u);
+  EXPECT_EQ(flaws()[0].text, "no line came");
+  Count(hour, 12);
+  ASSERT_EQ(flaws().size(), 1u);
+  EXPECT_EQ(flaws()[0].text, "no line came in time");
 }
 
 TEST_F(DeviceHoursTest, SpecialDaysAreNotLearntFromAndNeverFewer) {

@@ -72,6 +72,48 @@ TEST(NewDestinationTest, OnlyWhatServersReachOutsideUnagreed) {
   EXPECT_EQ(fitting[0].dst_ip(), Ip(203, 0, 113, 1));
 }
 
+TEST(NewDestinationTest, AFindingOfAnEarlierReleaseIsSearchedAsWhatIsAddedToIt) {
+  NewDestinations facts{"acme", "hq", Ip(10, 1, 0, 5), {}, 1'700'000'000, 14};
+  facts.flows.push_back(MakeFlow(facts.server, Ip(203, 0, 113, 1)));
+  Matters matters({});
+  const auto finding_of = [&](int64_t hour) {
+    return NewDestinationOutcome(
+               facts, matters.Join("acme", kNewDestinationRule, NewDestinationKey(facts), hour))
+        .finding;
+  };
+  v1::Finding kept = finding_of(490'000);
+  kept.mutable_search()->clear_basis();
+  EXPECT_TRUE(MergeFinding(finding_of(490'001), kept));
+  EXPECT_EQ(kept.search().basis(), archive::v1::RECEIVED);
+}
+
+TEST(NewDestinationTest, ASearchWithoutRoomForAllSaysSo) {
+  Matters matters({});
+  int64_t hour = 490'000;
+  // Of the next hour of the same finding.
+  const auto finding = [&](int first, int count) {
+    NewDestinations facts{"acme", "hq", Ip(10, 1, 0, 5), {}, 1'700'000'000, 14};
+    for (int i = first; i < first + count; ++i) {
+      facts.flows.push_back(MakeFlow(facts.server, Ip(203, 0, 113, i)));
+    }
+    return NewDestinationOutcome(
+               facts, matters.Join("acme", kNewDestinationRule, NewDestinationKey(facts), ++hour))
+        .finding;
+  };
+  v1::Finding kept = finding(0, 50);
+  EXPECT_FALSE(kept.search().truncated());
+  EXPECT_TRUE(MergeFinding(finding(50, 50), kept));
+  EXPECT_FALSE(kept.search().truncated()) << "there is room for both";
+  v1::Finding part = kept;
+  for (int first = 100; first <= 200; first += 50) MergeFinding(finding(first, 50), kept);
+  EXPECT_TRUE(kept.search().truncated());
+  EXPECT_LE(kept.search().filter().size(), 4'096u);
+  const v1::Finding more = finding(0, 51);
+  EXPECT_TRUE(more.search().truncated()) << "more destinations than are searched for";
+  MergeFinding(more, part);
+  EXPECT_TRUE(part.search().truncated()) << "a part stays one";
+}
+
 TEST(NewDestinationTest, OneFindingOfAServerNamesItsDestinations) {
   NewDestinations facts{"acme", "hq", Ip(10, 1, 0, 5), {}, 1'700'000'000, 14};
   for (int i = 1; i <= 15; ++i) {

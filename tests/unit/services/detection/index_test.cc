@@ -1,5 +1,6 @@
 // The parts of the index, each against the plainest way to say the same.
 #include <algorithm>
+#include <array>
 #include <map>
 #include <random>
 #include <set>
@@ -7,9 +8,11 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/text/text.h"
 #include "re2/re2.h"
 #include "services/detection/domain/engine/block_table.h"
 #include "services/detection/domain/engine/case_fold.h"
+#include "services/detection/domain/engine/gram_sieve.h"
 #include "services/detection/domain/engine/literal_index.h"
 #include "services/detection/domain/engine/memory.h"
 #include "services/detection/domain/engine/regex_literal.h"
@@ -110,6 +113,84 @@ TEST(LiteralIndex, FindsInAnyCase) {
   }
 }
 
+// Few literals of rare letters are looked for 32 places at a time, 1,024 a look.
+TEST(LiteralIndex, FindsRareLiteralsAtEveryPlaceOfLongTexts) {
+  for (uint32_t seed = 1; seed <= 60; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    static constexpr std::string_view kRare = ":~`^|<>\xc3\x89\x01qjz";
+    std::set<std::string> literals;
+    const size_t least = 1 + seed % 4;
+    for (size_t count = 1 + random() % 30; count > 0; --count) {
+      std::string literal;
+      for (size_t size = least + random() % 9; size > 0; --size) {
+        literal += kRare[random() % kRare.size()];
+      }
+      literals.insert(literal);
+    }
+    const std::vector<std::string> list(literals.begin(), literals.end());
+    const LiteralIndex index(list);
+    for (const size_t size : {0, 1, 3, 31, 33, 70, 1023, 1026, 2100}) {
+      std::string text = RandomText(random, size, 26);
+      for (size_t planted = size / 20; planted > 0; --planted) {
+        const std::string& literal = list[random() % list.size()];
+        const size_t at = random() % 4 == 0 ? 1024 - literal.size() / 2 : random() % size;
+        if (at + literal.size() <= size) text.replace(at, literal.size(), literal);
+      }
+      const std::string& last = list[random() % list.size()];
+      if (last.size() <= size) text.replace(size - last.size(), last.size(), last);
+      ASSERT_EQ(Found(index, text), Expected(list, text)) << text;
+      for (char& c : text) {
+        if (c >= 'a' && c <= 'z' && random() % 2 == 0) c = static_cast<char>(c - 32);
+      }
+      Occurrences found;
+      index.FindInAnyCase(text, [&](uint32_t literal, size_t at) { found.insert({literal, at}); });
+      ASSERT_EQ(found, Expected(list, ToLower(text))) << text;
+    }
+  }
+}
+
+TEST(LiteralIndex, NeedNotTellWhatIsNotWanted) {
+  const LiteralIndex index({"::one", "::two"});
+  std::multiset<uint32_t> found;
+  const auto hit = [&](uint32_t literal, size_t) { found.insert(literal); };
+  index.Find("::one ::two ::one ::two", hit,
+             [&](uint32_t literal) { return found.count(literal) == 0; });
+  EXPECT_THAT(found, UnorderedElementsAre(0U, 1U));
+}
+
+TEST(GramSieve, TellsEveryPlaceWhereAGramBegins) {
+  if (!GramSieve::IsSupported()) GTEST_SKIP() << "no AVX2";
+  for (uint32_t seed = 1; seed <= 100; ++seed) {
+    SCOPED_TRACE(seed);
+    std::mt19937 random(seed);
+    std::vector<std::string> grams;
+    for (size_t count = 1 + random() % 40; count > 0; --count) {
+      grams.push_back(RandomText(random, 1 + random() % 4, 26));
+    }
+    const GramSieve sieve({grams.begin(), grams.end()});
+    const std::string text = RandomText(random, random() % 2500, 26);
+    std::set<uint32_t> told;
+    std::array<uint32_t, GramSieve::kChunk> places;
+    for (size_t begin = 0; begin < text.size(); begin += GramSieve::kChunk) {
+      const size_t count = sieve.Scan(text, begin, places.data());
+      told.insert(places.begin(), places.begin() + count);
+    }
+    for (uint32_t at = 0; at < text.size(); ++at) {
+      for (const auto& gram : grams) {
+        if (std::string_view(text).substr(at).starts_with(gram)) {
+          ASSERT_TRUE(told.contains(at)) << gram << " at " << at << " of " << text;
+        }
+      }
+    }
+  }
+}
+
+TEST(GramSieve, TellsFewPlacesByChanceForRareGrams) {
+  EXPECT_LT(GramSieve({"a::l", "e::g", "kiwi", "\\mim"}).by_chance(), 1.0 / 500);
+  EXPECT_GT(GramSieve({"e", "t", "a", "o"}).by_chance(), 1.0 / 10);
+}
+
 TEST(LiteralIndex, WithoutLiteralsFindsNothing) {
   EXPECT_THAT(Found(LiteralIndex(), "text"), IsEmpty());
   EXPECT_THAT(Found(LiteralIndex({"abcd"}), ""), IsEmpty());
@@ -184,6 +265,44 @@ TEST(RegexLiteral, EveryMatchHasOneOfThem) {
     }
   }
   EXPECT_GT(literals_found, 500);
+}
+
+TEST(AnyRun, IsReadOfExpressionsThatAreNothingElse) {
+  const auto least = [](std::string_view expression) {
+    const auto run = AnyRunOfRegex(expression);
+    return run ? run->least : 0;
+  };
+  EXPECT_EQ(least(".{1000,}"), 1000U);
+  EXPECT_EQ(least(".{150}"), 150U);
+  EXPECT_EQ(least("(.){200,}"), 200U);
+  EXPECT_EQ(least("(?i).{20,}"), 20U);
+  EXPECT_TRUE(AnyRunOfRegex("(?s).{20,}")->with_newlines);
+  EXPECT_FALSE(AnyRunOfRegex("(?im).{20,}")->with_newlines);
+  for (const char* other :
+       {".{2,5}", "^.{20,}", ".{20,}$", ".{20,}a", ".{20,}}", ".{020,}", ".{,20}", ".{20,}|a",
+        "(.){20,}?", "[.]{20,}", "\\.{20,}", "(?-s).{20,}", ".{}"}) {
+    EXPECT_EQ(least(other), 0U) << other;
+  }
+}
+
+TEST(AnyRun, IsFoundWhereRe2FindsIt) {
+  for (uint32_t seed = 1; seed <= 2000; ++seed) {
+    std::mt19937 random(seed);
+    std::string text;
+    static constexpr std::string_view kPieces[] = {
+        "a", "bc", "\n", "\r", std::string_view("\0", 1), " ", "xyz", "\xc3\xa4"};
+    const size_t pieces = random() % 20;
+    const size_t kinds = std::size(kPieces) - (random() % 2);
+    while (text.size() < pieces) text += kPieces[random() % kinds];
+    for (const char* expression : {".{5,}", "(.){9}", "(?s).{7,}"}) {
+      const auto found = AnyRunOfRegex(expression)->IsIn(text);
+      const bool ascii = text.find('\xc3') == std::string::npos;
+      ASSERT_EQ(found.has_value(), ascii) << text;
+      if (found) {
+        ASSERT_EQ(*found, re2::RE2::PartialMatch(text, expression)) << expression << text;
+      }
+    }
+  }
 }
 
 TEST(BlockTable, TellsAllBlocksOfAnAddress) {

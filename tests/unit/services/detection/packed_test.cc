@@ -97,6 +97,19 @@ TEST(PackedTest, OnePackerServesManyMessages) {
   }
 }
 
+TEST(PackedTest, OneUnpackerServesManyMessages) {
+  Packer packer;
+  Unpacker unpacker;
+  for (const int hits : {200, 100, 20'000, 300}) {
+    internal::v1::HitBatch read;
+    const std::string packed = packer.Pack(BatchOf(hits));
+    EXPECT_THAT(unpacker.Unpack(packed.substr(0, packed.size() / 2), read),
+                StatusIs(absl::StatusCode::kInvalidArgument, "BAD_PACKED"));
+    ASSERT_THAT(unpacker.Unpack(packed, read), IsOk());
+    EXPECT_EQ(read.SerializeAsString(), BatchOf(hits).SerializeAsString());
+  }
+}
+
 TEST(PackedTest, BrokenFramesAreRefused) {
   const std::string packed = Packer().Pack(BatchOf(200));
   internal::v1::HitBatch read;

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -67,6 +68,23 @@ TEST(SigmaLoad, NeverIgnoresWhatItDoesNotKnow) {
   EXPECT_THAT(RefusalOf("  s:\n    a: 1"), HasSubstr("condition is missing"));
 }
 
+TEST(SigmaLoad, RefusesRegularExpressionsThatWouldHoldUpEverybody) {
+  const auto of = [](const std::string& expression) {
+    return "  s:\n    a|re: '" + expression + "'\n  condition: s";
+  };
+  EXPECT_THAT(RefusalOf(of("(.{1,30}){1,30}Z")),
+              HasSubstr("line 7: the regular expression is too costly: 8164 steps"));
+  std::string wide;
+  for (int i = 0; i < 20'000; ++i) wide += "(a|b)*";
+  EXPECT_THAT(RefusalOf(of(wide)), HasSubstr("too costly"));
+  // Never tried on a value of fewer bytes.
+  EXPECT_TRUE(ParseSigma(RuleWith(of(".{1000,}"))).ok());
+
+  std::string many = "  s:\n    a|re:\n";
+  for (int i = 0; i < 100; ++i) many += fmt::format("      - 'a[^{}]{{1,250}}Z'\n", i % 10);
+  EXPECT_THAT(RefusalOf(many + "  condition: s"), HasSubstr("too costly together"));
+}
+
 struct RefusedCase {
   std::string name;
   std::string detection;
@@ -111,7 +129,10 @@ INSTANTIATE_TEST_SUITE_P(
                     "line 7: \"24\" is not a number that this part of a date can be"},
         RefusedCase{"NullContained", "  s:\n    a|contains: null",
                     "line 7: null goes with no modifier and needs a field"},
-        RefusedCase{"KeyTwice", "  s:\n    a: 1\n  s:\n    b: 1", "line 8: \"s\" stands twice"}),
+        RefusedCase{"KeyTwice", "  s:\n    a: 1\n  s:\n    b: 1", "line 8: \"s\" stands twice"},
+        RefusedCase{"FieldTwice", "  s:\n    a: 1\n    a: 2", "line 8: \"a\" stands twice"},
+        RefusedCase{"FieldTwiceInAList", "  s:\n    - a: 1\n      a: 2",
+                    "line 8: \"a\" stands twice"}),
     [](const auto& point) { return point.param.name; });
 
 TEST(SigmaLoad, RefusesWhatSaysThatItIsNotToBeUsed) {

@@ -13,6 +13,7 @@
 #include "common/clock/proto_time.h"
 #include "services/detection/domain/evidence_block.h"
 #include "services/detection/domain/findings.h"
+#include "services/detection/domain/group_keys.h"
 
 namespace yagura::detection {
 namespace {
@@ -532,6 +533,40 @@ TEST_F(WindowsTest, WhichNamesFindRoomFollowsFromTheHits) {
 }
 
 // More groups than there is room for, of one rule of one tenant, beside a few of others.
+// Its place in the order of those that end is not renewed with each event.
+TEST_F(WindowsTest, AGroupEndsByItsLatestEvent) {
+  Windows windows{Windows::Limits{std::chrono::seconds(30), 10}};
+  windows.Apply(Batch({0}, "a"));
+  windows.Apply(Batch({1}, "b"));
+  windows.Apply(Batch({52}, "a"));
+  windows.Apply(Batch({62}, "b"));
+  // A time span of 60 s and the lateness of 30 s after 52: by its first event it would be gone.
+  windows.Apply(Batch({140}, "c"));
+  EXPECT_EQ(windows.size(), 3U);
+  windows.Apply(Batch({145}, "c"));
+  EXPECT_EQ(windows.size(), 2U);
+  windows.Apply(Batch({155}, "c"));
+  EXPECT_EQ(windows.size(), 1U);
+}
+
+TEST_F(WindowsTest, WhatKnowsKeysGivesTheKeyOfEachGroup) {
+  GroupKeys keys;
+  for (const int times : {1, 2}) {
+    for (int i = 0; i < 10'000; ++i) {
+      const auto batch = Batch({times}, fmt::format("g{}", i));
+      ASSERT_EQ(keys.Of("acme", batch.rules(0), batch.hits(0)),
+                GroupKey("acme", batch.rules(0), batch.hits(0)));
+    }
+  }
+  auto batch = Batch({0}, "a");
+  auto other = Batch({0}, "ba");
+  batch.mutable_hits(0)->mutable_group(0)->set_name("userb");
+  EXPECT_NE(keys.Of("acme", batch.rules(0), batch.hits(0)),
+            keys.Of("acme", other.rules(0), other.hits(0)));
+  EXPECT_NE(keys.Of("acme", batch.rules(0), batch.hits(0)),
+            keys.Of("acm", batch.rules(0), batch.hits(0)));
+}
+
 class WindowBudgetTest : public WindowsTest {
  protected:
   static constexpr size_t kBytes = 30'000;

@@ -86,5 +86,24 @@ TEST(CharsetTest, AnEventKeepsTheBytesOfItsLineAndReadsItAsUtf8) {
   EXPECT_TRUE(HasFlaw(event, event::v1::PARTLY_PARSED));
 }
 
+TEST(CharsetTest, BytesThatAreNoUtf8AreToldWhereTheSourceNamesNoOtherSet) {
+  const std::string line = "<13>Nov 21 09:15:42 pc1 app: user=\x8e\xa6";
+  const auto broken = ParseLine(line);
+  EXPECT_TRUE(HasFlaw(broken, event::v1::PARTLY_PARSED));
+  EXPECT_EQ(broken.raw(), line);
+  EXPECT_FALSE(
+      HasFlaw(ParseLine("<13>Nov 21 09:15:42 pc1 app: user=示"), event::v1::PARTLY_PARSED));
+  // A character that only the cut tore is no sign of another set.
+  LinePipeline pipeline(nullptr);
+  LineContext context;
+  context.receive_time = At("2026-11-21T00:15:45Z");
+  context.truncated = true;
+  const std::string cut = "<13>Nov 21 09:15:42 pc1 app: user=\xe7\xa4";
+  event::v1::Event event;
+  event::ToProto(pipeline.Process(cut, context).event, &event);
+  EXPECT_TRUE(HasFlaw(event, event::v1::TRUNCATED));
+  EXPECT_FALSE(HasFlaw(event, event::v1::PARTLY_PARSED));
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

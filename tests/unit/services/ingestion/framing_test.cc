@@ -33,6 +33,29 @@ TEST(FramingTest, LineFeedsEndLines) {
               ElementsAre(Pair("a", false), Pair("b", false), Pair("last", false)));
 }
 
+TEST(FramingTest, ANulEndsALineThatBeginsWithAPriority) {
+  using std::string_literals::operator""s;
+  for (const size_t chunk : {1, 2, 3, 100}) {
+    EXPECT_THAT(Cut("<1>a\0<13>b\0<2>c\nd\0e\n<3\0>f\n"s, chunk),
+                ElementsAre(Pair("<1>a", false), Pair("<13>b", false), Pair("<2>c", false),
+                            Pair("d\0e"s, false), Pair("<3\0>f"s, false)));
+  }
+  const std::string big = "<1>" + std::string(kMaxLineBytes, 'x');
+  EXPECT_THAT(Cut(big + "y\0<1>next\0"s),
+              ElementsAre(Pair(big.substr(0, kMaxLineBytes), true), Pair("<1>next", false)));
+  EXPECT_THAT(Cut("9 <1>c\0ount<1>d\0"s),
+              ElementsAre(Pair("<1>c\0ount"s, false), Pair("<1>d", false)));
+}
+
+TEST(FramingTest, AMessageThatANulEndsIsNotWaitedFor) {
+  using std::string_literals::operator""s;
+  Lines lines;
+  Framer framer;
+  framer.Feed("<1>a\0"s,
+              [&](std::string_view line, bool truncated) { lines.emplace_back(line, truncated); });
+  EXPECT_THAT(lines, ElementsAre(Pair("<1>a", false)));
+}
+
 TEST(FramingTest, OctetCountsEndLines) {
   EXPECT_THAT(Cut("5 <1>ab8 <1>c\nd e5 <2>xy"),
               ElementsAre(Pair("<1>ab", false), Pair("<1>c\nd e", false), Pair("<2>xy", false)));

@@ -50,6 +50,30 @@ TEST(SyslogTextTest, WhatNobodyKnowsIsKeptAsItIs) {
   EXPECT_FALSE(event.parse_error().empty());
 }
 
+TEST(SyslogTextTest, ALevelIsNoHost) {
+  const v1::Event error = ParseLine("2026-11-21 09:15:42 ERROR boom");
+  EXPECT_EQ(error.host(), "");
+  EXPECT_EQ(error.message(), "ERROR boom");
+  EXPECT_EQ(error.severity(), v1::HIGH);
+  EXPECT_EQ(FieldOf(error, "level"), "ERROR");
+  EXPECT_EQ(FieldOf(error, "hostname"), "(absent)");
+  for (const char* line :
+       {"2026-11-21 09:15:42,123 WARN main: x=1", "2026-11-21T09:15:42Z info all is well",
+        "2026-11-21 09:15:42 ERROR: boom", "2026-11-21 09:15:42 FATAL shop[12]: boom",
+        "<14>2026-11-21 09:15:42 TRACE boom", "2026/11/21 09:15:42 debug db: boom",
+        "2026-11-21 09:15:42.5 Severe boom"}) {
+    const v1::Event event = ParseLine(line);
+    EXPECT_EQ(event.host(), "") << line;
+    EXPECT_EQ(event.program(), "") << line;
+    EXPECT_NE(FieldOf(event, "level"), "(absent)") << line;
+  }
+  // Machines may be called so.
+  const v1::Event host = ParseLine("<14>Nov 21 09:15:42 info sshd[7]: Connection closed");
+  EXPECT_EQ(host.host(), "info");
+  EXPECT_EQ(host.program(), "sshd");
+  EXPECT_EQ(ParseLine("2026-11-21 09:15:42 fw1 up").host(), "fw1");
+}
+
 TEST(SyslogTextTest, AFixedParserIsNotSecondGuessed) {
   const v1::Event event = ParseLine("a=1 b=\"2 3\"", "2026-11-21T00:15:45Z", "", "fortigate");
   EXPECT_EQ(FieldsOf(event), (Pairs{{"a", "1"}, {"b", "2 3"}}));
@@ -59,6 +83,25 @@ TEST(SyslogTextTest, OversizedLinesAreCutAndMarked) {
   const v1::Event event = ParseLine("<13>x: " + std::string(100'000, 'a'));
   EXPECT_EQ(event.raw().size(), 64u * 1024);
   EXPECT_TRUE(HasFlaw(event, v1::TRUNCATED));
+  EXPECT_LE(event.message().size(), 64u * 1024);
+}
+
+TEST(SyslogTextTest, OfAnOversizedRecordTheRawLineIsCutAndTheFieldsAreRead) {
+  const std::string pad(200'000, 'a');
+  const v1::Event event = ParseLine(R"({"timestamp":"2026-11-21T00:15:42Z","user":"ann","pad":")" +
+                                    pad + R"(","src_ip":"192.0.2.66"})");
+  EXPECT_EQ(event.raw().size(), 64u * 1024);
+  EXPECT_TRUE(HasFlaw(event, v1::TRUNCATED));
+  EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED)) << event.parse_error();
+  EXPECT_EQ(event.user(), "ann");
+  EXPECT_EQ(FieldOf(event, "pad").size(), pad.size());
+  EXPECT_EQ(FieldOf(event, "src_ip"), "192.0.2.66");
+  // Beyond 1 MiB nothing is read.
+  const v1::Event huge =
+      ParseLine("<13>x: a=1 pad=" + std::string(1 << 20, 'b') + " late=2", "2026-11-21T00:15:45Z");
+  EXPECT_EQ(FieldOf(huge, "a"), "1");
+  EXPECT_EQ(FieldOf(huge, "late"), "(absent)");
+  EXPECT_TRUE(HasFlaw(huge, v1::TRUNCATED));
 }
 
 }  // namespace

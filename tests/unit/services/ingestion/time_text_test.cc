@@ -12,11 +12,21 @@ std::string Bsd(std::string_view text, std::string_view receive_time, std::strin
   return time ? FormatTime(*time) + "|" + std::string(text) : "none";
 }
 
-TEST(TimeTextTest, TheYearIsTheNearestAlsoAcrossNewYear) {
+TEST(TimeTextTest, TheYearIsTheRightOneAlsoAcrossNewYear) {
   EXPECT_EQ(Bsd("Nov 21 09:15:42 x", "2026-11-21T09:20:00Z"), "2026-11-21T09:15:42Z| x");
   EXPECT_EQ(Bsd("Dec 31 23:59:58", "2027-01-01T00:00:03Z"), "2026-12-31T23:59:58Z|");
   EXPECT_EQ(Bsd("Jan  1 00:00:01", "2026-12-31T23:59:59Z"), "2027-01-01T00:00:01Z|");
   EXPECT_EQ(Bsd("Feb 29 12:00:00", "2028-03-01T00:00:00Z"), "2028-02-29T12:00:00Z|");
+}
+
+TEST(TimeTextTest, ATimeWithoutAYearIsNeverMoreThanADayAhead) {
+  EXPECT_EQ(Bsd("May 20 12:00:00", "2026-11-23T18:00:00Z"), "2026-05-20T12:00:00Z|");
+  EXPECT_EQ(Bsd("Jan 20 12:00:00", "2026-11-23T18:00:00Z"), "2026-01-20T12:00:00Z|");
+  EXPECT_EQ(Bsd("Nov 25 12:00:00", "2026-11-23T18:00:00Z"), "2025-11-25T12:00:00Z|");
+  EXPECT_EQ(Bsd("Nov 24 12:00:00", "2026-11-23T18:00:00Z"), "2026-11-24T12:00:00Z|");
+  EXPECT_EQ(Bsd("Dec 31 23:59:00", "2027-01-01T00:01:00Z"), "2026-12-31T23:59:00Z|");
+  EXPECT_EQ(Bsd("Jan  1 00:00:10", "2026-12-31T23:59:59Z"), "2027-01-01T00:00:10Z|");
+  EXPECT_EQ(Bsd("Feb 29 12:00:00", "2027-02-10T00:00:00Z"), "none");
 }
 
 TEST(TimeTextTest, TheDialectsOfRfc3164) {

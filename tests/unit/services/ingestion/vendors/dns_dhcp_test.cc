@@ -97,6 +97,57 @@ TEST(DnsDhcpTest, UnboundTellsIpv6Clients) {
             "url=www.example.com. program=unbound host=ns1 at 2026-11-21T00:15:42Z");
 }
 
+TEST(DnsDhcpTest, BindsOwnFileTellsTheQueryWithAndWithoutItsCategory) {
+  const std::string core =
+      "isc.bind category=dns src=[10.1.0.5:5353] dst=[10.0.0.53] url=example.com at "
+      "2026-11-21T00:15:42.123Z";
+  const std::string rest =
+      "client @0x7f0c74087120 10.1.0.5#5353 (example.com): query: example.com IN A +E(0)K "
+      "(10.0.0.53)";
+  for (const std::string head :
+       {"21-Nov-2026 09:15:42.123 queries: info: ", "21-Nov-2026 09:15:42.123 info: ",
+        "21-Nov-2026 09:15:42.123 queries: debug 3: ", "21-Nov-2026 09:15:42.123 queries: ",
+        "21-Nov-2026 09:15:42.123 "}) {
+    EXPECT_EQ(CoreOf(head + rest), core) << head;
+  }
+}
+
+TEST(DnsDhcpTest, BindsOwnFileTellsDenialsFailuresAndTheRest) {
+  EXPECT_EQ(CoreOf("21-Nov-2026 09:15:42.123 security: info: client @0x7f0c74087120 "
+                   "203.0.113.9#53 (example.com): query (cache) 'example.com/ANY/IN' denied"),
+            "isc.bind category=dns action=BLOCKED src=[203.0.113.9:53] url=example.com at "
+            "2026-11-21T00:15:42.123Z");
+  const auto failed = ParseLine(
+      "21-Nov-2026 09:15:42.123 query-errors: debug 1: client @0x7f0c74087120 10.1.0.5#5353 "
+      "(www.example.com): query failed (SERVFAIL) for www.example.com/IN/A at query.c:5570");
+  EXPECT_EQ(FieldOf(failed, "rcode"), "SERVFAIL");
+  EXPECT_EQ(EventTime(failed), "2026-11-21T00:15:42.123Z");
+  const auto other =
+      ParseLine("21-Nov-2026 09:15:42.123 general: notice: zone example.com/IN: loaded serial 7");
+  EXPECT_EQ(CoreText(other), "isc.bind category=dns at 2026-11-21T00:15:42.123Z");
+  EXPECT_EQ(ParseLine("21-Nov-2026 09:15:42.123 the shop is open").product(), "unknown");
+}
+
+TEST(DnsDhcpTest, BindsOwnFileMayHaveTimesOfIso8601) {
+  EXPECT_EQ(CoreOf("2026-11-21T00:15:42.123Z queries: info: client @0x7f0c74087120 10.1.0.5#5353 "
+                   "(example.com): query: example.com IN A +E(0)K (10.0.0.53)"),
+            "isc.bind category=dns src=[10.1.0.5:5353] dst=[10.0.0.53] url=example.com "
+            "program=queries at 2026-11-21T00:15:42.123Z");
+}
+
+TEST(DnsDhcpTest, UnboundsOwnFileTellsTheQuery) {
+  EXPECT_EQ(CoreOf("[1795220142] unbound[123:0] info: 10.1.0.5 example.com. A IN"),
+            "nlnetlabs.unbound category=dns src=[10.1.0.5] url=example.com. program=unbound at "
+            "2026-11-21T00:15:42Z");
+  const auto answered = ParseLine(
+      "[1795220142] unbound[123:1f] reply: 10.1.0.5 example.com. A IN NOERROR 0.012 0 62");
+  EXPECT_EQ(answered.product(), "nlnetlabs.unbound");
+  EXPECT_EQ(FieldOf(answered, "rcode"), "NOERROR");
+  EXPECT_EQ(CoreOf("[1795220142] unbound[123:0] notice: init module 0: validator"),
+            "nlnetlabs.unbound category=dns program=unbound at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(ParseLine("[1795220142] unboundedly[123:0] info: x").product(), "unknown");
+}
+
 TEST(DnsDhcpTest, ADhcpDiscoverHasNoAddressYet) {
   EXPECT_EQ(
       CoreOf("<30>Nov 21 09:15:42 dh1 dhcpd[7]: DHCPDISCOVER from 00:00:5e:00:53:01 via eth1"),

@@ -45,6 +45,25 @@ TEST(SuricataTest, DnsAndTlsNameWhatWasAskedFor) {
       "protocol=tcp session=9 at 2026-11-21T00:15:42Z");
 }
 
+TEST(SuricataTest, EventsNeedNoFlowId) {
+  EXPECT_EQ(
+      CoreOf(
+          R"({"timestamp":"2026-11-21T09:15:42+0900","event_type":"alert","src_ip":"192.0.2.66","src_port":40222,"dest_ip":"10.1.0.80","dest_port":80,"proto":"TCP","alert":{"action":"allowed","gid":1,"signature_id":7,"signature":"S","severity":2}})"),
+      "oisf.suricata category=alert severity=MEDIUM action=DETECTED src=[192.0.2.66:40222] "
+      "dst=[10.1.0.80:80] protocol=tcp signature_id=7 signature=S at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(
+      CoreOf(
+          R"({"timestamp":"2026-11-21T09:15:42+0900","event_type":"dns","src_ip":"10.1.0.5","src_port":5353,"dest_ip":"10.1.0.53","dest_port":53,"proto":"UDP","dns":{"type":"query","rrname":"www.example.com","rrtype":"A"}})"),
+      "oisf.suricata category=dns src=[10.1.0.5:5353] dst=[10.1.0.53:53] protocol=udp "
+      "url=www.example.com at 2026-11-21T00:15:42Z");
+  // Others have types of events, too.
+  for (const char* other :
+       {R"({"timestamp":"2026-11-21T09:15:42+0900","event_type":"login","src_ip":"10.1.0.5"})",
+        R"({"timestamp":"2026-11-21T09:15:42+0900","event_type":"alert","message":"disk full"})"}) {
+    EXPECT_EQ(ParseLine(other).product(), "generic.json") << other;
+  }
+}
+
 TEST(SuricataTest, ADroppedPacket) {
   EXPECT_EQ(
       CoreOf(

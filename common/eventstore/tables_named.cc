@@ -1,4 +1,4 @@
-#include "common/eventstore/replica_sync.h"
+#include "common/eventstore/tables_named.h"
 
 #include <algorithm>
 #include <iterator>
