@@ -7,8 +7,8 @@
 namespace yagura::detection {
 namespace {
 
-constexpr size_t kMostKnown = 8192;
 constexpr size_t kLongestKnown = 1024;
+constexpr size_t kOverhead = 120;  // of one in the table, about
 
 void AddText(std::string_view part, std::string& text) {
   const auto size = static_cast<uint32_t>(part.size());
@@ -31,7 +31,12 @@ std::string GroupKeys::Of(std::string_view tenant, const internal::v1::RuleSumma
   if (const auto known = keys_.find(text_); known != keys_.end()) return known->second;
   std::string key = GroupKey(tenant, rule, hit);
   if (text_.size() > kLongestKnown) return key;
-  if (keys_.size() >= kMostKnown) keys_.clear();
+  const size_t bytes = text_.size() + key.size() + kOverhead;
+  if (bytes_ + bytes > kMostBytes) {
+    keys_.clear();
+    bytes_ = 0;
+  }
+  bytes_ += bytes;
   keys_.emplace(text_, key);
   return key;
 }

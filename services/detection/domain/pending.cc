@@ -14,10 +14,6 @@ using internal::v1::Comparison;
 using internal::v1::Group;
 using internal::v1::RuleSummary;
 
-bool IsTemporal(const RuleSummary& rule) {
-  return rule.type() == internal::v1::TEMPORAL || rule.type() == internal::v1::TEMPORAL_ORDERED;
-}
-
 bool Holds(const Comparison& comparison, double measure) {
   switch (comparison.op()) {
     case Comparison::GT:
@@ -339,6 +335,10 @@ double Measure(const Group& group, const RuleSummary& rule, const PendingWindow&
 }
 
 }  // namespace
+
+bool IsTemporal(const RuleSummary& rule) {
+  return rule.type() == internal::v1::TEMPORAL || rule.type() == internal::v1::TEMPORAL_ORDERED;
+}
 
 int64_t Plus(int64_t time, int64_t span) {
   int64_t sum = 0;

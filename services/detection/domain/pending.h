@@ -21,6 +21,9 @@ inline constexpr int kMaxPendingTemporal = 2'000;
 int64_t Plus(int64_t time, int64_t span);
 int64_t Minus(int64_t time, int64_t span);
 
+// Whether a correlation asks for several rules within its time span.
+bool IsTemporal(const internal::v1::RuleSummary& rule);
+
 struct PendingEvent {
   int64_t time = 0;
   uint64_t key = 0;

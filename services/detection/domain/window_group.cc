@@ -13,6 +13,7 @@
 namespace yagura::detection {
 namespace {
 
+using google::protobuf::RepeatedPtrField;
 using internal::v1::EarlierFinding;
 using internal::v1::EvidenceRef;
 using internal::v1::Group;
@@ -22,14 +23,20 @@ using internal::v1::OuterPlace;
 using internal::v1::RuleSummary;
 
 constexpr int64_t kLongestFinding = 24LL * 3600 * 1'000'000'000;
-constexpr int kMaxEvidenceAtEnd = 60;  // of several windows
 constexpr int kMaxOuters = 64;
 constexpr int kMaxNames = 1000;
+
+// The longest that a finding goes on counts from the event that it began with: late ones, which
+// move its first back, bring its end no nearer.
+template <typename Finding>
+bool IsWithinLongest(const Finding& finding, int64_t time) {
+  return Minus(time, finding.has_began() ? finding.began() : finding.first()) < kLongestFinding;
+}
 
 template <typename Finding>
 bool IsNear(const Finding& finding, int64_t time, int64_t span) {
   return Plus(time, span) >= finding.first() && time <= Plus(finding.last(), span) &&
-         Minus(time, finding.first()) < kLongestFinding;
+         IsWithinLongest(finding, time);
 }
 
 // Lets a finding have the pending events from the place `at` on that follow it without a gap.
@@ -40,7 +47,7 @@ std::vector<int64_t> Absorb(Finding& finding, int at, int64_t span, Group& group
   uint64_t count = finding.count();
   int end = at;
   while (end < pending.size() && pending[end] <= Plus(finding.last(), span) &&
-         Minus(pending[end], finding.first()) < kLongestFinding) {
+         IsWithinLongest(finding, pending[end])) {
     finding.set_last(std::max(finding.last(), pending[end]));
     count += PendingWeight(group, end);
     times.push_back(pending[end++]);
@@ -52,6 +59,7 @@ std::vector<int64_t> Absorb(Finding& finding, int at, int64_t span, Group& group
 
 template <typename Finding>
 std::vector<int64_t> Join(Finding& finding, int64_t time, int64_t span, Group& group) {
+  if (!finding.has_began()) finding.set_began(finding.first());
   finding.set_first(std::min(finding.first(), time));
   finding.set_last(std::max(finding.last(), time));
   finding.set_count(finding.count() + 1);
@@ -68,6 +76,16 @@ void CopyFinding(const From& from, To& to) {
   to.set_last(from.last());
   to.set_told_count(from.told_count());
   to.set_told_last(from.told_last());
+  to.clear_began();
+  if (from.has_began()) to.set_began(from.began());
+}
+
+bool IsAlike(const RepeatedPtrField<OuterLevel>& a, const RepeatedPtrField<OuterLevel>& b) {
+  if (a.size() != b.size()) return false;
+  for (int i = 0; i < a.size(); ++i) {
+    if (a[i].SerializeAsString() != b[i].SerializeAsString()) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -86,11 +104,13 @@ void ClearPieces(Group& group, EvidenceBlocks& blocks) {
   group.clear_evidence_bytes();
 }
 
-void AddPiece(Group& group, const EvidenceRef& piece, EvidenceBlocks& blocks) {
+void AddPiece(Group& group, const EvidenceRef& piece, EvidenceBlocks& blocks, int most_at_end) {
   auto& all = *group.mutable_pieces();
+  // In order of time.
+  const auto alike = std::ranges::equal_range(all, piece.time(), {}, &EvidenceRef::time);
   const auto is_same = [&](const EvidenceRef& one) { return one.event() == piece.event(); };
-  if (std::any_of(all.begin(), all.end(), is_same)) return;
-  const int most = group.at_end() ? kMaxEvidenceAtEnd : kMaxEvidence;
+  if (std::ranges::any_of(alike, is_same)) return;
+  const int most = group.at_end() ? most_at_end : kMaxEvidence;
   const bool is_full = all.size() >= most;
   // It would be the one that goes.
   if (is_full && group.at_end() && piece.time() >= all[all.size() - 1].time()) return;
@@ -123,30 +143,60 @@ void DropBefore(Group& group, const RuleSummary& rule, int64_t time, EvidenceBlo
   const auto gone = std::remove_if(outers.begin(), outers.end(),
                                    [time](const auto& one) { return one.last() < time; });
   outers.erase(gone, outers.end());
+  for (auto& one : outers) one.set_first(std::max(one.first(), time));
 }
 
-void AddOuter(Group& group, const google::protobuf::RepeatedPtrField<OuterLevel>& levels,
-              int64_t time) {
+void AddOuter(Group& group, const RepeatedPtrField<OuterLevel>& levels, int64_t time,
+              int64_t span) {
   if (levels.empty()) return;
   OuterPlace fresh;
   *fresh.mutable_levels() = levels;
-  const std::string bytes = fresh.SerializeAsString();
-  for (auto& place : *group.mutable_outers()) {
-    OuterPlace alike;
-    *alike.mutable_levels() = place.levels();
-    if (alike.SerializeAsString() != bytes) continue;
-    place.set_first(std::min(place.first(), time));
-    place.set_last(std::max(place.last(), time));
-    return;
-  }
+  fresh.set_first(time);
+  fresh.set_last(time);
   auto& all = *group.mutable_outers();
+  // It may close the gap between two.
+  const auto joined = std::remove_if(all.begin(), all.end(), [&](const OuterPlace& place) {
+    if (Plus(time, span) < place.first() || time > Plus(place.last(), span) ||
+        !IsAlike(place.levels(), levels)) {
+      return false;
+    }
+    fresh.set_first(std::min(fresh.first(), place.first()));
+    fresh.set_last(std::max(fresh.last(), place.last()));
+    return true;
+  });
+  all.erase(joined, all.end());
   if (all.size() >= kMaxOuters) {
     all.erase(std::min_element(all.begin(), all.end(),
                                [](const auto& a, const auto& b) { return a.last() < b.last(); }));
   }
-  fresh.set_first(time);
-  fresh.set_last(time);
   *all.Add() = std::move(fresh);
+}
+
+std::vector<RepeatedPtrField<OuterLevel>> OutersWithin(const Group& group, int64_t first,
+                                                       int64_t last) {
+  std::vector<RepeatedPtrField<OuterLevel>> within;
+  for (const OuterPlace& place : group.outers()) {
+    if (place.last() < first || place.first() > last) continue;
+    const bool is_known = std::ranges::any_of(
+        within, [&place](const auto& levels) { return IsAlike(levels, place.levels()); });
+    if (!is_known) within.push_back(place.levels());
+  }
+  return within;
+}
+
+void DropOuters(Group& group, int64_t first, int64_t last) {
+  auto& all = *group.mutable_outers();
+  const auto gone = std::remove_if(all.begin(), all.end(), [&](OuterPlace& place) {
+    if (place.last() < first || place.first() > last) return false;
+    if (place.last() > last) {
+      place.set_first(Plus(last, 1));
+      return false;
+    }
+    if (place.first() >= first) return true;
+    place.set_last(Minus(first, 1));
+    return false;
+  });
+  all.erase(gone, all.end());
 }
 
 void AddNames(Group& group, const Hit& hit) {
@@ -162,6 +212,12 @@ void AddNames(Group& group, const Hit& hit) {
 
 std::string FindingId(const std::string& key, int64_t first) {
   return ShortDigest({"finding", key, fmt::format("{}", first)});
+}
+
+int64_t LatestTime(const Group& group) {
+  const auto& pending = group.pending();
+  const int64_t latest = pending.empty() ? INT64_MIN : pending[pending.size() - 1];
+  return group.finding_id().empty() ? latest : std::max(latest, group.last());
 }
 
 std::optional<int> FindingOf(const Group& group, int64_t time, int64_t span) {
@@ -190,6 +246,7 @@ BegunFinding BeginFinding(Group& group, const std::string& key, int first, int64
   EarlierFinding begun;
   begun.set_first(group.pending(first));
   begun.set_last(begun.first());
+  begun.set_began(begun.first());
   begun.set_finding_id(FindingId(key, begun.first()));
   BegunFinding result;
   result.times = Absorb(begun, first, span, group);
@@ -216,14 +273,15 @@ void CloseFinding(Group& group) {
   group.set_last(0);
   group.set_told_count(0);
   group.set_told_last(0);
+  group.clear_began();
 }
 
-google::protobuf::RepeatedPtrField<EvidenceRef> TakePieces(Group& group, int64_t first,
-                                                           int64_t last, EvidenceBlocks& blocks) {
+RepeatedPtrField<EvidenceRef> TakePieces(Group& group, int64_t first, int64_t last,
+                                         EvidenceBlocks& blocks) {
   const auto& all = group.pieces();  // in order of time
   const auto begin = std::ranges::lower_bound(all, first, {}, &EvidenceRef::time);
   const auto end = std::ranges::upper_bound(all, last, {}, &EvidenceRef::time);
-  google::protobuf::RepeatedPtrField<EvidenceRef> taken(begin, end);
+  RepeatedPtrField<EvidenceRef> taken(begin, end);
   DropPieces(group, static_cast<int>(begin - all.begin()), static_cast<int>(end - all.begin()),
              blocks);
   return taken;

@@ -14,10 +14,13 @@
 // functions over the message.
 namespace yagura::detection {
 
+// Where windows are decided at their end: of several of them, or of many.
+inline constexpr int kMaxEvidenceAtEnd = 60;
+inline constexpr int kMaxPatientEvidence = 1'000;
 // Keeps references to evidence in order of time, each event once. Where there is too much, the
-// latest stays; where windows are decided at their end, the earliest.
+// latest stays; where windows are decided at their end, the earliest `most_at_end`.
 void AddPiece(internal::v1::Group& group, const internal::v1::EvidenceRef& piece,
-              EvidenceBlocks& blocks);
+              EvidenceBlocks& blocks, int most_at_end = kMaxEvidenceAtEnd);
 // The places from `begin` up to `end` go.
 void DropPieces(internal::v1::Group& group, int begin, int end, EvidenceBlocks& blocks);
 void ClearPieces(internal::v1::Group& group, EvidenceBlocks& blocks);
@@ -26,14 +29,22 @@ void ClearPieces(internal::v1::Group& group, EvidenceBlocks& blocks);
 void DropBefore(internal::v1::Group& group, const internal::v1::RuleSummary& rule, int64_t time,
                 EvidenceBlocks& blocks);
 
-// Notes what an event is to the correlations above.
+// Notes what a pending event is to the correlations above. `span`: a time span of the rule.
 void AddOuter(internal::v1::Group& group,
               const google::protobuf::RepeatedPtrField<internal::v1::OuterLevel>& levels,
-              int64_t time);
+              int64_t time, int64_t span);
+// What the pending events between two times are to those, each once.
+std::vector<google::protobuf::RepeatedPtrField<internal::v1::OuterLevel>> OutersWithin(
+    const internal::v1::Group& group, int64_t first, int64_t last);
+// The events between two times are pending no longer.
+void DropOuters(internal::v1::Group& group, int64_t first, int64_t last);
 // Which ones find room follows from the hits: the order of a map does not.
 void AddNames(internal::v1::Group& group, const internal::v1::Hit& hit);
 
 std::string FindingId(const std::string& key, int64_t first);
+
+// Of the latest event that it has, pending or in its latest finding.
+int64_t LatestTime(const internal::v1::Group& group);
 
 // The findings of a group that are still growing: the latest is in Group itself, those before it,
 // to which events that come late may belong, in `earlier`.

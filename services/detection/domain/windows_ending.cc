@@ -23,7 +23,7 @@ void Windows::Collect(const std::string& key, Kept& kept, const RuleSummary& rul
       ++late_;
       continue;
     }
-    AddOuter(group, hit.outer(), hit.times(i));
+    AddOuter(group, hit.outer(), hit.times(i), rule.timespan_nanos());
   }
   for (const auto& piece : hit.pieces()) {
     if (piece.time() >= Minus(oldest, rule.reach_nanos())) AddPiece(group, piece, blocks_);
@@ -84,9 +84,8 @@ void Windows::Decide(const std::string& key, std::vector<Outcome>& outcomes) {
       outcomes.push_back(std::move(outcome));
     }
     const Place place{group.tenant(), group.source_shard(), watermarks_[group.source_shard()]};
-    for (const auto& outer : group.outers()) {
-      if (rule->outer().empty() || outer.first() > end) continue;
-      Pass(place, *rule, outer.levels(), last, group.about(), evidence);
+    for (const auto& levels : OutersWithin(group, first, end)) {
+      if (!rule->outer().empty()) Pass(place, *rule, levels, last, group.about(), evidence);
     }
   }
   DropBefore(group, *rule, Plus(end, 1), blocks_);

@@ -71,29 +71,34 @@ class Windows::Counting {
 
   void Add(int i, EventPieces pieces) {
     const int64_t time = hit_.times(i);
-    if (const auto finding = FindingFor(time)) return Join(*finding, time, pieces);
-    if (!group_.finding_id().empty()) {
-      if (!is_single_ && time < Minus(LatestTime(), reach_)) {
-        ++windows_.late_;
-        return;
-      }
-      Leave(time);
+    if (const auto finding = FindingFor(time)) {
+      Join(*finding, time, pieces);
+    } else if (IsTooLate(time)) {
+      ++windows_.late_;
+    } else {
+      Pend(i, pieces);
     }
+    DropOld();
+  }
+
+  // What it could have been counted with is not kept any more.
+  bool IsTooLate(int64_t time) const {
+    if (is_single_) return false;
+    return time < Minus(LatestTime(group_), reach_) ||
+           (group_.has_over_until() && time <= group_.over_until());
+  }
+
+  void Pend(int i, EventPieces pieces) {
+    const int64_t time = hit_.times(i);
+    if (!group_.finding_id().empty()) Leave(time);
     const int at = AddPending(group_, rule_, EventOf(hit_, i));
     if (at < 0) {
       ++windows_.late_;
       return;
     }
     for (const EvidenceRef* piece : pieces) AddPiece(group_, *piece, windows_.blocks_);
-    AddOuter(group_, hit_.outer(), time);
+    AddOuter(group_, hit_.outer(), time, span_);
     if (const auto window = FindWindow(group_, rule_, at)) Begin(*window);
-    DropOld();
-  }
-
-  int64_t LatestTime() const {
-    const auto& pending = group_.pending();
-    const int64_t latest = pending.empty() ? INT64_MIN : pending[pending.size() - 1];
-    return group_.finding_id().empty() ? latest : std::max(latest, group_.last());
   }
 
   // One event is a finding by itself: however late it comes, it belongs to that of its group.
@@ -108,10 +113,15 @@ class Windows::Counting {
     for (const EvidenceRef* piece : pieces) *fresh_.Add() = *piece;
     const std::vector<int64_t> joined = JoinFinding(group_, finding, time, span_);
     if (joined.empty()) return;
-    const Pieces more = TakePieces(group_, joined.front(), joined.back(), windows_.blocks_);
+    const Pieces more = TakeAbsorbed(joined.front(), joined.back());
     fresh_.MergeFrom(more);
     PassOn(joined, joined.front(), more);
-    DropOld();
+  }
+
+  // The evidence of pending events between two times; that of what a correlation passed on is older
+  // than it.
+  Pieces TakeAbsorbed(int64_t first, int64_t last) {
+    return TakePieces(group_, Minus(first, rule_.reach_nanos()), last, windows_.blocks_);
   }
 
   // The event at that time belongs to no finding. Those that are there may grow again where events
@@ -133,8 +143,7 @@ class Windows::Counting {
         BeginFinding(group_, key_, static_cast<int>(first - group_.pending().begin()), span_);
     Turn(begun.place);
     began_ = true;
-    fresh_ = TakePieces(group_, Minus(first_time, rule_.reach_nanos()), begun.times.back(),
-                        windows_.blocks_);
+    fresh_ = TakeAbsorbed(first_time, begun.times.back());
     std::erase_if(begun.times, [enough](int64_t time) { return time < enough; });
     PassOn(begun.times, first_time, fresh_);
   }
@@ -148,11 +157,14 @@ class Windows::Counting {
 
   // Events that were pending belong to a finding, whose others of them happened from `first` on.
   void PassOn(const std::vector<int64_t>& times, int64_t first, const Pieces& pieces) {
-    for (const int64_t time : times) {
-      for (const auto& outer : group_.outers()) {
-        if (!passes_ || outer.last() < first || outer.first() > times.back()) continue;
-        windows_.Pass(place_, rule_, outer.levels(), time, hit_, pieces);
+    if (passes_) {
+      const auto outers = OutersWithin(group_, first, times.back());
+      for (const int64_t time : times) {
+        for (const auto& levels : outers) {
+          windows_.Pass(place_, rule_, levels, time, hit_, pieces);
+        }
       }
+      DropOuters(group_, first, times.back());
     }
     if (group_.pending().empty()) group_.clear_outers();
   }
@@ -160,18 +172,28 @@ class Windows::Counting {
   // What no event can belong to that still comes.
   void DropOld() {
     if (group_.pending().empty() && group_.earlier().empty()) return;
-    const int64_t oldest = Minus(LatestTime(), reach_);
+    const int64_t oldest = Minus(LatestTime(group_), reach_);
     DropBefore(group_, rule_, oldest, windows_.blocks_);
     int gone = std::max(group_.earlier_size() - kMaxEarlier, 0);
     while (gone < group_.earlier_size() && group_.earlier(gone).last() < oldest) ++gone;
     if (gone == 0) return;
+    DropEarlier(gone);
+    // Another finding there would be told under the id of one that has gone.
+    DropBefore(group_, rule_, Plus(group_.over_until(), 1), windows_.blocks_);
+  }
+
+  // The first ones.
+  void DropEarlier(int gone) {
     if (finding_ < gone) {
       if (finding_ != kLatest) Tell();
     } else {
       finding_ -= gone;
     }
     for (int i = 0; i < gone; ++i) {
-      TellLastWord(place_.tenant, *group_.mutable_earlier(i), outcomes_);
+      auto& finding = *group_.mutable_earlier(i);
+      TellLastWord(place_.tenant, finding, outcomes_);
+      const int64_t last = finding.last();
+      group_.set_over_until(group_.has_over_until() ? std::max(group_.over_until(), last) : last);
     }
     group_.mutable_earlier()->DeleteSubrange(0, gone);
   }

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <map>
+#include <utility>
 
 #include "fmt/format.h"
 
@@ -29,6 +30,19 @@ store::WriteContext Context() {
 }
 
 std::string DigestOf(const v1::Impact& impact) { return ShortDigest({impact.SerializeAsString()}); }
+
+// A last word says no more than counts and times: what one that grew says besides is kept,
+// whichever came first.
+void Merge(const Windows::Outcome& outcome, Windows::Outcome& kept) {
+  if (kept.closing && !outcome.closing) {
+    const v1::Finding last_word = std::exchange(kept.finding, outcome.finding);
+    MergeFinding(last_word, kept.finding);
+    kept.closing = false;
+  } else {
+    MergeFinding(outcome.finding, kept.finding);
+  }
+  kept.began = kept.began || outcome.began;
+}
 
 bool MayPass(const absl::Status& status) {
   const bool is_passing = status.code() == absl::StatusCode::kUnavailable ||
@@ -58,9 +72,7 @@ absl::Status FindingSink::Put(const std::vector<Windows::Outcome>& outcomes) {
     if (is_new) {
       merged.push_back({outcome, {}});
     } else {
-      auto& kept = merged[place->second].outcome;
-      MergeFinding(outcome.finding, kept.finding);
-      kept.began = kept.began || outcome.began;
+      Merge(outcome, merged[place->second].outcome);
     }
     if (!outcome.tells) continue;
     const std::string id(store::LastId(outcome.finding.name()));

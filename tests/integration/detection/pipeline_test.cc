@@ -118,6 +118,36 @@ TEST_F(JudgingTest, WhatCameBeforeTheAssetsIsJudgedWhenTheyAreKnown) {
   EXPECT_EQ(LevelOf("f"), judged);
 }
 
+// The last word about a finding says counts and times alone; then a late event lets it grow.
+TEST_F(JudgingTest, AFindingThatGrowsAgainAfterItsLastWordIsWhole) {
+  for (const bool is_kept : {false, true}) {
+    const std::string id = is_kept ? "kept" : "fresh";
+    const auto sink = NewSink(Known());
+    const auto first = MakeOutcome(id);
+    if (is_kept) {
+      ASSERT_THAT(sink->Put({first}), IsOk());
+    }
+    Windows::Outcome last_word;
+    last_word.finding.set_name(first.finding.name());
+    last_word.finding.set_event_count(2);
+    last_word.closing = true;
+    last_word.tells = is_kept;
+    auto grown = first;
+    grown.began = !is_kept;
+    grown.finding.set_event_count(3);
+    ASSERT_THAT(sink->Put({last_word, grown}), IsOk());
+    const auto kept = findings_.Get(first.finding.name());
+    ASSERT_THAT(kept, IsOk());
+    EXPECT_EQ(kept->event_count(), 3U);
+    EXPECT_EQ(kept->severity(), event::v1::HIGH);
+    EXPECT_EQ(kept->entities_size(), 1);
+    ASSERT_THAT(sink->Put({last_word}), IsOk());  // done again
+    EXPECT_EQ(findings_.Get(first.finding.name())->event_count(), 3U);
+  }
+  Published();
+  EXPECT_THAT(grown_["tenants/acme/findings/kept"], ::testing::ElementsAre("2", "3"));
+}
+
 TEST_F(JudgingTest, WhatThereIsNoRoomForIsCounted) {
   MetricsRegistry metrics;
   Counter* const dropped = metrics.GetCounter("dropped", "");

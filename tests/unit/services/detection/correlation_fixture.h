@@ -4,6 +4,7 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <ostream>
 #include <random>
 #include <set>
 #include <string>
@@ -39,6 +40,67 @@ inline std::string TextOf(std::string_view correlation) {
          "title: Correlated\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c100\nlevel: high\ncorrelation:\n"
          "  rules: [a, b, c]\n  group-by: [who]\n  timespan: 60s\n  type: " +
          std::string(correlation) + "\n";
+}
+
+// A correlation of all three rules, and when it holds.
+struct CorrelationCase {
+  std::string name;
+  std::string correlation;
+  bool at_end;  // it is decided at the end of windows
+  OracleCondition holds;
+  // Events have so many different values, from the lowest on. Below 0, further events may undo what
+  // earlier ones brought about.
+  int values = 10;
+  int lowest = 0;
+};
+inline void PrintTo(const CorrelationCase& one, std::ostream* out) { *out << one.name; }
+
+inline std::vector<CorrelationCase> CorrelationCases() {
+  using W = OracleWindow;
+  return {
+      {"EventCountGte", "event_count\n  condition: {gte: 3}", false,
+       [](const W& w) { return w.size() >= 3; }},
+      {"EventCountGte5", "event_count\n  condition: {gte: 5}", false,
+       [](const W& w) { return w.size() >= 5; }},
+      {"EventCountGt", "event_count\n  condition: {gt: 3}", false,
+       [](const W& w) { return w.size() > 3; }},
+      {"EventCountLt", "event_count\n  condition: {lt: 3}", true,
+       [](const W& w) { return w.size() < 3; }},
+      {"EventCountLte", "event_count\n  condition: {lte: 3}", true,
+       [](const W& w) { return w.size() <= 3; }},
+      {"EventCountEq", "event_count\n  condition: {eq: 3}", true,
+       [](const W& w) { return w.size() == 3; }},
+      {"EventCountNeq", "event_count\n  condition: {neq: 3}", true,
+       [](const W& w) { return w.size() != 3; }},
+      {"EventCountRange", "event_count\n  condition: {gt: 2, lte: 4}", true,
+       [](const W& w) { return w.size() > 2 && w.size() <= 4; }},
+      {"ValueCountGte3", "value_count\n  condition: {field: v, gte: 3}", false,
+       [](const W& w) { return ValuesOf(w).size() >= 3; }, 4},
+      {"ValueCountGte", "value_count\n  condition: {field: v, gte: 4}", false,
+       [](const W& w) { return ValuesOf(w).size() >= 4; }, 6},
+      {"ValueCountLte", "value_count\n  condition: {field: v, lte: 2}", true,
+       [](const W& w) { return ValuesOf(w).size() <= 2; }, 4},
+      {"ValueSumGt", "value_sum\n  condition: {field: v, gt: 20}", false,
+       [](const W& w) { return SumOf(w) > 20; }},
+      {"ValueSumGt7", "value_sum\n  condition: {field: v, gt: 7}", false,
+       [](const W& w) { return SumOf(w) > 7; }, 4},
+      {"ValueSumSigned", "value_sum\n  condition: {field: v, gt: 3}", false,
+       [](const W& w) { return SumOf(w) > 3; }, 8, -3},
+      {"ValueSumLt", "value_sum\n  condition: {field: v, lt: 8}", true,
+       [](const W& w) { return SumOf(w) < 8; }},
+      {"ValueAverage", "value_avg\n  condition: {field: v, gt: 1.5}", true,
+       [](const W& w) { return SumOf(w) / static_cast<double>(w.size()) > 1.5; }, 4},
+      {"ValueShare", "value_percentile\n  condition: {field: v, lte: 20}", true,
+       [](const W& w) { return HasRareValue(w, 20); }, 4},
+      {"ValueMedian", "value_percentile\n  condition: {field: v, percentile: 50, gte: 2}", true,
+       [](const W& w) { return MedianOf(w) >= 2; }, 4},
+      {"Temporal", "temporal", false, [](const W& w) { return RulesOf(w).size() == 3; }},
+      {"TemporalOfTwo", "temporal\n  condition: {gte: 2}", false,
+       [](const W& w) { return RulesOf(w).size() >= 2; }},
+      {"TemporalOfOne", "temporal\n  condition: {lt: 2}", true,
+       [](const W& w) { return RulesOf(w).size() < 2; }},
+      {"TemporalOrdered", "temporal_ordered", false, [](const W& w) { return InOrder(w, "abc"); }},
+  };
 }
 
 // What a kill leaves: the windows as they were last saved.

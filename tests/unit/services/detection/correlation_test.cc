@@ -17,6 +17,7 @@ namespace {
 
 using testing::Arrival;
 using testing::Bench;
+using testing::CorrelationCase;
 using ::testing::ElementsAre;
 using testing::FindAtEnd;
 using testing::FindWhileGrowing;
@@ -27,21 +28,11 @@ using testing::kSpan;
 using testing::OracleCondition;
 using testing::OracleEvent;
 using testing::OracleFinding;
-using testing::OracleWindow;
 using testing::RunShards;
 using ::testing::SizeIs;
 using testing::TextOf;
 
-struct Case {
-  std::string name;
-  std::string correlation;
-  bool at_end;
-  OracleCondition holds;
-};
-
-void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
-
-class CorrelationProperty : public ::testing::TestWithParam<Case> {
+class CorrelationProperty : public ::testing::TestWithParam<CorrelationCase> {
  protected:
   // `lateness`: how late events may come, seconds.
   static std::vector<Arrival> Random(std::mt19937& random, int lateness, bool spread) {
@@ -53,7 +44,7 @@ class CorrelationProperty : public ::testing::TestWithParam<Case> {
       const int who = static_cast<int>(random() % 3);
       arrival.event.group = fmt::format("user{}", who);
       arrival.event.what = std::string(1, static_cast<char>('a' + random() % 3));
-      arrival.event.value = fmt::format("{}", random() % 10);
+      arrival.event.value = fmt::format("{}", random() % static_cast<uint32_t>(GetParam().values));
       arrival.received = arrival.event.time;
       if (lateness > 0)
         arrival.received += static_cast<int64_t>(random() % static_cast<uint32_t>(lateness));
@@ -96,48 +87,14 @@ TEST_P(CorrelationProperty, KillsAndRepeatsChangeNothing) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Types, CorrelationProperty,
-    ::testing::Values(Case{"EventCountGte", "event_count\n  condition: {gte: 3}", false,
-                           [](const OracleWindow& w) { return w.size() >= 3; }},
-                      Case{"EventCountGt", "event_count\n  condition: {gt: 3}", false,
-                           [](const OracleWindow& w) { return w.size() > 3; }},
-                      Case{"EventCountLt", "event_count\n  condition: {lt: 3}", true,
-                           [](const OracleWindow& w) { return w.size() < 3; }},
-                      Case{"EventCountLte", "event_count\n  condition: {lte: 3}", true,
-                           [](const OracleWindow& w) { return w.size() <= 3; }},
-                      Case{"EventCountEq", "event_count\n  condition: {eq: 3}", true,
-                           [](const OracleWindow& w) { return w.size() == 3; }},
-                      Case{"EventCountNeq", "event_count\n  condition: {neq: 3}", true,
-                           [](const OracleWindow& w) { return w.size() != 3; }},
-                      Case{"EventCountRange", "event_count\n  condition: {gt: 2, lte: 4}", true,
-                           [](const OracleWindow& w) { return w.size() > 2 && w.size() <= 4; }},
-                      Case{"ValueCountGte", "value_count\n  condition: {field: v, gte: 4}", false,
-                           [](const OracleWindow& w) { return testing::ValuesOf(w).size() >= 4; }},
-                      Case{"ValueCountLte", "value_count\n  condition: {field: v, lte: 2}", true,
-                           [](const OracleWindow& w) { return testing::ValuesOf(w).size() <= 2; }},
-                      Case{"ValueSumGt", "value_sum\n  condition: {field: v, gt: 20}", false,
-                           [](const OracleWindow& w) { return testing::SumOf(w) > 20; }},
-                      Case{"ValueSumLt", "value_sum\n  condition: {field: v, lt: 8}", true,
-                           [](const OracleWindow& w) { return testing::SumOf(w) < 8; }},
-                      Case{"ValueAverage", "value_avg\n  condition: {field: v, gt: 4.5}", true,
-                           [](const OracleWindow& w) {
-                             return testing::SumOf(w) / static_cast<double>(w.size()) > 4.5;
-                           }},
-                      Case{"ValueShare", "value_percentile\n  condition: {field: v, lte: 20}", true,
-                           [](const OracleWindow& w) { return testing::HasRareValue(w, 20); }},
-                      Case{"ValueMedian",
-                           "value_percentile\n  condition: {field: v, percentile: 50, gte: 6}",
-                           true, [](const OracleWindow& w) { return testing::MedianOf(w) >= 6; }},
-                      Case{"Temporal", "temporal", false,
-                           [](const OracleWindow& w) { return testing::RulesOf(w).size() == 3; }},
-                      Case{"TemporalOfTwo", "temporal\n  condition: {gte: 2}", false,
-                           [](const OracleWindow& w) { return testing::RulesOf(w).size() >= 2; }},
-                      Case{"TemporalOfOne", "temporal\n  condition: {lt: 2}", true,
-                           [](const OracleWindow& w) { return testing::RulesOf(w).size() < 2; }},
-                      Case{"TemporalOrdered", "temporal_ordered", false,
-                           [](const OracleWindow& w) { return testing::InOrder(w, "abc"); }}),
-    [](const auto& one) { return one.param.name; });
+// Those that any order of events of the same time decides alike.
+std::vector<CorrelationCase> CasesThatOnlyRise() {
+  auto cases = testing::CorrelationCases();
+  std::erase_if(cases, [](const CorrelationCase& one) { return one.lowest < 0; });
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Types, CorrelationProperty, ::testing::ValuesIn(CasesThatOnlyRise()),
+                         [](const auto& one) { return one.param.name; });
 
 Arrival At(int64_t time, std::string what, std::string who, std::string value = "1") {
   return {{time, std::move(who), std::move(what), std::move(value)}, time, 0};

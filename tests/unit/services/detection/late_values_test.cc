@@ -3,6 +3,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "services/detection/domain/findings.h"
 #include "services/detection/domain/window_group.h"
 #include "services/detection/domain/windows.h"
 #include "tests/unit/services/detection/correlation_fixture.h"
@@ -20,23 +22,17 @@ namespace {
 
 using testing::Arrival;
 using testing::Bench;
+using testing::CorrelationCase;
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using testing::kSpan;
 using testing::OracleCondition;
 using testing::OracleEvent;
 using testing::OracleFinding;
 using testing::OracleWindow;
+using ::testing::SizeIs;
 using testing::TextOf;
-
-struct Case {
-  std::string name;
-  std::string correlation;
-  bool at_end;
-  OracleCondition holds;
-  int values = 4;
-  int lowest = 0;  // below it, further events may undo what earlier ones brought about
-};
-void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+using ::testing::UnorderedElementsAre;
 
 using Findings = std::multiset<OracleFinding>;
 
@@ -128,7 +124,7 @@ class Model {
 };
 
 // Few values, which come again and again, out of order within `lateness` seconds.
-std::vector<std::vector<Arrival>> RandomBatches(std::mt19937& random, const Case& one,
+std::vector<std::vector<Arrival>> RandomBatches(std::mt19937& random, const CorrelationCase& one,
                                                 uint32_t lateness) {
   std::vector<Arrival> arrivals;
   const int count = 10 + static_cast<int>(random() % 50);
@@ -156,7 +152,7 @@ std::vector<std::vector<Arrival>> RandomBatches(std::mt19937& random, const Case
   return batches;
 }
 
-Findings FindIn(std::mt19937& random, const Case& one, uint32_t lateness,
+Findings FindIn(std::mt19937& random, const CorrelationCase& one, uint32_t lateness,
                 const std::vector<std::vector<Arrival>>& batches) {
   Bench bench(TextOf(one.correlation),
               {std::chrono::seconds(lateness), 10'000, std::chrono::hours(24)});
@@ -187,10 +183,10 @@ bool AreAllAmong(const Findings& these, const Findings& those) {
   });
 }
 
-class LateValues : public ::testing::TestWithParam<Case> {};
+class LateValues : public ::testing::TestWithParam<CorrelationCase> {};
 
 TEST_P(LateValues, AreFoundAsIfTheyHadComeInOrder) {
-  const Case& one = GetParam();
+  const CorrelationCase& one = GetParam();
   size_t found = 0;
   int equal = 0;
   for (uint32_t seed = 1; seed <= 240; ++seed) {
@@ -225,37 +221,8 @@ TEST_P(LateValues, AreFoundAsIfTheyHadComeInOrder) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Types, LateValues,
-    ::testing::Values(Case{"EventCountGte", "event_count\n  condition: {gte: 5}", false,
-                           [](const OracleWindow& w) { return w.size() >= 5; }},
-                      Case{"ValueCountGte3", "value_count\n  condition: {field: v, gte: 3}", false,
-                           [](const OracleWindow& w) { return testing::ValuesOf(w).size() >= 3; }},
-                      Case{"ValueCountGte4", "value_count\n  condition: {field: v, gte: 4}", false,
-                           [](const OracleWindow& w) { return testing::ValuesOf(w).size() >= 4; },
-                           6},
-                      Case{"ValueCountLte", "value_count\n  condition: {field: v, lte: 2}", true,
-                           [](const OracleWindow& w) { return testing::ValuesOf(w).size() <= 2; }},
-                      Case{"ValueSumGt", "value_sum\n  condition: {field: v, gt: 7}", false,
-                           [](const OracleWindow& w) { return testing::SumOf(w) > 7; }},
-                      Case{"ValueSumSigned", "value_sum\n  condition: {field: v, gt: 3}", false,
-                           [](const OracleWindow& w) { return testing::SumOf(w) > 3; }, 8, -3},
-                      Case{"ValueSumLt", "value_sum\n  condition: {field: v, lt: 8}", true,
-                           [](const OracleWindow& w) { return testing::SumOf(w) < 8; }},
-                      Case{"ValueAverage", "value_avg\n  condition: {field: v, gt: 1.5}", true,
-                           [](const OracleWindow& w) {
-                             return testing::SumOf(w) / static_cast<double>(w.size()) > 1.5;
-                           }},
-                      Case{"ValueShare", "value_percentile\n  condition: {field: v, lte: 20}", true,
-                           [](const OracleWindow& w) { return testing::HasRareValue(w, 20); }},
-                      Case{"ValueMedian",
-                           "value_percentile\n  condition: {field: v, percentile: 50, gte: 2}",
-                           true, [](const OracleWindow& w) { return testing::MedianOf(w) >= 2; }},
-                      Case{"Temporal", "temporal", false,
-                           [](const OracleWindow& w) { return testing::RulesOf(w).size() == 3; }},
-                      Case{"TemporalOrdered", "temporal_ordered", false,
-                           [](const OracleWindow& w) { return testing::InOrder(w, "abc"); }}),
-    [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Types, LateValues, ::testing::ValuesIn(testing::CorrelationCases()),
+                         [](const auto& one) { return one.param.name; });
 
 Arrival At(int64_t time, std::string value) {
   return {{time, "eve", "a", std::move(value)}, time, 0};
@@ -303,25 +270,185 @@ TEST(LateFindings, WhatIsKeptOfThemIsBounded) {
   ASSERT_EQ(bench.windows().dirty_groups().size(), 1U);
   const internal::v1::Group& group = *bench.windows().dirty_groups().begin()->second;
   EXPECT_EQ(group.earlier_size(), kMaxEarlier);
-  EXPECT_EQ(group.pending_size(), 100);
+  // Behind the last finding that has gone, at 18,000: one each time.
+  EXPECT_EQ(group.pending_size(), 10);
 }
 
-TEST(LateFindings, AGroupOfAnEarlierReleaseGoesOn) {
-  Windows windows(kPatient);
+// The same times would give the finding that has gone its id again.
+TEST(LateFindings, WhatLiesBeforeAFindingThatHasGoneIsTooLate) {
+  Windows::Limits limits = kPatient;
+  limits.lateness = std::chrono::hours(10);
+  Bench bench(TextOf(kThreeValues), limits);
+  for (int64_t i = 0; i < 10; ++i) {
+    bench.Apply(bench.HitsOf(0, {At(200 * i, "x"), At(200 * i + 1, "y"), At(200 * i + 2, "z")}));
+  }
+  bench.Save();
+  bench.Kill();
+  EXPECT_THAT(bench.windows().Apply(bench.HitsOf(0, {At(0, "x"), At(1, "y"), At(2, "z")})),
+              IsEmpty());
+  EXPECT_EQ(bench.windows().late(), 3U);
+  EXPECT_THAT(bench.windows().Apply(bench.HitsOf(0, {At(200, "x"), At(201, "y"), At(202, "z")})),
+              SizeIs(1));
+  EXPECT_THAT(bench.windows().Apply(bench.HitsOf(0, {At(90, "x"), At(91, "y"), At(92, "z")})),
+              SizeIs(1));
+}
+
+TEST(LateFindings, AnEarlierFindingTellsItsLastWordThoughTheLatestGrows) {
   Bench bench(TextOf(kThreeValues), kPatient);
   bench.Apply(bench.HitsOf(0, {At(0, "x"), At(1, "y"), At(2, "z")}));
-  for (const auto& [key, kept] : bench.windows().dirty_groups()) {
-    internal::v1::Group group = *kept;
-    group.clear_earlier();
-    ASSERT_FALSE(group.finding_id().empty());
-    windows.LoadGroup(key, std::move(group));
+  bench.Apply(bench.HitsOf(0, {At(200, "x"), At(201, "y"), At(202, "z")}));
+  bench.Apply(
+      bench.HitsOf(0, {At(3, "x")}));  // not told: it has neither doubled nor grown for long
+  std::vector<Windows::Outcome> last_words;
+  for (const int64_t time : {260, 320, 380}) {
+    for (auto& outcome : bench.windows().Apply(bench.HitsOf(0, {At(time, "x")}))) {
+      if (outcome.closing) last_words.push_back(std::move(outcome));
+    }
   }
-  windows.LoadCheckpoint(0, "1-1");
-  const auto outcomes = windows.Apply(bench.HitsOf(0, {At(3, "x"), At(4, "x"), At(5, "x")}));
-  ASSERT_EQ(outcomes.size(), 1U);
-  EXPECT_FALSE(outcomes[0].began);
-  EXPECT_TRUE(outcomes[0].tells);
-  EXPECT_EQ(outcomes[0].finding.event_count(), 6U);
+  // A time span and the lateness after it nothing can belong to it any more.
+  ASSERT_THAT(last_words, SizeIs(1));
+  EXPECT_EQ(last_words[0].finding.event_count(), 4U);
+  EXPECT_EQ(last_words[0].finding.last_event_time().seconds(), testing::kStart + 3);
+}
+
+// What a relay kept for a quarter of an hour.
+TEST(LateFindings, ABurstOfOldEventsCountsUnlessItsGroupHasYoungerOnes) {
+  constexpr int64_t kAge = 16 * 60;
+  constexpr int64_t kNow = 10'000;
+  struct Before {
+    std::string who;
+    int events;
+    bool counts;
+  };
+  for (const auto& [who, events, counts] : {Before{"", 0, true}, Before{"bob", 2, true},
+                                            Before{"eve", 2, false}, Before{"eve", 1000, false}}) {
+    SCOPED_TRACE(fmt::format("{} events of {} before", events, who));
+    Bench bench(TextOf("event_count\n  condition: {gte: 1000}"), {std::chrono::minutes(2), 10'000});
+    bench.Apply(bench.Time(0, kNow));
+    for (int i = 0; i < events; ++i) {
+      bench.Apply(bench.HitsOf(0, {{{kNow - 1, who, "a", "1"}, kNow, 0}}));
+    }
+    const size_t findings_before = bench.Findings().size();
+    for (int part = 0; part < 15; ++part) {
+      std::vector<Arrival> arrivals(100,
+                                    Arrival{{kNow + part - kAge, "eve", "a", "1"}, kNow + part, 0});
+      bench.Apply(bench.HitsOf(0, arrivals));
+    }
+    EXPECT_EQ(bench.Findings().size() - findings_before, counts ? 1U : 0U);
+    EXPECT_EQ(bench.windows().late(), counts ? 0U : 1500U);
+  }
+}
+
+// A correlation of which an outer one counts the matches by `who`.
+std::string ChainOf(std::string_view outer) {
+  return fmt::format(
+      "title: Failed\nname: a\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00a\n"
+      "logsource: {{product: acme}}\ndetection: {{s: {{what: a}}, condition: s}}\n---\n"
+      "title: Success\nname: b\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00b\n"
+      "logsource: {{product: acme}}\ndetection: {{s: {{what: b}}, condition: s}}\n---\n"
+      "title: Many\nname: many\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c101\ncorrelation:\n"
+      "  type: event_count\n  rules: [a]\n  group-by: [v]\n  timespan: 60s\n"
+      "  condition: {{gte: 3}}\n---\n"
+      "title: Outer\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c102\ncorrelation:\n"
+      "  group-by: [who]\n{}\n",
+      outer);
+}
+
+Arrival Of(int64_t time, std::string what, std::string who, std::string host) {
+  return {{time, std::move(who), std::move(what), std::move(host)}, time, 0};
+}
+
+// What an outer match stands on lies before it.
+TEST(LateFindings, WhatJoinsAFindingBringsAllItsEvidence) {
+  Bench bench(ChainOf("  type: event_count\n  rules: [many, b]\n  timespan: 2m\n"
+                      "  condition: {gte: 2}"),
+              kPatient);
+  const auto apply = [&bench](const std::string& host, std::vector<int64_t> times) {
+    std::vector<Arrival> arrivals;
+    for (const int64_t time : times) arrivals.push_back(Of(time, "a", "eve", host));
+    bench.Apply(bench.HitsOf(0, arrivals));
+  };
+  apply("first", {0, 1, 2, 3});
+  ASSERT_EQ(bench.latest().title(), "Outer");
+  apply("second", {180, 190, 200});  // more than two minutes after
+  EXPECT_THAT(bench.Findings(), SizeIs(1));
+  apply("between", {100, 101, 102});
+  EXPECT_THAT(Told(bench.Findings()), ElementsAre("eve [2, 200] 4"));
+  std::vector<int64_t> evidence;
+  for (const auto& one : bench.latest().evidence()) {
+    evidence.push_back(one.event_time().seconds() - testing::kStart);
+  }
+  EXPECT_THAT(evidence, UnorderedElementsAre(100, 101, 102, 180, 190, 200));
+}
+
+// Events of eve come before and after those of bob, which make the match.
+TEST(LateFindings, AMatchCountsForThoseWhoseEventsItHas) {
+  Bench bench(ChainOf("  type: temporal_ordered\n  rules: [many, b]\n  timespan: 5m"), kPatient);
+  bench.Apply(bench.HitsOf(0, {Of(0, "a", "eve", "h"), Of(200, "a", "eve", "h")}));
+  bench.Apply(bench.HitsOf(
+      0, {Of(100, "a", "bob", "h"), Of(101, "a", "bob", "h"), Of(102, "a", "bob", "h")}));
+  bench.Apply(bench.HitsOf(0, {Of(110, "b", "eve", "h")}));
+  EXPECT_THAT(bench.Findings(), IsEmpty());
+  bench.Apply(bench.HitsOf(0, {Of(111, "b", "bob", "h")}));
+  ASSERT_THAT(bench.Findings(), SizeIs(1));
+  EXPECT_EQ(bench.Findings().begin()->group, "bob");
+}
+
+// As a release wrote them that knew of one finding a group, in hex: three values at 0 to 2 s that
+// made one, and two at 0 and 1 s that made none yet.
+constexpr std::string_view kOldGrowing =
+    "0a0461636d65122434623461613165382d366133662d346336622d396436652d306138366237663363"
+    "3130302a1a303132333435363738396162636465666768696a6b6c6d6e6f7030033900002a36fe9c97"
+    "174100945fadfe9c97174900a40b7f529d971758036100945fadfe9c971782010276318a01027431";
+constexpr std::string_view kOldPending =
+    "0a0461636d65122434623461613165382d366133662d346336622d396436652d306138366237663363"
+    "3130301a1000002a36fe9c971700cac471fe9c97174900da7043529d97176a100b0000000000000016"
+    "0000000000000082010276318a01027431";
+
+class GroupOfAnEarlierRelease : public ::testing::Test {
+ protected:
+  void Load(std::string_view hex) {
+    std::string bytes;
+    for (size_t i = 0; i < hex.size(); i += 2) {
+      bytes += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+    }
+    internal::v1::Group group;
+    ASSERT_TRUE(group.ParseFromString(bytes));
+    const auto batch = bench_.HitsOf(0, {At(0, "x")});
+    const auto& hit = batch.hits(0);
+    bench_.windows().LoadGroup(GroupKey("acme", batch.rules(static_cast<int>(hit.rule())), hit),
+                               std::move(group));
+  }
+  // What is told, as "finding begins? events".
+  std::vector<std::string> Apply(const std::vector<Arrival>& arrivals) {
+    std::vector<std::string> told;
+    for (const auto& outcome : bench_.windows().Apply(bench_.HitsOf(0, arrivals))) {
+      const std::string& name = outcome.finding.name();
+      told.push_back(fmt::format("{}{} {}", name == kOldName ? "old" : "new",
+                                 outcome.began ? " begins" : "", outcome.finding.event_count()));
+    }
+    bench_.Save();
+    bench_.Kill();
+    return told;
+  }
+  static constexpr std::string_view kOldName = "tenants/acme/findings/0123456789abcdefghijklmnop";
+  Bench bench_{TextOf(kThreeValues), kPatient};
+};
+
+TEST_F(GroupOfAnEarlierRelease, GoesOnWithItsFinding) {
+  Load(kOldGrowing);
+  EXPECT_THAT(Apply({At(3, "x"), At(4, "x"), At(5, "x")}), ElementsAre("old 6"));
+  EXPECT_THAT(Apply({At(-50, "x")}), ElementsAre("old 7"));
+  EXPECT_THAT(Apply({At(200, "x")}), ElementsAre("old 7")) << "its last word";
+  EXPECT_THAT(Apply({At(201, "y"), At(202, "z")}), ElementsAre("new begins 3"));
+  EXPECT_THAT(Apply({At(6, "x")}), ElementsAre("old 8")) << "late, for the one before";
+  EXPECT_EQ(bench_.windows().late(), 0U);
+}
+
+TEST_F(GroupOfAnEarlierRelease, GoesOnWithWhatIsPending) {
+  Load(kOldPending);
+  EXPECT_THAT(Apply({At(2, "z")}), ElementsAre("new begins 3"));
+  EXPECT_THAT(Apply({At(3, "z")}), ElementsAre("new 4"));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -140,11 +141,46 @@ TEST_F(WindowsTest, ASingleEventIsNeverTooLateForItsFinding) {
   EXPECT_EQ(FromProto(late[0].finding.first_event_time()).time_since_epoch().count(),
             kStart - 100'000 * kSecond);
   EXPECT_THAT(late[0].finding.evidence(), SizeIs(1));
-  // What comes now begins another: none is longer than a day.
-  const auto next = windows_.Apply(Batch({1}));
+  EXPECT_EQ(windows_.late(), 0U);
+}
+
+// What was kept somewhere for days comes in beside what happens now.
+TEST_F(WindowsTest, OldAndNewEventsOfOneGroupAreOneFinding) {
+  threshold_ = 1;
+  std::set<std::string> names;
+  uint64_t most = 0;
+  for (int64_t i = 0; i < 20; ++i) {
+    for (const int64_t second : {10 * i, 10 * i - 100'000}) {
+      for (const auto& outcome : windows_.Apply(Batch({second}))) {
+        names.insert(outcome.finding.name());
+        most = std::max(most, outcome.finding.event_count());
+      }
+    }
+  }
+  EXPECT_THAT(names, SizeIs(1));
+  EXPECT_EQ(most, 40U);
+}
+
+TEST_F(WindowsTest, AFindingGoesOnForADayFromTheEventThatItBeganWith) {
+  threshold_ = 1;
+  std::vector<int64_t> day;
+  for (int64_t second = 0; second < 86'400; second += 60) day.push_back(second);
+  const auto first = windows_.Apply(Batch({0}));
+  windows_.Apply(Batch({-100'000}));
+  for (const auto& outcome : windows_.Apply(Batch(day))) {
+    EXPECT_EQ(outcome.finding.name(), first[0].finding.name());
+  }
+  const auto next = windows_.Apply(Batch({86'400}));
   ASSERT_FALSE(next.empty());
   EXPECT_NE(next.back().finding.name(), first[0].finding.name());
-  EXPECT_EQ(windows_.late(), 0U);
+}
+
+TEST_F(WindowsTest, WhatComesTooLateForWhatIsPendingIsCounted) {
+  EXPECT_THAT(windows_.Apply(Batch({2000})), IsEmpty());
+  // By more than a time span and the lateness, though they would be enough among themselves.
+  EXPECT_THAT(windows_.Apply(Batch({1000, 1001, 1002})), IsEmpty());
+  EXPECT_EQ(windows_.late(), 3U);
+  EXPECT_THAT(windows_.Apply(Batch({1950, 1951})), SizeIs(1));
 }
 
 TEST_F(WindowsTest, WhatComesTooLateForACorrelationIsCounted) {
@@ -565,6 +601,18 @@ TEST_F(WindowsTest, WhatKnowsKeysGivesTheKeyOfEachGroup) {
             keys.Of("acme", other.rules(0), other.hits(0)));
   EXPECT_NE(keys.Of("acme", batch.rules(0), batch.hits(0)),
             keys.Of("acm", batch.rules(0), batch.hits(0)));
+}
+
+TEST_F(WindowsTest, KeysThatAreKnownTakeNoMoreThanTheyMay) {
+  GroupKeys keys;
+  size_t most = 0;
+  for (int i = 0; i < 10'000; ++i) {
+    const auto batch = Batch({0}, fmt::format("{:0900}", i));
+    keys.Of("acme", batch.rules(0), batch.hits(0));
+    most = std::max(most, keys.bytes());
+  }
+  EXPECT_LE(most, GroupKeys::kMostBytes);
+  EXPECT_GT(most, GroupKeys::kMostBytes / 2);
 }
 
 class WindowBudgetTest : public WindowsTest {
