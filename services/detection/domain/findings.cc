@@ -173,6 +173,8 @@ v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSum
   return finding;
 }
 
+bool IsOverflowFinding(const v1::Finding& finding) { return finding.rule_id() == kOverflowRule; }
+
 v1::Finding DeadLetterFinding(const GivenUp& given_up) {
   v1::Finding finding;
   finding.set_name(fmt::format("tenants/{}/findings/{}", given_up.tenant,

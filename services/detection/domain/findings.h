@@ -37,6 +37,8 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept);
 v1::Finding OverflowFinding(std::string_view tenant, const internal::v1::RuleSummary& rule,
                             const internal::v1::Hit& hit, size_t cap);
 
+bool IsOverflowFinding(const v1::Finding& finding);
+
 // What a reader of a stream gave up within an hour of one tenant.
 struct GivenUp {
   std::string tenant;

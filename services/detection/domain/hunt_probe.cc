@@ -20,6 +20,7 @@
 #include "services/detection/domain/hunt_result.h"
 #include "services/detection/domain/product_match.h"
 #include "services/detection/domain/tags.h"
+#include "services/detection/domain/window_outcome.h"
 
 namespace yagura::detection {
 namespace {
@@ -31,6 +32,27 @@ constexpr size_t kMaxFieldValue = 256;
 constexpr size_t kMaxFindings = 200'000;
 // As the service folds.
 constexpr std::chrono::minutes kFold{10};
+// How late events of the past may come, as long as there is room: no hunt is about more time.
+constexpr std::chrono::hours kPatience{400 * 24};
+// What the windows may take for that: as much as is kept beside a checkpoint.
+constexpr size_t kPatientBytes = 8 << 20;
+
+Windows::Limits PatientLimits(Windows::Limits limits) {
+  limits.patience = kPatience;
+  limits.patient_bytes = std::min(limits.patient_bytes, kPatientBytes);
+  return limits;
+}
+
+std::string HowLong(std::chrono::nanoseconds time) {
+  using std::chrono::duration_cast;
+  if (time >= std::chrono::hours(2)) {
+    return fmt::format("{} hours", duration_cast<std::chrono::hours>(time).count());
+  }
+  if (time >= std::chrono::minutes(2)) {
+    return fmt::format("{} minutes", duration_cast<std::chrono::minutes>(time).count());
+  }
+  return fmt::format("{} seconds", duration_cast<std::chrono::seconds>(time).count());
+}
 
 std::shared_ptr<const RuleSet> SetOf(std::vector<ParsedRule> rules) {
   std::vector<RuleSet::Entry> entries;
@@ -153,7 +175,7 @@ class CorrelationProbe final : public HuntProbe {
       : HuntProbe(std::vector<std::string>{LogsourceFilter(rule.rules)}),
         title_(rule.info().title),
         engine_(tenant, One(std::move(rule))),
-        windows_(limits) {}
+        windows_(PatientLimits(limits)) {}
 
   bool has_state() const override { return true; }
 
@@ -176,6 +198,7 @@ class CorrelationProbe final : public HuntProbe {
     }
     windows_.Clean();
     state.set_batches(engine_.batches());
+    state.set_lateness(windows_.lateness().count());
     for (const auto& [name, finding] : findings_) {
       auto& kept = *state.add_findings();
       kept.set_name(name);
@@ -197,6 +220,7 @@ class CorrelationProbe final : public HuntProbe {
       windows_.LoadWatermark(kShard, state.received());
     }
     engine_.set_batches(state.batches());
+    if (state.lateness() > 0) windows_.LoadLateness(std::chrono::nanoseconds(state.lateness()));
     for (const auto& kept : state.findings()) {
       findings_[kept.name()] = {FromProto(kept.first_time()), FromProto(kept.last_time()),
                                 kept.event_count(), kept.action()};
@@ -210,11 +234,13 @@ class CorrelationProbe final : public HuntProbe {
                                              engine_.matcher(), batch.reader, batch.matches, source,
                                              [](std::string_view) { return 0; }, kFold));
       AddWatermarks(batch.reader, source, 1, hits);
+      const uint64_t late_before = windows_.late();
       for (auto& [shard, hit_batch] : hits) {
         RenameEvents(hit_batch,
                      [&](const std::string& id) { return NameOf(events, batch.first, id); });
         Note(windows_.Apply(std::move(hit_batch)), result);
       }
+      result.set_late_event_count(result.late_event_count() + windows_.late() - late_before);
       windows_.Clean();
       return absl::OkStatus();
     });
@@ -222,6 +248,12 @@ class CorrelationProbe final : public HuntProbe {
 
   void Finish(HuntResult& result) override {
     Note(windows_.Finish(), result);
+    if (result.late_event_count() > 0) {
+      AddRemark(fmt::format("{} events were received too late to be counted where they happened, "
+                            "in the end by more than {}: there was no room to wait for longer.",
+                            result.late_event_count(), HowLong(windows_.lateness())),
+                result);
+    }
     result.set_finding_count(findings_.size());
     for (const auto& [name, finding] : findings_) {
       AddToTally(finding.first, finding.last, finding.events, *result.mutable_attempted());
@@ -263,6 +295,12 @@ class CorrelationProbe final : public HuntProbe {
   void Note(const std::vector<Windows::Outcome>& outcomes, HuntResult& result) {
     for (const auto& outcome : outcomes) {
       const v1::Finding& told = outcome.finding;
+      if (IsAboutWindows(told)) {
+        AddRemark(
+            "There are more groups than can be counted at a time; events of some are left out.",
+            result);
+        continue;
+      }
       if (findings_.size() >= kMaxFindings && !findings_.contains(told.name())) {
         AddRemark(fmt::format("There would be more than {} findings; the rest is left out.",
                               kMaxFindings),

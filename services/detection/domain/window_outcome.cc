@@ -69,6 +69,10 @@ v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
   return finding;
 }
 
+bool IsAboutWindows(const v1::Finding& finding) {
+  return finding.rule_id() == kGivenUpRule || IsOverflowFinding(finding);
+}
+
 void TellLastWords(Group& group, std::vector<Windows::Outcome>& outcomes) {
   for (auto& finding : *group.mutable_earlier()) TellLastWord(group.tenant(), finding, outcomes);
   TellLastWord(group.tenant(), group, outcomes);

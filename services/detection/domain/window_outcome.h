@@ -27,6 +27,9 @@ void AddMeasure(const internal::v1::RuleSummary& rule, const WindowVerdict& verd
 v1::Finding GivenUpFinding(const std::string& tenant, const std::string& rule,
                            const std::string& title, int64_t received);
 
+// Whether it is about the windows themselves: a rule has too many groups, or takes too much.
+bool IsAboutWindows(const v1::Finding& finding);
+
 // What nobody was told of yet about a finding whose window has closed, and that it was told.
 // Finding: a Group, or one of its earlier findings.
 template <typename Finding>

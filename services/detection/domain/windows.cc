@@ -159,7 +159,7 @@ const RuleSummary* Windows::RuleOf(const std::string& bundle, const std::string&
 
 // How much later than its events a group may hear of them.
 int64_t Windows::Grace(const RuleSummary& rule) const {
-  const int64_t lateness = limits_.lateness.count();
+  const int64_t lateness = lateness_.count();
   // The levels themselves: where all else is equal the inner window ends first.
   int64_t grace = Plus(Plus(lateness, rule.delay_nanos()), rule.delay_levels());
   for (uint32_t i = 0; i < rule.delay_levels(); ++i) grace = Plus(grace, lateness);
@@ -208,8 +208,8 @@ void Windows::GiveUp(const std::string& key, std::vector<Outcome>& outcomes) {
   ++given_up_;
 }
 
-// Lets groups go where all take more than they may, some at once: it is not done for each hit.
-void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
+// Brings the budget up to what has changed.
+void Windows::Measure() {
   for (const auto& key : std::exchange(changed_, {})) {
     const auto found = groups_.find(key);
     if (found == groups_.end()) {
@@ -217,12 +217,18 @@ void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
       continue;
     }
     found->second.has_changed = false;
-    if (limits_.bytes == SIZE_MAX) continue;
+    if (limits_.bytes == SIZE_MAX && !IsPatient()) continue;
     const Group& group = found->second.group;
+    if (IsPatient()) NoteBounds(group);
     const size_t size = SizeOf(key, group);
     if (budget_.Resize(key, size)) continue;
     budget_.Set(key, RuleKey(group.tenant(), group.rule_id()), size);
   }
+}
+
+// Lets groups go where all take more than they may, some at once: it is not done for each hit.
+void Windows::KeepBudget(int64_t received, std::vector<Outcome>& outcomes) {
+  Measure();
   if (budget_.bytes() <= limits_.bytes) return;
   const size_t enough = limits_.bytes / 8 * 7;
   // A tenant's flood costs that tenant's windows, and a rule's that rule's: always one of who takes
@@ -427,6 +433,7 @@ std::vector<Windows::Outcome> Windows::Apply(HitBatch&& batch) {
   }
   if (!limits_.offline) DecideUntil(Watermark(), outcomes);
   Forget(by_expiry_[shard], batch.received(), outcomes);
+  if (IsPatient()) BeLessPatient(batch.received(), outcomes);
   KeepBudget(batch.received(), outcomes);
   SweepBundles();
   blocks_.Sweep();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -50,14 +51,23 @@ class Windows {
     // Bytes of all groups, as they are kept. Beyond, groups of the rule and tenant that take the
     // most go, those that would be forgotten first.
     size_t bytes = SIZE_MAX;
+    // For events of the past: events may come so much later than `lateness`
+    // as long as all groups take no more than `patient_bytes`, and no bound of a rule's groups or
+    // of one group is near; beyond, a quarter of it, and so on.
+    std::chrono::nanoseconds patience{0};
+    size_t patient_bytes = SIZE_MAX;
   };
-  explicit Windows(Limits limits) : limits_(limits), blocks_(!limits.offline) {}
+  explicit Windows(Limits limits)
+      : limits_(limits),
+        lateness_(std::max(limits.lateness, limits.patience)),
+        blocks_(!limits.offline) {}
 
   // What was kept, before the first Apply, in any order.
   void LoadGroup(const std::string& key, internal::v1::Group group);
   void LoadCheckpoint(uint32_t source_shard, const std::string& source_id);
   void LoadWatermark(uint32_t source_shard, int64_t received);
   void LoadBundle(const std::string& key, internal::v1::RuleBundle bundle);
+  void LoadLateness(std::chrono::nanoseconds lateness) { lateness_ = lateness; }
   // False where there is one of that number already; that one stays.
   bool LoadBlock(uint64_t number, std::string packed);
   // What was kept under a name of the store's and cannot be read: it is to be removed there.
@@ -103,7 +113,11 @@ class Windows {
   void Clean();
 
   size_t size() const { return groups_.size(); }
+  // Events that were not counted, as they came too late for what is kept.
   uint64_t late() const { return late_; }
+  // How late they may come; it shrinks with `patience` alone.
+  std::chrono::nanoseconds lateness() const { return lateness_; }
+  // Events that were not counted, as their rule has too many groups.
   uint64_t overflowed() const { return overflowed_; }
   // Groups that went as all took too much, and what those that are there take.
   uint64_t given_up() const { return given_up_; }
@@ -182,13 +196,21 @@ class Windows {
   void Forget(std::set<Order>& order, int64_t watermark, std::vector<Outcome>& outcomes);
   void Erase(const std::string& key);
   void Change(const std::string& key, Kept& kept);
+  void Measure();
   void KeepBudget(int64_t received, std::vector<Outcome>& outcomes);
+  bool IsPatient() const { return lateness_ > limits_.lateness; }
+  void NoteBounds(const Group& group);
+  bool IsTight() const;
+  void BeLessPatient(int64_t received, std::vector<Outcome>& outcomes);
+  void ShortenWaits(std::chrono::nanoseconds lateness);
   void GiveUp(const std::string& key, std::vector<Outcome>& outcomes);
   int64_t Grace(const RuleSummary& rule) const;
   int64_t Watermark() const;
   const RuleSummary* RuleOf(const std::string& bundle, const std::string& rule_id) const;
 
   const Limits limits_;
+  std::chrono::nanoseconds lateness_;
+  bool is_group_full_ = false;  // one came near its bounds
   std::unordered_map<std::string, Kept> groups_;
   GroupKeys keys_;
   std::map<uint32_t, std::set<Order>> by_expiry_;        // by source shard

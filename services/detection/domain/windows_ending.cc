@@ -26,7 +26,8 @@ void Windows::Collect(const std::string& key, Kept& kept, const RuleSummary& rul
     AddOuter(group, hit.outer(), hit.times(i), rule.timespan_nanos());
   }
   for (const auto& piece : hit.pieces()) {
-    if (piece.time() >= Minus(oldest, rule.reach_nanos())) AddPiece(group, piece, blocks_);
+    if (piece.time() < Minus(oldest, rule.reach_nanos())) continue;
+    AddPiece(group, piece, blocks_, IsPatient() ? kMaxPatientEvidence : kMaxEvidenceAtEnd);
   }
   if (group.pending().empty()) {
     waiting_.erase({kept.queued, key});

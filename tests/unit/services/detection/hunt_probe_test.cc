@@ -186,6 +186,97 @@ TEST(HuntProbe, ACorrelationThatIsTakenOverAnywhereFindsTheSame) {
   }
 }
 
+// A correlation that is decided at the end of its windows.
+std::string AverageText() {
+  return "title: Large\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\nlevel: high\ncorrelation:\n"
+         "  type: value_avg\n  rules: one\n  group-by: [who]\n  timespan: 5m\n"
+         "  condition:\n    field: bytes\n    gt: 100\n---\n"
+         "title: One\nname: one\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\n"
+         "logsource:\n  product: acme\ndetection:\n  s:\n    a: 1\n  condition: s\n";
+}
+
+event::v1::Event& AddMeasured(Events& events, int received, int happened,
+                              const std::string& bytes) {
+  auto& event = Add(events, received, event::v1::ALLOWED);
+  event.mutable_event_time()->set_seconds(kStart + happened);
+  AddField(event, "a", "1");
+  AddField(event, "who", "mallory");
+  AddField(event, "bytes", bytes);
+  return event;
+}
+
+// What was kept somewhere for a week, and what was received as it happened.
+TEST(HuntProbe, WindowsWaitForWhatCameLate) {
+  constexpr int kWeek = 7 * 24 * 3600;
+  for (const int delay : {0, 16 * 60, kWeek}) {
+    Events events;
+    for (int window = 0; window < 20; ++window) {
+      // Half of each window comes late; with that half alone it is not large.
+      AddMeasured(events, 1000 * window, 1000 * window, "300");
+      AddMeasured(events, 1000 * window + 10 + delay, 1000 * window + 10, "20");
+    }
+    std::ranges::stable_sort(events.pointer_begin(), events.pointer_end(), {},
+                             [](const auto* one) { return one->receive_time().seconds(); });
+    const auto result = Hunt(*NewRuleProbe("acme", *ParseSigma(AverageText()), {}), events, 3);
+    EXPECT_EQ(result.finding_count(), 20u) << delay;
+    EXPECT_EQ(result.attempted().count(), 40u) << delay;
+    EXPECT_EQ(result.late_event_count(), 0u) << delay;
+    EXPECT_THAT(result.remarks(), ::testing::IsEmpty());
+  }
+}
+
+// The same of one that makes findings while windows grow.
+TEST(HuntProbe, FindingsBeginHoweverLateTheirEventsCome) {
+  auto text = AverageText();
+  const std::string average = "value_avg";
+  text.replace(text.find(average), average.size(), "value_sum");
+  Events events;
+  for (int i = 0; i < 10; ++i) AddMeasured(events, 100'000 + i, 100'000 + i, "1");
+  for (int i = 0; i < 3; ++i) AddMeasured(events, 100'020 + i, i, "60");
+  const auto result = Hunt(*NewRuleProbe("acme", *ParseSigma(text), {}), events);
+  EXPECT_EQ(result.finding_count(), 1u);
+  EXPECT_EQ(result.attempted().count(), 3u);
+  EXPECT_EQ(result.late_event_count(), 0u);
+}
+
+TEST(HuntProbe, WhatIsLeftOutAsItCameTooLateIsTold) {
+  Windows::Limits limits;
+  limits.patient_bytes = 1000;
+  Events events;
+  for (int i = 0; i < 200; ++i) AddMeasured(events, 100 * i, 100 * i, "300");
+  for (int i = 0; i < 7; ++i) AddMeasured(events, 20'000 + i, i, "20");
+  const auto result = Hunt(*NewRuleProbe("acme", *ParseSigma(AverageText()), limits), events, 10);
+  EXPECT_EQ(result.attempted().count(), 200u);
+  EXPECT_EQ(result.late_event_count(), 7u);
+  ASSERT_THAT(result.remarks(), SizeIs(1));
+  EXPECT_THAT(result.remarks(0), ::testing::StartsWith("7 events were received too late"));
+}
+
+// As much as there is room for does not depend on whether somebody else goes on.
+TEST(HuntProbe, PatienceEndsAlikeWhereAnotherGoesOn) {
+  Windows::Limits limits;
+  limits.patient_bytes = 1000;
+  Events events;
+  for (int i = 0; i < 200; ++i) AddMeasured(events, 100 * i, 100 * i, "300");
+  for (int i = 0; i < 7; ++i) AddMeasured(events, 20'000 + i, 19'000 + 10 * i, "20");
+  const auto run = [&](bool is_taken_over) {
+    auto probe = NewRuleProbe("acme", *ParseSigma(AverageText()), limits);
+    v1::HuntResult result;
+    for (const auto& event : events) {
+      Events shown;
+      *shown.Add() = event;
+      EXPECT_THAT(probe->Look(0, shown, result), IsOk());
+      if (!is_taken_over) continue;
+      auto state = probe->State();
+      probe = NewRuleProbe("acme", *ParseSigma(AverageText()), limits);
+      probe->GoOn(std::move(state));
+    }
+    probe->Finish(result);
+    return result.DebugString();
+  };
+  EXPECT_EQ(run(true), run(false));
+}
+
 TEST(HuntProbe, AnEventThatSeveralPassesShowCountsOnce) {
   std::string text = "198.51.100.7\nevil.example\n";
   for (int i = 0; i < 300; ++i) text += fmt::format("10.9.{}.{}\n", i / 200, i % 200);
