@@ -37,6 +37,20 @@ class Process {
 // A new folder of our own in the system's folder for temporary files.
 std::filesystem::path MakeTemporaryFolder();
 
+// The same, gone with all that is in it when the object goes.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_(MakeTemporaryFolder()) {}
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  const std::filesystem::path path_;
+};
+
 // A loopback TCP port that nobody listens on at this moment.
 int FreePort();
 

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/clock.h"
+#include "common/testing/process.h"
 #include "common/text/text.h"
 #include "tests/e2e/suite_process.h"
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
@@ -40,13 +41,12 @@ std::string Attack(const std::string& source, const std::string& action, const s
 
 class HuntEndToEnd : public ::testing::Test {
  protected:
-  static std::filesystem::path Settings() {
-    const auto folder = std::filesystem::temp_directory_path();
-    const auto kev = folder / fmt::format("yagura-hunt-kev-{}.json", getpid());
+  std::filesystem::path Settings() const {
+    const auto kev = folder_.path() / "kev.json";
     std::ofstream(kev) << R"({"vulnerabilities": [{"cveID": "CVE-2021-44228",
         "vendorProject": "Apache", "product": "Log4j2",
         "vulnerabilityName": "Apache Log4j2 Remote Code Execution Vulnerability"}]})";
-    const auto settings = folder / fmt::format("yagura-hunt-{}.yml", getpid());
+    const auto settings = folder_.path() / "settings.yml";
     std::ofstream(settings) << fmt::format("detection:\n  kev_file: {}\n", kev.string());
     return settings;
   }
@@ -91,6 +91,7 @@ class HuntEndToEnd : public ::testing::Test {
     return response.ok() ? response->secret() : "";
   }
 
+  const testing::TemporaryFolder folder_;
   SuiteProcess suite_{{"--settings", Settings().string()}};
 };
 

@@ -28,6 +28,17 @@ constexpr std::chrono::seconds kStartTimeout{60};
   std::abort();
 }
 
+// Files and folders that are called as it is, a dot and more: what was set aside, or written there.
+void RemoveWhatLiesBeside(const std::filesystem::path& folder) {
+  const std::string prefix = folder.filename().string() + ".";
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.parent_path(), ignored)) {
+    if (entry.path().filename().string().starts_with(prefix)) {
+      std::filesystem::remove_all(entry.path(), ignored);
+    }
+  }
+}
+
 }  // namespace
 
 std::string SuiteProcess::Program() {
@@ -72,7 +83,7 @@ SuiteProcess::~SuiteProcess() {
       std::filesystem::remove_all(folder_, error);
       return !error && !std::filesystem::exists(folder_, error);
     });
-    std::filesystem::remove(OutputFile());
+    RemoveWhatLiesBeside(folder_);
   }
 }
 
