@@ -34,6 +34,7 @@ std::string EncodeToken(const coverage::v1::Coverage& last, const TimeWindow& wi
   position.set_tenant(last.tenant());
   position.set_source(last.source());
   position.set_start(last.start_time().seconds());
+  if (last.source().empty()) position.set_place(last.site());
   position.set_range_start(window.start.time_since_epoch().count());
   position.set_range_end(window.end.time_since_epoch().count());
   return Base64UrlEncode(position.SerializeAsString());
@@ -47,7 +48,7 @@ StatusOr<CoveragePosition> DecodeToken(std::string_view text, uint64_t digest, T
   }
   window->start = TimePoint(nanoseconds(position.range_start()));
   window->end = TimePoint(nanoseconds(position.range_end()));
-  return CoveragePosition{position.tenant(), position.source(), position.start()};
+  return CoveragePosition{position.tenant(), position.source(), position.start(), position.place()};
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "services/archive/domain/coverage_table.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "fmt/format.h"
 
@@ -25,19 +26,31 @@ constexpr int64_t kDay = 86'400;
 // Hours since 1970 that the store's DateTime can hold.
 constexpr int64_t kMaxHour = 0xffff'ffffll / kHour;
 constexpr int kMaxOffsets = 256;
+// What ingestion tells is here so much later at most; until then no minute counts as unwatched.
+constexpr seconds kLongestReport{600};
 
 struct SourceName {
-  std::string_view tenant;
-  std::string_view source;
+  std::string_view tenant;  // empty: of the process itself
+  std::string_view source;  // empty: lines without one
+  std::string_view site;    // of these, where a relay took them
 };
 
-// Nothing where it is neither a source nor a tenant.
-SourceName ParseSource(std::string_view name) {
+// SourceHour.source; nothing where it is none.
+std::optional<SourceName> ParseSource(std::string_view name) {
+  if (name.empty()) return SourceName{};
   const auto parts = Split(name, '/');
-  if (parts.size() < 2 || parts[0] != "tenants") return {};
-  if (parts.size() == 2) return {parts[1], {}};
-  if (parts.size() == 4 && parts[2] == "sources") return {parts[1], parts[3]};
-  return {};
+  if (parts.size() < 2 || parts[0] != "tenants" || parts[1].empty()) return std::nullopt;
+  if (parts.size() == 2) return SourceName{parts[1], {}, {}};
+  if (parts.size() != 4 || parts[3].empty()) return std::nullopt;
+  if (parts[2] == "sources") return SourceName{parts[1], parts[3], {}};
+  if (parts[2] == "sites") return SourceName{parts[1], {}, parts[3]};
+  return std::nullopt;
+}
+
+// Sites without a source are told apart by this alone in the table's order.
+std::string InstanceOf(const CoverageReport& report, const SourceName& name) {
+  return name.site.empty() ? report.instance()
+                           : fmt::format("{}/sites/{}", report.instance(), name.site);
 }
 
 TimePoint TimeOf(const google::protobuf::Timestamp& time) {
@@ -116,14 +129,14 @@ std::string CreateCoverage(std::string_view settings) {
 size_t EncodeCoverage(const CoverageReport& report, eventstore::RowBinaryWriter* out) {
   size_t rows = 0;
   for (const auto& hour : report.hours()) {
-    const SourceName name = ParseSource(hour.source());
-    if (name.tenant.empty() || hour.hour() < 0 || hour.hour() > kMaxHour) continue;
-    out->Text(name.tenant);
-    out->Text(name.source);
+    const auto name = ParseSource(hour.source());
+    if (!name || hour.hour() < 0 || hour.hour() > kMaxHour) continue;
+    out->Text(name->tenant);
+    out->Text(name->source);
     out->Unsigned32(static_cast<uint32_t>(hour.hour() * kHour));
-    out->Text(report.instance());
+    out->Text(InstanceOf(report, *name));
     out->Unsigned64(report.sequence());
-    out->Text(hour.site());
+    out->Text(name->site.empty() ? std::string_view(hour.site()) : name->site);
     out->Text(hour.device());
     for (const uint64_t number : {hour.lines(), hour.bytes(), hour.unparsed(), hour.partly_parsed(),
                                   hour.clock_errors(), hour.untimed(), hour.lost(),
@@ -148,6 +161,111 @@ TimeWindow WholeHours(const TimeWindow& window) {
           std::chrono::ceil<std::chrono::hours>(window.end)};
 }
 
+namespace {
+
+// Where a period of an hour `at` begins and ends, in seconds since 1970.
+struct PeriodSql {
+  std::string start;
+  std::string end;
+};
+
+PeriodSql PeriodOf(coverage::v1::Period period) {
+  const int64_t width = period == coverage::v1::HOUR  ? kHour
+                        : period == coverage::v1::DAY ? kDay
+                                                      : 0;
+  if (width == 0) return {"{from:Int64}", "{to:Int64}"};
+  return {fmt::format("greatest({{from:Int64}}, intDiv(at, {0}) * {0})", width),
+          fmt::format("least({{to:Int64}}, intDiv(start, {0}) * {0} + {0})", width)};
+}
+
+constexpr std::string_view kInWindow =
+    "hour >= toDateTime({from:Int64}, 'UTC') AND hour < toDateTime({to:Int64}, 'UTC')";
+
+// All hours of the window: in which minutes somebody listened to whatever source, and how many such
+// minutes there are from the window's start to before the hour, through the hour, to before its
+// period and through that. What ingestion tells of itself has it, else the tenants' own sources.
+std::string ListeningSql(const std::string& tenants, const PeriodSql& period) {
+  return fmt::format(
+      "SELECT at, mask, through, through - bitCount(mask) AS before, "
+      "min(before) OVER (PARTITION BY start) AS period_before, "
+      "max(through) OVER (PARTITION BY start) AS period_through FROM ("
+      "SELECT at, mask, {} AS start, toInt64(sum(bitCount(mask)) OVER (ORDER BY at)) AS through "
+      "FROM (SELECT toInt64(toUnixTimestamp(hour)) AS at, groupBitOr(watched) AS mask "
+      "FROM yagura.coverage WHERE (tenant = '' OR {}) AND {} GROUP BY at "
+      "ORDER BY at WITH FILL FROM {{from:Int64}} TO {{to:Int64}} STEP {}))",
+      period.start, tenants, kInWindow, kHour);
+}
+
+// Sources that were there before the window, on the last day that ingestion told of.
+std::string KnownBeforeSql(const std::string& tenants) {
+  return fmt::format(
+      "SELECT toString(tenant), toString(source) FROM yagura.coverage WHERE {} AND "
+      "hour < toDateTime({{from:Int64}}, 'UTC') AND hour >= (SELECT "
+      "if(count() = 0, toDateTime({{from:Int64}}, 'UTC'), max(hour)) - {} FROM yagura.coverage "
+      "WHERE tenant = '' AND hour < toDateTime({{from:Int64}}, 'UTC'))",
+      tenants, kDay);
+}
+
+// Of each source and hour what all starts of processes told, added up: a minute counts once.
+// `place`: lines without a source are told of by site.
+std::string HoursSql(const std::string& tenants) {
+  return fmt::format(
+      "SELECT toString(tenant) AS t, toString(source) AS s, if(s = '', toString(site), '') AS "
+      "place, "
+      "toInt64(toUnixTimestamp(hour)) AS at, argMax(site, sequence) AS h_site, "
+      "argMax(device, sequence) AS h_device, sum(lines) AS h_lines, sum(bytes) AS h_bytes, "
+      "sum(unparsed) AS h_unparsed, sum(partly_parsed) AS h_partly, "
+      "sum(clock_errors) AS h_clock_errors, sum(untimed) AS h_untimed, sum(lost) AS h_lost, "
+      "sum(kernel_drops) AS h_drops, groupBitOr(minutes) AS heard, "
+      "groupBitOr(bitOr(minutes, watched)) AS own, "
+      "minIf(first_receive_time, lines > 0) AS h_first, max(last_receive_time) AS h_last, "
+      "sumMap(offsets, offset_counts) AS behind "
+      "FROM (SELECT * FROM yagura.coverage FINAL WHERE tenant != '' AND {} AND {}) "
+      "GROUP BY t, s, place, at",
+      tenants, kInWindow);
+}
+
+// The same by period, with what says from when to when the source was there.
+std::string PeriodsSql(const std::string& tenants, const PeriodSql& period) {
+  return fmt::format(
+      "SELECT t AS tenant, s AS source, place, argMax(h_site, at) AS site, "
+      "argMax(h_device, at) AS device, {} AS start, least({}, {{now:Int64}}) AS end, "
+      "sum(h_lines) AS line_count, sum(h_bytes) AS byte_count, sum(h_lost) AS lost_count, "
+      "sum(h_drops) AS kernel_drop_count, sum(h_unparsed) AS unparsed_count, "
+      "sum(h_partly) AS partly_parsed_count, sum(h_clock_errors) AS clock_error_count, "
+      "sum(h_untimed) AS untimed_count, countIf(h_lines > 0) AS hours_with_lines, "
+      "toUInt64(sum(bitCount(bitAnd(bitOr(own, mask), bitNot(heard))))) AS silent_minutes, "
+      "countIf(h_lines = 0 AND bitOr(own, mask) != 0 AND at + 3600 <= {{now:Int64}}) "
+      "AS silent_hours, "
+      "minIf(h_first, h_lines > 0) AS first_receive_time, max(h_last) AS last_receive_time, "
+      "sumMap(behind.1, behind.2) AS offset_sums, "
+      "min(at) AS first, max(at) + 3600 AS last, min(before) AS first_before, "
+      "max(through) AS last_through, any(period_before) AS start_before, "
+      "any(period_through) AS end_through, "
+      "toInt64(sum(bitCount(bitAnd(own, bitNot(mask))))) AS heard_alone, "
+      "argMin(own, at) AS first_own, argMin(mask, at) AS first_mask, "
+      // The minutes of the first hour before the first that was listened to.
+      "if(first_own = 0, 0, bitAnd(bitNot(first_own), first_own - 1)) AS early, "
+      "lagInFrame(last_through, 1, -1) OVER (PARTITION BY tenant, source, place ORDER BY start "
+      "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS earlier "
+      "FROM ({}) AS hours INNER JOIN ({}) AS listening USING (at) "
+      "GROUP BY tenant, source, place, start",
+      period.start, period.end, HoursSql(tenants), ListeningSql(tenants, period));
+}
+
+// When somebody listened last within the latest hours, in seconds since 1970: a minute's end; 0
+// where nobody did.
+std::string LastListenedSql(const std::string& tenants) {
+  return fmt::format(
+      "SELECT max(at + 60 * (1 + arrayMax(bitPositionsToArray(mask)))) FROM ("
+      "SELECT toInt64(toUnixTimestamp(hour)) AS at, groupBitOr(watched) AS mask "
+      "FROM yagura.coverage WHERE (tenant = '' OR {}) AND watched != 0 AND "
+      "hour >= toDateTime({{now:Int64}} - {}, 'UTC') GROUP BY at)",
+      tenants, 2 * kHour);
+}
+
+}  // namespace
+
 StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
   Query query;
   const std::string tenants = TenantSql(question.tenants, &query);
@@ -164,54 +282,31 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
     query.parameters["after_tenant"] = question.after->tenant;
     query.parameters["after_source"] = question.after->source;
     query.parameters["after_start"] = std::to_string(question.after->start);
+    query.parameters["after_place"] = question.after->place;
     where +=
-        " AND (tenant, source, start) > "
-        "({after_tenant:String}, {after_source:String}, {after_start:Int64})";
+        " AND (tenant, source, start, place) > ({after_tenant:String}, {after_source:String}, "
+        "{after_start:Int64}, {after_place:String})";
   }
-  const int64_t width = question.period == coverage::v1::HOUR  ? kHour
-                        : question.period == coverage::v1::DAY ? kDay
-                                                               : 0;
-  // Seconds since 1970 of an hour's period, and how long a period is.
-  const std::string start =
-      width == 0 ? "{from:Int64}"
-                 : fmt::format("greatest({{from:Int64}}, intDiv(at, {0}) * {0})", width);
-  const std::string end =
-      width == 0 ? "{to:Int64}"
-                 : fmt::format("least({{to:Int64}}, intDiv(start, {0}) * {0} + {0})", width);
-  // All starts of processes are added up by hour first: a minute counts once.
-  constexpr std::string_view kHours =
-      "SELECT toString(tenant) AS t, toString(source) AS s, "
-      "toInt64(toUnixTimestamp(hour)) AS at, argMax(site, sequence) AS h_site, "
-      "argMax(device, sequence) AS h_device, sum(lines) AS h_lines, sum(bytes) AS h_bytes, "
-      "sum(unparsed) AS h_unparsed, sum(partly_parsed) AS h_partly, "
-      "sum(clock_errors) AS h_clock_errors, sum(untimed) AS h_untimed, sum(lost) AS h_lost, "
-      "sum(kernel_drops) AS h_drops, groupBitOr(minutes) AS heard, "
-      "groupBitOr(bitOr(minutes, watched)) AS listened, "
-      "minIf(first_receive_time, lines > 0) AS h_first, max(last_receive_time) AS h_last, "
-      "sumMap(offsets, offset_counts) AS behind "
-      "FROM (SELECT * FROM yagura.coverage FINAL WHERE {} AND "
-      "hour >= toDateTime({{from:Int64}}, 'UTC') AND hour < toDateTime({{to:Int64}}, 'UTC')) "
-      "GROUP BY t, s, at";
+  const PeriodSql period = PeriodOf(question.period);
   query.sql = fmt::format(
       "SELECT tenant, source, site, device, start, end, line_count, byte_count, lost_count, "
       "kernel_drop_count, unparsed_count, partly_parsed_count, clock_error_count, untimed_count, "
       "hours_with_lines, silent_minutes, unwatched_minutes, first_receive_time, last_receive_time, "
-      "offset_sums, silent_hours FROM ("
-      "SELECT t AS tenant, s AS source, argMax(h_site, at) AS site, "
-      "argMax(h_device, at) AS device, {} AS start, least({}, {{now:Int64}}) AS end, "
-      "sum(h_lines) AS line_count, sum(h_bytes) AS byte_count, sum(h_lost) AS lost_count, "
-      "sum(h_drops) AS kernel_drop_count, sum(h_unparsed) AS unparsed_count, "
-      "sum(h_partly) AS partly_parsed_count, sum(h_clock_errors) AS clock_error_count, "
-      "sum(h_untimed) AS untimed_count, countIf(h_lines > 0) AS hours_with_lines, "
-      "toUInt64(sum(bitCount(bitAnd(listened, bitNot(heard))))) AS silent_minutes, "
-      "countIf(h_lines = 0 AND listened != 0 AND at + 3600 <= {{now:Int64}}) AS silent_hours, "
-      "toUInt64(greatest(0, intDiv(end - min(at), 60) - toInt64(sum(bitCount(listened))))) "
-      "AS unwatched_minutes, "
-      "minIf(h_first, h_lines > 0) AS first_receive_time, max(h_last) AS last_receive_time, "
-      "sumMap(behind.1, behind.2) AS offset_sums "
-      "FROM ({}) GROUP BY tenant, source, start) WHERE {} "
-      "ORDER BY tenant, source, start LIMIT {}",
-      start, end, fmt::format(fmt::runtime(kHours), tenants), where, question.limit);
+      "offset_sums, silent_hours FROM (WITH ({}) AS listened_last SELECT *, "
+      // How far listening had come when the source was there last before the period; -1: never.
+      "if(earlier = -1 AND (tenant, source) IN ({}), 0, earlier) AS seen_before, "
+      "seen_before != -1 AND start_before - seen_before < {} AS goes_on, "
+      "if(goes_on, start, first + 60 * bitCount(early)) AS watch_start, "
+      // Somebody listened later, when the source was not there any more.
+      "if(end_through > last_through, least(end, last), if({{now:Int64}} - listened_last <= {}, "
+      "least(end, listened_last), end)) AS watch_end, "
+      "last_through + heard_alone - if(goes_on, start_before, first_before + "
+      "bitCount(bitAnd(first_mask, early))) AS listened_minutes, "
+      "toUInt64(greatest(0, intDiv(watch_end - watch_start, 60) - listened_minutes)) "
+      "AS unwatched_minutes FROM ({})) WHERE {} "
+      "ORDER BY tenant, source, start, place LIMIT {}",
+      LastListenedSql(tenants), KnownBeforeSql(tenants), kDay / 60, kLongestReport.count(),
+      PeriodsSql(tenants, period), where, question.limit);
   return query;
 }
 

@@ -15,8 +15,8 @@
 #include "yagura/ingestion/v1/coverage_report.pb.h"
 
 // The table of coverage: what each start of an ingestion process (an instance) told last of a
-// source and hour. The store keeps the row with the highest sequence, so any number of repeats is
-// one row.
+// source and hour, and, without tenant and source, when it listened. The store keeps the row with
+// the highest sequence, so any number of repeats is one row.
 namespace yagura::archive {
 
 // `settings`: of the engine.
@@ -35,6 +35,7 @@ struct CoveragePosition {
   std::string tenant;
   std::string source;
   int64_t start = 0;  // seconds since 1970
+  std::string place;  // site, of lines without a source
 };
 
 struct CoverageQuestion {
@@ -46,7 +47,8 @@ struct CoverageQuestion {
   const CoveragePosition* after = nullptr;
   size_t limit = 0;
 };
-// Rows for DecodeCoverage by tenant, source and start. Errors are those of Filter::ToSql.
+// Rows for DecodeCoverage by tenant, source, start and, of lines without a source, site. Errors are
+// those of Filter::ToSql.
 absl::StatusOr<eventstore::Query> CoverageQuery(const CoverageQuestion& question);
 coverage::v1::Coverage DecodeCoverage(const eventstore::Row& row);
 // The same in short.

@@ -231,7 +231,7 @@ class PushSession final : public rpc::StreamSession<v1::PushRequest> {
       ReadyBatch& lost = losses.emplace_back();
       lost.tenant = sender_.tenant;
       lost.source = target == nullptr ? std::string() : target->name;
-      lost.partition = target == nullptr ? request.parent() : target->name;
+      lost.partition = PartitionOf(target, lost.tenant, relay.site());
       lost.listener = kRelay;
       lost.events = loss.line_count();
       lost.stats.first = bounded(loss.receive_time());

@@ -22,6 +22,8 @@ constexpr minutes kListSources{5};
 constexpr minutes kLongestGap{2};
 constexpr int kQuietMinutes = 10;
 constexpr std::string_view kLateMark = "+late";
+// The row that tells of the process alone.
+constexpr std::string_view kProcess;
 // A told hour is kept for so many more: batches of it cannot come any more, but late ones.
 constexpr int64_t kKeptHours = 2;
 
@@ -130,9 +132,16 @@ void CoverageLedger::Listened(TimePoint now) {
     listened_to_ = now;
     if (listened_from_ == TimePoint{} || now < listened_from_) listened_from_ = now;
   }
-  for (TimePoint at = listened_to_; at < now; at += minutes(1)) watched_[HourOf(at)] |= BitOf(at);
-  watched_[HourOf(now)] |= BitOf(now);
+  for (TimePoint at = listened_to_; at < now; at += minutes(1)) Watch(at);
+  Watch(now);
   listened_to_ = now;
+}
+
+void CoverageLedger::Watch(TimePoint minute) {
+  uint64_t& minutes_of = watched_[HourOf(minute)];
+  if ((minutes_of & BitOf(minute)) != 0) return;
+  minutes_of |= BitOf(minute);
+  RowOf(kProcess, HourOf(minute));
 }
 
 void CoverageLedger::ShareDrops(int64_t hour) {

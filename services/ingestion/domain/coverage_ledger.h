@@ -63,6 +63,8 @@ class CoverageLedger {
   Row& RowOf(std::string_view source, int64_t hour);
   // The row to count in: of an hour that was told and forgotten already, a late one.
   Row& CountingRow(std::string_view source, int64_t hour);
+  // The process listens in that minute.
+  void Watch(TimePoint minute);
   void CollectLate(std::vector<v1::CoverageReport>* reports);
   void ShareDrops(int64_t hour);
   void NoteQuietSources(int64_t hour, int minute);

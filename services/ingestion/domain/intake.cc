@@ -19,11 +19,19 @@ constexpr size_t kMemoryBytes = 16 << 20;
 
 }  // namespace
 
+std::string PartitionOf(const SourceTarget* source, std::string_view tenant,
+                        std::string_view site) {
+  if (source != nullptr) return source->name;
+  return site.empty() ? fmt::format("tenants/{}", tenant)
+                      : fmt::format("tenants/{}/sites/{}", tenant, site);
+}
+
 // Events of one source on their way into a batch.
 struct Intake::Lane {
-  std::string name;    // of the source, or "tenants/{tenant}"
+  std::string name;    // the partition
   std::string source;  // name; empty: none
   std::string tenant;
+  std::string site;  // of a relay, where there is no source
   uint64_t generation = 0;
   uint64_t sequence = 0;  // of the next batch
   uint64_t digest = 0;    // of the lines that the builder collects
@@ -126,16 +134,19 @@ Intake::Lane& Intake::LaneFor(const SourceTarget* target, const SenderState& sta
   const std::string_view tenant = target != nullptr       ? std::string_view(target->tenant)
                                   : !state.tenant.empty() ? std::string_view(state.tenant)
                                                           : kQuarantineTenant;
-  if (last_lane_ != nullptr && last_lane_->source == source && last_lane_->tenant == tenant) {
+  const std::string_view site = target == nullptr ? state.sender.site : std::string_view{};
+  if (last_lane_ != nullptr && last_lane_->source == source && last_lane_->tenant == tenant &&
+      last_lane_->site == site) {
     return *last_lane_;
   }
-  const std::string name = source.empty() ? fmt::format("tenants/{}", tenant) : std::string(source);
+  const std::string name = PartitionOf(target, tenant, site);
   auto& lane = lanes_[name];
   if (lane == nullptr) {
     lane = std::make_unique<Lane>();
     lane->name = name;
     lane->source = source;
     lane->tenant = tenant;
+    lane->site = site;
     lane->generation = generation_;
   }
   last_lane_ = lane.get();

@@ -22,7 +22,7 @@ class Quarantine;
 
 // One batch of one tenant and source, ready for the event stream.
 struct ReadyBatch {
-  std::string partition;  // name of the source, or "tenants/{tenant}": decides the shard
+  std::string partition;  // see PartitionOf: decides the shard
   std::string key;        // the batch id: what the stream deduplicates by
   std::string payload;
   std::string tenant;
@@ -33,6 +33,10 @@ struct ReadyBatch {
   std::string listener;  // that the lines came through
   LineStats stats;
 };
+
+// Name of the source, or, where it is null, "tenants/{tenant}", with "/sites/{site}" behind it
+// where a relay took the lines: two sites' unknown senders are not one.
+std::string PartitionOf(const SourceTarget* source, std::string_view tenant, std::string_view site);
 
 // What is remembered of one sender between its lines (a connection, an address).
 struct SenderState {
@@ -96,7 +100,7 @@ class Intake {
   const std::shared_ptr<SenderMemoryBudget> memory_;
   LinePipeline pipeline_;
   std::unique_ptr<Enricher> enricher_;      // null: none
-  StringMap<std::unique_ptr<Lane>> lanes_;  // by source name, or "tenants/{tenant}"
+  StringMap<std::unique_ptr<Lane>> lanes_;  // by partition
   Lane* last_lane_ = nullptr;
   uint64_t generation_ = 0;  // how many lanes were given up: a lane may come back
   std::vector<ReadyBatch> ready_;

@@ -60,7 +60,8 @@ class CoverageReporterTest : public ::testing::Test {
     const auto reply = pool_->Command({"XRANGE", stream::StreamKey("coverage", 0), "-", "+"});
     EXPECT_THAT(reply, testing::IsOk());
     if (!reply.ok()) return 0;
-    std::map<std::string, std::pair<uint64_t, uint64_t>> last;  // sequence, lines
+    // Sequence and lines by start and source.
+    std::map<std::pair<std::string, std::string>, std::pair<uint64_t, uint64_t>> last;
     for (const auto& entry : reply->items) {
       v1::CoverageReport report;
       const auto& fields = entry.items.at(1).items;
@@ -70,12 +71,12 @@ class CoverageReporterTest : public ::testing::Test {
       }
       if (report.lists_sources()) listed_ = report.sources_size();
       for (const auto& hour : report.hours()) {
-        auto& known = last[report.instance()];
+        auto& known = last[{report.instance(), hour.source()}];
         if (report.sequence() >= known.first) known = {report.sequence(), hour.lines()};
       }
     }
     uint64_t lines = 0;
-    for (const auto& [instance, one] : last) lines += one.second;
+    for (const auto& [key, one] : last) lines += one.second;
     return lines;
   }
 

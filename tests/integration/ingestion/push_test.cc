@@ -27,6 +27,7 @@
 #include "services/ingestion/app.h"
 #include "yagura/directory/v1/directory_service.pb.h"
 #include "yagura/event/v1/event.pb.h"
+#include "yagura/ingestion/v1/coverage_report.pb.h"
 #include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
 
 namespace yagura::ingestion {
@@ -561,6 +562,37 @@ TEST_F(PushTest, ARelaysLinesAreThoseOfItsSiteAlone) {
     EXPECT_TRUE(std::ranges::count(six.flaws(), event::v1::TRUNCATED));
     EXPECT_FALSE(std::ranges::count(five.flaws(), event::v1::TRUNCATED));
   }
+}
+
+TEST_F(PushTest, LinesWithoutASourceAreCountedByTheSiteOfTheirRelay) {
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
+  for (const char* site : {"hq", "branch"}) {
+    v1::PushRequest request = Relayed(std::string("of-") + site, site);
+    v1::RelayLoss& loss = *request.mutable_relay()->add_losses();
+    loss.set_sender(1);
+    loss.set_line_count(site[0] == 'h' ? 3 : 4);
+    *loss.mutable_receive_time() = request.relay().line_receive_times(0);
+    EXPECT_FALSE(session->Push(request).has_status());
+  }
+  EXPECT_FALSE(Open()->Push(Request("direct", {"<13>app: of nobody"})).has_status());
+  server_->Stop();  // tells
+
+  std::map<std::string, std::pair<uint64_t, uint64_t>> counts;  // lines, lost
+  const auto reply =
+      redis_.NewPool()->Command({"XRANGE", stream::StreamKey("coverage", 0), "-", "+"});
+  ASSERT_THAT(reply, IsOk());
+  for (const redis::Reply& entry : reply->items) {
+    const auto& fields = entry.items.at(1).items;
+    for (size_t i = 0; i + 1 < fields.size(); i += 2) {
+      v1::CoverageReport report;
+      if (fields[i].text != "p" || !report.ParseFromString(fields[i + 1].text)) continue;
+      for (const auto& hour : report.hours()) {
+        if (hour.lines() > 0) counts[hour.source()] = {hour.lines(), hour.lost()};
+      }
+    }
+  }
+  EXPECT_EQ((counts["tenants/acme/sites/hq"]), (std::pair<uint64_t, uint64_t>(1, 3)));
+  EXPECT_EQ((counts["tenants/acme/sites/branch"]), (std::pair<uint64_t, uint64_t>(1, 4)));
 }
 
 TEST_F(PushTest, OnlyAKeyThatNamesTheSiteSpeaksForItsRelay) {

@@ -1,4 +1,6 @@
 // What ingestion tells of its coverage, kept in a real event store and asked for again.
+#include <map>
+
 #include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -140,6 +142,135 @@ TEST_F(CoverageTest, SilenceIsToldFromNobodyListening) {
   EXPECT_EQ(by_hour[2].silent_minutes(), 30u);
   EXPECT_EQ(by_hour[2].unwatched_minutes(), 0u);
   EXPECT_EQ(FromProto(by_hour[2].end_time()), BaseTime() + hours(3) + minutes(30));
+}
+
+// What a process tells of itself.
+SourceHour Listening(int hour, uint64_t watched = kAllMinutes) {
+  SourceHour row;
+  row.set_hour(Hour("", hour, 0, 0).hour());
+  row.set_watched_minutes(watched);
+  return row;
+}
+
+constexpr char kFw[] = "tenants/acme/sources/fw";
+
+TEST_F(CoverageTest, BeforeASourceWasThereNobodyHadToListenToIt) {
+  // Ingestion began at 2:10, and the source came with it; other hours had been listened to.
+  std::vector<SourceHour> told = {Listening(0)};
+  told.push_back(Listening(2, kAllMinutes << 10 & kAllMinutes));
+  told.push_back(Hour(kFw, 2, 5, uint64_t{1} << 30, kAllMinutes << 10 & kAllMinutes));
+  told.push_back(Hour(kFw, 3, 5, kAllMinutes));
+  Tell("one", 1, told);
+  clock_->SetNow(BaseTime() + hours(4));
+
+  const auto found = List(Request(-100, 4));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].unwatched_minutes(), 0u);
+  for (const auto period : {coverage::v1::HOUR, coverage::v1::DAY}) {
+    ListCoverageRequest request = Request(-100, 4);
+    request.set_period(period);
+    for (const auto& one : List(request)) EXPECT_EQ(one.unwatched_minutes(), 0u) << period;
+  }
+}
+
+TEST_F(CoverageTest, AfterItsEndNobodyHasToListenToASource) {
+  Tell("one", 1, {Hour(kFw, 0, 5, kAllMinutes), Listening(0), Listening(1), Listening(2)});
+  clock_->SetNow(BaseTime() + hours(9));  // nobody has listened since 3:00
+  const auto found = List(Request(0, 10));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].unwatched_minutes(), 0u);
+}
+
+TEST_F(CoverageTest, LinesWithoutASourceSayNothingOfTheHoursBetween) {
+  // Two lines, five hours apart, at a suite without any source.
+  std::vector<SourceHour> told = {Hour("tenants/acme", 0, 1, 1, 1),
+                                  Hour("tenants/acme", 5, 1, uint64_t{1} << 8, kAllMinutes >> 51)};
+  for (int hour = 0; hour < 5; ++hour) told.push_back(Listening(hour));
+  told.push_back(Listening(5, kAllMinutes >> 20));
+  Tell("one", 1, told);
+  clock_->SetNow(BaseTime() + hours(5) + minutes(41));
+  const auto found = List(Request(-1, 6));
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].unwatched_minutes(), 0u);
+  EXPECT_EQ(found[0].silent_minutes(), 59 + 39u);
+}
+
+TEST_F(CoverageTest, WhatIsNotToldYetIsNotUnwatched) {
+  Tell("one", 1,
+       {Hour(kFw, 0, 5, kAllMinutes), Hour(kFw, 1, 0, 0, kAllMinutes >> 30), Listening(0),
+        Listening(1, kAllMinutes >> 22)});
+  clock_->SetNow(BaseTime() + hours(1) + minutes(47));
+  EXPECT_EQ(List(Request(0, 2))[0].unwatched_minutes(), 0u);
+  // A quarter of an hour later nobody listens, it seems.
+  clock_->SetNow(BaseTime() + hours(1) + minutes(49));
+  EXPECT_EQ(List(Request(0, 2))[0].unwatched_minutes(), 11u);
+}
+
+TEST_F(CoverageTest, AnOutageOfAllIsToldOfWhereverItLies) {
+  // Up until 2:00, down until 8:30 two days later.
+  std::vector<SourceHour> told = {Hour(kFw, 0, 5, kAllMinutes), Listening(0),
+                                  Hour(kFw, 1, 5, kAllMinutes), Listening(1)};
+  const uint64_t half = kAllMinutes << 30 & kAllMinutes;
+  told.push_back(Hour(kFw, 56, 0, 0, half));
+  told.push_back(Listening(56, half));
+  told.push_back(Hour(kFw, 57, 5, kAllMinutes));
+  told.push_back(Listening(57));
+  Tell("one", 1, told);
+  clock_->SetNow(BaseTime() + hours(58));
+  const auto unwatched = [&](int from, int to, coverage::v1::Period period) {
+    ListCoverageRequest request = Request(from, to);
+    request.set_period(period);
+    uint32_t minutes_of = 0;
+    for (const auto& one : List(request)) minutes_of += one.unwatched_minutes();
+    return minutes_of;
+  };
+  EXPECT_EQ(unwatched(0, 58, coverage::v1::RANGE), 54 * 60 + 30u);
+  // A range that begins in the midst of it, longer than a day before the end.
+  EXPECT_EQ(unwatched(20, 58, coverage::v1::RANGE), 36 * 60 + 30u);
+  EXPECT_EQ(unwatched(56, 57, coverage::v1::HOUR), 30u);
+  EXPECT_EQ(unwatched(50, 58, coverage::v1::HOUR), 30u);  // hours without a word are left out
+  // One that ends in it.
+  EXPECT_EQ(unwatched(0, 20, coverage::v1::RANGE), 18 * 60u);
+  // It goes on.
+  clock_->SetNow(BaseTime() + hours(20));
+  ASSERT_THAT(archive_->client->Execute({.sql = "TRUNCATE TABLE yagura.coverage"}), IsOk());
+  told.resize(4);
+  Tell("one", 1, told);
+  EXPECT_EQ(unwatched(0, 24, coverage::v1::RANGE), 18 * 60u);
+}
+
+TEST_F(CoverageTest, LinesWithoutASourceAreToldOfByTheSiteOfTheirRelay) {
+  SourceHour hq = Hour("tenants/acme/sites/hq", 0, 3, 1);
+  SourceHour branch = Hour("tenants/acme/sites/branch", 0, 4, 2);
+  SourceHour direct = Hour("tenants/acme", 0, 5, 4);
+  for (auto* row : {&hq, &branch, &direct}) {
+    row->clear_site();
+    row->clear_device();
+  }
+  Tell("one", 1, {hq, branch, direct, Hour("tenants/acme/sites/", 0, 1, 1)});
+  ListCoverageRequest request = Request(0, 1);
+  request.set_page_size(1);
+  std::map<std::string, uint64_t> lines;  // by site
+  do {
+    const auto page = handlers_.ListCoverage(MakeCall("acme", {"acme"}), request);
+    ASSERT_THAT(page, IsOk());
+    ASSERT_EQ(page->coverages_size(), 1);
+    EXPECT_EQ(page->coverages(0).source(), "");
+    EXPECT_TRUE(lines.emplace(page->coverages(0).site(), page->coverages(0).line_count()).second);
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(lines, (std::map<std::string, uint64_t>{{"", 5}, {"branch", 4}, {"hq", 3}}));
+  request = Request(0, 1);
+  request.set_filter("site = \"hq\"");
+  EXPECT_EQ(List(request).size(), 1u);
+}
+
+TEST_F(CoverageTest, WhatIngestionTellsOfItselfIsNobodysSource) {
+  Tell("one", 1, {Listening(0), Hour(kFw, 0, 1, 1)});
+  const auto response = handlers_.ListCoverage(MakeCall("-", {"-"}), Request(0, 1));
+  ASSERT_THAT(response, IsOk());
+  ASSERT_EQ(response->coverages_size(), 1);
+  EXPECT_EQ(response->coverages(0).tenant(), "acme");
 }
 
 TEST_F(CoverageTest, OnlyTheCallersTenantsAreSeen) {

@@ -139,6 +139,25 @@ TEST(CoverageLedgerTest, ASourceThatSendsNothingHasHoursToo) {
   EXPECT_EQ(row->watched_minutes(), (uint64_t{1} << 60) - 1);
 }
 
+TEST(CoverageLedgerTest, ItTellsEachMinuteThatItListensWithoutAnySource) {
+  CoverageLedger ledger("host", "one");
+  ledger.Listened(At(1, 5));
+  auto reports = ledger.Collect(At(1, 5));
+  ASSERT_NE(Find(reports, "", At(1, 0)), nullptr);
+  EXPECT_EQ(Find(reports, "", At(1, 0))->watched_minutes(), uint64_t{1} << 5);
+  ledger.Listened(At(1, 5, 30));
+  EXPECT_EQ(Find(ledger.Collect(At(1, 5, 30)), "", At(1, 0)), nullptr);
+  // Also where it is killed then.
+  ledger.Listened(At(1, 6));
+  ASSERT_EQ(ledger.Untold().hours_size(), 1);
+  EXPECT_EQ(ledger.Untold().hours(0).watched_minutes(), uint64_t{3} << 5);
+  ledger.Listened(At(1, 59, 30));  // a sleep
+  ledger.Listened(At(2, 0));
+  reports = ledger.Collect(At(2, 0));
+  EXPECT_EQ(Find(reports, "", At(1, 0))->watched_minutes(), uint64_t{3} << 5 | uint64_t{1} << 59);
+  EXPECT_EQ(Find(reports, "", At(2, 0))->watched_minutes(), 1u);
+}
+
 TEST(CoverageLedgerTest, ASleepIsNoListening) {
   CoverageLedger ledger("host", "one");
   ledger.SetSources({Watched(kQuiet)});
