@@ -124,18 +124,18 @@ int HecCodeOf(int http, std::string_view reason) {
 bool IsHec(Route route) { return route != Route::kNone && route != Route::kBulk; }
 
 HttpAnswer AnswerOf(Route route, int http, std::string_view reason, std::string_view message,
-                    std::string_view event = {}) {
+                    std::string_view place = {}) {
   HttpAnswer answer;
   answer.status = http;
   const std::string text = QuoteJson(message);
   if (IsHec(route)) {
     answer.body = fmt::format(R"({{"text":{},"code":{})", text, HecCodeOf(http, reason));
-    if (!event.empty()) answer.body += fmt::format(R"(,"invalid-event-number":{})", event);
+    if (!place.empty()) answer.body += fmt::format(R"(,"invalid-event-number":{})", place);
     answer.body += "}";
   } else {
     answer.body = fmt::format(R"({{"error":{{"code":{},"reason":{},"message":{})", http,
                               QuoteJson(reason), text);
-    if (!event.empty()) answer.body += fmt::format(R"(,"record":{})", event);
+    if (!place.empty()) answer.body += fmt::format(R"(,"line":{})", place);
     answer.body += "}}";
   }
   if (http == 401) answer.headers.emplace_back("WWW-Authenticate", "Bearer");
@@ -149,10 +149,10 @@ HttpAnswer AnswerOf(Route route, const Status& status) {
   const std::string message =
       http == 500 ? "the service failed" : std::string(Message(WithoutInsides(status)));
   const ErrorMetadata metadata = GetErrorMetadata(status);
-  const auto event = metadata.find("event");
+  const auto place = metadata.find(IsHec(route) ? "event" : "line");
   const std::string reason = ErrorReason(status);
   HttpAnswer answer = AnswerOf(route, http, reason, message,
-                               event == metadata.end() ? std::string_view() : event->second);
+                               place == metadata.end() ? std::string_view() : place->second);
   const auto delay = RetryDelayOf(status);
   for (auto& [name, value] : answer.headers) {
     if (name != "Retry-After" || !delay) continue;

@@ -20,10 +20,17 @@ namespace dom = simdjson::dom;
 
 constexpr double kLatestSeconds = 4e9;  // the year 2096
 constexpr size_t kMaxFields = 1000;
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 
 Status Malformed(size_t event, std::string_view why) {
   return MakeError(absl::StatusCode::kInvalidArgument, "DATA_MALFORMED", why,
                    {{"event", std::to_string(event)}});
+}
+
+Status NoObject(size_t line) {
+  return MakeError(absl::StatusCode::kInvalidArgument, "DATA_MALFORMED",
+                   fmt::format("line {} is not a JSON object", line),
+                   {{"line", std::to_string(line)}});
 }
 
 Status TooMany() {
@@ -161,15 +168,26 @@ StatusOr<std::vector<Record>> ReadLines(std::string_view body,
 }
 
 StatusOr<std::vector<Record>> ReadNdjson(std::string_view body) {
-  YAGURA_ASSIGN_OR_RETURN(auto records, ReadLines(body));
+  if (body.starts_with(kByteOrderMark)) body.remove_prefix(kByteOrderMark.size());
+  std::vector<Record> records;
+  Status status;
   dom::parser parser;
-  for (size_t i = 0; i < records.size(); ++i) {
-    dom::element element;
-    const auto error = parser.parse(records[i].line).get(element);
-    if (error != simdjson::SUCCESS || !element.is_object()) {
-      return Malformed(i, fmt::format("record {} is not a JSON object", i));
+  size_t number = 0;
+  ForEachLineOf(body, [&](std::string_view line) {
+    ++number;
+    if (!status.ok() || line.empty()) return;
+    if (records.size() >= kMaxRecords) {
+      status = TooMany();
+      return;
     }
-  }
+    Record& record = records.emplace_back();
+    record.line = line;
+    dom::element element;
+    const auto error = parser.parse(record.line).get(element);
+    if (error != simdjson::SUCCESS || !element.is_object()) status = NoObject(number);
+  });
+  YAGURA_RETURN_IF_ERROR(status);
+  if (records.empty()) return NoData();
   return records;
 }
 
@@ -185,7 +203,8 @@ StatusOr<std::vector<Record>> ReadHecEvents(std::string_view body) {
   for (auto document : stream) {
     dom::element element;
     if (document.get(element) != simdjson::SUCCESS) {
-      return Malformed(records.size(), fmt::format("event {} is not JSON", records.size()));
+      return Malformed(records.size(),
+                       fmt::format("event {} (from 0) is not JSON", records.size()));
     }
     if (records.size() >= kMaxRecords) return TooMany();
     YAGURA_ASSIGN_OR_RETURN(Record record, ReadHecEvent(element, records.size()));
@@ -193,7 +212,7 @@ StatusOr<std::vector<Record>> ReadHecEvents(std::string_view body) {
   }
   // What stands behind the last whole object.
   if (stream.truncated_bytes() > 0) {
-    return Malformed(records.size(), fmt::format("event {} is not whole", records.size()));
+    return Malformed(records.size(), fmt::format("event {} (from 0) is not whole", records.size()));
   }
   if (records.empty()) return NoData();
   return records;

@@ -12,8 +12,8 @@
 #include "services/ingestion/domain/record.h"
 
 // Bodies of requests that bring log records over HTTP. Errors are INVALID_ARGUMENT (NO_DATA,
-// DATA_MALFORMED, EVENT_MISSING, EVENT_EMPTY, with "event": the number of the record from 0) or
-// RESOURCE_EXHAUSTED (BODY_TOO_LARGE).
+// DATA_MALFORMED, EVENT_MISSING, EVENT_EMPTY; with "event", the number of the record from 0, as HEC
+// counts them; of NDJSON with "line", from 1) or RESOURCE_EXHAUSTED (BODY_TOO_LARGE).
 namespace yagura::ingestion {
 
 // More in one request are refused.
@@ -27,7 +27,7 @@ absl::StatusOr<std::string> Inflate(std::string_view body, size_t limit);
 absl::StatusOr<std::vector<Record>> ReadLines(
     std::string_view body, const std::shared_ptr<const MultiLineRule>& rule = nullptr);
 
-// Like ReadLines, but each line must be a JSON object.
+// Like ReadLines, but each line must be a JSON object. A byte order mark before all is skipped.
 absl::StatusOr<std::vector<Record>> ReadNdjson(std::string_view body);
 
 // Objects of HEC's event endpoint, one behind the other: "event" (a text, which is the line, or

@@ -69,10 +69,7 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   if (parser != nullptr) {
     parser->Parse(input, arena_, &parsed_);
   } else {
-    event.product = "unknown";
-    event.message = header_.body;
-    event.parse_error = "no parser recognises the line";
-    AddFlaw(event::v1::UNPARSED, &event);
+    KeepUnread(context.envelope);
   }
   broken |= context.charset == Charset::kUtf8 && IsOfAnotherSet(line, cut);
   event.message = event.message.substr(0, kMaxLineBytes);
@@ -84,13 +81,30 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   return parsed_;
 }
 
+void LinePipeline::KeepUnread(const LineEnvelope* envelope) {
+  event::EventView& event = parsed_.event;
+  event.message = header_.body;
+  if (envelope != nullptr && envelope->is_text) {
+    event.product = "generic.text";
+    return;
+  }
+  event.product = "unknown";
+  event.parse_error = "no parser recognises the line";
+  AddFlaw(event::v1::UNPARSED, &event);
+}
+
 void LinePipeline::Add(const LineEnvelope& envelope) {
   event::EventView& event = parsed_.event;
   if (envelope.event_time) {
     event.event_time = envelope.event_time;
     parsed_.zone_used = false;
   }
-  if (event.host.empty()) event.host = envelope.host;
+  // Without priority and program, and where no product is known, what stands where a header has the
+  // host may be any word.
+  const bool is_guess = header_.priority < 0 && header_.program.empty() &&
+                        event.product.starts_with("generic.") &&
+                        event.host.data() == header_.host.data();
+  if (event.host.empty() || (is_guess && !envelope.host.empty())) event.host = envelope.host;
   if (event.program.empty()) event.program = envelope.program;
   if (event.severity == 0) event.severity = envelope.severity;
   event.fields.insert(event.fields.end(), envelope.fields.begin(), envelope.fields.end());

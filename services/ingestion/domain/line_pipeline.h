@@ -15,10 +15,12 @@ namespace yagura::ingestion {
 
 // What a transport tells of a line beside it.
 struct LineEnvelope {
-  std::optional<TimePoint> event_time;   // counts before what the line says
-  std::string_view host;                 // where the line names none
-  std::string_view program;              // likewise
-  int severity = 0;                      // v1::Severity, where the line has none
+  std::optional<TimePoint> event_time;  // counts before what the line says
+  std::string_view host;                // where the line does not surely name one
+  std::string_view program;             // likewise
+  int severity = 0;                     // v1::Severity, where the line has none
+  // The line is an application's own text: where no parser recognises it, it is all understood.
+  bool is_text = false;
   std::vector<event::FieldView> fields;  // come after those of the line
 };
 
@@ -50,6 +52,8 @@ class LinePipeline {
 
  private:
   void Add(const LineEnvelope& envelope);
+  // Of a line that no parser recognises.
+  void KeepUnread(const LineEnvelope* envelope);
   void Check(const LineContext& context);
 
   const std::shared_ptr<const ParserCatalogue> catalogue_;

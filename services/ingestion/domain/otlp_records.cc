@@ -234,6 +234,7 @@ class Reader {
       return true;
     }
     std::string_view line = OtlpText(body_, arena_);
+    envelope_.is_text = ReadOtlpValue(body_).kind == OtlpValue::Kind::kText;
     if (line.empty() && attributes_.pairs().empty()) {
       Refuse("a record has neither body nor attributes");
       return true;

@@ -172,6 +172,30 @@ TEST_F(HttpTest, HecEventsKeepTheirTimeHostAndFields) {
   EXPECT_EQ(events[1].event_time().seconds(), 1763716543);
 }
 
+TEST_F(HttpTest, AByteOrderMarkBeforeNdjsonIsNoPartOfIt) {
+  const Reply reply = Send("/v1/tenants/acme/logs:bulk", "\xef\xbb\xbf{\"a\":1}\n{\"a\":2}\n");
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  EXPECT_EQ(RawOf(Stored()), (std::multiset<std::string>{"{\"a\":1}", "{\"a\":2}"}));
+}
+
+TEST_F(HttpTest, TheHostOfAnHecEventIsItsDevicesUnlessTheLineSurelyNamesAnother) {
+  const std::map<std::string, std::string> lines = {
+      {"nothing but text", "web1"},
+      {"2026-11-23T10:00:00Z worker started the queue", "web1"},  // a word is no host
+      {"<13>Nov 23 10:00:00 fw7 app: x", "fw7"},
+      {"Nov 23 10:00:00 fw7 sshd[12]: x", "fw7"},
+      {"{\"message\":\"x\"}", "web1"},
+      {"{\"message\":\"x\",\"hostname\":\"db3\"}", "db3"}};
+  std::string body;
+  for (const auto& [line, host] : lines) {
+    body += R"({"host":"web1","event":)" + QuoteJson(line) + "}";
+  }
+  EXPECT_EQ(Send("/services/collector/event", body).status, 200);
+  std::map<std::string, std::string> found;
+  for (const auto& event : Stored()) found[event.raw()] = event.host();
+  EXPECT_EQ(found, lines);
+}
+
 TEST_F(HttpTest, HecRawLinesMayBeCompressed) {
   const Reply reply = Send("/services/collector/raw", Gzip("<13>app: one\n<13>app: two\n"),
                            {.headers = {"Content-Encoding: gzip"}});
@@ -322,7 +346,12 @@ TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
   }
   const Reply bulk = Send("/v1/tenants/acme/logs:bulk", "{\"a\":1}\nnonsense\n");
   EXPECT_EQ(bulk.status, 400);
-  EXPECT_THAT(bulk.body, HasSubstr("\"record\":1"));
+  EXPECT_THAT(bulk.body, HasSubstr("\"line\":2"));
+  const Reply spaced = Send("/v1/tenants/acme/logs:bulk", "\r\n{\"a\":1}\n\n\n[1]\n{\"b\":1}\n");
+  EXPECT_EQ(spaced.status, 400);
+  EXPECT_THAT(spaced.body, HasSubstr("\"line\":5"));
+  EXPECT_THAT(spaced.body, HasSubstr("line 5 is not"));
+  EXPECT_EQ(Send("/v1/tenants/acme/logs:bulk", "\n").status, 400);
   EXPECT_EQ(
       Send("/services/collector/raw", "no gzip", {.headers = {"Content-Encoding: gzip"}}).status,
       400);

@@ -194,6 +194,23 @@ TEST_F(OtlpTest, AStructuredBodyIsKeptAsJsonAndSeverityAndTimesAreTaken) {
   EXPECT_EQ(events[1].raw(), R"({"event":"login"})");
 }
 
+TEST_F(OtlpTest, AnApplicationsOwnTextIsUnderstood) {
+  LogRecord& text = AddRecord();
+  text.mutable_body()->set_string_value("the queue was emptied");
+  text.set_time_unix_nano(static_cast<uint64_t>(SystemClock()->Now().time_since_epoch().count()));
+  AddRecord().mutable_body()->mutable_array_value()->add_values()->set_string_value("no text");
+  ASSERT_TRUE(Export().ok());
+  std::map<std::string, event::v1::Event> events;
+  for (const auto& event : Stored()) events[event.raw()] = event;
+  ASSERT_EQ(events.size(), 2u);
+  const auto& understood = events["the queue was emptied"];
+  EXPECT_EQ(understood.product(), "generic.text");
+  EXPECT_EQ(understood.message(), "the queue was emptied");
+  EXPECT_EQ(understood.parse_error(), "");
+  EXPECT_TRUE(understood.flaws().empty());
+  EXPECT_TRUE(std::ranges::count(events[R"(["no text"])"].flaws(), event::v1::UNPARSED));
+}
+
 TEST_F(OtlpTest, RecordsThatAreRefusedAreToldAndTheOthersTaken) {
   AddRecord().mutable_body()->set_string_value("good");
   AddRecord();  // nothing in it
