@@ -8,6 +8,7 @@
 
 #include "CLI/CLI.hpp"
 #include "cli/commands/command.h"
+#include "cli/offline_lines.h"
 #include "cli/usage.h"
 #include "fmt/format.h"
 #include "google/protobuf/stubs/logging.h"
@@ -97,7 +98,7 @@ int main(int argc, char** argv) {
   yagura::cli::AddTicketCommands(program);
   yagura::cli::AddConfigCommands(program);
   yagura::cli::AddReportCommands(program);
-  yagura::cli::AddDirectoryCommands(program);
+  yagura::cli::AddDirectoryCommands(program, yagura::cli::KnownParsers);
   yagura::cli::AddAuditCommands(program);
   yagura::cli::AddCoverageCommands(program);
   if (const int bad = NotText(argc, argv); bad != 0) {

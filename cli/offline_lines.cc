@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 
 #include "common/status/status.h"
+#include "services/ingestion/domain/parsers/names.h"
 
 namespace yagura::cli {
 
@@ -29,6 +30,15 @@ absl::StatusOr<std::shared_ptr<const ingestion::ParserCatalogue>> LoadParsers(
   auto parsers = ingestion::ParserCatalogue::Load(FindContent(options.content) / "parsers");
   if (!parsers.ok()) return Annotate(parsers.status(), "content/parsers");
   return parsers;
+}
+
+std::vector<std::string> KnownParsers() {
+  const auto described = LoadParsers({});
+  if (!described.ok()) return {};
+  std::vector<std::string> names = {"auto"};
+  for (const auto& written : ingestion::kWrittenParsers) names.emplace_back(written.name);
+  for (const auto& one : (*described)->descriptions()) names.push_back(one->name);
+  return names;
 }
 
 absl::StatusOr<std::unique_ptr<OfflineLines>> OfflineLines::Make(

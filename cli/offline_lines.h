@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
@@ -28,6 +29,9 @@ void AddOfflineOptions(CLI::App& command, OfflineOptions& options);
 // The shipped and described parsers of content/parsers.
 absl::StatusOr<std::shared_ptr<const ingestion::ParserCatalogue>> LoadParsers(
     const OfflineOptions& options);
+
+// "auto" and all names that a source's parser may have; none where content/ cannot be read.
+std::vector<std::string> KnownParsers();
 
 // Not thread-safe.
 class OfflineLines {

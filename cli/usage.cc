@@ -14,6 +14,10 @@ constexpr size_t kLongestCommand = 20;
 
 std::string UnknownOption(const CLI::App& app) {
   for (const auto& word : app.remaining(/*recurse=*/true)) {
+    if (word.starts_with('-') && !word.starts_with("--")) {
+      return fmt::format("there is no option {} here; a word that begins with - stands behind --",
+                         EscapeForTerminal(word.substr(0, 2)));
+    }
     if (!word.starts_with("--")) continue;
     const std::string name = word.substr(0, word.find('='));
     return name == "--api-key"

@@ -182,7 +182,9 @@ void AddNotificationCommands(Program& program);           // alert, contact, rou
 void AddTicketCommands(Program& program);
 void AddConfigCommands(Program& program);  // device, credential, change
 void AddReportCommands(Program& program);
-void AddDirectoryCommands(Program& program);  // tenant, site, user, key, asset, source
+// tenant, site, user, key, asset, source. `parsers`: the names of those that a source may have,
+// none where they are not known.
+void AddDirectoryCommands(Program& program, std::function<std::vector<std::string>()> parsers);
 void AddAuditCommands(Program& program);
 void AddCoverageCommands(Program& program);
 void AddSendCommand(Program& program);

@@ -4,12 +4,14 @@
 
 #include "common/clock/proto_time.h"
 #include "yagura/coverage/v1/coverage_service.grpc.pb.h"
+#include "yagura/directory/v1/directory_service.grpc.pb.h"
 
 namespace yagura::cli {
 namespace {
 
 using coverage::v1::CoverageService;
 using coverage::v1::ListCoverageRequest;
+using directory::v1::DirectoryService;
 
 struct Options {
   ListOptions list;
@@ -31,8 +33,10 @@ void AddOptions(CLI::App& command, Options& options) {
   command.add_option("--limit", options.list.limit, "Most rows to print")->capture_default_str();
 }
 
-absl::Status List(Program& program, Client& client, Options options, coverage::v1::Period period,
-                  std::vector<TableColumn> columns) {
+// How many rows were printed.
+absl::StatusOr<size_t> List(Program& program, Client& client, Options options,
+                            coverage::v1::Period period, std::vector<TableColumn> columns) {
+  size_t rows = 0;
   const TimePoint now = SystemClock()->Now();
   YAGURA_ASSIGN_OR_RETURN(const TimePoint since, ParseWhen(options.since, now));
   YAGURA_ASSIGN_OR_RETURN(const TimePoint until, ParseWhen(options.until, now));
@@ -48,19 +52,40 @@ absl::Status List(Program& program, Client& client, Options options, coverage::v
                                                      {"LAST", "last_receive_time"}}) {
     columns.push_back(std::move(column));
   }
-  return PrintPages(
-      options.list, program.format(), std::move(columns),
-      [&](const std::function<void(google::protobuf::Message&)>& fill)
-          -> absl::StatusOr<std::unique_ptr<google::protobuf::Message>> {
-        ListCoverageRequest request;
-        fill(request);
-        *request.mutable_range()->mutable_start_time() = ToProto(since);
-        *request.mutable_range()->mutable_end_time() = ToProto(until);
-        request.set_period(period);
-        YAGURA_ASSIGN_OR_RETURN(auto response,
-                                client.Call(&CoverageService::Stub::ListCoverage, request));
-        return std::make_unique<coverage::v1::ListCoverageResponse>(std::move(response));
-      });
+  YAGURA_RETURN_IF_ERROR(
+      PrintPages(options.list, program.format(), std::move(columns),
+                 [&](const std::function<void(google::protobuf::Message&)>& fill)
+                     -> absl::StatusOr<std::unique_ptr<google::protobuf::Message>> {
+                   ListCoverageRequest request;
+                   fill(request);
+                   *request.mutable_range()->mutable_start_time() = ToProto(since);
+                   *request.mutable_range()->mutable_end_time() = ToProto(until);
+                   request.set_period(period);
+                   YAGURA_ASSIGN_OR_RETURN(
+                       auto response, client.Call(&CoverageService::Stub::ListCoverage, request));
+                   rows += static_cast<size_t>(response.coverages_size());
+                   return std::make_unique<coverage::v1::ListCoverageResponse>(std::move(response));
+                 }));
+  return rows;
+}
+
+// NOT_FOUND where the directory says that no tenant of `parent` has the source.
+absl::Status CheckSource(Client& client, const std::string& parent, const std::string& source) {
+  directory::v1::ListSourcesRequest request;
+  request.set_parent(parent);
+  request.set_page_size(1000);
+  const std::string end = "/sources/" + source;
+  do {
+    const auto page = client.Call(&DirectoryService::Stub::ListSources, request);
+    if (!page.ok()) return absl::OkStatus();  // who may not ask is told nothing
+    for (const auto& one : page->sources()) {
+      if (one.name().ends_with(end)) return absl::OkStatus();
+    }
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  return MakeError(
+      absl::StatusCode::kNotFound, "SOURCE_UNKNOWN",
+      fmt::format("there is no source \"{}\", and none was told of in the range", source));
 }
 
 void AddListCommand(Program& program, CLI::App& group) {
@@ -74,7 +99,8 @@ void AddListCommand(Program& program, CLI::App& group) {
                  {"SOURCE", "source"},
                  {"SITE", "site"},
                  {"DEVICE", "device"},
-                 {"HOURS", "hours_with_lines"}});
+                 {"HOURS", "hours_with_lines"}})
+        .status();
   });
 }
 
@@ -84,7 +110,7 @@ void AddShowCommand(Program& program, CLI::App& group) {
   command.add_option("source", options->source, "Source id, or tenants/T/sources/S")->required();
   command.add_flag("--days", options->by_days, "Day by day, UTC");
   AddOptions(command, *options);
-  program.DoConnected(command, [&program, options](Client& client) {
+  program.DoConnected(command, [&program, options](Client& client) -> absl::Status {
     Options asked = *options;
     const size_t slash = asked.source.rfind('/');
     if (slash != std::string::npos) {
@@ -98,8 +124,15 @@ void AddShowCommand(Program& program, CLI::App& group) {
     std::string filter = fmt::format("source = \"{}\"", asked.source);
     if (!asked.list.filter.empty()) filter += fmt::format(" AND ({})", asked.list.filter);
     asked.list.filter = filter;
-    return List(program, client, asked, asked.by_days ? coverage::v1::DAY : coverage::v1::HOUR,
-                {{"TENANT", "tenant"}, {"SOURCE", "source"}, {"FROM", "start_time"}});
+    YAGURA_ASSIGN_OR_RETURN(
+        const size_t rows,
+        List(program, client, asked, asked.by_days ? coverage::v1::DAY : coverage::v1::HOUR,
+             {{"TENANT", "tenant"},
+              {"SOURCE", "source"},
+              {"SITE", "site"},
+              {"FROM", "start_time"}}));
+    if (rows > 0 || !options->list.filter.empty() || asked.source.empty()) return absl::OkStatus();
+    return CheckSource(client, TenantParent(asked.tenant), asked.source);
   });
 }
 

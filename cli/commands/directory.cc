@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -674,7 +675,30 @@ absl::Status FillSource(const SourceChange& change, directory::v1::Source& sourc
   return absl::OkStatus();
 }
 
-void AddSourceCreate(Program& program, CLI::App& group) {
+using ParserNames = std::function<std::vector<std::string>()>;
+
+// Listeners of ingestion whose name is fixed.
+constexpr std::array<std::string_view, 8> kListeners{
+    "syslog_udp", "syslog_tcp", "syslog_tls", "push", "http", "https", "otlp", "relay"};
+
+// Says which names fit nothing that is known here. They are not refused: groups of files, and the
+// parsers of a suite with a content/ of its own, have other names.
+void WarnOfUnknownNames(const directory::v1::Source& source, const ParserNames& parsers) {
+  const std::string& listener = source.match().listener();
+  if (!listener.empty() && std::ranges::find(kListeners, listener) == kListeners.end()) {
+    std::cerr << fmt::format(
+        "warning: no listener is named \"{}\", so that the source has lines only where ingestion "
+        "follows a group of files of that name; listeners are {}\n",
+        EscapeForTerminal(listener), Join(kListeners, ", "));
+  }
+  if (source.parser().empty()) return;
+  const auto known = parsers();
+  if (known.empty() || std::ranges::find(known, source.parser()) != known.end()) return;
+  std::cerr << fmt::format("warning: there is no parser \"{}\" here; those are {}\n",
+                           EscapeForTerminal(source.parser()), Join(known, ", "));
+}
+
+void AddSourceCreate(Program& program, CLI::App& group, const ParserNames& parsers) {
   struct Options {
     std::string tenant;
     std::string id;
@@ -686,7 +710,7 @@ void AddSourceCreate(Program& program, CLI::App& group) {
   create.add_option("id", options->id, "Source id")->required();
   create.add_option("--tenant", options->tenant, "Tenant id")->required();
   AddSourceOptions(create, options->change);
-  program.DoConnected(create, [&program, options](Client& client) -> absl::Status {
+  program.DoConnected(create, [&program, options, parsers](Client& client) -> absl::Status {
     directory::v1::CreateSourceRequest request;
     request.set_parent(TenantParent(options->tenant));
     request.set_source_id(options->id);
@@ -694,12 +718,13 @@ void AddSourceCreate(Program& program, CLI::App& group) {
     YAGURA_RETURN_IF_ERROR(FillSource(options->change, *request.mutable_source(), unused));
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto created, client.Call(&Stub::CreateSource, request));
+    WarnOfUnknownNames(request.source(), parsers);
     program.Print(created);
     return absl::OkStatus();
   });
 }
 
-void AddSourceUpdate(Program& program, CLI::App& group) {
+void AddSourceUpdate(Program& program, CLI::App& group, const ParserNames& parsers) {
   struct Options {
     std::string name;
     std::string tenant;
@@ -712,7 +737,7 @@ void AddSourceUpdate(Program& program, CLI::App& group) {
       ->required();
   update.add_option("--tenant", options->tenant, "Tenant id");
   AddSourceOptions(update, options->change);
-  program.DoConnected(update, [&program, options](Client& client) -> absl::Status {
+  program.DoConnected(update, [&program, options, parsers](Client& client) -> absl::Status {
     if (options->tenant.empty() && options->name.find('/') == std::string::npos) {
       return InvalidField("name", "is an id, which needs --tenant");
     }
@@ -725,6 +750,7 @@ void AddSourceUpdate(Program& program, CLI::App& group) {
     }
     SetRequestId(request);
     YAGURA_ASSIGN_OR_RETURN(const auto changed, client.Call(&Stub::UpdateSource, request));
+    WarnOfUnknownNames(source, parsers);
     program.Print(changed);
     return absl::OkStatus();
   });
@@ -755,7 +781,7 @@ void AddSourceUnknown(Program& program, CLI::App& group) {
   });
 }
 
-void AddSourceCommands(Program& program) {
+void AddSourceCommands(Program& program, const ParserNames& parsers) {
   CLI::App& group = program.Group("source", "Whose the log lines of a sender are");
   AddList(program, group, "Sources",
           {{"NAME", "name", 80},
@@ -768,8 +794,8 @@ void AddSourceCommands(Program& program) {
            {"SITE", "site"},
            {"DEVICE", "device"}},
           &Stub::ListSources);
-  AddSourceCreate(program, group);
-  AddSourceUpdate(program, group);
+  AddSourceCreate(program, group, parsers);
+  AddSourceUpdate(program, group, parsers);
   AddNamed(program, group, "delete", "Assign a sender to nobody again", "sources", {},
            &Stub::DeleteSource);
   AddSourceUnknown(program, group);
@@ -787,13 +813,13 @@ void AddWhoAmI(Program& program) {
 
 }  // namespace
 
-void AddDirectoryCommands(Program& program) {
+void AddDirectoryCommands(Program& program, std::function<std::vector<std::string>()> parsers) {
   AddTenantCommands(program);
   AddSiteCommands(program);
   AddUserCommands(program);
   AddKeyCommands(program);
   AddAssetCommands(program);
-  AddSourceCommands(program);
+  AddSourceCommands(program, parsers);
   AddWhoAmI(program);
 }
 

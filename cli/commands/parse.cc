@@ -21,19 +21,35 @@ struct ParseOptions {
   bool list = false;
 };
 
+// What is wrong with the event, in words. That a line has no time is in the summary alone.
+std::string ProblemOf(const google::protobuf::Message& message) {
+  const auto& event = dynamic_cast<const event::v1::Event&>(message);
+  std::vector<std::string> problems;
+  if (!event.parse_error().empty()) problems.push_back(event.parse_error());
+  for (const int flaw : event.flaws()) {
+    if (flaw == event::v1::TRUNCATED) problems.emplace_back("cut (TRUNCATED)");
+    if (flaw == event::v1::CLOCK_ERROR) {
+      problems.emplace_back("its time is far from --received (CLOCK_ERROR)");
+    }
+  }
+  return Join(problems, "; ");
+}
+
 const std::vector<TableColumn> kColumns = {
-    {"TIME", "event_time"},        {"PRODUCT", "product", 30}, {"CATEGORY", "category", 20},
-    {"SEVERITY", "severity"},      {"ACTION", "action"},       {"SOURCE", "src.ip"},
-    {"PORT", "src.port"},          {"DESTINATION", "dst.ip"},  {"PORT", "dst.port"},
-    {"PROTOCOL", "protocol"},      {"RULE", "rule", 24},       {"USER", "user", 24},
-    {"PROBLEM", "parse_error", 60}};
+    {"TIME", "event_time"},         {"PRODUCT", "product", 30}, {"CATEGORY", "category", 20},
+    {"SEVERITY", "severity"},       {"ACTION", "action"},       {"SOURCE", "src.ip"},
+    {"PORT", "src.port"},           {"DESTINATION", "dst.ip"},  {"PORT", "dst.port"},
+    {"PROTOCOL", "protocol"},       {"RULE", "rule", 24},       {"USER", "user", 24},
+    {"PROBLEM", "", 100, ProblemOf}};
 
 // How the lines of one product came out.
 struct ProductCount {
   uint64_t lines = 0;
   uint64_t fields = 0;
-  uint64_t partly = 0;   // recognised, but not read whole
-  uint64_t no_time = 0;  // no time that could be read
+  uint64_t partly = 0;       // recognised, but not read whole
+  uint64_t no_time = 0;      // no time that could be read
+  uint64_t wrong_clock = 0;  // a time far from the receipt
+  uint64_t cut = 0;          // longer than is kept
 };
 
 class Summary {
@@ -47,16 +63,19 @@ class Summary {
     count.fields += event.fields.size();
     count.partly += has(event::v1::PARTLY_PARSED) + has(event::v1::UNPARSED);
     count.no_time += has(event::v1::NO_EVENT_TIME);
+    count.wrong_clock += has(event::v1::CLOCK_ERROR);
+    count.cut += has(event::v1::TRUNCATED);
   }
 
   std::string Text() const {
-    std::string text = fmt::format("{:<32} {:>10} {:>14} {:>12} {:>12}\n", "PRODUCT", "LINES",
-                                   "FIELDS A LINE", "NOT WHOLE", "WITHOUT TIME");
+    std::string text =
+        fmt::format("{:<32} {:>10} {:>14} {:>12} {:>12} {:>12} {:>8}\n", "PRODUCT", "LINES",
+                    "FIELDS A LINE", "NOT WHOLE", "WITHOUT TIME", "CLOCK ERROR", "CUT");
     for (const auto& [product, count] : products_) {
-      text += fmt::format("{:<32} {:>10} {:>14.1f} {:>12} {:>12}\n", EscapeForTerminal(product),
-                          count.lines,
+      text += fmt::format("{:<32} {:>10} {:>14.1f} {:>12} {:>12} {:>12} {:>8}\n",
+                          EscapeForTerminal(product), count.lines,
                           static_cast<double>(count.fields) / static_cast<double>(count.lines),
-                          count.partly, count.no_time);
+                          count.partly, count.no_time, count.wrong_clock, count.cut);
     }
     return text;
   }

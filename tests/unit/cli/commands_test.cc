@@ -264,6 +264,50 @@ TEST_F(CommandsTest, SourcesAreMadeAndChangedWithAllThatTheyHave) {
   EXPECT_FALSE(Run({"source", "update", "fw", "--charset", "utf-8"}).status.ok());
 }
 
+TEST_F(CommandsTest, NamesOfASourceThatFitNothingKnownAreWarnedOf) {
+  auto outcome = Run({"source", "create", "fw", "--tenant", "acme", "--listener", "syslog-tcp",
+                      "--parser", "fortigates"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(suite_.source_create.source().parser(), "fortigates");
+  EXPECT_THAT(
+      outcome.err,
+      AllOf(HasSubstr("no listener is named \"syslog-tcp\""), HasSubstr("syslog_udp, syslog_tcp"),
+            HasSubstr("no parser \"fortigates\""), HasSubstr("auto, fortigate")));
+  outcome = Run({"source", "update", "fw", "--tenant", "acme", "--parser", "x\x1b[31m"});
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("no parser"), Not(HasSubstr("\x1b"))));
+  outcome = Run({"source", "update", "fw", "--tenant", "acme", "--parser", "fortigate",
+                 "--listener", "syslog_tcp"});
+  EXPECT_THAT(outcome.err, IsEmpty());
+  outcome = Run({"source", "update", "fw", "--tenant", "acme", "--parser", "", "--listener", ""});
+  EXPECT_THAT(outcome.err, IsEmpty());
+}
+
+TEST_F(CommandsTest, TheCoverageOfASourceThatThereIsNotIsRefused) {
+  suite_.sources.emplace_back().set_name("tenants/acme/sources/fw");
+  for (const char* tenant : {"acme", "-"}) {
+    const auto outcome = Run({"coverage", "show", "nosuch", "--tenant", tenant});
+    EXPECT_EQ(outcome.status.code(), absl::StatusCode::kNotFound) << tenant;
+    EXPECT_THAT(std::string(Message(outcome.status)), HasSubstr("\"nosuch\""));
+    EXPECT_TRUE(Run({"coverage", "show", "fw", "--tenant", tenant}).status.ok());
+  }
+  EXPECT_FALSE(Run({"coverage", "show", "tenants/beta/sources/fw"}).status.ok());
+  EXPECT_TRUE(Run({"coverage", "show", "tenants/acme/sources/fw"}).status.ok());
+}
+
+TEST_F(CommandsTest, AFilterMayBeginWithAMinus) {
+  for (const std::vector<std::string>& line :
+       {std::vector<std::string>{"event", "aggregate", "--last-seen", "--", "-action = BLOCKED"},
+        {"event", "aggregate", "--last-seen", "--filter=-action = BLOCKED"},
+        {"event", "aggregate", "--last-seen", "--filter", "-action = BLOCKED"}}) {
+    suite_.aggregate.Clear();
+    const auto outcome = Run(line);
+    EXPECT_EQ(outcome.usage, "") << line[3];
+    EXPECT_EQ(suite_.aggregate.filter(), "-action = BLOCKED") << line[3];
+  }
+  EXPECT_THAT(Run({"event", "aggregate", "--last-seen", "-action = BLOCKED"}).usage,
+              HasSubstr("stands behind --"));
+}
+
 TEST_F(CommandsTest, BatchIdsComeFromThePrefixAndTheLines) {
   const auto send = [&](const std::string& text, const std::string& tenant) {
     suite_.batch_ids.clear();

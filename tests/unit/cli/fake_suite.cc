@@ -45,6 +45,15 @@ struct FakeSuite::Directory : directory::v1::DirectoryService::Service {
     *response = request->source();
     return grpc::Status::OK;
   }
+  grpc::Status ListSources(grpc::ServerContext*, const directory::v1::ListSourcesRequest* request,
+                           directory::v1::ListSourcesResponse* response) override {
+    for (const auto& source : suite_.sources) {
+      if (request->parent() == "tenants/-" || source.name().starts_with(request->parent() + "/")) {
+        *response->add_sources() = source;
+      }
+    }
+    return grpc::Status::OK;
+  }
   grpc::Status CreateUser(grpc::ServerContext*, const directory::v1::CreateUserRequest* request,
                           directory::v1::User* response) override {
     suite_.added_users.push_back(request->user_id());
@@ -177,6 +186,14 @@ struct FakeSuite::Audit : audit::v1::AuditService::Service {
   FakeSuite& suite_;
 };
 
+// Nothing was told of.
+struct FakeSuite::Coverage : coverage::v1::CoverageService::Service {
+  grpc::Status ListCoverage(grpc::ServerContext*, const coverage::v1::ListCoverageRequest*,
+                            coverage::v1::ListCoverageResponse*) override {
+    return grpc::Status::OK;
+  }
+};
+
 struct FakeSuite::Detection : detection::v1::DetectionService::Service {
   explicit Detection(FakeSuite& suite) : suite_(suite) {}
   grpc::Status ImportRules(grpc::ServerContext*, const detection::v1::ImportRulesRequest* request,
@@ -258,6 +275,7 @@ FakeSuite::FakeSuite()
       archive_(std::make_unique<Archive>(*this)),
       proof_(std::make_unique<Proof>(*this)),
       audit_(std::make_unique<Audit>(*this)),
+      coverage_(std::make_unique<Coverage>()),
       detection_(std::make_unique<Detection>(*this)),
       ingestion_(std::make_unique<Ingestion>(*this)) {
   int port = 0;
@@ -267,6 +285,7 @@ FakeSuite::FakeSuite()
   builder.RegisterService(archive_.get());
   builder.RegisterService(proof_.get());
   builder.RegisterService(audit_.get());
+  builder.RegisterService(coverage_.get());
   builder.RegisterService(detection_.get());
   builder.RegisterService(ingestion_.get());
   server_ = builder.BuildAndStart();
@@ -288,7 +307,7 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   AddArchiveCommands(program);
   AddDetectionCommands(program);
   AddTuningCommands(program);
-  AddDirectoryCommands(program);
+  AddDirectoryCommands(program, [] { return std::vector<std::string>{"auto", "fortigate"}; });
   AddAuditCommands(program);
   AddCoverageCommands(program);
 

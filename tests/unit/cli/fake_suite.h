@@ -12,6 +12,7 @@
 #include "yagura/archive/v1/archive_service.grpc.pb.h"
 #include "yagura/archive/v1/proof_service.grpc.pb.h"
 #include "yagura/audit/v1/audit_service.grpc.pb.h"
+#include "yagura/coverage/v1/coverage_service.grpc.pb.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 #include "yagura/directory/v1/directory_service.grpc.pb.h"
 #include "yagura/ingestion/v1/ingestion_service.grpc.pb.h"
@@ -34,6 +35,7 @@ class FakeSuite {
   directory::v1::UpdateApiKeyRequest key_update;     // the latest
   directory::v1::CreateSourceRequest source_create;  // the latest
   directory::v1::UpdateSourceRequest source_update;  // likewise
+  std::vector<directory::v1::Source> sources;        // to list
   std::vector<std::string> added_users;              // their ids
   std::vector<directory::v1::SetPasswordRequest> passwords;
   grpc::Status password_answer = grpc::Status::OK;
@@ -62,6 +64,7 @@ class FakeSuite {
   struct Archive;
   struct Proof;
   struct Audit;
+  struct Coverage;
   struct Detection;
   struct Ingestion;
 
@@ -70,6 +73,7 @@ class FakeSuite {
   std::unique_ptr<Archive> archive_;
   std::unique_ptr<Proof> proof_;
   std::unique_ptr<Audit> audit_;
+  std::unique_ptr<Coverage> coverage_;
   std::unique_ptr<Detection> detection_;
   std::unique_ptr<Ingestion> ingestion_;
   std::unique_ptr<grpc::Server> server_;
