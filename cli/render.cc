@@ -198,7 +198,8 @@ std::string Cell(const Message& message, std::string_view path) {
     return {};
   }
   std::string text = CellText(message, *field, -1);
-  if (text == "0" && field->name() == "port") return {};  // no port at all
+  const bool is_port = field->name() == "port" || field->name().ends_with("_port");
+  if (text == "0" && is_port) return {};  // no port at all
   return EscapeForTerminal(text);
 }
 

@@ -177,12 +177,13 @@ Status BackupReader::Verify(Work& work) const {
     if (status.ok()) continue;
     if (absl::IsCancelled(status)) return status;
     if (++damaged <= kMostNamed) {
-      named += fmt::format("\n  {}: {}", EscapeForTerminal(file.path()), Message(status));
+      named += fmt::format("{} {}: {}", named.empty() ? "" : ";", EscapeForTerminal(file.path()),
+                           Message(status));
     }
   }
   if (damaged == 0) return absl::OkStatus();
   return Damaged(fmt::format("{} of {} files are damaged:{}{}", damaged, manifest_.files_size(),
-                             named, damaged > kMostNamed ? "\n  ..." : ""));
+                             named, damaged > kMostNamed ? "; ..." : ""));
 }
 
 Status BackupReader::Extract(const backup::v1::File& file, const fs::path& to, Work& work) const {

@@ -161,6 +161,10 @@ TEST_F(BackupFolder, WhatIsMissingOrLongerIsFound) {
   ASSERT_THAT(Make(folder, plain_), IsOk());
   std::ofstream(folder / "redis/state.rdb", std::ios::app) << "more";
   EXPECT_THAT(Verify(folder, plain_), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"));
+  // In one line, as errors are shown.
+  EXPECT_THAT(std::string(Message(Verify(folder, plain_))),
+              ::testing::AllOf(::testing::HasSubstr("damaged: redis/state.rdb: is longer"),
+                               ::testing::Not(::testing::HasSubstr("\n"))));
   fs::remove(folder / "redis/state.rdb");
   EXPECT_THAT(Verify(folder, plain_), StatusIs(absl::StatusCode::kDataLoss, "BACKUP_DAMAGED"));
 }

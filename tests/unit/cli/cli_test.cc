@@ -20,6 +20,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/json/message_json.h"
+#include "yagura/archive/v1/flow.pb.h"
 #include "yagura/archive/v1/proof.pb.h"
 #include "yagura/config/v1/change.pb.h"
 #include "yagura/event/v1/event.pb.h"
@@ -127,6 +128,11 @@ TEST(Cell, IsEmptyForAPortThatIsNotThere) {
   event.mutable_src()->set_port(22);
   EXPECT_EQ(Cell(event, "src.port"), "22");
   EXPECT_EQ(Cell(event, "bytes_in"), "0");
+  archive::v1::Flow flow;
+  flow.set_src_ip("x");
+  EXPECT_EQ(Cell(flow, "dst_port"), "");
+  flow.set_dst_port(53);
+  EXPECT_EQ(Cell(flow, "dst_port"), "53");
 }
 
 TEST(MessageToText, ShowsTextsOfSeveralLinesAsBlocksAlsoInside) {

@@ -246,14 +246,16 @@ void NamedCore::Set(Key key, std::string_view value) {
     case Key::kSrcPort:
       return SetPort(value, &event_.src.port);
     case Key::kSrcHost:
-      return SetOnce(value, &event_.src.host);
+      if (value != "-") SetOnce(value, &event_.src.host);
+      return;
     case Key::kDstIp:
       if (event_.dst.ip.empty()) SetAddress(value, &event_.dst.ip);
       return;
     case Key::kDstPort:
       return SetPort(value, &event_.dst.port);
     case Key::kDstHost:
-      return SetOnce(value, &event_.dst.host);
+      if (value != "-") SetOnce(value, &event_.dst.host);
+      return;
     case Key::kProtocol:
       return SetOnce(ProtocolName(value, arena_), &event_.protocol);
     case Key::kApp:

@@ -125,6 +125,13 @@ TEST(WindowsTest, SnaresTabsMayBeEscapedByARelay) {
       "2026-11-21T00:15:42Z");
 }
 
+TEST(WindowsTest, ADashIsNoHost) {
+  const v1::Event event = ParseLine(
+      R"({"EventID":4625,"Channel":"Security","Computer":"dc1","TargetUserName":"bob","WorkstationName":"-"})");
+  EXPECT_EQ(event.src().host(), "");
+  EXPECT_EQ(FieldOf(event, "WorkstationName"), "-");
+}
+
 TEST(WindowsTest, WhatOtherApplicationsCallSystemStaysAsItIs) {
   const v1::Event event = ParseLine(R"({"System":{"Load":"0.5"},"EventData":{"a":"b"}})");
   EXPECT_EQ(event.product(), "generic.json");
