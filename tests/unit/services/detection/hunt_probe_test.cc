@@ -233,7 +233,7 @@ TEST(HuntProbe, FindingsBeginHoweverLateTheirEventsCome) {
   Events events;
   for (int i = 0; i < 10; ++i) AddMeasured(events, 100'000 + i, 100'000 + i, "1");
   for (int i = 0; i < 3; ++i) AddMeasured(events, 100'020 + i, i, "60");
-  const auto result = Hunt(*NewRuleProbe("acme", *ParseSigma(text), {}), events);
+  const auto result = Hunt(*NewRuleProbe("acme", *ParseSigma(text), {}), events, 5);
   EXPECT_EQ(result.finding_count(), 1u);
   EXPECT_EQ(result.attempted().count(), 3u);
   EXPECT_EQ(result.late_event_count(), 0u);

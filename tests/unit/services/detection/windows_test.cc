@@ -164,7 +164,7 @@ TEST_F(WindowsTest, OldAndNewEventsOfOneGroupAreOneFinding) {
 TEST_F(WindowsTest, AFindingGoesOnForADayFromTheEventThatItBeganWith) {
   threshold_ = 1;
   std::vector<int64_t> day;
-  for (int64_t second = 0; second < 86'400; second += 60) day.push_back(second);
+  for (int64_t second = 60; second < 86'400; second += 60) day.push_back(second);
   const auto first = windows_.Apply(Batch({0}));
   windows_.Apply(Batch({-100'000}));
   for (const auto& outcome : windows_.Apply(Batch(day))) {
