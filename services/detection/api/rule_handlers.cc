@@ -154,52 +154,71 @@ absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
     return InvalidField("rules", fmt::format("more than {} texts or {} bytes in one call",
                                              kMaxImport, kMaxImportBytes));
   }
+  YAGURA_RETURN_IF_ERROR(CheckReason(request.reason()));
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   v1::ImportRulesResponse response;
+  std::map<std::string, std::string> sources;
   for (const auto& text : request.rules()) {
-    auto* result = response.add_results();
-    result->set_source(text.source());
-    const auto name = ImportOne(call, text, placeholders, request.validate_only());
-    if (name.ok()) {
-      result->set_rule(*name);
+    for (const RulePart& part : SplitRules(text.text())) {
+      auto& result = *response.add_results();
+      result.set_source(text.source());
+      const Status status = ImportOne(call, request, part, placeholders, sources, result);
+      if (ErrorReason(status) == "RULE_REFUSED") {
+        const Status refused = part.InFile(status);
+        result.clear_change();
+        result.set_reason(std::string(Message(refused)));
+        result.set_line(ParseNumber<int>(GetErrorMetadata(refused)["line"]).value_or(0));
+        response.set_refused(response.refused() + 1);
+        continue;
+      }
+      if (!status.ok()) return Annotate(status, text.source());
       response.set_loaded(response.loaded() + 1);
-    } else if (ErrorReason(name.status()) == "RULE_REFUSED") {
-      result->set_reason(std::string(Message(name.status())));
-      result->set_line(ParseNumber<int>(GetErrorMetadata(name.status())["line"]).value_or(0));
-      response.set_refused(response.refused() + 1);
-    } else {
-      return Annotate(name.status(), text.source());
     }
   }
   if (!request.validate_only()) rule_book_->RequestReload();
   return response;
 }
 
-absl::StatusOr<std::string> RuleHandlers::ImportOne(const rpc::Call& call, const v1::RuleText& text,
-                                                    const Placeholders& placeholders,
-                                                    bool validate_only) {
+Status RuleHandlers::ImportOne(const rpc::Call& call, const v1::ImportRulesRequest& request,
+                               const RulePart& part, const Placeholders& placeholders,
+                               std::map<std::string, std::string>& sources,
+                               v1::ImportResult& result) {
   v1::Rule rule;
-  rule.set_text(text.text());
-  rule.set_source(text.source().substr(0, kMaxSource));
+  rule.set_text(part.text);
+  rule.set_source(result.source().substr(0, kMaxSource));
   rule.set_enabled(true);
   rule.set_state(v1::ACTIVE);
   YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, placeholders));
   rule.set_name(RuleName(call.tenant(), parsed));
-  if (validate_only) return rule.name();
-  // Importing the same again changes nothing, so each write is repeatable without the request id,
-  // which the rules of one call share.
-  auto context = call.write_context();
-  context.request_id.clear();
-  context.request_digest.clear();
-  const auto replace = [&rule, &placeholders](v1::Rule& kept) {
+  const auto [first, is_new] = sources.try_emplace(rule.name(), result.source());
+  if (!is_new) return RefuseSameId(parsed.info().id, first->second);
+  result.set_change(v1::ImportResult::ADDED);
+  const auto replace = [&](v1::Rule& kept) {
+    result.set_change(kept.text() == rule.text() ? v1::ImportResult::UNCHANGED
+                                                 : v1::ImportResult::CHANGED);
     kept.set_text(rule.text());
     kept.set_source(rule.source());
     return CompleteRule(kept, placeholders).status();
   };
-  auto kept = rules_.Mutate(context, rule.name(), replace);
-  if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules_.Create(context, rule);
+  absl::StatusOr<v1::Rule> kept;
+  if (request.validate_only()) {
+    kept = rules_.Get(rule.name());
+    if (kept.ok()) YAGURA_RETURN_IF_ERROR(replace(*kept));
+    if (kept.status().code() == absl::StatusCode::kNotFound) kept = rule;
+  } else {
+    // Importing the same again changes nothing, so each write is repeatable without the request id,
+    // which the rules of one call share.
+    auto context = call.write_context();
+    context.request_id.clear();
+    context.request_digest.clear();
+    context.detail = request.reason();
+    kept = rules_.Mutate(context, rule.name(), replace);
+    if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules_.Create(context, rule);
+  }
   if (!kept.ok()) return kept.status();
-  return rule.name();
+  result.set_rule(kept->name());
+  result.set_state(StateOf(*kept));
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::TestRuleResponse> RuleHandlers::Test(const rpc::Call& call,

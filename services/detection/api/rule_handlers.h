@@ -1,12 +1,15 @@
 #pragma once
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 
 #include "common/clock/clock.h"
 #include "common/store/projection.h"
 #include "common/store/store.h"
+#include "services/detection/domain/engine/rule_split.h"
 #include "services/detection/workers/rule_book.h"
 #include "yagura/detection/v1/detection_service.pb.h"
 
@@ -37,8 +40,10 @@ class RuleHandlers {
                                             const v1::TestRuleRequest& request) const;
 
  private:
-  absl::StatusOr<std::string> ImportOne(const rpc::Call& call, const v1::RuleText& text,
-                                        const Placeholders& placeholders, bool validate_only);
+  // One rule of an import; `result` has its source. What the engine refuses is told there.
+  absl::Status ImportOne(const rpc::Call& call, const v1::ImportRulesRequest& request,
+                         const RulePart& part, const Placeholders& placeholders,
+                         std::map<std::string, std::string>& sources, v1::ImportResult& result);
 
   store::Store<v1::Rule> rules_;
   store::Projection<v1::Rule> all_tenants_;

@@ -1,7 +1,5 @@
 #include "services/detection/api/rule_state_handlers.h"
 
-#include <algorithm>
-
 #include "fmt/format.h"
 
 #include "common/rpc/service_registry.h"
@@ -13,21 +11,6 @@
 
 namespace yagura::detection {
 namespace {
-
-constexpr size_t kMaxReason = 1024;
-
-Status CheckReason(std::string_view reason) {
-  if (reason.size() > kMaxReason) {
-    return InvalidField("reason", fmt::format("longer than {} bytes", kMaxReason));
-  }
-  const bool plain = std::none_of(reason.begin(), reason.end(), [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  });
-  if (!plain || !IsValidUtf8(reason)) {
-    return InvalidField("reason", "not UTF-8 without control characters");
-  }
-  return absl::OkStatus();
-}
 
 StatusOr<StateChange> ChangeOf(const rpc::Call& call, const v1::SetRuleStateRequest& request,
                                TimePoint now) {

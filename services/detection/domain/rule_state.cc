@@ -1,8 +1,11 @@
 #include "services/detection/domain/rule_state.h"
 
+#include <algorithm>
+
 #include "fmt/format.h"
 
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::detection {
 
@@ -38,6 +41,20 @@ absl::Status CheckMove(v1::RuleState from, v1::RuleState to) {
   return MakeError(absl::StatusCode::kFailedPrecondition, "RULE_STATE",
                    fmt::format("a rule that is {} cannot become {}", v1::RuleState_Name(from),
                                v1::RuleState_Name(to)));
+}
+
+absl::Status CheckReason(std::string_view reason) {
+  constexpr size_t kMaxReason = 1024;
+  if (reason.size() > kMaxReason) {
+    return InvalidField("reason", fmt::format("longer than {} bytes", kMaxReason));
+  }
+  const bool plain = std::none_of(reason.begin(), reason.end(), [](char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+  });
+  if (!plain || !IsValidUtf8(reason)) {
+    return InvalidField("reason", "not UTF-8 without control characters");
+  }
+  return absl::OkStatus();
 }
 
 void ShowStateOf(const v1::RuleTuning& tuning, v1::Rule& rule) {

@@ -23,6 +23,9 @@ bool IsUntold(v1::RuleState state);
 // FAILED_PRECONDITION (RULE_STATE) for a move that there is none of.
 absl::Status CheckMove(v1::RuleState from, v1::RuleState to);
 
+// INVALID_ARGUMENT where it is no UTF-8, has control characters, or is longer than 1,024 bytes.
+absl::Status CheckReason(std::string_view reason);
+
 // Who brings a rule to a state, and why.
 struct StateChange {
   v1::RuleState state = v1::RULE_STATE_UNSPECIFIED;

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common/status/status.h"
+#include "services/detection/domain/engine/rule_split.h"
 #include "services/detection/domain/rule_resource.h"
 
 namespace yagura::detection {
@@ -30,12 +31,10 @@ std::vector<std::filesystem::path> RuleFiles(const std::filesystem::path& folder
   return files;
 }
 
-Status LoadOne(const std::filesystem::path& file, store::Store<v1::Rule>& rules) {
-  std::ifstream in(file, std::ios::binary);
-  std::stringstream text;
-  text << in.rdbuf();
+Status LoadOne(const std::filesystem::path& file, const std::string& text,
+               store::Store<v1::Rule>& rules) {
   v1::Rule rule;
-  rule.set_text(text.str());
+  rule.set_text(text);
   rule.set_source(file.filename().string());
   rule.set_enabled(true);
   rule.set_state(v1::ACTIVE);
@@ -63,13 +62,18 @@ absl::StatusOr<int> LoadContentRules(const std::filesystem::path& folder,
                                      store::Store<v1::Rule>& rules, const Logger& logger) {
   int loaded = 0;
   for (const auto& file : RuleFiles(folder)) {
-    const Status status = LoadOne(file, rules);
-    if (ErrorReason(status) == "RULE_REFUSED") {
-      logger.Error("rule refused", {{"file", file.string()}, {"reason", Message(status)}});
-      continue;
+    std::ifstream in(file, std::ios::binary);
+    std::stringstream text;
+    text << in.rdbuf();
+    for (const RulePart& part : SplitRules(text.str())) {
+      const Status status = part.InFile(LoadOne(file, part.text, rules));
+      if (ErrorReason(status) == "RULE_REFUSED") {
+        logger.Error("rule refused", {{"file", file.string()}, {"reason", Message(status)}});
+        continue;
+      }
+      if (!status.ok()) return Annotate(status, file.filename().string());
+      ++loaded;
     }
-    if (!status.ok()) return Annotate(status, file.filename().string());
-    ++loaded;
   }
   return loaded;
 }

@@ -200,6 +200,52 @@ TEST_F(DetectionHandlersTest, ImportTellsOfEachText) {
   EXPECT_EQ(rules.rules(0).title(), "Rule 1");
 }
 
+TEST_F(DetectionHandlersTest, AnImportTellsWhatIsNewAndWhichStaysRetired) {
+  using Result = v1::ImportResult;
+  v1::ImportRulesRequest request;
+  request.set_parent("tenants/acme");
+  auto* text = request.add_rules();
+  text->set_source("both.yml");
+  text->set_text(RuleText(1) + "---\n" + RuleText(2));
+  ASSERT_OK_AND_ASSIGN(auto response, handlers_.Import(CallIn("acme"), request));
+  ASSERT_THAT(response.results(), SizeIs(2));
+  for (const auto& result : response.results()) {
+    EXPECT_EQ(result.change(), Result::ADDED);
+    EXPECT_EQ(result.state(), v1::ACTIVE);
+    EXPECT_EQ(result.source(), "both.yml");
+  }
+  v1::UpdateRuleRequest retire;
+  retire.mutable_rule()->set_name(response.results(1).rule());
+  retire.mutable_update_mask()->add_paths("enabled");
+  ASSERT_THAT(handlers_.Update(CallIn("acme"), retire), IsOk());
+  text->set_text(RuleText(1) + "---\n" + RuleText(2) + "description: changed\n");
+  for (const bool dry : {true, false}) {
+    request.set_validate_only(dry);
+    ASSERT_OK_AND_ASSIGN(response, handlers_.Import(CallIn("acme"), request));
+    EXPECT_EQ(response.results(0).change(), Result::UNCHANGED);
+    EXPECT_EQ(response.results(1).change(), Result::CHANGED) << dry;
+    EXPECT_EQ(response.results(1).state(), v1::RETIRED);
+  }
+}
+
+TEST_F(DetectionHandlersTest, AnImportRefusesTheSecondOfOneId) {
+  v1::ImportRulesRequest request;
+  request.set_parent("tenants/acme");
+  for (const char* source : {"a.yml", "b.yml"}) {
+    auto* text = request.add_rules();
+    text->set_source(source);
+    text->set_text(RuleText(1));
+  }
+  request.set_reason("one\ntwo");
+  EXPECT_THAT(handlers_.Import(CallIn("acme"), request),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_reason("the weekly update");
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.Import(CallIn("acme"), request));
+  EXPECT_EQ(response.loaded(), 1);
+  EXPECT_EQ(response.refused(), 1);
+  EXPECT_THAT(response.results(1).reason(), HasSubstr("a.yml has the same id"));
+}
+
 TEST_F(DetectionHandlersTest, DeletesARule) {
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1));
   v1::DeleteRuleRequest request;

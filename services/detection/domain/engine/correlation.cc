@@ -194,6 +194,23 @@ bool IsNamed(const RuleInfo& info, const std::string& name) {
   return info.id == ToLower(name) || (!name.empty() && info.name == name);
 }
 
+// Why a name is not that of one rule of the text.
+std::string NoSuchMember(const ParsedRule& parsed, size_t self, const std::string& name,
+                         const std::vector<Correlation::Member>& found) {
+  const RuleInfo& info = parsed.correlations[self].info;
+  if (found.size() > 1) {
+    return fmt::format("correlation \"{}\": the text has more than one rule \"{}\"", info.title,
+                       name);
+  }
+  if (IsNamed(info, name)) {
+    return fmt::format("correlation \"{}\" refers to itself", info.title);
+  }
+  return fmt::format(
+      "correlation \"{}\": the text has no rule \"{}\"; what a correlation refers to stands in the "
+      "same file, separated by \"---\", under that name or id",
+      info.title, name);
+}
+
 Status FindMembers(const YAML::Node& node, const ParsedRule& parsed, size_t self,
                    Correlation& correlation) {
   YAGURA_ASSIGN_OR_RETURN(const auto names, OptionalTexts(node, "rules", kMaxCorrelationRules));
@@ -205,10 +222,7 @@ Status FindMembers(const YAML::Node& node, const ParsedRule& parsed, size_t self
     for (size_t i = 0; i < parsed.correlations.size(); ++i) {
       if (i != self && IsNamed(parsed.correlations[i].info, name)) found.push_back({true, i});
     }
-    if (found.size() != 1) {
-      return RefuseAt(node["rules"], fmt::format("correlation: the text has {} rule \"{}\"",
-                                                 found.empty() ? "no" : "more than one", name));
-    }
+    if (found.size() != 1) return RefuseAt(node["rules"], NoSuchMember(parsed, self, name, found));
     correlation.members.push_back(found.front());
   }
   if (correlation.members.empty()) return RefuseAt(node, "correlation: rules is missing");
@@ -240,6 +254,28 @@ Status ParseOne(const YAML::Node& document, size_t self, ParsedRule& parsed) {
   return absl::OkStatus();
 }
 
+Status RefuseCircles(const std::vector<YAML::Node>& documents,
+                     const std::vector<Correlation>& all) {
+  std::optional<size_t> too_deep;
+  for (size_t i = 0; i < all.size(); ++i) {
+    int depth = 0;
+    std::string path = fmt::format("\"{}\"", all[i].info.title);
+    for (auto at = all[i].outer; at && depth <= kMaxDepth; at = all[*at].outer) {
+      ++depth;
+      path = fmt::format("\"{}\" -> {}", all[*at].info.title, path);
+      if (*at != i) continue;
+      return RefuseAt(documents[i],
+                      fmt::format("correlations refer to each other in a circle: {}", path));
+    }
+    if (depth >= kMaxDepth) too_deep = i;
+  }
+  if (!too_deep) return absl::OkStatus();
+  return RefuseAt(documents[*too_deep],
+                  fmt::format("correlation \"{}\" is referred to by more than {} others, each by "
+                              "the next",
+                              all[*too_deep].info.title, kMaxDepth - 1));
+}
+
 // Puts the outermost first, and says of each other one which counts it.
 Status OrderCorrelations(const std::vector<YAML::Node>& documents, ParsedRule& parsed) {
   auto& all = parsed.correlations;
@@ -260,13 +296,7 @@ Status OrderCorrelations(const std::vector<YAML::Node>& documents, ParsedRule& p
     if (outermost) return RefuseAt(documents[i], "more than one correlation in one text");
     outermost = i;
   }
-  for (size_t i = 0; i < all.size(); ++i) {
-    int depth = 0;
-    for (auto at = all[i].outer; at && depth <= kMaxDepth; at = all[*at].outer) ++depth;
-    if (depth >= kMaxDepth) {
-      return RefuseAt(documents[i], "correlations refer to each other in a circle, or too deep");
-    }
-  }
+  YAGURA_RETURN_IF_ERROR(RefuseCircles(documents, all));
   if (*outermost == 0) return absl::OkStatus();
   const auto swapped = [&outermost](size_t index) {
     if (index == 0) return *outermost;

@@ -239,11 +239,15 @@ absl::StatusOr<ParsedRule> ParseDocuments(const std::vector<YAML::Node>& documen
     YAGURA_ASSIGN_OR_RETURN(SingleRule rule, ParseSingle(document, context));
     parsed.rules.push_back(std::move(rule));
   }
-  if (parsed.rules.empty()) return RefuseAt(YAML::Node(), "no rule in the text");
+  if (parsed.rules.empty() && correlations.empty()) {
+    return RefuseAt(YAML::Node(), "no rule in the text");
+  }
   parsed.uses.resize(parsed.rules.size());
   if (correlations.empty()) {
     if (parsed.rules.size() > 1) {
-      return RefuseAt(documents.back(), "several rules in one text without a correlation");
+      return RefuseAt(documents.back(),
+                      "several rules in one text, and no correlation of them: give each by itself, "
+                      "or import the file");
     }
     return parsed;
   }

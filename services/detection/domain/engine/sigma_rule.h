@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 
 #include "services/detection/domain/engine/matcher.h"
+#include "services/detection/domain/engine/rule_limits.h"
 
 // Sigma rules as parsed from YAML, before they are put together into a rule set.
 namespace yagura::detection {
@@ -162,7 +163,6 @@ struct ParsedRule {
   bool CorrelationMakesFindings(size_t correlation) const;
 };
 
-inline constexpr size_t kMaxRuleText = 512 * 1024;
 inline constexpr uint64_t kMaxThreshold = 10'000;
 inline constexpr size_t kMaxCorrelationRules = 32;
 

@@ -5,6 +5,7 @@
 #include "gtest/gtest.h"
 
 #include "common/status/status.h"
+#include "services/detection/domain/engine/rule_split.h"
 #include "tests/unit/services/detection/engine_fixture.h"
 
 namespace yagura::detection {
@@ -323,8 +324,86 @@ TEST(SigmaLoad, RefusesCirclesAndTwoOutermost) {
   const std::string three =
       "---\ntitle: C\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c006\ncorrelation:\n"
       "  type: temporal\n  timespan: 5m\n  rules: [failed]\n";
-  EXPECT_THAT(Refusal(base + one + "[b]\n" + two + "[a]\n" + three), HasSubstr("circle"));
+  EXPECT_THAT(Refusal(base + one + "[b]\n" + two + "[a]\n" + three),
+              HasSubstr("in a circle: \"A\" -> \"B\" -> \"A\""));
   EXPECT_THAT(Refusal(base + one + "[b]\n" + two + "[a]\n"), HasSubstr("circle"));
+  EXPECT_THAT(Refusal(one + "[b]\n" + two + "[a]\n"), HasSubstr("circle"));
+  EXPECT_THAT(Refusal(base + one + "[a]\n"), HasSubstr("\"A\" refers to itself"));
+}
+
+// A file that has the correlation alone says which rule it lacks, not that there is none.
+TEST(SigmaLoad, SaysWhichRuleACorrelationLacks) {
+  const std::string alone =
+      "title: Many\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\ncorrelation:\n  type: event_count\n"
+      "  rules: [failed]\n  timespan: 5m\n  condition:\n    gte: 2\n";
+  EXPECT_THAT(Refusal(alone), HasSubstr("line 5: correlation \"Many\": the text has no rule "
+                                        "\"failed\""));
+}
+
+std::string PlainRule(int number) {
+  return fmt::format(
+      "title: R{0}\nname: r{0}\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c0{0:02}\nlogsource:\n"
+      "  product: acme\ndetection:\n  s:\n    a: {0}\n  condition: s\n",
+      number);
+}
+
+std::string CountOf(int number, const std::string& rules) {
+  return fmt::format(
+      "title: C{0}\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c0{0:02}\ncorrelation:\n"
+      "  type: event_count\n  rules: {1}\n  timespan: 5m\n  condition:\n    gte: 2\n",
+      number, rules);
+}
+
+// Titles of what each part is parsed to; a refusal by its reason.
+std::vector<std::string> TitlesOf(const std::string& text) {
+  std::vector<std::string> titles;
+  for (const auto& part : SplitRules(text)) {
+    const auto parsed = ParseSigma(part.text);
+    if (!parsed.ok()) {
+      titles.emplace_back(Message(part.InFile(parsed.status())));
+      continue;
+    }
+    EXPECT_EQ(parsed->info().id, part.id);
+    titles.push_back(parsed->info().title);
+    for (const auto& rule : parsed->rules) {
+      if (!parsed->correlations.empty()) titles.back() += " " + rule.info.title;
+    }
+  }
+  return titles;
+}
+
+TEST(SplitRules, GivesEachRuleOfAFileByItself) {
+  EXPECT_THAT(TitlesOf(PlainRule(1)), ElementsAre("R1"));
+  EXPECT_THAT(TitlesOf("# ours\n---\n" + PlainRule(1) + "---\n# none\n--- # next\n" + PlainRule(2) +
+                       "---\n"),
+              ElementsAre("R1", "R2"));
+  EXPECT_THAT(TitlesOf(PlainRule(1) + "---\n" + CountOf(9, "[r1]")), ElementsAre("C9 R1"));
+  // Another rule than those that it counts finds for itself, and so does another correlation.
+  EXPECT_THAT(TitlesOf(PlainRule(1) + "---\n" + PlainRule(2) + "---\n" + CountOf(9, "[r1]") +
+                       "---\n" + CountOf(8, "r1")),
+              ElementsAre("R2", "C9 R1", "C8 R1"));
+}
+
+TEST(SplitRules, ARefusalNamesTheLineOfTheFile) {
+  const std::string bad =
+      "title: Bad\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c077\nlogsource:\n  product: acme\n"
+      "detection:\n  s:\n    a|sounds_like: 1\n  condition: s\n";
+  EXPECT_THAT(TitlesOf(PlainRule(1) + "---\n" + bad + "---\n" + PlainRule(2)),
+              ElementsAre("R1", "line 17: modifier \"sounds_like\" is not known", "R2"));
+  EXPECT_THAT(TitlesOf(PlainRule(1) + "---\na: [\n---\n" + PlainRule(2)),
+              ElementsAre("R1", HasSubstr("not YAML"), "R2"));
+  EXPECT_THAT(TitlesOf(PlainRule(2) + "---\n" + PlainRule(1) + "---\n" + CountOf(9, "[r1, r7]")),
+              ElementsAre("R2", HasSubstr("line 25: correlation \"C9\": the text has no rule")));
+}
+
+TEST(SplitRules, LeavesWholeWhatCannotBeToldApart) {
+  const std::string collection = "action: global\nlevel: low\n---\n" + PlainRule(1);
+  EXPECT_THAT(SplitRules(collection), ::testing::SizeIs(1));
+  EXPECT_THAT(SplitRules(std::string(kMaxRuleText + 1, ' ')), ::testing::SizeIs(1));
+  // Many correlations that share one large rule would be much more than the file.
+  std::string shared = PlainRule(1) + "description: " + std::string(200'000, 'x') + "\n";
+  for (int i = 10; i < 90; ++i) shared += "---\n" + CountOf(i, "[r1]");
+  EXPECT_THAT(SplitRules(shared), ::testing::SizeIs(1));
 }
 
 TEST(SigmaLoad, IsBounded) {
