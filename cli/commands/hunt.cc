@@ -10,6 +10,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/text/text.h"
+#include "services/detection/domain/engine/rule_limits.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 
 namespace yagura::cli {
@@ -21,7 +22,6 @@ using detection::v1::HuntResult;
 using google::protobuf::Message;
 using Stub = DetectionService::Stub;
 
-constexpr size_t kMaxRuleBytes = 512 * 1024;
 constexpr size_t kMaxIndicatorBytes = 256 * 1024;
 constexpr int kPageSize = 1000;
 constexpr size_t kBarWidth = 30;
@@ -137,27 +137,50 @@ std::string LeftOf(const Hunt& hunt) {
   return TimeLeft(hunt.progress(), SystemClock()->Now() - FromProto(hunt.create_time()));
 }
 
-void DrawProgress(const Hunt& hunt) {
-  if (isatty(STDERR_FILENO) == 0) return;
-  const double progress = std::clamp(hunt.progress(), 0.0, 1.0);
-  const auto full = static_cast<size_t>(progress * kBarWidth);
-  std::cerr << fmt::format("\r\x1b[K[{}{}] {:3.0f} %  {} of {} tenants  {}", std::string(full, '#'),
-                           std::string(kBarWidth - full, '.'), progress * 100,
-                           hunt.finished_tenant_count(), hunt.tenant_count(), LeftOf(hunt))
-            << std::flush;
+// "40 %, 3 of 7 tenants done, left: 2 min at 20 %/min".
+std::string ProgressText(const Hunt& hunt) {
+  const std::string left = LeftOf(hunt);
+  return fmt::format("{:.0f} %, {} of {} tenants done{}{}",
+                     std::clamp(hunt.progress(), 0.0, 1.0) * 100, hunt.finished_tenant_count(),
+                     hunt.tenant_count(), left.empty() ? "" : ", left: ", left);
 }
+
+// A bar on a terminal; elsewhere a line at each tenth.
+class HuntProgress {
+ public:
+  void Show(const Hunt& hunt) {
+    const double progress = std::clamp(hunt.progress(), 0.0, 1.0);
+    if (isatty(STDERR_FILENO) == 0) {
+      constexpr int kTenths = 10;
+      const int tenth = static_cast<int>(progress * kTenths);
+      if (tenth <= tenth_) return;
+      tenth_ = tenth;
+      std::cerr << ProgressText(hunt) << "\n" << std::flush;
+      return;
+    }
+    const auto full = static_cast<size_t>(progress * kBarWidth);
+    std::cerr << fmt::format("\r\x1b[K[{}{}] {}", std::string(full, '#'),
+                             std::string(kBarWidth - full, '.'), ProgressText(hunt))
+              << std::flush;
+  }
+
+ private:
+  int tenth_ = 0;
+};
 
 // Until it is over. A stream that is cut off for its age is asked for again.
 absl::Status Await(Client& client, Hunt& hunt) {
   detection::v1::WatchHuntRequest request;
   request.set_name(hunt.name());
+  HuntProgress progress;
   while (!IsOver(hunt)) {
-    const absl::Status status = client.ReadStream(
-        &Stub::WatchHunt, request, true, [&hunt](const detection::v1::WatchHuntResponse& response) {
-          hunt = response.hunt();
-          DrawProgress(hunt);
-          return !IsOver(hunt);
-        });
+    const absl::Status status =
+        client.ReadStream(&Stub::WatchHunt, request, true,
+                          [&hunt, &progress](const detection::v1::WatchHuntResponse& response) {
+                            hunt = response.hunt();
+                            progress.Show(hunt);
+                            return !IsOver(hunt);
+                          });
     if (!status.ok() && status.code() != absl::StatusCode::kUnauthenticated) return status;
   }
   if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
@@ -193,7 +216,7 @@ absl::Status SetQuestion(const StartOptions& options, Hunt& hunt) {
   }
   if (!options.rule_file.empty()) {
     YAGURA_ASSIGN_OR_RETURN(*hunt.mutable_rule()->mutable_text(),
-                            ReadText(options.rule_file, kMaxRuleBytes));
+                            ReadText(options.rule_file, detection::kMaxRuleText));
   }
   if (!options.indicators.empty()) {
     YAGURA_ASSIGN_OR_RETURN(*hunt.mutable_indicators()->mutable_text(),
@@ -296,7 +319,7 @@ absl::Status Show(Program& program, Client& client, const ShowOptions& options) 
     YAGURA_ASSIGN_OR_RETURN(Hunt hunt, client.Call(&Stub::GetHunt, request));
     if (hunt.has_rule()) hunt.mutable_rule()->clear_text();
     if (hunt.has_indicators()) hunt.mutable_indicators()->clear_text();
-    Write(MessageToText(hunt) + "\n");
+    Write(fmt::format("{}\n{}\n", MessageToText(hunt), ProgressText(hunt)));
   }
   return PrintResults(program, client, name, "-", options.filter);
 }

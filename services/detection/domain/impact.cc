@@ -69,6 +69,10 @@ class Judge {
         std::replace(metadata_.back().begin(), metadata_.back().end(), '_', ' ');
       }
       if (entity.type() != v1::VULNERABILITY) continue;
+      if (basis_.kev == nullptr && all_known_) {
+        Say("Whether it is exploited in the wild is not known: no catalogue of known exploited "
+            "vulnerabilities (CISA KEV) is loaded (setting kev_file).");
+      }
       const auto* known = basis_.kev == nullptr ? nullptr : basis_.kev->Find(entity.value());
       if (known == nullptr) {
         all_known_ = false;

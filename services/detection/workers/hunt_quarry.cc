@@ -29,6 +29,23 @@ std::vector<std::string> CvesOf(const ParsedRule& rule) {
   return cves;
 }
 
+// Placeholders that a rule names and the tenant has no values for are told as such: values are set
+// for whoever asked.
+absl::Status WhyNotHere(const std::string& text, const Placeholders& placeholders,
+                        const absl::Status& refused) {
+  const auto any = ParseSigma(text, {{"", {std::string(kAnyValue)}}});
+  std::string missing;
+  for (const auto& name : any.ok() ? any->placeholders : std::vector<std::string>()) {
+    if (FindPlaceholder(placeholders, name) != nullptr) continue;
+    missing += fmt::format("{}%{}%", missing.empty() ? "" : ", ", name);
+  }
+  if (missing.empty()) return refused;
+  return MakeError(absl::StatusCode::kInvalidArgument, kNoPlaceholderValue,
+                   fmt::format("The rule names placeholders that have no value for this tenant: "
+                               "{}.",
+                               missing));
+}
+
 }  // namespace
 
 absl::StatusOr<HuntQuarry> HuntQuarries::Make(const v1::Hunt& hunt, const HuntPlan& plan,
@@ -47,7 +64,9 @@ absl::StatusOr<HuntQuarry> HuntQuarries::Make(const v1::Hunt& hunt, const HuntPl
 absl::StatusOr<HuntQuarry> HuntQuarries::OfRule(const v1::Hunt& hunt, const HuntPlan& plan,
                                                 const std::string& tenant) const {
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, parts_.placeholders(tenant));
-  YAGURA_ASSIGN_OR_RETURN(ParsedRule rule, ParseSigma(plan.rule_text(), placeholders));
+  auto parsed = ParseSigma(plan.rule_text(), placeholders);
+  if (!parsed.ok()) return WhyNotHere(plan.rule_text(), placeholders, parsed.status());
+  ParsedRule rule = *std::move(parsed);
   HuntQuarry quarry;
   YAGURA_ASSIGN_OR_RETURN(
       quarry.products, ProductsOf(hunt.product(), CvesOf(rule), parts_.surroundings->kev().get()));
@@ -71,8 +90,11 @@ absl::StatusOr<HuntQuarry> HuntQuarries::OfVulnerability(const v1::Hunt& hunt,
   YAGURA_ASSIGN_OR_RETURN(quarry.products, ProductsOf(hunt.product(), {cve}, kev.get()));
   if (quarry.products.empty()) {
     quarry.remarks.emplace_back(
-        "Which product it is about is not known: it is not in CISA's catalogue, and none was "
-        "named.");
+        kev == nullptr ? "Which product it is about is not known: none was named, and no catalogue "
+                         "of known exploited vulnerabilities (CISA KEV) is loaded (setting "
+                         "kev_file)."
+                       : "Which product it is about is not known: it is not in CISA's catalogue, "
+                         "and none was named.");
   }
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, parts_.placeholders(tenant));
   YAGURA_ASSIGN_OR_RETURN(const auto texts, parts_.rules_about(tenant, cve));

@@ -15,6 +15,10 @@
 
 namespace yagura::detection {
 
+// Reason of an error whose message may be told whoever reads a result: the rule names placeholders
+// that the tenant has no values for.
+inline constexpr char kNoPlaceholderValue[] = "NO_PLACEHOLDER_VALUE";
+
 // What is looked for in one tenant.
 struct HuntQuarry {
   std::unique_ptr<HuntProbe> probe;

@@ -549,7 +549,8 @@ absl::Status HuntWorker::Fail(Task& task, const absl::Status& why) {
                       {{"result", task.result.name()}, {"error", Message(why)}});
   v1::HuntResult failed = task.result;
   failed.set_state(v1::FAILED);
-  failed.set_error(std::string(PublicReason(why.code())));
+  failed.set_error(ErrorReason(why) == kNoPlaceholderValue ? std::string(Message(why))
+                                                           : std::string(PublicReason(why.code())));
   YAGURA_ASSIGN_OR_RETURN(task.result,
                           parts_.store->results.Update(ContextOf(task.hunt), std::move(failed)));
   parts_.metrics->EndResult(v1::FAILED);

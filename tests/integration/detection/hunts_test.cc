@@ -1119,5 +1119,46 @@ TEST_F(HuntsTest, ACveAsksForItsRulesAndTheProduct) {
   EXPECT_THAT(globex.product_reasons(), ElementsAre(HasSubstr("no inventory")));
 }
 
+TEST_F(HuntsTest, WithoutACatalogueItSaysSo) {
+  worker_->Start();
+  auto request = Request("provider");
+  request.mutable_hunt()->mutable_vulnerability()->set_cve("CVE-2021-44228");
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(IsDone(hunt->name()));
+  EXPECT_THAT(ResultIn("acme", hunt->name()).remarks(),
+              ::testing::Contains(HasSubstr("is loaded (setting kev_file)")));
+}
+
+// Some tenants have values for a rule's placeholders: the others learn what they lack.
+TEST_F(HuntsTest, ATenantWithoutTheRulesPlaceholdersIsToldWhich) {
+  store::Store<v1::Placeholder> placeholders(pool_, PlaceholderKind(), SystemClock());
+  v1::Placeholder ours;
+  ours.set_name("tenants/acme/placeholders/our-values");
+  ours.add_values("1");
+  ASSERT_THAT(placeholders.Create({.principal = "test"}, ours), IsOk());
+  archive_->Add("acme", 1, event::v1::ALLOWED);
+  archive_->Add("globex", 1, event::v1::ALLOWED);
+  worker_->Start();
+  auto request = Request("provider");
+  request.mutable_hunt()->mutable_rule()->set_text(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c009\nlogsource: {product: acme}\n"
+      "detection: {s: {a|expand: '%Our_Values%'}, condition: s}\n");
+  for (const auto* tenant : {"acme", "globex"}) request.add_tenants(tenant);
+  const auto hunt = handlers_->Create(StaffCall(), request);
+  ASSERT_THAT(hunt, IsOk());
+  ASSERT_TRUE(IsDone(hunt->name()));
+  EXPECT_EQ(ResultIn("acme", hunt->name()).passed().count(), 1U);
+  const auto globex = ResultIn("globex", hunt->name());
+  EXPECT_EQ(globex.state(), v1::FAILED);
+  EXPECT_THAT(globex.error(), HasSubstr("have no value for this tenant: %Our_Values%"));
+  // A name that nobody has set is refused, with those that there are.
+  request.mutable_hunt()->mutable_rule()->set_text(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c009\nlogsource: {product: acme}\n"
+      "detection: {s: {a|expand: '%nobodys%'}, condition: s}\n");
+  EXPECT_THAT(std::string(Message(handlers_->Create(StaffCall(), request).status())),
+              HasSubstr("%nobodys% has no value; those that have: our-values"));
+}
+
 }  // namespace
 }  // namespace yagura::detection

@@ -115,6 +115,21 @@ std::string_view PlaceholderAt(std::string_view text, size_t at) {
                                                : std::string_view();
 }
 
+// "; those that have: admin-names, servers".
+std::string KnownNames(const Placeholders& values) {
+  constexpr size_t kMost = 10;
+  std::vector<std::string> names;
+  for (const auto& [name, of_name] : values) {
+    if (!name.empty() && !of_name.empty()) names.push_back(name);
+  }
+  if (names.empty()) return {};
+  std::sort(names.begin(), names.end());
+  const size_t more = names.size() - std::min(names.size(), kMost);
+  names.resize(names.size() - more);
+  return fmt::format("; those that have: {}{}", Join(names, ", "),
+                     more == 0 ? "" : fmt::format(" and {} more", more));
+}
+
 }  // namespace
 
 Pattern ReadPattern(std::string_view text) {
@@ -219,7 +234,8 @@ absl::StatusOr<std::vector<std::string>> ExpandPlaceholders(std::string_view tex
     if (used != nullptr) used->emplace(name);
     const auto* found = FindPlaceholder(values, name);
     if (found == nullptr) {
-      return absl::InvalidArgumentError(fmt::format("placeholder %{}% has no value", name));
+      return absl::InvalidArgumentError(
+          fmt::format("placeholder %{}% has no value{}", name, KnownNames(values)));
     }
     if (texts.size() * found->size() > kMaxExpanded) {
       return absl::InvalidArgumentError("placeholders give too many values");

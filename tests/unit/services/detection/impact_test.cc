@@ -298,6 +298,18 @@ TEST(Impact, TellsWhatIsExploitedAndWhatItIsAbout) {
   EXPECT_THAT(impact.reasons(), Contains(HasSubstr("port 443/tcp, which the Internet can reach")));
 }
 
+// Without a catalogue nothing can be in it: that is no statement about the attack.
+TEST(Impact, SaysThatNoCatalogueIsLoaded) {
+  const auto inventory = With(kInternet, {"apache:log4j:2.14.1"});
+  const auto finding = MakeFinding({DETECTED, "10.0.0.1", kLog4j});
+  EXPECT_THAT(JudgeImpact(finding, {inventory.get(), nullptr}).reasons(),
+              Contains(HasSubstr("no catalogue of known exploited vulnerabilities (CISA KEV) is "
+                                 "loaded (setting kev_file)")));
+  const auto catalog = Catalog();
+  EXPECT_THAT(JudgeImpact(finding, {inventory.get(), catalog.get()}).reasons(),
+              Not(Contains(HasSubstr("kev_file"))));
+}
+
 TEST(Impact, ABlockedAttackNamesTheDeviceTheRuleAndWhatIsStillOpen) {
   const auto catalog = Catalog();
   const auto inventory = With(kInternet, {"apache:log4j:2.14.1"});
