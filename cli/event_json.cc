@@ -147,6 +147,17 @@ std::string EventToJson(const event::v1::Event& event) {
   return line;
 }
 
+bool IsEventJson(std::string_view json) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object object;
+  element fields;
+  if (parser.parse(json.data(), json.size(), true).get(object) != simdjson::SUCCESS ||
+      object["fields"].get(fields) != simdjson::SUCCESS) {
+    return false;
+  }
+  return fields.is_object() || fields.is_array();
+}
+
 absl::Status ReadEvent(std::string_view json, event::v1::Event& event) {
   simdjson::dom::parser parser;
   simdjson::dom::object object;

@@ -13,6 +13,9 @@ namespace yagura::cli {
 // its bytes as "raw_base64".
 std::string EventToJson(const event::v1::Event& event);
 
+// Whether a JSON object is of the first shape of ReadEvent.
+bool IsEventJson(std::string_view json);
+
 // One JSON object as an event, in either of two shapes: as `event search -o jsonl` writes it (what
 // tells it is "fields", an object or a list of {"name", "value"}; the other members fill the core,
 // "raw_base64" the line), or an object of original fields, where nested names are joined by dots.

@@ -91,6 +91,8 @@ int main(int argc, char** argv) {
   yagura::cli::AddArchiveCommands(program);
   yagura::cli::AddInvestigateCommands(program);
   yagura::cli::AddDetectionCommands(program);
+  yagura::cli::AddRuleImport(program);
+  yagura::cli::AddRuleTest(program);
   yagura::cli::AddTuningCommands(program);
   yagura::cli::AddHuntCommands(program);
   yagura::cli::AddObserveCommands(program);

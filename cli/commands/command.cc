@@ -70,6 +70,9 @@ Format Program::format() const {
 }
 
 CLI::App& Program::Group(const std::string& name, const std::string& help) {
+  const auto there =
+      app_.get_subcommands([&name](const CLI::App* group) { return group->get_name() == name; });
+  if (!there.empty()) return *there.front();
   CLI::App& group = *app_.add_subcommand(name, help);
   group.require_subcommand(1);
   return group;

@@ -37,7 +37,7 @@ class Program {
   CLI::App& app() { return app_; }
   const Globals& globals() const { return globals_; }
   Format format() const;
-  // A group of commands, `yagura ticket ...`.
+  // A group of commands, `yagura ticket ...`; made where there is none of the name yet.
   CLI::App& Group(const std::string& name, const std::string& help);
   // What `command` does, without a connection; its status is the program's.
   void Do(CLI::App& command, std::function<absl::Status()> action);
@@ -174,6 +174,8 @@ void AddFlowCommands(Program& program);
 void AddArchiveCommands(Program& program);
 void AddInvestigateCommands(Program& program);  // investigate, trace
 void AddDetectionCommands(Program& program);    // finding, rule
+void AddRuleImport(Program& program);           // rule import
+void AddRuleTest(Program& program);             // rule test
 void AddTuningCommands(Program& program);       // placeholder, tuning
 void AddHuntCommands(Program& program);
 void AddObserveCommands(Program& program);

@@ -25,23 +25,8 @@ struct DetectOptions {
   std::vector<std::string> placeholders;  // "name=value"
   std::string placeholder_file;
   OfflineOptions lines;
+  bool strict = false;
 };
-
-// "What matched how often", the most first.
-std::string MatchTable(const Detector& detector) {
-  std::vector<std::pair<uint64_t, std::string>> rows;
-  for (const auto& [id, count] : detector.matches()) rows.emplace_back(count, id);
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
-    return a.first != b.first ? a.first > b.first : a.second < b.second;
-  });
-  std::string text = fmt::format("{:>10}  {:<36}  {}\n", "MATCHES", "RULE", "TITLE");
-  for (const auto& [count, id] : rows) {
-    const auto title = detector.titles().find(id);
-    text += fmt::format("{:>10}  {:<36}  {}\n", count, id,
-                        title == detector.titles().end() ? "" : EscapeForTerminal(title->second));
-  }
-  return text;
-}
 
 absl::StatusOr<detection::Placeholders> PlaceholdersOf(const std::vector<std::string>& texts) {
   detection::Placeholders placeholders;
@@ -65,6 +50,34 @@ bool IsExported(std::string_view text) {
          text.find(R"("tenant":")") != text.npos && text.find(R"("raw":")") != text.npos;
 }
 
+// Those that can be opened; of the others why they cannot. Their error where there is no other.
+absl::StatusOr<std::vector<std::string>> ReadableFiles(const std::vector<std::string>& files,
+                                                       std::vector<std::string>& problems) {
+  std::vector<std::string> readable;
+  for (const auto& file : files) {
+    const absl::Status status = LineSource::Open({file}, 1).status();
+    if (status.ok()) {
+      readable.push_back(file);
+      continue;
+    }
+    if (files.size() == 1) return status;
+    problems.emplace_back(Message(status));
+  }
+  if (!readable.empty()) return readable;
+  return MakeError(absl::StatusCode::kNotFound, "FILE_UNREADABLE", Join(problems, "; "));
+}
+
+// What the command comes to when all that can be read has been.
+absl::Status EndOf(const std::vector<std::string>& problems, size_t refused) {
+  if (!problems.empty()) {
+    return MakeError(absl::StatusCode::kDataLoss, "FILE_DAMAGED",
+                     fmt::format("not all of the files could be read: {}", Join(problems, "; ")));
+  }
+  if (refused == 0) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kFailedPrecondition, "RULES_REFUSED",
+                   fmt::format("{} rules were refused", refused));
+}
+
 absl::Status Detect(const DetectOptions& options) {
   YAGURA_ASSIGN_OR_RETURN(const auto parsers, LoadParsers(options.lines));
   YAGURA_ASSIGN_OR_RETURN(const auto reader, OfflineLines::Make(options.lines, parsers));
@@ -82,16 +95,17 @@ absl::Status Detect(const DetectOptions& options) {
                      fmt::format("no rule was loaded, {} refused: nothing would be matched",
                                  rules.refused.size()));
   }
-  YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(options.files, 1));
+  std::vector<std::string> problems;
+  YAGURA_ASSIGN_OR_RETURN(auto files, ReadableFiles(options.files, problems));
+  YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open(std::move(files), 1));
   EventTexts texts(std::move(lines));
 
   Detector detector(rules.set, reader->receive_time());
   Progress progress(texts.total_bytes());
   size_t bytes = 0;
   for (std::string text; texts.Next(text, bytes);) {
-    if (IsExported(text)) {
-      event::v1::Event event;
-      YAGURA_RETURN_IF_ERROR(ReadEvent(text, event));
+    event::v1::Event event;
+    if (IsExported(text) && ReadEvent(text, event).ok()) {
       YAGURA_RETURN_IF_ERROR(detector.Add(event));
     } else {
       YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(text).event));
@@ -106,12 +120,13 @@ absl::Status Detect(const DetectOptions& options) {
   for (const auto& refused : rules.refused) {
     std::cerr << "refused " << EscapeForTerminal(refused) << "\n";
   }
-  std::cerr << MatchTable(detector)
+  std::cerr << detector.MatchTable()
             << fmt::format("{}\n{} rules loaded, {} refused; {} of them matched; {} findings\n",
                            speed, rules.set->entries().size(), rules.refused.size(),
                            detector.matches().size(), findings.size())
             << std::flush;
-  return texts.status();
+  if (!texts.status().ok()) problems.emplace_back(Message(texts.status()));
+  return EndOf(problems, options.strict ? rules.refused.size() : 0);
 }
 
 }  // namespace
@@ -121,8 +136,13 @@ void AddDetectCommand(Program& program) {
   CLI::App& command = *program.app().add_subcommand(
       "detect",
       "What Sigma rules find in files of events, matched here as the suite matches them. Findings "
-      "are JSON lines on standard output, the summary is on standard error");
-  command.add_option("--rules", options->rules, "Folder of rules, or one rule; may be repeated")
+      "are JSON lines on standard output, the summary is on standard error. Rules that are refused "
+      "are listed there, and files that cannot be read, or not to their end, are passed over and "
+      "named at the end. Ends with 0; with 1 where a file could not be read whole, where no rule "
+      "could be loaded, and, with --strict, where any was refused");
+  command
+      .add_option("--rules", options->rules,
+                  "Folder or archive (.tgz, .zip, ...) of rules, or one file; may be repeated")
       ->required()
       ->allow_extra_args(false);
   command.add_option("--placeholders", options->placeholder_file,
@@ -142,6 +162,7 @@ void AddDetectCommand(Program& program) {
                   "knows; or JSON texts, each one object or several, or an array of "
                   "them, over as many lines as it takes. - is standard input")
       ->required();
+  command.add_flag("--strict", options->strict, "Fail in the end where any rule was refused");
   AddOfflineOptions(command, options->lines);
   program.Do(command, [options] { return Detect(*options); });
 }

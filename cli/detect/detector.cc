@@ -1,15 +1,15 @@
 #include "cli/detect/detector.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <tuple>
 
+#include "cli/detect/rule_files.h"
 #include "fmt/format.h"
 
 #include "common/event/event_view.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
+#include "services/detection/domain/engine/rule_split.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/rule_compiler.h"
@@ -19,40 +19,9 @@ namespace {
 
 using detection::v1::Finding;
 
-constexpr std::string_view kTenant = "local";
 constexpr size_t kEventsPerBatch = 1024;
 constexpr size_t kBytesPerBatch = 4 << 20;
 constexpr std::chrono::minutes kFold{10};  // as the service does without a setting
-
-bool IsRuleFile(const std::filesystem::path& path) {
-  return path.extension() == ".yml" || path.extension() == ".yaml";
-}
-
-absl::StatusOr<std::vector<std::filesystem::path>> RuleFiles(const std::string& path) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  if (fs::is_regular_file(path, error)) return std::vector<fs::path>{path};
-  std::vector<fs::path> files;
-  for (auto at = fs::recursive_directory_iterator(path, error);
-       !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
-    if (IsRuleFile(at->path())) files.push_back(at->path());
-  }
-  if (error || files.empty()) {
-    return MakeError(absl::StatusCode::kNotFound, "NO_RULES",
-                     fmt::format("{}: {}", path, error ? error.message() : "has no rules"));
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
-
-// One byte more than a rule may have: what is too long is refused as such.
-std::string ReadRule(const std::filesystem::path& path) {
-  std::string text(detection::kMaxRuleText + 1, '\0');
-  std::ifstream in(path, std::ios::binary);
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
-  return text;
-}
 
 // As the placeholders of all tenants.
 std::string SettingsOf(const detection::Placeholders& placeholders) {
@@ -78,38 +47,46 @@ bool IsEarlier(const Finding& a, const Finding& b) {
 absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths,
                                       const detection::Placeholders& placeholders) {
   LoadedRules loaded;
-  std::map<std::string, std::string> path_by_id;
-  std::vector<std::string> texts;
-  std::vector<std::string> kept;  // paths of these
-  for (const auto& path : paths) {
-    YAGURA_ASSIGN_OR_RETURN(const auto files, RuleFiles(path));
-    for (const auto& file : files) {
-      std::string text = ReadRule(file);
-      const auto rule = detection::ParseSigma(text, placeholders);
-      if (!rule.ok()) {
-        loaded.refused.push_back(fmt::format("{}: {}", file.string(), Message(rule.status())));
-        continue;
-      }
-      const auto [other, is_new] = path_by_id.try_emplace(rule->info().id, file.string());
-      if (!is_new) {
-        loaded.refused.push_back(
-            fmt::format("{}: {} has the same id", file.string(), other->second));
-        continue;
-      }
-      texts.push_back(std::move(text));
-      kept.push_back(file.string());
+  std::map<std::string, std::string> source_by_id;
+  std::vector<std::pair<std::string, std::string>> kept;  // where from, and text
+  const auto take = [&](const std::string& source, const absl::StatusOr<std::string>& text) {
+    if (!text.ok()) {
+      loaded.refused.push_back(fmt::format("{}: {}", source, Message(text.status())));
+      return absl::OkStatus();
     }
-  }
+    for (auto& part : detection::SplitRules(*text)) {
+      const auto rule = detection::ParseSigma(part.text, placeholders);
+      absl::Status refused = part.InFile(rule.status());
+      if (rule.ok()) {
+        const auto [other, is_new] = source_by_id.try_emplace(rule->info().id, source);
+        if (!is_new) refused = detection::RefuseSameId(rule->info().id, other->second);
+      }
+      if (refused.ok()) {
+        kept.emplace_back(source, std::move(part.text));
+      } else {
+        loaded.refused.push_back(fmt::format("{}: {}", source, Message(refused)));
+      }
+    }
+    return absl::OkStatus();
+  };
+  for (const auto& path : paths) YAGURA_RETURN_IF_ERROR(ForEachRuleFile(path, take));
   detection::RuleCompiler compiler;
   const std::string settings = SettingsOf(placeholders);
   std::vector<detection::RuleCompiler::Item> items = {{"", "", settings}};
-  for (size_t i = 0; i < texts.size(); ++i) items.push_back({"", kept[i], texts[i]});
+  for (size_t i = 0; i < kept.size(); ++i) {
+    items.push_back({"", fmt::format("{}#{}", kept[i].first, i), kept[i].second});
+  }
   loaded.set = detection::RuleSet::Build(compiler.Compile(items).entries);
   return loaded;
 }
 
-Detector::Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now)
-    : now_(now), matcher_(std::move(rules)), windows_({.offline = true}), builder_(NextHeader()) {
+Detector::Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now,
+                   std::string tenant)
+    : tenant_(std::move(tenant)),
+      now_(now),
+      matcher_(std::move(rules)),
+      windows_({.offline = true}),
+      builder_(NextHeader()) {
   for (const auto& entry : matcher_.rules().entries()) {
     titles_[entry.rule->info().id] = entry.rule->info().title;
     for (const auto& rule : entry.rule->rules) titles_[rule.info.id] = rule.info.title;
@@ -117,7 +94,7 @@ Detector::Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint no
 }
 
 event::BatchHeader Detector::NextHeader() {
-  return {std::string(kTenant), event::BatchIdOf({"detect", fmt::to_string(++batches_)}), now_};
+  return {tenant_, event::BatchIdOf({"detect", fmt::to_string(++batches_)}), now_};
 }
 
 absl::Status Detector::Add(const event::EventView& event) {
@@ -175,6 +152,21 @@ absl::StatusOr<std::vector<Finding>> Detector::Finish() {
   findings_.clear();
   std::sort(findings.begin(), findings.end(), IsEarlier);
   return findings;
+}
+
+std::string Detector::MatchTable() const {
+  std::vector<std::pair<uint64_t, std::string>> rows;
+  for (const auto& [id, count] : matches_) rows.emplace_back(count, id);
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) {
+    return a.first != b.first ? a.first > b.first : a.second < b.second;
+  });
+  std::string text = fmt::format("{:>10}  {:<36}  {}\n", "MATCHES", "RULE", "TITLE");
+  for (const auto& [count, id] : rows) {
+    const auto title = titles_.find(id);
+    text += fmt::format("{:>10}  {:<36}  {}\n", count, id,
+                        title == titles_.end() ? "" : EscapeForTerminal(title->second));
+  }
+  return text;
 }
 
 }  // namespace yagura::cli

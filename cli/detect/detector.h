@@ -20,8 +20,8 @@ struct LoadedRules {
   std::shared_ptr<const detection::RuleSet> set;
   std::vector<std::string> refused;  // "path: line 3: reason"
 };
-// Reads every .yml and .yaml of the folders, in order of their paths. NOT_FOUND for a path that is
-// not there or where no rule is to be found. `placeholders` are for `expand`, by their ids.
+// Reads the rule files of the paths (ForEachRuleFile, whose errors these are); of a file with
+// several rules each. `placeholders` are for `expand`, by their ids.
 absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths,
                                       const detection::Placeholders& placeholders = {});
 
@@ -29,7 +29,9 @@ absl::StatusOr<LoadedRules> LoadRules(const std::vector<std::string>& paths,
 // findings.
 class Detector {
  public:
-  Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now);
+  // `now`: when events were received that do not say so. `tenant`: whose the findings are.
+  Detector(std::shared_ptr<const detection::RuleSet> rules, TimePoint now,
+           std::string tenant = "local");
 
   // The event may go away afterwards.
   absl::Status Add(const event::EventView& event);
@@ -41,8 +43,8 @@ class Detector {
   uint64_t events() const { return events_; }
   // Rule ids and how many events they matched; a correlation counts under the rules that it counts.
   const std::map<std::string, uint64_t>& matches() const { return matches_; }
-  // The title of a rule by its id.
-  const std::map<std::string, std::string>& titles() const { return titles_; }
+  // These as lines for people, the most first.
+  std::string MatchTable() const;
 
  private:
   event::BatchHeader NextHeader();
@@ -50,6 +52,7 @@ class Detector {
   absl::Status Flush();
   void Note(const std::vector<detection::Windows::Outcome>& outcomes);
 
+  const std::string tenant_;
   const TimePoint now_;
   detection::BatchMatcher matcher_;
   detection::Windows windows_;
@@ -57,7 +60,7 @@ class Detector {
   event::BatchBuilder builder_;
   uint64_t events_ = 0;
   std::map<std::string, uint64_t> matches_;
-  std::map<std::string, std::string> titles_;
+  std::map<std::string, std::string> titles_;  // by rule id
   std::map<std::string, detection::v1::Finding> findings_;
 };
 

@@ -1,7 +1,10 @@
 #include "cli/send/line_source.h"
 
+#include <array>
 #include <filesystem>
 #include <iostream>
+#include <string_view>
+#include <utility>
 
 #include "cli/send/zstd_stream.h"
 #include "fmt/format.h"
@@ -12,6 +15,31 @@ namespace yagura::cli {
 namespace {
 
 bool IsPacked(std::string_view name) { return name.ends_with(".zst"); }
+
+// What a file is that has no lines as it is; empty: nothing that is known.
+std::string_view KindWithoutLines(const std::string& file) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kKinds = {{
+      {"\x1f\x8b", "packed with gzip"},
+      {"BZh", "packed with bzip2"},
+      {"\xfd"
+       "7zXZ",
+       "packed with xz"},
+      {"\x28\xb5\x2f\xfd", "packed with zstd, without a name that ends in .zst"},
+      {"PK\x03\x04", "a zip archive"},
+      {"7z\xbc\xaf\x27\x1c", "a 7z archive"},
+      {"ElfFile", "a Windows event log (.evtx): export its events as JSON"},
+  }};
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) return {};
+  std::string head(8, '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<size_t>(in.gcount()));
+  for (const auto& [begin, kind] : kKinds) {
+    if (head.starts_with(begin)) return kind;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -28,6 +56,10 @@ absl::StatusOr<LineSource> LineSource::Open(std::vector<std::string> files, int 
     if (!std::ifstream(file) || std::filesystem::is_directory(file, error)) {
       return MakeError(absl::StatusCode::kNotFound, "FILE_UNREADABLE",
                        fmt::format("cannot read {}", file));
+    }
+    if (const auto kind = KindWithoutLines(file); !kind.empty() && !IsPacked(file)) {
+      return MakeError(absl::StatusCode::kInvalidArgument, "FILE_UNREADABLE",
+                       fmt::format("{} is {}", file, kind));
     }
     const uint64_t size =
         IsPacked(file) ? ZstdTextSize(file) : std::filesystem::file_size(file, error);
@@ -56,6 +88,14 @@ bool LineSource::OpenNext() {
   return true;
 }
 
+void LineSource::NoteDamage(const std::string& file) {
+  if (!damaged_.insert(file).second) return;
+  const std::string what = IsPacked(file) ? fmt::format("{} is not zstd, or damaged", file)
+                                          : fmt::format("{} cannot be read to its end", file);
+  status_ = MakeError(absl::StatusCode::kDataLoss, "FILE_DAMAGED",
+                      status_.ok() ? what : fmt::format("{}; {}", Message(status_), what));
+}
+
 bool LineSource::Next(std::string& line, size_t longest) {
   for (;;) {
     if (in_ == nullptr && !OpenNext()) return false;
@@ -66,11 +106,7 @@ bool LineSource::Next(std::string& line, size_t longest) {
       if (line.size() > longest) line.resize(longest);
       return true;
     }
-    if (in_->bad() && file_ > 0 && IsPacked(files_[file_ - 1])) {
-      status_ = MakeError(absl::StatusCode::kDataLoss, "FILE_DAMAGED",
-                          fmt::format("{} is not zstd, or damaged", files_[file_ - 1]));
-      round_ = repeat_;
-    }
+    if (in_->bad() && file_ > 0) NoteDamage(files_[file_ - 1]);
     in_ = nullptr;
   }
 }

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <istream>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace yagura::cli {
 // in ".zst" are unpacked.
 class LineSource {
  public:
-  // "-" is standard input, which cannot be repeated. NOT_FOUND where a file cannot be read.
+  // "-" is standard input, which cannot be repeated. FILE_UNREADABLE where a file cannot be read,
+  // or is packed otherwise.
   static absl::StatusOr<LineSource> Open(std::vector<std::string> files, int repeat);
   static constexpr size_t kMaxLine = 1 << 20;
   static constexpr size_t kAnyLength = SIZE_MAX;
@@ -28,7 +30,8 @@ class LineSource {
   uint64_t long_lines() const { return long_lines_; }
   // What the suite keeps of a line.
   static constexpr size_t kKeptBytes = 64 * 1024;
-  // After the end: DATA_LOSS where a packed file is damaged; what came before it has been given.
+  // After the end: DATA_LOSS (FILE_DAMAGED) names the files that are damaged; what came before the
+  // damage, and the other files, have been given.
   const absl::Status& status() const { return status_; }
   // Bytes that there are to read (of packed files: once unpacked), 0 where not known (standard
   // input).
@@ -38,6 +41,7 @@ class LineSource {
   LineSource(std::vector<std::string> files, int repeat)
       : files_(std::move(files)), repeat_(repeat) {}
   bool OpenNext();
+  void NoteDamage(const std::string& file);
 
   std::vector<std::string> files_;
   int repeat_;
@@ -48,6 +52,7 @@ class LineSource {
   int round_ = 0;
   std::unique_ptr<std::istream> stream_;
   absl::Status status_;
+  std::set<std::string> damaged_;
   std::istream* in_ = nullptr;
 };
 

@@ -19,6 +19,7 @@ namespace yagura::cli {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -174,14 +175,130 @@ TEST_F(CommandsTest, AnEmptyKeyNeverBecomesTheAdministrator) {
 TEST_F(CommandsTest, ImportFailsWhereRulesAreRefusedAndSkipsWhatIsTooLarge) {
   std::filesystem::create_directories(folder_ / "rules");
   File("rules/a.yml", "a");
-  File("rules/b.yml", std::string(300 * 1024, 'b'));
+  File("rules/b.yml", std::string(600 * 1024, 'b'));
   File("rules/c.yml", "c");
   const auto outcome = Run({"rule", "import", folder_ / "rules"});
   EXPECT_EQ(ErrorReason(outcome.status), "IMPORT_INCOMPLETE");
   EXPECT_THAT(Message(outcome.status), HasSubstr("3 rules"));
   EXPECT_THAT(suite_.imported, ElementsAre(folder_ / "rules/a.yml", folder_ / "rules/c.yml"));
-  EXPECT_THAT(outcome.out, HasSubstr("b.yml is larger than 262144 bytes"));
+  EXPECT_THAT(outcome.out, HasSubstr("b.yml is larger than 524288 bytes"));
   EXPECT_THAT(outcome.out, HasSubstr("0 rules loaded, 3 refused"));
+}
+
+std::string RuleWithId(int number, size_t bytes = 0) {
+  return fmt::format(
+      "title: T\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c{:03}\nlogsource:\n  product: acme\n"
+      "detection:\n  s:\n    User: ann\n  condition: s\ndescription: {}\n",
+      number, std::string(bytes, 'x'));
+}
+
+// An import of many calls knows what earlier ones have loaded.
+TEST_F(CommandsTest, AnImportNoticesTheSameIdInFilesOfDifferentCalls) {
+  constexpr size_t kLarge = 400'000;
+  suite_.imports_in = detection::v1::ACTIVE;
+  std::filesystem::create_directories(folder_ / "rules");
+  for (int i = 0; i < 6; ++i) File(fmt::format("rules/{}.yml", i), RuleWithId(i, kLarge));
+  File("rules/6.yml", RuleWithId(0));
+  File("rules/7.yml", RuleWithId(7) + "---\n" + RuleWithId(1));
+  const auto outcome = Run({"rule", "import", folder_ / "rules", "--reason", "case 7"});
+  EXPECT_GT(suite_.import_reasons.size(), 1U);
+  EXPECT_THAT(suite_.import_reasons, Each("case 7"));
+  EXPECT_EQ(ErrorReason(outcome.status), "IMPORT_INCOMPLETE");
+  EXPECT_THAT(outcome.out, HasSubstr("0.yml has the same id 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c000"));
+  EXPECT_THAT(outcome.out, HasSubstr("1.yml has the same id 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001"));
+  EXPECT_THAT(outcome.out, HasSubstr("7 rules loaded (0 new, 7 changed, 0 unchanged), 2 refused"));
+}
+
+TEST_F(CommandsTest, AnImportTellsOfRulesThatStayRetired) {
+  suite_.imports_in = detection::v1::RETIRED;
+  const auto outcome = Run({"rule", "import", File("a.yml", RuleWithId(1))});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("a.yml) is RETIRED as before: it is not matched"));
+}
+
+class RuleTestCommand : public CommandsTest {
+ protected:
+  RuleTestCommand() { content_ = std::filesystem::path(getenv("YAGURA_SOURCE_DIR")) / "content"; }
+  void Store(int64_t second, const std::string& user) {
+    auto& event = suite_.stored.emplace_back();
+    event.set_id(fmt::to_string(suite_.stored.size()));
+    event.mutable_receive_time()->set_seconds(second);
+    event.mutable_event_time()->set_seconds(second);
+    event.set_product("acme");
+    auto& field = *event.add_fields();
+    field.set_name("User");
+    field.set_value(user);
+  }
+
+  std::string content_;
+};
+
+// Two log-ons of one user within a minute.
+constexpr std::string_view kTwice =
+    "title: One\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001\nname: one\nlogsource:\n"
+    "  product: acme\ndetection:\n  s:\n    User|expand: '%ours%'\n  condition: s\n---\n"
+    "title: Twice\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002\ncorrelation:\n  type: event_count\n"
+    "  rules: [one]\n  group-by: [User]\n  timespan: 1m\n  condition:\n    gte: 2\n";
+
+TEST_F(RuleTestCommand, FindsInStoredEventsWithTheirTimesAndTheTenantsPlaceholders) {
+  for (const int64_t second : {1'790'000'000, 1'790'000'030, 1'790'000'600}) Store(second, "ann");
+  Store(1'790'000'640, "bob");
+  auto& of_provider = suite_.placeholders.emplace_back();
+  of_provider.set_name("tenants/provider/placeholders/ours");
+  of_provider.add_values("bob");
+  auto& own = suite_.placeholders.emplace_back();
+  own.set_name("tenants/acme/placeholders/ours");
+  own.add_values("ann");
+  const auto rule = File("twice.yml", std::string(kTwice));
+  const auto outcome = Run({"rule", "test", rule, "--tenant", "acme", "--since", "7d", "--filter",
+                            "action = ALLOWED", "-o", "jsonl"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  const auto lines = Split(Trim(outcome.out), '\n');
+  ASSERT_THAT(lines, SizeIs(1)) << outcome.out;
+  EXPECT_THAT(std::string(lines[0]), HasSubstr("tenants/acme/findings/"));
+  EXPECT_THAT(std::string(lines[0]), HasSubstr(R"("event_count":2)"));
+  EXPECT_THAT(outcome.err, HasSubstr("         3  4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001  One"));
+  EXPECT_THAT(outcome.err, HasSubstr("4 stored events of the log source looked at; 1 findings"));
+  ASSERT_THAT(suite_.exports, SizeIs(4));  // one event a call
+  EXPECT_EQ(suite_.exports[0].parent(), "tenants/acme");
+  EXPECT_THAT(suite_.exports[0].filter(), HasSubstr("action = ALLOWED"));
+  EXPECT_THAT(suite_.exports[0].filter(), HasSubstr("acme"));
+  EXPECT_EQ(suite_.exports[3].range().end_time().seconds(),
+            suite_.exports[0].range().end_time().seconds());
+}
+
+TEST_F(RuleTestCommand, TakesARuleThatIsKept) {
+  Store(1'790'000'000, "ann");
+  auto& rule = suite_.rules.emplace_back();
+  rule.set_name("tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c005");
+  rule.set_text(RuleWithId(5));
+  const std::string id = "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c005";
+  const auto outcome = Run({"rule", "test", id, "--tenant", "acme", "--since", "1h"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("1 findings"));
+  EXPECT_THAT(std::string(Message(
+                  Run({"rule", "test", "nosuch", "--tenant", "acme", "--since", "1h"}).status)),
+              HasSubstr("no file, and no rule that is kept"));
+  EXPECT_EQ(ErrorReason(Run({"rule", "test", id, "--since", "1h"}).status), "INVALID_FIELD");
+}
+
+TEST_F(RuleTestCommand, GivesRawEventsTheirOwnTimes) {
+  const auto events =
+      File("events.jsonl", R"({"@timestamp":"2026-11-20T10:00:00Z","User":"ann"})"
+                           "\n"
+                           R"({"fields":{"User":"bob"},"event_time":"2026-11-20T11:00:00Z"})"
+                           "\n"
+                           "<14>1 2026-11-20T12:00:00Z host app - - - a line of syslog\n");
+  const auto outcome = Run({"rule", "test", File("rule.yml", RuleWithId(1)), events, "--tenant",
+                            "acme", "--content", content_});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  ASSERT_EQ(suite_.rule_test.events_size(), 3);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(suite_.rule_test.events(i).event_time().seconds(), 1'795'168'800 + i * 3600) << i;
+  }
+  EXPECT_THAT(suite_.rule_test.events(0).ShortDebugString(),
+              HasSubstr("fields { name: \"User\" value: \"ann\" }"));
+  EXPECT_EQ(suite_.rule_test.parent(), "tenants/acme");
 }
 
 TEST_F(CommandsTest, KeysShowTheTenantsOfTheirRoles) {

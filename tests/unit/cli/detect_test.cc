@@ -1,3 +1,5 @@
+#include <archive.h>
+#include <archive_entry.h>
 #include <stdlib.h>
 #include <zstd.h>
 
@@ -6,6 +8,7 @@
 
 #include "cli/commands/command.h"
 #include "cli/detect/event_texts.h"
+#include "cli/detect/rule_files.h"
 #include "cli/send/line_source.h"
 #include "cli/send/zstd_stream.h"
 #include "gmock/gmock.h"
@@ -13,6 +16,7 @@
 
 #include "common/status/status.h"
 #include "common/text/text.h"
+#include "services/detection/domain/engine/rule_limits.h"
 #include "simdjson.h"
 
 namespace yagura::cli {
@@ -281,6 +285,142 @@ TEST_F(DetectTest, ADamagedFileIsAnErrorAfterTheFindingsBeforeTheDamage) {
   const auto outcome = Detect({"--rules", rules_, events});
   EXPECT_EQ(ErrorReason(outcome.status), "FILE_DAMAGED");
   EXPECT_THAT(outcome.out, HasSubstr("WHOAMI.exe"));
+}
+
+TEST_F(DetectTest, GoesOnBehindADamagedFileAndNamesIt) {
+  const std::string packed = Packed(std::string(kOther) + "\n");
+  const auto first = File("first.zst", packed.substr(0, packed.size() - 3));
+  const auto second = File("second.gz", "\x1f\x8b\x08 no lines");
+  const auto last = File("last.jsonl", kFlat);
+  const auto outcome =
+      Detect({"--rules", rules_, first, second, (folder_ / "none").string(), last});
+  EXPECT_EQ(ErrorReason(outcome.status), "FILE_DAMAGED");
+  const std::string why(Message(outcome.status));
+  EXPECT_THAT(why, HasSubstr("first.zst is not zstd, or damaged"));
+  EXPECT_THAT(why, HasSubstr("second.gz is packed with gzip"));
+  EXPECT_THAT(why, HasSubstr("cannot read " + (folder_ / "none").string()));
+  EXPECT_THAT(why, Not(HasSubstr("last.jsonl")));
+  EXPECT_THAT(outcome.out, HasSubstr("WHOAMI.exe"));
+  EXPECT_THAT(outcome.err, HasSubstr("1 findings"));
+  EXPECT_EQ(ErrorReason(Detect({"--rules", rules_, second}).status), "FILE_UNREADABLE");
+}
+
+// What only looks like a line that the suite wrote is a line like others.
+TEST_F(DetectTest, ABrokenLineOfAnExportStopsNothing) {
+  const std::string broken =
+      R"({"id":"1","receive_time":"2026-11-23T00:00:00Z","tenant":"a","raw":"x")";
+  const auto outcome =
+      Detect({"--rules", rules_, File("events.jsonl", broken + "\n" + std::string(kFlat))});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("1 findings"));
+}
+
+TEST_F(DetectTest, RefusedRulesFailWhereThatIsAskedFor) {
+  const auto bad = File("bad.yml", "title: No rule\n");
+  const auto events = File("events.jsonl", kFlat);
+  EXPECT_TRUE(Detect({"--rules", rules_, "--rules", bad, events}).status.ok());
+  const auto strict = Detect({"--rules", rules_, "--rules", bad, "--strict", events});
+  EXPECT_EQ(ErrorReason(strict.status), "RULES_REFUSED");
+  EXPECT_THAT(strict.out, HasSubstr("WHOAMI.exe"));
+  EXPECT_TRUE(Detect({"--rules", rules_, "--strict", events}).status.ok());
+}
+
+TEST_F(DetectTest, EachRuleOfAFileIsLoaded) {
+  std::string second(kRule);
+  second.replace(second.find("c001"), 4, "c002");
+  const auto rules =
+      File("both.yml", std::string(kRule) + "---\n" + second + "---\n" + std::string(kRule));
+  const auto outcome = Detect({"--rules", rules, File("events.jsonl", kFlat)});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("2 rules loaded, 1 refused; 2 of them matched; 2 findings"));
+  EXPECT_THAT(outcome.err, HasSubstr("has the same id 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001"));
+}
+
+class RuleArchives : public DetectTest {
+ protected:
+  struct Entry {
+    std::string name;
+    std::string text;
+    std::string link;  // set: a symbolic link
+  };
+  std::string Archive(const std::string& name, const std::vector<Entry>& entries) const {
+    const std::string path = (folder_ / name).string();
+    archive* out = archive_write_new();
+    if (name.ends_with(".zip")) {
+      archive_write_set_format_zip(out);
+    } else {
+      archive_write_set_format_pax_restricted(out);
+    }
+    if (name.ends_with("gz")) archive_write_add_filter_gzip(out);
+    EXPECT_EQ(archive_write_open_filename(out, path.c_str()), ARCHIVE_OK);
+    for (const auto& one : entries) {
+      archive_entry* entry = archive_entry_new();
+      archive_entry_set_pathname(entry, one.name.c_str());
+      archive_entry_set_filetype(entry, one.link.empty() ? AE_IFREG : AE_IFLNK);
+      if (!one.link.empty()) archive_entry_set_symlink(entry, one.link.c_str());
+      archive_entry_set_perm(entry, 0644);
+      archive_entry_set_size(entry, static_cast<int64_t>(one.text.size()));
+      EXPECT_EQ(archive_write_header(out, entry), ARCHIVE_OK);
+      archive_write_data(out, one.text.data(), one.text.size());
+      archive_entry_free(entry);
+    }
+    EXPECT_EQ(archive_write_close(out), ARCHIVE_OK);
+    archive_write_free(out);
+    return path;
+  }
+  // What is told of each file: its name in the archive, and its text or the reason of an error.
+  static std::vector<std::string> Told(const std::string& path, absl::Status* status = nullptr) {
+    std::vector<std::string> told;
+    const auto read =
+        ForEachRuleFile(path, [&](const std::string& source, absl::StatusOr<std::string> text) {
+          told.push_back(source.substr(source.rfind(':') + 1) + "=" +
+                         (text.ok() ? *text : ErrorReason(text.status())));
+          return absl::OkStatus();
+        });
+    if (status != nullptr) {
+      *status = read;
+    } else {
+      EXPECT_TRUE(read.ok()) << read;
+    }
+    return told;
+  }
+};
+
+TEST_F(RuleArchives, GiveTheRuleFilesWithinAndNothingElse) {
+  const std::vector<Entry> entries = {
+      {"rules/a.yml", "one", ""},
+      {"rules/._a.yml", "of macOS", ""},
+      {"README.md", "text", ""},
+      {"../../etc/b.yaml", "two", ""},
+      {"passwd.yml", "", "/etc/passwd"},
+      {"large.yml", std::string(detection::kMaxRuleText + 1, 'x'), ""},
+      {"latin.yml", "\xe9", ""},
+      {"c.yml", "three", ""}};
+  for (const char* name : {"a.tar", "a.tar.gz", "a.TGZ", "a.zip"}) {
+    EXPECT_THAT(Told(Archive(name, entries)),
+                ElementsAre("rules/a.yml=one", "../../etc/b.yaml=two", "large.yml=FILE_TOO_LARGE",
+                            "latin.yml=FILE_NOT_UTF8", "c.yml=three"))
+        << name;
+  }
+}
+
+TEST_F(RuleArchives, AreRefusedWhereDamagedOrEmpty) {
+  absl::Status status;
+  EXPECT_THAT(Told(File("text.tgz", "no archive"), &status), IsEmpty());
+  EXPECT_EQ(ErrorReason(status), "ARCHIVE_UNREADABLE");
+  Told(Archive("none.zip", {{"README.md", "text", ""}}), &status);
+  EXPECT_EQ(ErrorReason(status), "NO_RULES");
+  const auto path = Archive("cut.tar", {{"a.yml", "one", ""}, {"b.yml", "two", ""}});
+  std::filesystem::resize_file(path, 512 + 512 + 100);
+  EXPECT_THAT(Told(path, &status), ElementsAre("a.yml=one"));
+  EXPECT_EQ(ErrorReason(status), "ARCHIVE_UNREADABLE");
+}
+
+TEST_F(RuleArchives, AreTakenByDetect) {
+  const auto rules = Archive("rules.tgz", {{"sigma/whoami.yml", std::string(kRule), ""}});
+  const auto outcome = Detect({"--rules", rules, File("events.jsonl", kFlat)});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("1 rules loaded, 0 refused; 1 of them matched"));
 }
 
 TEST_F(DetectTest, SaysWhatIsMissing) {

@@ -110,6 +110,15 @@ struct FakeSuite::Archive : archive::v1::ArchiveService::Service {
   grpc::Status ExportEvents(
       grpc::ServerContext*, const archive::v1::ExportEventsRequest* request,
       grpc::ServerWriter<archive::v1::SearchEventsResponse>* writer) override {
+    suite_.exports.push_back(*request);
+    const size_t from = ParseNumber<size_t>(request->page_token()).value_or(0);
+    for (size_t i = from; i < suite_.stored.size(); ++i) {  // one a call
+      archive::v1::SearchEventsResponse response;
+      *response.add_events() = suite_.stored[i];
+      if (i + 1 < suite_.stored.size()) response.set_next_page_token(fmt::to_string(i + 1));
+      writer->Write(response);
+      return grpc::Status::OK;
+    }
     for (size_t i = ParseNumber<size_t>(request->page_token()).value_or(0); i < suite_.events;
          ++i) {
       archive::v1::SearchEventsResponse response;
@@ -198,13 +207,35 @@ struct FakeSuite::Detection : detection::v1::DetectionService::Service {
   explicit Detection(FakeSuite& suite) : suite_(suite) {}
   grpc::Status ImportRules(grpc::ServerContext*, const detection::v1::ImportRulesRequest* request,
                            detection::v1::ImportRulesResponse* response) override {
+    suite_.import_reasons.push_back(request->reason());
     for (const auto& rule : request->rules()) {
       suite_.imported.push_back(rule.source());
       auto& result = *response->add_results();
       result.set_source(rule.source());
-      result.set_reason("is no rule");
+      if (!suite_.imports_in) {
+        result.set_reason("is no rule");
+        response->set_refused(response->refused() + 1);
+        continue;
+      }
+      const size_t id = rule.text().find("id: ") + 4;
+      result.set_rule(request->parent() + "/rules/" + rule.text().substr(id, 36));
+      result.set_change(detection::v1::ImportResult::CHANGED);
+      result.set_state(*suite_.imports_in);
+      response->set_loaded(response->loaded() + 1);
     }
-    response->set_refused(request->rules_size());
+    return grpc::Status::OK;
+  }
+  grpc::Status TestRule(grpc::ServerContext*, const detection::v1::TestRuleRequest* request,
+                        detection::v1::TestRuleResponse*) override {
+    suite_.rule_test = *request;
+    return grpc::Status::OK;
+  }
+  grpc::Status ListPlaceholders(grpc::ServerContext*,
+                                const detection::v1::ListPlaceholdersRequest* request,
+                                detection::v1::ListPlaceholdersResponse* response) override {
+    for (const auto& one : suite_.placeholders) {
+      if (IsBelow(request->parent(), one.name())) *response->add_placeholders() = one;
+    }
     return grpc::Status::OK;
   }
   grpc::Status ListRules(grpc::ServerContext*, const detection::v1::ListRulesRequest* request,
@@ -306,6 +337,8 @@ Outcome RunLine(const std::vector<std::string>& line, const ConnectionOptions& c
   AddEventCommands(program);
   AddArchiveCommands(program);
   AddDetectionCommands(program);
+  AddRuleImport(program);
+  AddRuleTest(program);
   AddTuningCommands(program);
   AddDirectoryCommands(program, [] { return std::vector<std::string>{"auto", "fortigate"}; });
   AddAuditCommands(program);

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,12 +40,20 @@ class FakeSuite {
   std::vector<std::string> added_users;              // their ids
   std::vector<directory::v1::SetPasswordRequest> passwords;
   grpc::Status password_answer = grpc::Status::OK;
-  int rotations = 0;                              // of keys; the secret is "secret-N"
-  std::vector<std::string> batch_ids;             // that were pushed
-  std::vector<std::string> imported;              // sources of rules; all are refused
-  std::string quarantine_filter;                  // of the latest list
-  std::string audit_filter;                       // likewise
-  grpc::Status verify_answer = grpc::Status::OK;  // of the audit records
+  int rotations = 0;                   // of keys; the secret is "secret-N"
+  std::vector<std::string> batch_ids;  // that were pushed
+  std::vector<std::string> imported;   // sources of rules
+  // Their ids are what the texts consist of and each was there with this state; none: all are
+  // refused.
+  std::optional<detection::v1::RuleState> imports_in;
+  std::vector<std::string> import_reasons;                // of each call
+  detection::v1::TestRuleRequest rule_test;               // the latest
+  std::vector<detection::v1::Placeholder> placeholders;   // to list by parent
+  std::vector<event::v1::Event> stored;                   // exported in place of `events`
+  std::vector<archive::v1::ExportEventsRequest> exports;  // that were asked for
+  std::string quarantine_filter;                          // of the latest list
+  std::string audit_filter;                               // likewise
+  grpc::Status verify_answer = grpc::Status::OK;          // of the audit records
   std::vector<audit::v1::SealingKey> sealing_keys;
   std::vector<detection::v1::Rule> rules;          // to list by parent, and to get
   std::vector<detection::v1::RuleTuning> tunings;  // likewise
