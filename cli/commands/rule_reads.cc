@@ -5,6 +5,7 @@
 
 #include "fmt/format.h"
 
+#include "common/text/text.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
 
 namespace yagura::cli {
@@ -189,6 +190,38 @@ void AddRuleReads(Program& program, CLI::App& group) {
     YAGURA_RETURN_IF_ERROR(FillNamed(request, *named, "rules", {}));
     YAGURA_ASSIGN_OR_RETURN(const auto rule, Get(client, request.name()));
     program.Print(rule);
+    return absl::OkStatus();
+  });
+
+  CLI::App& versions = *group.add_subcommand(
+      "versions", "The texts that a rule has had, the latest first: who wrote each, when and why");
+  auto of = AddNamedOptions(versions, "rules", {}, false);
+  auto version = std::make_shared<std::string>();
+  versions.add_option("--version", *version,
+                      "Print the text of this one: its number, or its version as findings name it");
+  program.DoConnected(versions, [&program, of, version](Client& client) -> absl::Status {
+    detection::v1::GetRuleHistoryRequest request;
+    YAGURA_RETURN_IF_ERROR(FillNamed(request, *of, "rules", {}));
+    request.set_version(*version);
+    YAGURA_ASSIGN_OR_RETURN(const auto history,
+                            client.Call(&DetectionService::Stub::GetRuleHistory, request));
+    if (!version->empty() && program.format() == Format::kTable) {
+      for (const auto& one : history.versions()) {
+        for (const auto line : Split(Trim(one.text()), '\n')) {
+          Write(EscapeForTerminal(line) + "\n");
+        }
+      }
+      return absl::OkStatus();
+    }
+    Renderer renderer(program.format(), {{"NUMBER", "number"},
+                                         {"VERSION", "version"},
+                                         {"SINCE", "change_time"},
+                                         {"BY", "changed_by", 50},
+                                         {"REASON", "reason", 60},
+                                         {"SOURCE", "source", 50},
+                                         {"TITLE", "title"}});
+    for (const auto& one : history.versions()) renderer.Add(one);
+    Write(renderer.Finish());
     return absl::OkStatus();
   });
 }

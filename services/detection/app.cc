@@ -198,7 +198,9 @@ class DetectionApp final : public rpc::App {
                         .clock = platform.clock}),
         rule_coverage_handlers_(rules_, rule_book_,
                                 std::make_shared<LogLookClient>(platform.channels), platform.clock),
-        rule_handlers_(rules_, platform.feed, rule_book_, platform.clock),
+        rule_versions_(
+            store::Store<v1::RuleVersion>(platform.state, RuleVersionKind(), platform.clock)),
+        rule_handlers_(rules_, rule_versions_, platform.feed, rule_book_, platform.clock),
         tuning_handlers_(
             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
             store::Store<v1::RuleTuning>(platform.state, RuleTuningKind(), platform.clock), rules_,
@@ -235,8 +237,8 @@ class DetectionApp final : public rpc::App {
       YAGURA_RETURN_IF_ERROR(stream::DeclareReaders(*platform_.flow, topic));
     }
     YAGURA_RETURN_IF_ERROR(store::RegisterTenant(*platform_.state, kProviderTenant));
-    YAGURA_ASSIGN_OR_RETURN(const int loaded,
-                            LoadContentRules(settings_.content_folder, rules_, logger_));
+    YAGURA_ASSIGN_OR_RETURN(const int loaded, LoadContentRules(settings_.content_folder, rules_,
+                                                               rule_versions_, logger_));
     logger_.Info("content rules", {{"loaded", loaded}});
     YAGURA_RETURN_IF_ERROR(rule_book_->Reload());
     platform_.feed->Subscribe(rule_book_);
@@ -329,6 +331,7 @@ class DetectionApp final : public rpc::App {
   FindingHandlers finding_handlers_;
   HuntHandlers hunt_handlers_;
   RuleCoverageHandlers rule_coverage_handlers_;
+  const RuleVersions rule_versions_;
   RuleHandlers rule_handlers_;
   TuningHandlers tuning_handlers_;
   RuleStateHandlers rule_state_handlers_;

@@ -1,6 +1,6 @@
 #include "services/detection/api/rule_handlers.h"
 
-#include <set>
+#include <algorithm>
 
 #include "fmt/format.h"
 
@@ -51,9 +51,11 @@ void Enable(bool enabled, const rpc::Call& call, TimePoint now, v1::Rule& rule) 
 
 }  // namespace
 
-RuleHandlers::RuleHandlers(store::Store<v1::Rule> rules, std::shared_ptr<store::FeedFollower> feed,
+RuleHandlers::RuleHandlers(store::Store<v1::Rule> rules, RuleVersions versions,
+                           std::shared_ptr<store::FeedFollower> feed,
                            std::shared_ptr<RuleBook> rule_book, std::shared_ptr<const Clock> clock)
     : rules_(std::move(rules)),
+      versions_(std::move(versions)),
       all_tenants_(rules_, std::move(feed)),
       rule_book_(std::move(rule_book)),
       clock_(std::move(clock)) {}
@@ -66,6 +68,9 @@ void RuleHandlers::Register(rpc::ServiceRegistry& registry) {
   registry.Unary<v1::GetRuleRequest, v1::Rule>(
       service + "GetRule",
       [this](const auto& call, const auto& request) { return Get(call, request); });
+  registry.Unary<v1::GetRuleHistoryRequest, v1::RuleHistory>(
+      service + "GetRuleHistory",
+      [this](const auto& call, const auto& request) { return GetHistory(call, request); });
   registry.Unary<v1::ListRulesRequest, v1::ListRulesResponse>(
       service + "ListRules",
       [this](const auto& call, const auto& request) { return List(call, request); });
@@ -95,6 +100,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
   const auto parsed = CompleteRule(rule, placeholders);
   if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
   rule.set_name(RuleName(call.tenant(), *parsed));
+  YAGURA_RETURN_IF_ERROR(versions_.Begin(ChangeOf(call, ""), rule));
   auto created = rules_.Create(call.write_context(), std::move(rule));
   rule_book_->RequestReload();
   return created;
@@ -103,6 +109,44 @@ absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
 absl::StatusOr<v1::Rule> RuleHandlers::Get(const rpc::Call&,
                                            const v1::GetRuleRequest& request) const {
   return rules_.Get(request.name());
+}
+
+RuleVersions::Change RuleHandlers::ChangeOf(const rpc::Call& call,
+                                            const std::string& reason) const {
+  return {call.write_context().principal, reason, clock_->Now()};
+}
+
+absl::StatusOr<v1::RuleHistory> RuleHandlers::GetHistory(
+    const rpc::Call&, const v1::GetRuleHistoryRequest& request) const {
+  auto rule = rules_.Get(request.name());
+  if (!rule.ok() && rule.status().code() != absl::StatusCode::kNotFound) return rule.status();
+  YAGURA_ASSIGN_OR_RETURN(auto earlier, versions_.List(request.name()));
+  v1::RuleHistory history;
+  if (rule.ok()) *history.add_versions() = RuleVersions::Of(*rule);
+  for (auto& version : earlier) {
+    // A replacement that did not come about leaves the text in place there, too.
+    if (rule.ok() && version.number() >= rule->text_number()) continue;
+    *history.add_versions() = std::move(version);
+  }
+  auto& versions = *history.mutable_versions();
+  if (request.version().empty()) {
+    for (auto& version : versions) version.clear_text();
+  } else {
+    const auto wanted = [&request](const v1::RuleVersion& version) {
+      return version.version() == request.version() ||
+             fmt::to_string(version.number()) == request.version();
+    };
+    const auto found = std::ranges::find_if(versions, wanted);
+    if (found == versions.end()) versions.Clear();
+    if (!versions.empty()) {
+      v1::RuleVersion one = std::move(*found);
+      versions.Clear();
+      *versions.Add() = std::move(one);
+    }
+  }
+  if (!versions.empty()) return history;
+  return MakeError(absl::StatusCode::kNotFound, "NO_RULE_VERSION",
+                   fmt::format("{} has no such version", request.name()));
 }
 
 absl::StatusOr<v1::ListRulesResponse> RuleHandlers::List(
@@ -126,7 +170,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
       if (path == "enabled") Enable(request.rule().enabled(), call, clock_->Now(), rule);
       if (path == "source") rule.set_source(request.rule().source());
       if (path != "text") continue;
-      rule.set_text(request.rule().text());
+      YAGURA_RETURN_IF_ERROR(versions_.Replace(request.rule().text(), ChangeOf(call, ""), rule));
       const auto parsed = CompleteRule(rule, placeholders);
       if (!parsed.ok()) return AsFieldError(parsed.status(), "rule.text");
       if (RuleName(call.tenant(), *parsed) != rule.name()) {
@@ -143,6 +187,9 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
 
 absl::StatusOr<v1::DeleteRuleResponse> RuleHandlers::Delete(const rpc::Call& call,
                                                             const v1::DeleteRuleRequest& request) {
+  if (const auto rule = rules_.Get(request.name()); rule.ok()) {
+    YAGURA_RETURN_IF_ERROR(versions_.Keep(*rule));
+  }
   YAGURA_RETURN_IF_ERROR(rules_.Delete(call.write_context(), request.name(), request.etag()));
   rule_book_->RequestReload();
   return v1::DeleteRuleResponse();
@@ -193,10 +240,12 @@ Status RuleHandlers::ImportOne(const rpc::Call& call, const v1::ImportRulesReque
   const auto [first, is_new] = sources.try_emplace(rule.name(), result.source());
   if (!is_new) return RefuseSameId(parsed.info().id, first->second);
   result.set_change(v1::ImportResult::ADDED);
-  const auto replace = [&](v1::Rule& kept) {
+  const auto change = ChangeOf(call, request.reason());
+  const auto replace = [&](v1::Rule& kept) -> Status {
     result.set_change(kept.text() == rule.text() ? v1::ImportResult::UNCHANGED
                                                  : v1::ImportResult::CHANGED);
-    kept.set_text(rule.text());
+    if (request.validate_only()) return absl::OkStatus();
+    YAGURA_RETURN_IF_ERROR(versions_.Replace(rule.text(), change, kept));
     kept.set_source(rule.source());
     return CompleteRule(kept, placeholders).status();
   };
@@ -213,7 +262,10 @@ Status RuleHandlers::ImportOne(const rpc::Call& call, const v1::ImportRulesReque
     context.request_digest.clear();
     context.detail = request.reason();
     kept = rules_.Mutate(context, rule.name(), replace);
-    if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules_.Create(context, rule);
+    if (kept.status().code() == absl::StatusCode::kNotFound) {
+      YAGURA_RETURN_IF_ERROR(versions_.Begin(change, rule));
+      kept = rules_.Create(context, rule);
+    }
   }
   if (!kept.ok()) return kept.status();
   result.set_rule(kept->name());

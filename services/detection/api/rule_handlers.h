@@ -10,6 +10,7 @@
 #include "common/store/projection.h"
 #include "common/store/store.h"
 #include "services/detection/domain/engine/rule_split.h"
+#include "services/detection/storage/rule_versions.h"
 #include "services/detection/workers/rule_book.h"
 #include "yagura/detection/v1/detection_service.pb.h"
 
@@ -23,12 +24,15 @@ namespace yagura::detection {
 // The methods about rules. Thread-safe.
 class RuleHandlers {
  public:
-  RuleHandlers(store::Store<v1::Rule> rules, std::shared_ptr<store::FeedFollower> feed,
-               std::shared_ptr<RuleBook> rule_book, std::shared_ptr<const Clock> clock);
+  RuleHandlers(store::Store<v1::Rule> rules, RuleVersions versions,
+               std::shared_ptr<store::FeedFollower> feed, std::shared_ptr<RuleBook> rule_book,
+               std::shared_ptr<const Clock> clock);
   void Register(rpc::ServiceRegistry& registry);
 
   absl::StatusOr<v1::Rule> Create(const rpc::Call& call, const v1::CreateRuleRequest& request);
   absl::StatusOr<v1::Rule> Get(const rpc::Call& call, const v1::GetRuleRequest& request) const;
+  absl::StatusOr<v1::RuleHistory> GetHistory(const rpc::Call& call,
+                                             const v1::GetRuleHistoryRequest& request) const;
   absl::StatusOr<v1::ListRulesResponse> List(const rpc::Call& call,
                                              const v1::ListRulesRequest& request) const;
   absl::StatusOr<v1::Rule> Update(const rpc::Call& call, const v1::UpdateRuleRequest& request);
@@ -45,7 +49,10 @@ class RuleHandlers {
                          const RulePart& part, const Placeholders& placeholders,
                          std::map<std::string, std::string>& sources, v1::ImportResult& result);
 
+  RuleVersions::Change ChangeOf(const rpc::Call& call, const std::string& reason) const;
+
   store::Store<v1::Rule> rules_;
+  const RuleVersions versions_;
   store::Projection<v1::Rule> all_tenants_;
   const std::shared_ptr<RuleBook> rule_book_;
   const std::shared_ptr<const Clock> clock_;

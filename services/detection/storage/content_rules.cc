@@ -32,7 +32,8 @@ std::vector<std::filesystem::path> RuleFiles(const std::filesystem::path& folder
 }
 
 Status LoadOne(const std::filesystem::path& file, const std::string& text,
-               store::Store<v1::Rule>& rules) {
+               store::Store<v1::Rule>& rules, const RuleVersions& versions) {
+  const RuleVersions::Change change{Context().principal, "", SystemClock()->Now()};
   v1::Rule rule;
   rule.set_text(text);
   rule.set_source(file.filename().string());
@@ -42,15 +43,18 @@ Status LoadOne(const std::filesystem::path& file, const std::string& text,
   const Placeholders any_values = {{"", {std::string(kAnyValue)}}};
   YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, any_values));
   rule.set_name(RuleName(kProviderTenant, parsed));
-  const auto replace = [&](v1::Rule& kept) {
+  const auto replace = [&](v1::Rule& kept) -> Status {
     if (kept.version() == rule.version()) return absl::OkStatus();
     // Whether it is on, and in which state, stays as people set it.
-    kept.set_text(rule.text());
+    YAGURA_RETURN_IF_ERROR(versions.Replace(rule.text(), change, kept));
     kept.set_source(rule.source());
     return CompleteRule(kept, any_values).status();
   };
   auto kept = rules.Mutate(Context(), rule.name(), replace);
-  if (kept.status().code() == absl::StatusCode::kNotFound) kept = rules.Create(Context(), rule);
+  if (kept.status().code() == absl::StatusCode::kNotFound) {
+    YAGURA_RETURN_IF_ERROR(versions.Begin(change, rule));
+    kept = rules.Create(Context(), rule);
+  }
   // Another process was first with the same content.
   if (kept.status().code() == absl::StatusCode::kAlreadyExists) return absl::OkStatus();
   return kept.status();
@@ -59,14 +63,15 @@ Status LoadOne(const std::filesystem::path& file, const std::string& text,
 }  // namespace
 
 absl::StatusOr<int> LoadContentRules(const std::filesystem::path& folder,
-                                     store::Store<v1::Rule>& rules, const Logger& logger) {
+                                     store::Store<v1::Rule>& rules, const RuleVersions& versions,
+                                     const Logger& logger) {
   int loaded = 0;
   for (const auto& file : RuleFiles(folder)) {
     std::ifstream in(file, std::ios::binary);
     std::stringstream text;
     text << in.rdbuf();
     for (const RulePart& part : SplitRules(text.str())) {
-      const Status status = part.InFile(LoadOne(file, part.text, rules));
+      const Status status = part.InFile(LoadOne(file, part.text, rules, versions));
       if (ErrorReason(status) == "RULE_REFUSED") {
         logger.Error("rule refused", {{"file", file.string()}, {"reason", Message(status)}});
         continue;

@@ -6,6 +6,7 @@
 
 #include "common/log/log.h"
 #include "common/store/store.h"
+#include "services/detection/storage/rule_versions.h"
 #include "yagura/detection/v1/rule.pb.h"
 
 namespace yagura::detection {
@@ -16,6 +17,7 @@ namespace yagura::detection {
 // in force for tenants that give them values. How many rules there are; 0 where the folder does not
 // exist.
 absl::StatusOr<int> LoadContentRules(const std::filesystem::path& folder,
-                                     store::Store<v1::Rule>& rules, const Logger& logger);
+                                     store::Store<v1::Rule>& rules, const RuleVersions& versions,
+                                     const Logger& logger);
 
 }  // namespace yagura::detection

@@ -24,6 +24,14 @@ store::Kind RuleResourceKind() {
                       {"by_update_time", {}, "update_time"}}};
 }
 
+store::Kind RuleVersionKind() {
+  return {.area = "detection",
+          .kind = "rule_version",
+          .pattern = "tenants/{tenant}/rules/{rule}/versions/{version}",
+          .indexes = {{"by_number", {}, "number"}},
+          .silent = true};
+}
+
 store::Kind PlaceholderKind() {
   return {.area = "detection",
           .kind = "placeholder",

@@ -6,6 +6,7 @@ namespace yagura::detection {
 
 store::Kind FindingKind();
 store::Kind RuleResourceKind();
+store::Kind RuleVersionKind();
 store::Kind PlaceholderKind();
 store::Kind RuleTuningKind();
 store::Kind HuntKind();

@@ -19,6 +19,7 @@
 #include "services/detection/api/rule_handlers.h"
 #include "services/detection/api/rule_state_handlers.h"
 #include "services/detection/api/tuning_handlers.h"
+#include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/kinds.h"
 
@@ -51,7 +52,8 @@ class DetectionHandlersTest : public ::testing::Test {
             rules_, pool_,
             std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
             metrics_, Logger::Null(), clock_)),
-        handlers_(rules_, feed_, book_, std::make_shared<testing::FakeClock>()),
+        versions_(store::Store<v1::RuleVersion>(pool_, RuleVersionKind(), SystemClock())),
+        handlers_(rules_, versions_, feed_, book_, std::make_shared<testing::FakeClock>()),
         finding_handlers_(findings_, feed_, std::make_shared<Surroundings>()),
         tuning_handlers_(store::Store<v1::Placeholder>(pool_, PlaceholderKind(), SystemClock()),
                          store::Store<v1::RuleTuning>(pool_, RuleTuningKind(), SystemClock()),
@@ -122,6 +124,7 @@ class DetectionHandlersTest : public ::testing::Test {
   store::Store<v1::Rule> rules_;
   store::Store<v1::Finding> findings_;
   std::shared_ptr<RuleBook> book_;
+  RuleVersions versions_;
   RuleHandlers handlers_;
   FindingHandlers finding_handlers_;
   TuningHandlers tuning_handlers_;
@@ -246,6 +249,74 @@ TEST_F(DetectionHandlersTest, AnImportRefusesTheSecondOfOneId) {
   EXPECT_THAT(response.results(1).reason(), HasSubstr("a.yml has the same id"));
 }
 
+TEST_F(DetectionHandlersTest, EarlierTextsOfARuleCanBeSeen) {
+  // As an earlier release kept it.
+  v1::Rule old;
+  old.set_text(RuleText(1));
+  ASSERT_OK_AND_ASSIGN(const auto parsed, CompleteRule(old));
+  old.set_name(RuleName("acme", parsed));
+  old.set_enabled(true);
+  ASSERT_THAT(rules_.Create({.principal = "test"}, old), IsOk());
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  auto* text = import.add_rules();
+  text->set_source("second.yml");
+  for (const char* reason : {"first", "first again", "second"}) {
+    import.set_reason(reason);
+    text->set_text(RuleText(1) + "description: " + std::string(reason).substr(0, 5) + "\n");
+    ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  }
+  v1::GetRuleHistoryRequest get;
+  get.set_name(old.name());
+  ASSERT_OK_AND_ASSIGN(auto history, handlers_.GetHistory(CallIn("acme"), get));
+  const auto reasons = [&history] {
+    std::vector<std::string> all;
+    for (const auto& one : history.versions()) {
+      all.push_back(fmt::format("{} {}", one.number(), one.reason()));
+      EXPECT_EQ(one.text(), "");
+    }
+    return all;
+  };
+  EXPECT_THAT(reasons(), ElementsAre("2 second", "1 first", "0 "));
+  EXPECT_EQ(history.versions(0).changed_by(), CallIn("acme").write_context().principal);
+  EXPECT_EQ(history.versions(0).source(), "second.yml");
+  EXPECT_EQ(history.versions(2).version(), old.version());
+  for (const std::string& wanted : {std::string("0"), old.version()}) {
+    get.set_version(wanted);
+    ASSERT_OK_AND_ASSIGN(history, handlers_.GetHistory(CallIn("acme"), get));
+    ASSERT_THAT(history.versions(), SizeIs(1));
+    EXPECT_EQ(history.versions(0).text(), old.text());
+  }
+  get.set_version("7");
+  EXPECT_THAT(handlers_.GetHistory(CallIn("acme"), get), StatusIs(absl::StatusCode::kNotFound));
+  // They outlive the rule, and one that comes back goes on behind them.
+  v1::DeleteRuleRequest remove;
+  remove.set_name(old.name());
+  ASSERT_THAT(handlers_.Delete(CallIn("acme"), remove), IsOk());
+  get.clear_version();
+  ASSERT_OK_AND_ASSIGN(history, handlers_.GetHistory(CallIn("acme"), get));
+  EXPECT_THAT(reasons(), ElementsAre("2 second", "1 first", "0 "));
+  import.set_reason("back");
+  ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  ASSERT_OK_AND_ASSIGN(history, handlers_.GetHistory(CallIn("acme"), get));
+  EXPECT_THAT(reasons(), ElementsAre("3 back", "2 second", "1 first", "0 "));
+}
+
+TEST_F(DetectionHandlersTest, TheLatestTextsOfARuleAreKept) {
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  auto* text = import.add_rules();
+  for (int i = 0; i < 60; ++i) {
+    text->set_text(RuleText(1) + fmt::format("description: {}\n", i));
+    ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  }
+  v1::GetRuleHistoryRequest get;
+  get.set_name("tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  ASSERT_OK_AND_ASSIGN(const auto history, handlers_.GetHistory(CallIn("acme"), get));
+  ASSERT_THAT(history.versions(), SizeIs(51));  // the one in place, and 50 before it
+  EXPECT_EQ(history.versions(50).number(), 10);
+}
+
 TEST_F(DetectionHandlersTest, DeletesARule) {
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, Create(1));
   v1::DeleteRuleRequest request;
@@ -349,7 +420,8 @@ TEST_F(DetectionHandlersTest, CustomersSeeNoFindingOfARuleOnTrial) {
 TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
   const char* source = std::getenv("YAGURA_SOURCE_DIR");
   const auto folder = std::filesystem::path(source != nullptr ? source : ".") / "content/sigma";
-  ASSERT_OK_AND_ASSIGN(const int loaded, LoadContentRules(folder, rules_, Logger::Null()));
+  ASSERT_OK_AND_ASSIGN(const int loaded,
+                       LoadContentRules(folder, rules_, versions_, Logger::Null()));
   EXPECT_GE(loaded, 24);
   const std::string name = "tenants/provider/rules/61f323ab-8266-49a4-955b-9a67730e78cf";
   ASSERT_THAT(rules_.Mutate({.principal = "test", .method = "test"}, name,
@@ -358,7 +430,7 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
                               return absl::OkStatus();
                             }),
               IsOk());
-  EXPECT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
+  EXPECT_THAT(LoadContentRules(folder, rules_, versions_, Logger::Null()), IsOk());
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, rules_.Get(name));
   EXPECT_FALSE(rule.enabled());
 }
@@ -366,7 +438,7 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
 TEST_F(DetectionHandlersTest, KeepsRulesOfTheContentFolderWhosePlaceholdersHaveNoValueYet) {
   const char* source = std::getenv("YAGURA_SOURCE_DIR");
   const auto folder = std::filesystem::path(source != nullptr ? source : ".") / "content/sigma";
-  ASSERT_THAT(LoadContentRules(folder, rules_, Logger::Null()), IsOk());
+  ASSERT_THAT(LoadContentRules(folder, rules_, versions_, Logger::Null()), IsOk());
   // "A server is denied to the outside again and again", of %Servers%.
   const auto rule = rules_.Get("tenants/provider/rules/a43addae-65e1-4080-bef7-60efc50bbed8");
   ASSERT_THAT(rule, IsOk());

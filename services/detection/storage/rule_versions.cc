@@ -1,0 +1,83 @@
+#include "services/detection/storage/rule_versions.h"
+
+#include "fmt/format.h"
+
+#include "common/clock/proto_time.h"
+#include "common/status/status.h"
+
+namespace yagura::detection {
+namespace {
+
+constexpr int kMostVersions = 50;
+
+store::WriteContext Context() {
+  store::WriteContext context;
+  context.principal = "services/detection";
+  context.method = "detection/rule-versions";
+  return context;
+}
+
+std::string NameOf(std::string_view rule, int64_t number) {
+  return fmt::format("{}/versions/{}", rule, number);
+}
+
+void SetChange(const RuleVersions::Change& change, int64_t number, v1::Rule& rule) {
+  rule.set_text_number(number);
+  rule.set_text_changed_by(change.by);
+  rule.set_text_reason(change.reason);
+  *rule.mutable_text_change_time() = ToProto(change.at);
+}
+
+}  // namespace
+
+v1::RuleVersion RuleVersions::Of(const v1::Rule& rule) {
+  v1::RuleVersion version;
+  version.set_name(NameOf(rule.name(), rule.text_number()));
+  version.set_number(rule.text_number());
+  version.set_version(rule.version());
+  version.set_text(rule.text());
+  version.set_title(rule.title());
+  version.set_source(rule.source());
+  version.set_changed_by(rule.text_changed_by());
+  version.set_reason(rule.text_reason());
+  // An earlier release did not tell text and state apart: it is no older than the rule.
+  *version.mutable_change_time() =
+      rule.has_text_change_time() ? rule.text_change_time() : rule.create_time();
+  return version;
+}
+
+absl::Status RuleVersions::Begin(const Change& change, v1::Rule& rule) const {
+  YAGURA_ASSIGN_OR_RETURN(const auto earlier, List(rule.name()));
+  SetChange(change, earlier.empty() ? 1 : earlier.front().number() + 1, rule);
+  return absl::OkStatus();
+}
+
+absl::Status RuleVersions::Replace(const std::string& text, const Change& change,
+                                   v1::Rule& rule) const {
+  if (rule.text() == text) return absl::OkStatus();
+  YAGURA_RETURN_IF_ERROR(Keep(rule));
+  rule.set_text(text);
+  SetChange(change, rule.text_number() + 1, rule);
+  return absl::OkStatus();
+}
+
+absl::Status RuleVersions::Keep(const v1::Rule& rule) const {
+  const auto kept = versions_.Create(Context(), Of(rule));
+  // Before a replacement that did not come about.
+  if (!kept.ok() && kept.status().code() != absl::StatusCode::kAlreadyExists) return kept.status();
+  if (rule.text_number() < kMostVersions) return absl::OkStatus();
+  const auto gone =
+      versions_.Delete(Context(), NameOf(rule.name(), rule.text_number() - kMostVersions));
+  return gone.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : gone;
+}
+
+absl::StatusOr<std::vector<v1::RuleVersion>> RuleVersions::List(std::string_view rule) const {
+  store::ListQuery query;
+  query.parent = std::string(rule);
+  query.order_by = "number desc";
+  query.page_size = kMostVersions;
+  YAGURA_ASSIGN_OR_RETURN(auto page, versions_.List(query));
+  return std::move(page.items);
+}
+
+}  // namespace yagura::detection

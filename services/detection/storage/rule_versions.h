@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "common/clock/clock.h"
+#include "common/store/store.h"
+#include "yagura/detection/v1/rule.pb.h"
+
+namespace yagura::detection {
+
+// The texts that rules had, the latest 50 of each; they stay when the rule is deleted. Thread-safe.
+class RuleVersions {
+ public:
+  struct Change {
+    std::string by;  // principal
+    std::string reason;
+    TimePoint at{};
+  };
+  explicit RuleVersions(store::Store<v1::RuleVersion> versions) : versions_(std::move(versions)) {}
+
+  // Says of a new rule whose its text is, and numbers it behind those that a rule of the name had.
+  absl::Status Begin(const Change& change, v1::Rule& rule) const;
+  // Puts another text in the place of a rule's, which is kept; to be called within Store::Mutate.
+  // Nothing where it is the same.
+  absl::Status Replace(const std::string& text, const Change& change, v1::Rule& rule) const;
+  // Keeps the text that a rule has.
+  absl::Status Keep(const v1::Rule& rule) const;
+  // Of "tenants/{tenant}/rules/{rule}", the latest first, without the one that is in place.
+  absl::StatusOr<std::vector<v1::RuleVersion>> List(std::string_view rule) const;
+  // The text that is in place.
+  static v1::RuleVersion Of(const v1::Rule& rule);
+
+ private:
+  mutable store::Store<v1::RuleVersion> versions_;
+};
+
+}  // namespace yagura::detection
