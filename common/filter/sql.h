@@ -36,6 +36,14 @@ struct ColumnMap {
   std::map<std::string, std::map<std::string, std::string, std::less<>>, std::less<>> keyed_names;
   // Lower-cased expressions that bare words are looked for in: {"lower(raw)"}.
   std::vector<std::string> search;
+  // What skip indexes are made of: String expressions that have a word wherever what is searched
+  // has it. Named in the SQL as a hint (indexHint), never evaluated.
+  struct SearchIndex {
+    std::string expression;
+    bool has_ascii = true;  // false: only words with other characters are found there
+  };
+  std::vector<SearchIndex> search_indexes;  // of each of `search`
+  std::vector<SearchIndex> folded_indexes;  // of each of `search_folded`
   // Expressions of folded text ("" where an event has none) that folded words are looked for in.
   std::vector<std::string> search_folded;
   // Parameters are called {prefix}0, {prefix}1, ...

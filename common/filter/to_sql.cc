@@ -111,14 +111,14 @@ class Compiler {
     if (columns_.search.empty()) return NotSearchable("a bare word");
     std::vector<std::string> parts;
     for (const auto& expression : columns_.search)
-      parts.push_back(Anywhere(search.pattern, expression));
+      parts.push_back(Indexed(search.pattern, expression, columns_.search_indexes));
     if (search.folds_to_ascii) {
       for (const auto& expression : columns_.search)
-        parts.push_back(Anywhere(search.folded, expression));
+        parts.push_back(Indexed(search.folded, expression, columns_.search_indexes));
     }
     for (const auto& expression : columns_.search_folded) {
-      parts.push_back(
-          fmt::format("({} != '' AND {})", expression, Anywhere(search.folded, expression)));
+      parts.push_back(fmt::format("({} != '' AND {})", expression,
+                                  Indexed(search.folded, expression, columns_.folded_indexes)));
     }
     return fmt::format("({})", Join(parts, " OR "));
   }
@@ -177,6 +177,19 @@ class Compiler {
       return fmt::format("({} LIKE {})", expression, Bind(pattern.ToLike(), "String"));
     }
     return fmt::format("(match({}, {}))", expression, Bind(pattern.ToRegex(), "String"));
+  }
+
+  // The same, with what tells the store which index to skip by.
+  std::string Indexed(const Pattern& pattern, const std::string& expression,
+                      const std::vector<ColumnMap::SearchIndex>& indexes) {
+    std::string sql = Anywhere(pattern, expression);
+    if (pattern.has_wildcards()) return sql;
+    std::string hints;
+    for (const auto& index : indexes) {
+      if (!index.has_ascii && pattern.IsAscii()) continue;
+      hints += fmt::format(" AND indexHint({})", Anywhere(pattern, index.expression));
+    }
+    return hints.empty() ? sql : fmt::format("({}{})", sql, hints);
   }
 
   std::string Whole(const Pattern& pattern, const std::string& expression) {

@@ -33,8 +33,10 @@
 #include "services/archive/storage/store_servers.h"
 #include "services/archive/storage/tiering.h"
 #include "services/archive/storage/unstored_events.h"
+#include "services/archive/storage/word_indexer.h"
 #include "services/archive/workers/audit_sealer.h"
 #include "services/archive/workers/coverage_writer.h"
+#include "services/archive/workers/day_chore.h"
 #include "services/archive/workers/event_sealer.h"
 #include "services/archive/workers/event_writer.h"
 #include "services/archive/workers/flow_keeper.h"
@@ -43,7 +45,6 @@
 #include "services/archive/workers/retention.h"
 #include "services/archive/workers/retention_refresher.h"
 #include "services/archive/workers/tail_hub.h"
-#include "services/archive/workers/tier_mover.h"
 #include "services/archive/workers/write_gate.h"
 
 namespace yagura::archive {
@@ -52,6 +53,7 @@ namespace {
 constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::minutes kFlowSweep{10};
+constexpr DayChore::Pace kIndexing{.when_done = std::chrono::minutes(1)};
 // A server of the cluster that nobody asks is checked so often.
 constexpr std::chrono::seconds kCheckUnheard{30};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
@@ -93,7 +95,8 @@ std::string WriterNameOf(const rpc::Platform& platform) {
 absl::Status PrepareServer(eventstore::Client& server, const EventTable& table,
                            const Settings& settings, const Logger& logger) {
   YAGURA_RETURN_IF_ERROR(Migrate(server, table, logger, settings.cluster));
-  return ApplyTiering(server, settings.tiering, logger);
+  YAGURA_RETURN_IF_ERROR(ApplyTiering(server, settings.tiering, logger));
+  return ApplyWordIndex(server, settings.word_index, logger);
 }
 
 // A client for each server, where there are several.
@@ -107,6 +110,30 @@ std::vector<std::shared_ptr<eventstore::Client>> ServersOf(
     servers.push_back(std::make_shared<eventstore::Client>(options));
   }
   return servers;
+}
+
+std::vector<DayChore::Step> MovesOf(const Settings& settings,
+                                    const std::shared_ptr<eventstore::Client>& client) {
+  std::vector<DayChore::Step> steps;
+  if (settings.tiering.storage_policy.empty()) return steps;
+  for (const auto& server : ServersOf(settings, client)) {
+    steps.emplace_back([server, tiering = settings.tiering](TimePoint now) {
+      return MoveOneDay(*server, tiering, now);
+    });
+  }
+  return steps;
+}
+
+std::vector<DayChore::Step> IndexingOf(const Settings& settings,
+                                       const std::shared_ptr<eventstore::Client>& client) {
+  std::vector<DayChore::Step> steps;
+  if (!settings.word_index) return steps;
+  for (const auto& server : ServersOf(settings, client)) {
+    steps.emplace_back([indexer = std::make_shared<WordIndexer>(server)](TimePoint now) {
+      return indexer->Next(now);
+    });
+  }
+  return steps;
 }
 
 eventstore::ClientOptions StoreOptions(const Settings& settings, const EventTable& table,
@@ -170,7 +197,14 @@ class ArchiveApp final : public rpc::App {
             {platform.state, client_, hold_rounds_, proofs_, retention_, platform.clock, logger_},
             holds_, HoldOptionsOf(platform)),
         hold_handlers_(holds_, platform.feed, platform.clock, [this] { HoldsChanged(); }),
-        mover_(ServersOf(settings_, client_), platform.clock, settings.tiering, {}, logger_),
+        mover_(MovesOf(settings_, client_), platform.clock, {},
+               {"a day of events was moved to the volume where it belongs",
+                "events stay on their volume for now"},
+               logger_),
+        indexer_(IndexingOf(settings_, client_), platform.clock, kIndexing,
+                 {"a day of events gets its indexes for words",
+                  "a day of events has no indexes for words yet"},
+                 logger_),
         seals_(platform.state),
         audit_store_(client_),
         audit_key_(audit_key),
@@ -305,6 +339,7 @@ class ArchiveApp final : public rpc::App {
     retention_.OnUnknown(nullptr);
     refresher_.Stop();
     mover_.Stop();
+    indexer_.Stop();
     hold_keeper_.Stop();
     event_sealer_.Stop();
     sealer_.Stop();
@@ -345,6 +380,7 @@ class ArchiveApp final : public rpc::App {
     coverage_worker_.Start();
     sealer_.Start();
     mover_.Start();
+    indexer_.Start();
   }
 
   StatusOr<std::shared_ptr<void>> Tail(const rpc::Call& call, const v1::TailEventsRequest& request,
@@ -495,7 +531,8 @@ class ArchiveApp final : public rpc::App {
   HoldWatcher hold_watcher_;
   HoldKeeper hold_keeper_;
   HoldHandlers hold_handlers_;
-  TierMover mover_;
+  DayChore mover_;
+  DayChore indexer_;
   const SealStore seals_;
   const AuditStore audit_store_;
   const auth::SigningKey audit_key_;

@@ -94,6 +94,10 @@ void ReadStore(config::SettingsReader reader, Settings* settings) {
   tiering->cold_after_days =
       static_cast<int>(reader.Integer("cold_after_days", tiering->cold_after_days, 1, 3650,
                                       "Days after receipt from when on events lie there."));
+  settings->word_index = reader.Boolean(
+      "word_index", settings->word_index,
+      "Whether bare words are found by an index, which the store makes of each day once it is "
+      "over; that takes about as much of its processor time as storing the day did.");
 }
 
 void ReadWriter(config::SettingsReader reader, Settings* settings) {

@@ -25,6 +25,7 @@ struct Settings {
   std::string cluster;    // of replicated tables; empty: one server
   int insert_quorum = 0;  // 0: more than half of the addresses
   Tiering tiering;
+  bool word_index = true;
   stream::Topic events{"events", 4, {"archive", "detection"}};
   stream::Topic coverage = stream::CoverageTopic();
   WriterOptions writer;

@@ -10,6 +10,7 @@
 #include "common/event/alias.h"
 #include "common/text/text.h"
 #include "services/archive/domain/field_layout.h"
+#include "services/archive/domain/word_index.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::archive {
@@ -347,6 +348,10 @@ EventTable::EventTable() : columns_(MakeColumns()) {
       columns_.begin());
   column_map_.search = {"lower(raw)"};
   column_map_.search_folded = {"folded"};
+  column_map_.folded_indexes = {{std::string(kFoldedIndex.expression), kFoldedIndex.has_ascii}};
+  for (const WordIndex& index : kRawIndexes) {
+    column_map_.search_indexes.push_back({std::string(index.expression), index.has_ascii});
+  }
   column_list_ = Join(names, ", ");
   insert_sql_ =
       fmt::format("INSERT INTO yagura.events ({}, {}) FORMAT Native", column_list_, kExpires);

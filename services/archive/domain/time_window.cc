@@ -1,7 +1,9 @@
 #include "services/archive/domain/time_window.h"
 
 #include <array>
+#include <ctime>
 
+#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
@@ -55,6 +57,11 @@ StatusOr<TimeWindow> ResolveReceiveWindow(const v1::TimeRange& range, TimePoint 
     return InvalidField("range.basis", "this list knows only when something was received");
   }
   return window;
+}
+
+std::string PartitionOf(TimePoint time) {
+  return fmt::format(
+      "{:%Y%m%d}", fmt::gmtime(static_cast<std::time_t>(BucketOf(time, std::chrono::seconds(1)))));
 }
 
 TimeWindow ReceiptOf(const TimeWindow& window) {

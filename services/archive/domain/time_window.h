@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 
@@ -34,6 +35,9 @@ struct TimeWindow {
 
 // Whether it has any of that day (UTC, days since 1970).
 bool TouchesDay(const TimeWindow& window, int64_t day);
+
+// The partition of the tables of events that has the day (UTC) of a receive time: "20261122".
+std::string PartitionOf(TimePoint time);
 
 // What happened may have been received so long after, or, by a clock that is ahead, before.
 inline constexpr std::chrono::hours kLatestDelivery{7 * 24};

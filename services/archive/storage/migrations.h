@@ -17,7 +17,7 @@ namespace yagura::archive {
 class EventTable;
 
 // The newest version of the schema that this release knows.
-inline constexpr unsigned kSchemaVersion = 12;
+inline constexpr unsigned kSchemaVersion = 13;
 
 // Brings the schema of database `yagura` to kSchemaVersion, one version after another; several
 // processes may do so at once. A schema that is newer is accepted where it says that releases of

@@ -4,11 +4,11 @@
 #include <array>
 #include <string_view>
 
-#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
+#include "services/archive/domain/time_window.h"
 
 namespace yagura::archive {
 namespace {
@@ -87,15 +87,10 @@ StatusOr<std::string> MoveOneDay(eventstore::Client& client, const Tiering& tier
       // The store itself brings parts to the cold volume where the other one gets full.
       "(is_cold OR (SELECT sum(unreserved_space) >= {free:Float64} * sum(total_space) FROM "
       "system.disks WHERE NOT has(cold, name))) ORDER BY partition_id LIMIT 1";
-  find.parameters = {
-      {"policy", tiering.storage_policy},
-      {"cold", tiering.cold_volume},
-      {"free", fmt::format("{}", tiering.free_share_to_return)},
-      {"first_warm",
-       fmt::format(
-           "{:%Y%m%d}",
-           fmt::gmtime(std::chrono::system_clock::to_time_t(
-               std::chrono::time_point_cast<std::chrono::system_clock::duration>(first_warm))))}};
+  find.parameters = {{"policy", tiering.storage_policy},
+                     {"cold", tiering.cold_volume},
+                     {"free", fmt::format("{}", tiering.free_share_to_return)},
+                     {"first_warm", PartitionOf(first_warm)}};
   YAGURA_ASSIGN_OR_RETURN(const auto found, client.Select(find));
   if (found.rows.empty()) return std::string();
   const std::string& day = found.rows[0].at(0).text;

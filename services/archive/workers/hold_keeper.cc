@@ -4,7 +4,6 @@
 #include <thread>
 #include <utility>
 
-#include "fmt/chrono.h"
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
@@ -47,11 +46,6 @@ std::string RangeSql(const TimeWindow& window, const std::string& prefix,
 }
 
 std::string HeldSql() { return fmt::format("toDateTime({}, 'UTC')", kHeldUntil); }
-
-// The partition of a day, "20261122".
-std::string PartitionOf(int64_t day) {
-  return fmt::format("{:%Y%m%d}", fmt::gmtime(static_cast<std::time_t>(day * 86'400)));
-}
 
 store::WriteContext Context() {
   store::WriteContext context;
@@ -102,7 +96,8 @@ Status HoldKeeper::SetExpiry(const Hold& hold, const Change& change) {
     update.sql = fmt::format(
         "ALTER TABLE yagura.events UPDATE expires = {} IN PARTITION ID '{}' WHERE tenant = "
         "{{tenant:String}} AND {} AND {}",
-        expiry, PartitionOf(day), RangeSql(WindowOf(hold), "hold", &update), where);
+        expiry, PartitionOf(TimePoint(std::chrono::days(day))),
+        RangeSql(WindowOf(hold), "hold", &update), where);
     // Done on the server that is asked; other replicas do the same from Keeper's log, and merge
     // nothing of what is not done yet. Waiting for those that are away would take for ever.
     update.settings["mutations_sync"] = "1";

@@ -11,6 +11,7 @@
 #include "services/archive/domain/event_block.h"
 #include "services/archive/domain/event_proof.h"
 #include "services/archive/domain/event_table.h"
+#include "services/archive/domain/word_index.h"
 #include "services/archive/storage/proof_store.h"
 
 namespace yagura::archive {
@@ -129,7 +130,8 @@ Status RangeInserter::Insert(EventBlock* block, const std::string& token) const 
                       {"max_insert_block_size", "10000000"},
                       {"min_insert_block_size_rows", "10000000"},
                       {"min_insert_block_size_bytes", "4000000000"},
-                      {"throw_on_max_partitions_per_insert_block", "0"}};
+                      {"throw_on_max_partitions_per_insert_block", "0"},
+                      {"exclude_materialize_skip_indexes_on_insert", WordIndexNames()}};
   const auto source = [&body](char* buffer, size_t capacity) -> StatusOr<size_t> {
     return body.Read(buffer, capacity);
   };
