@@ -22,4 +22,10 @@ std::string_view FirstCharacters(std::string_view text, size_t count) {
   return text;
 }
 
+std::string_view CharactersWithin(std::string_view text, size_t max_bytes) {
+  if (text.size() <= max_bytes) return text;
+  while (max_bytes > 0 && !Begins(text[max_bytes])) --max_bytes;
+  return text.substr(0, max_bytes);
+}
+
 }  // namespace yagura

@@ -7,6 +7,7 @@
 #include "common/rpc/service_registry.h"
 #include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/domain/rule_state.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr size_t kMaxSource = 512;
 constexpr int kMaxImport = 1000;
 constexpr size_t kMaxImportBytes = 3 << 20;
+constexpr size_t kMaxImportParts = 5000;
 constexpr int kMaxTestEvents = 10'000;
 
 // The engine's reason as an error of the request field that holds the text.
@@ -205,10 +207,22 @@ absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   v1::ImportRulesResponse response;
   std::map<std::string, std::string> sources;
+  size_t parts_taken = 0;
   for (const auto& text : request.rules()) {
-    for (const RulePart& part : SplitRules(text.text())) {
+    const std::string source(CharactersWithin(text.source(), kMaxSource));
+    const auto parts = SplitRules(text.text());
+    if (parts_taken + parts.size() > kMaxImportParts) {
       auto& result = *response.add_results();
-      result.set_source(text.source());
+      result.set_source(source);
+      result.set_reason(fmt::format("more than {} rules in one call: import the file by itself",
+                                    kMaxImportParts));
+      response.set_refused(response.refused() + 1);
+      continue;
+    }
+    parts_taken += parts.size();
+    for (const RulePart& part : parts) {
+      auto& result = *response.add_results();
+      result.set_source(source);
       const Status status = ImportOne(call, request, part, placeholders, sources, result);
       if (ErrorReason(status) == "RULE_REFUSED") {
         const Status refused = part.InFile(status);
@@ -218,7 +232,7 @@ absl::StatusOr<v1::ImportRulesResponse> RuleHandlers::Import(
         response.set_refused(response.refused() + 1);
         continue;
       }
-      if (!status.ok()) return Annotate(status, text.source());
+      if (!status.ok()) return Annotate(status, source);
       response.set_loaded(response.loaded() + 1);
     }
   }
@@ -232,7 +246,7 @@ Status RuleHandlers::ImportOne(const rpc::Call& call, const v1::ImportRulesReque
                                v1::ImportResult& result) {
   v1::Rule rule;
   rule.set_text(part.text);
-  rule.set_source(result.source().substr(0, kMaxSource));
+  rule.set_source(result.source());
   rule.set_enabled(true);
   rule.set_state(v1::ACTIVE);
   YAGURA_ASSIGN_OR_RETURN(const ParsedRule parsed, CompleteRule(rule, placeholders));

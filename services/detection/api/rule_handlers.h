@@ -44,7 +44,7 @@ class RuleHandlers {
                                             const v1::TestRuleRequest& request) const;
 
  private:
-  // One rule of an import; `result` has its source. What the engine refuses is told there.
+  // One rule of an import; `result` has its source, cut. What the engine refuses is told there.
   absl::Status ImportOne(const rpc::Call& call, const v1::ImportRulesRequest& request,
                          const RulePart& part, const Placeholders& placeholders,
                          std::map<std::string, std::string>& sources, v1::ImportResult& result);

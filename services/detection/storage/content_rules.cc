@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/detection/domain/engine/rule_split.h"
 #include "services/detection/domain/rule_resource.h"
 
@@ -36,7 +37,7 @@ Status LoadOne(const std::filesystem::path& file, const std::string& text,
   const RuleVersions::Change change{Context().principal, "", SystemClock()->Now()};
   v1::Rule rule;
   rule.set_text(text);
-  rule.set_source(file.filename().string());
+  rule.set_source(ToValidUtf8(file.filename().string()));
   rule.set_enabled(true);
   rule.set_state(v1::ACTIVE);
   // What no tenant has given values yet is kept, too, and in force for whoever has.

@@ -1,5 +1,9 @@
 #include "services/detection/storage/rule_versions.h"
 
+#include <algorithm>
+#include <functional>
+#include <iterator>
+
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
@@ -73,11 +77,17 @@ absl::Status RuleVersions::Keep(const v1::Rule& rule) const {
 
 absl::StatusOr<std::vector<v1::RuleVersion>> RuleVersions::List(std::string_view rule) const {
   store::ListQuery query;
-  query.parent = std::string(rule);
-  query.order_by = "number desc";
-  query.page_size = kMostVersions;
-  YAGURA_ASSIGN_OR_RETURN(auto page, versions_.List(query));
-  return std::move(page.items);
+  query.parent = std::string(rule);  // without an order: no other rule's are walked over
+  query.page_size = 2 * kMostVersions;
+  std::vector<v1::RuleVersion> versions;
+  do {
+    YAGURA_ASSIGN_OR_RETURN(auto page, versions_.List(query));
+    std::ranges::move(page.items, std::back_inserter(versions));
+    query.page_token = page.next_page_token;
+  } while (!query.page_token.empty());
+  std::ranges::sort(versions, std::ranges::greater(), &v1::RuleVersion::number);
+  if (versions.size() > kMostVersions) versions.resize(kMostVersions);
+  return versions;
 }
 
 }  // namespace yagura::detection

@@ -12,6 +12,7 @@
 #include "common/stream/producer.h"
 #include "common/testing/call_builder.h"
 #include "common/testing/fake_clock.h"
+#include "common/testing/process.h"
 #include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "services/detection/api/dead_letter_handlers.h"
@@ -249,6 +250,45 @@ TEST_F(DetectionHandlersTest, AnImportRefusesTheSecondOfOneId) {
   EXPECT_THAT(response.results(1).reason(), HasSubstr("a.yml has the same id"));
 }
 
+TEST_F(DetectionHandlersTest, ALongSourceIsCutBetweenCharacters) {
+  v1::ImportRulesRequest request;
+  request.set_parent("tenants/acme");
+  auto* text = request.add_rules();
+  text->set_text(RuleText(1) + "---\n" + RuleText(2) + "---\n" + RuleText(1));
+  text->set_source("a");
+  for (int i = 0; i < 100'000; ++i) text->mutable_source()->append("櫓");
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.Import(CallIn("acme"), request));
+  ASSERT_THAT(response.results(), SizeIs(3));
+  EXPECT_THAT(response.results(2).reason(), HasSubstr("has the same id"));
+  EXPECT_LT(response.ByteSizeLong(), 8'000u);
+  for (const auto& result : response.results()) {
+    EXPECT_EQ(result.source(), text->source().substr(0, 511));
+  }
+  ASSERT_OK_AND_ASSIGN(const auto rule, rules_.Get(response.results(0).rule()));
+  EXPECT_EQ(rule.source(), text->source().substr(0, 511));
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(RulesInForce(), SizeIs(2));
+}
+
+TEST_F(DetectionHandlersTest, AnImportTakesOnlySoManyRules) {
+  v1::ImportRulesRequest request;
+  request.set_parent("tenants/acme");
+  std::string thousand;
+  for (int i = 0; i < 1'000; ++i) thousand += "---\na: b\n";
+  for (int i = 0; i < 6; ++i) {
+    auto* text = request.add_rules();
+    text->set_source(fmt::format("{}.yml", i));
+    text->set_text(thousand);
+  }
+  request.add_rules()->set_text(RuleText(1));
+  ASSERT_OK_AND_ASSIGN(const auto response, handlers_.Import(CallIn("acme"), request));
+  ASSERT_THAT(response.results(), SizeIs(5'002));
+  EXPECT_EQ(response.refused(), 5'002);
+  EXPECT_EQ(response.results(5'000).source(), "5.yml");
+  EXPECT_THAT(response.results(5'000).reason(), HasSubstr("import the file by itself"));
+  EXPECT_LT(response.ByteSizeLong(), 2u << 20);
+}
+
 TEST_F(DetectionHandlersTest, EarlierTextsOfARuleCanBeSeen) {
   // As an earlier release kept it.
   v1::Rule old;
@@ -315,6 +355,38 @@ TEST_F(DetectionHandlersTest, TheLatestTextsOfARuleAreKept) {
   ASSERT_OK_AND_ASSIGN(const auto history, handlers_.GetHistory(CallIn("acme"), get));
   ASSERT_THAT(history.versions(), SizeIs(51));  // the one in place, and 50 before it
   EXPECT_EQ(history.versions(50).number(), 10);
+}
+
+TEST_F(DetectionHandlersTest, TextsOfOtherRulesStandInNoHistorysWay) {
+  store::Store<v1::RuleVersion> versions(pool_, RuleVersionKind(), SystemClock());
+  for (int i = 0; i < 5'100; ++i) {
+    v1::RuleVersion other;
+    other.set_number(1'000);
+    other.set_name(fmt::format("tenants/acme/rules/{}/versions/1000", i));
+    ASSERT_THAT(versions.Create({.principal = "test", .method = "test"}, other), IsOk());
+  }
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  auto* text = import.add_rules();
+  const auto replace = [&](int from, int to) {
+    for (int i = from; i < to; ++i) {
+      text->set_text(RuleText(1) + fmt::format("description: {}\n", i));
+      ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+    }
+  };
+  replace(0, 2);
+  v1::GetRuleHistoryRequest get;
+  get.set_name("tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  ASSERT_OK_AND_ASSIGN(auto history, handlers_.GetHistory(CallIn("acme"), get));
+  ASSERT_THAT(history.versions(), SizeIs(2));
+  // A rule that comes back goes on behind its texts all the same, and the tenth follows the ninth.
+  v1::DeleteRuleRequest remove;
+  remove.set_name(get.name());
+  ASSERT_THAT(handlers_.Delete(CallIn("acme"), remove), IsOk());
+  replace(2, 12);
+  ASSERT_OK_AND_ASSIGN(history, handlers_.GetHistory(CallIn("acme"), get));
+  ASSERT_THAT(history.versions(), SizeIs(12));
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(history.versions(i).number(), 12 - i);
 }
 
 TEST_F(DetectionHandlersTest, DeletesARule) {
@@ -433,6 +505,15 @@ TEST_F(DetectionHandlersTest, LoadsTheContentFolderAndKeepsWhatPeopleDisabled) {
   EXPECT_THAT(LoadContentRules(folder, rules_, versions_, Logger::Null()), IsOk());
   ASSERT_OK_AND_ASSIGN(const v1::Rule rule, rules_.Get(name));
   EXPECT_FALSE(rule.enabled());
+}
+
+TEST_F(DetectionHandlersTest, AContentFileMayHaveANameThatIsNoUtf8) {
+  const testing::TemporaryFolder folder;
+  std::ofstream(folder.path() / "caf\xe9.yml") << RuleText(1);
+  EXPECT_THAT(LoadContentRules(folder.path(), rules_, versions_, Logger::Null()), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto rule,
+                       rules_.Get("tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001"));
+  EXPECT_EQ(rule.source(), "caf\xef\xbf\xbd.yml");
 }
 
 TEST_F(DetectionHandlersTest, KeepsRulesOfTheContentFolderWhosePlaceholdersHaveNoValueYet) {

@@ -22,6 +22,10 @@ TEST(Characters, AreCodePointsAndNeverCutInTwo) {
   EXPECT_EQ(FirstCharacters(text, 3), "櫓a望");
   EXPECT_EQ(FirstCharacters(text, 4), text);
   EXPECT_EQ(FirstCharacters(text, 9), text);
+  EXPECT_EQ(CharactersWithin(text, 2), "");
+  EXPECT_EQ(CharactersWithin(text, 3), "櫓");
+  EXPECT_EQ(CharactersWithin(text, 6), "櫓a");
+  EXPECT_EQ(CharactersWithin(text, 99), text);
 }
 
 TEST(Split, KeepsEmptyParts) {
