@@ -95,8 +95,7 @@ std::string WriterNameOf(const rpc::Platform& platform) {
 absl::Status PrepareServer(eventstore::Client& server, const EventTable& table,
                            const Settings& settings, const Logger& logger) {
   YAGURA_RETURN_IF_ERROR(Migrate(server, table, logger, settings.cluster));
-  YAGURA_RETURN_IF_ERROR(ApplyTiering(server, settings.tiering, logger));
-  return ApplyWordIndex(server, settings.word_index, logger);
+  return ApplyTiering(server, settings.tiering, logger);
 }
 
 // A client for each server, where there are several.
@@ -124,16 +123,13 @@ std::vector<DayChore::Step> MovesOf(const Settings& settings,
   return steps;
 }
 
+// Of all servers at once: what one of them is told of parts others do as well.
 std::vector<DayChore::Step> IndexingOf(const Settings& settings,
                                        const std::shared_ptr<eventstore::Client>& client) {
-  std::vector<DayChore::Step> steps;
-  if (!settings.word_index) return steps;
-  for (const auto& server : ServersOf(settings, client)) {
-    steps.emplace_back([indexer = std::make_shared<WordIndexer>(server)](TimePoint now) {
-      return indexer->Next(now);
-    });
-  }
-  return steps;
+  if (!settings.word_index) return {};
+  return {[indexer = std::make_shared<WordIndexer>(client)](TimePoint now) {
+    return indexer->Next(now);
+  }};
 }
 
 eventstore::ClientOptions StoreOptions(const Settings& settings, const EventTable& table,

@@ -96,8 +96,8 @@ void ReadStore(config::SettingsReader reader, Settings* settings) {
                                       "Days after receipt from when on events lie there."));
   settings->word_index = reader.Boolean(
       "word_index", settings->word_index,
-      "Whether bare words are found by an index, which the store makes of each day once it is "
-      "over; that takes about as much of its processor time as storing the day did.");
+      "Whether the store makes indexes by which bare words are found of each day once it is over; "
+      "that takes about as much of its processor time as storing the day did.");
 }
 
 void ReadWriter(config::SettingsReader reader, Settings* settings) {

@@ -199,7 +199,8 @@ std::string ListeningSql(const std::string& tenants, const PeriodSql& period) {
 // Sources that were there before the window, on the last day that ingestion told of.
 std::string KnownBeforeSql(const std::string& tenants) {
   return fmt::format(
-      "SELECT toString(tenant), toString(source) FROM yagura.coverage WHERE {} AND "
+      "SELECT toString(tenant), toString(source), if(source = '', toString(site), '') FROM "
+      "yagura.coverage WHERE {} AND "
       "hour < toDateTime({{from:Int64}}, 'UTC') AND hour >= (SELECT "
       "if(count() = 0, toDateTime({{from:Int64}}, 'UTC'), max(hour)) - {} FROM yagura.coverage "
       "WHERE tenant = '' AND hour < toDateTime({{from:Int64}}, 'UTC'))",
@@ -294,7 +295,7 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
       "hours_with_lines, silent_minutes, unwatched_minutes, first_receive_time, last_receive_time, "
       "offset_sums, silent_hours FROM (WITH ({}) AS listened_last SELECT *, "
       // How far listening had come when the source was there last before the period; -1: never.
-      "if(earlier = -1 AND (tenant, source) IN ({}), 0, earlier) AS seen_before, "
+      "if(earlier = -1 AND (tenant, source, place) IN ({}), 0, earlier) AS seen_before, "
       "seen_before != -1 AND start_before - seen_before < {} AS goes_on, "
       "if(goes_on, start, first + 60 * bitCount(early)) AS watch_start, "
       // Somebody listened later, when the source was not there any more.

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+// The skip indexes of the table of events, but that of event times.
 namespace yagura::archive {
 
 // A skip index of the table of events that words are found by: a Bloom filter of the n-grams (of
@@ -30,7 +31,22 @@ inline constexpr std::array<WordIndex, 2> kRawIndexes{
 inline constexpr WordIndex kFoldedIndex{"folded_words", "toValidUTF8(folded)",
                                         "ngrambf_v1(2, 16384, 2, 0)", true};
 
+// What each filter of a granule takes, uncompressed, of each of the three.
+inline constexpr unsigned kWordFilterBytes = 16'384;
+inline constexpr unsigned kWordIndexes = 3;
+// What the filters of addresses take of a granule (8,192 rows) at most: all of them less than those
+// of words, so that a part's size tells whether it has these.
+inline constexpr std::array<std::string_view, 4> kIndexedAddresses{
+    "src_ip", "dst_ip", "src_translated_ip", "dst_translated_ip"};
+
 // "words,wide_words,folded_words", as settings of ClickHouse list them.
 std::string WordIndexNames();
+
+// "INDEX src_ip_filter src_ip TYPE ..., INDEX words ...", in CREATE TABLE; with "ADD INDEX IF NOT
+// EXISTS" for "INDEX" in ALTER TABLE.
+std::string SkipIndexes(std::string_view begin);
+
+// "MATERIALIZE INDEX src_ip_filter IN PARTITION ID '20261122', ...": all of them.
+std::string MakeSkipIndexes(std::string_view partition);
 
 }  // namespace yagura::archive

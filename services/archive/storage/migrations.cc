@@ -16,6 +16,7 @@
 #include "services/archive/domain/event_table.h"
 #include "services/archive/domain/flow_table.h"
 #include "services/archive/domain/measures_table.h"
+#include "services/archive/domain/word_index.h"
 
 namespace yagura::archive {
 namespace {
@@ -46,18 +47,6 @@ struct Migration {
   std::vector<std::string> statements;
 };
 
-// Of one granule each: where a question is about several columns (whoever has the address) the
-// store skips no more than one granule a filter. docs/adr/0014 has what that comes to.
-std::string AddressIndexes(std::string_view begin) {
-  std::string all;
-  for (const std::string_view column :
-       {"src_ip", "dst_ip", "src_translated_ip", "dst_translated_ip"}) {
-    all += fmt::format("{}{} {}_filter {} TYPE bloom_filter(0.01) GRANULARITY 1",
-                       all.empty() ? "" : ", ", begin, column, column);
-  }
-  return all;
-}
-
 std::string EventsTable(const EventTable& table) {
   std::string columns;
   for (const EventColumn& column : table.columns()) {
@@ -72,15 +61,20 @@ std::string EventsTable(const EventTable& table) {
       "PARTITION BY toYYYYMMDD(receive_time) "
       "ORDER BY (tenant, receive_time, id) TTL expires "
       "SETTINGS {}, map_serialization_version = 'with_buckets', map_buckets_min_avg_size = 8",
-      columns, AddressIndexes("INDEX"), kDurable);
+      columns, SkipIndexes("INDEX"), kDurable);
 }
 
-// What was there before has them once it is merged, or its words get an index.
-std::vector<std::string> IndexAddresses() {
+// What was there before has them once it is merged, or WordIndexer has them made. As one statement,
+// so that on replicas nothing is in between.
+std::vector<std::string> IndexWords() {
   return {
-      "ALTER TABLE yagura.events DROP INDEX IF EXISTS src_ip_bloom, DROP INDEX IF EXISTS "
-      "dst_ip_bloom SETTINGS mutations_sync = 0, alter_sync = 0",
-      fmt::format("ALTER TABLE yagura.events {}", AddressIndexes("ADD INDEX IF NOT EXISTS")),
+      // First, or merges would make those of words.
+      fmt::format("ALTER TABLE yagura.events MODIFY SETTING "
+                  "exclude_materialize_skip_indexes_on_merge = '{}'",
+                  WordIndexNames()),
+      fmt::format("ALTER TABLE yagura.events DROP INDEX IF EXISTS src_ip_bloom, DROP INDEX IF "
+                  "EXISTS dst_ip_bloom, {} SETTINGS mutations_sync = 0",
+                  SkipIndexes("ADD INDEX IF NOT EXISTS")),
   };
 }
 
@@ -146,7 +140,7 @@ std::vector<Migration> Migrations(const EventTable& table) {
        {CreateMeasures(kDurable), CreateMeasuresView()}},
       // A release before goes on to store units of scheme 1, and neither seals nor proves others.
       {12, 5, "by which scheme events are digested", AlterUnits()},
-      {13, 5, "addresses by an index of each granule", IndexAddresses()}};
+      {13, 5, "addresses and words by indexes of each granule", IndexWords()}};
 }
 
 bool Creates(std::string_view statement) { return statement.starts_with(kCreateTable); }

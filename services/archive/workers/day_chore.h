@@ -16,8 +16,8 @@
 namespace yagura::archive {
 
 // Something to be done to the days of stored events, one after the other with a pause after each:
-// to move them to another volume, to make their indexes. Replicas each have volumes and parts of
-// their own, so there is a step for each server.
+// to move them to another volume, to make their indexes. A step for each server where replicas each
+// have of their own what it is about (volumes).
 class DayChore {
  public:
   // Does it to one day. The day, or empty where nothing is left to do for now.

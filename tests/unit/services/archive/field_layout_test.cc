@@ -171,6 +171,7 @@ TEST_F(StoredFields, OfTheReleaseBeforeStayReadable) {
       "INTERVAL 30 DAY";
   for (const std::string& sql : std::vector<std::string>{
            "ALTER TABLE yagura.events DROP COLUMN layout",
+           "ALTER TABLE yagura.events DROP INDEX folded_words",
            "ALTER TABLE yagura.events DROP COLUMN folded",
            "ALTER TABLE yagura.events MODIFY COLUMN fields Map(LowCardinality(String), String)",
            "ALTER TABLE yagura.events MODIFY SETTING map_serialization_version = 'with_buckets'",
