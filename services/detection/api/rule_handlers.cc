@@ -127,7 +127,9 @@ absl::StatusOr<v1::RuleHistory> RuleHandlers::GetHistory(
   if (rule.ok()) *history.add_versions() = RuleVersions::Of(*rule);
   for (auto& version : earlier) {
     // A replacement that did not come about leaves the text in place there, too.
-    if (rule.ok() && version.number() >= rule->text_number()) continue;
+    if (rule.ok() && version.number() == rule->text_number() && version.text() == rule->text()) {
+      continue;
+    }
     *history.add_versions() = std::move(version);
   }
   auto& versions = *history.mutable_versions();
@@ -189,7 +191,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
 
 absl::StatusOr<v1::DeleteRuleResponse> RuleHandlers::Delete(const rpc::Call& call,
                                                             const v1::DeleteRuleRequest& request) {
-  if (const auto rule = rules_.Get(request.name()); rule.ok()) {
+  if (auto rule = rules_.Get(request.name()); rule.ok()) {
     YAGURA_RETURN_IF_ERROR(versions_.Keep(*rule));
   }
   YAGURA_RETURN_IF_ERROR(rules_.Delete(call.write_context(), request.name(), request.etag()));

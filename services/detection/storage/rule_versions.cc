@@ -65,14 +65,30 @@ absl::Status RuleVersions::Replace(const std::string& text, const Change& change
   return absl::OkStatus();
 }
 
-absl::Status RuleVersions::Keep(const v1::Rule& rule) const {
-  const auto kept = versions_.Create(Context(), Of(rule));
-  // Before a replacement that did not come about.
-  if (!kept.ok() && kept.status().code() != absl::StatusCode::kAlreadyExists) return kept.status();
+absl::Status RuleVersions::Keep(v1::Rule& rule) const {
+  auto kept = versions_.Create(Context(), Of(rule));
+  if (kept.status().code() == absl::StatusCode::kAlreadyExists) {
+    kept = versions_.Get(NameOf(rule.name(), rule.text_number()));
+    // The same: from before a replacement that did not come about.
+    if (kept.ok() && kept->text() != rule.text()) {
+      YAGURA_RETURN_IF_ERROR(NumberAnew(rule));
+      kept = versions_.Create(Context(), Of(rule));
+    }
+  }
+  if (!kept.ok()) return kept.status();
   if (rule.text_number() < kMostVersions) return absl::OkStatus();
   const auto gone =
       versions_.Delete(Context(), NameOf(rule.name(), rule.text_number() - kMostVersions));
   return gone.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : gone;
+}
+
+absl::Status RuleVersions::NumberAnew(v1::Rule& rule) const {
+  YAGURA_ASSIGN_OR_RETURN(const auto earlier, List(rule.name()));
+  rule.set_text_number(earlier.empty() ? 1 : earlier.front().number() + 1);
+  rule.clear_text_changed_by();
+  rule.clear_text_reason();
+  rule.clear_text_change_time();
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<v1::RuleVersion>> RuleVersions::List(std::string_view rule) const {

@@ -27,14 +27,17 @@ class RuleVersions {
   // Puts another text in the place of a rule's, which is kept; to be called within Store::Mutate.
   // Nothing where it is the same.
   absl::Status Replace(const std::string& text, const Change& change, v1::Rule& rule) const;
-  // Keeps the text that a rule has.
-  absl::Status Keep(const v1::Rule& rule) const;
+  // Keeps the text that a rule has. Where its number is another text's, which happens where an
+  // earlier release wrote the rule in between, it gets the next one and nobody as its author.
+  absl::Status Keep(v1::Rule& rule) const;
   // Of "tenants/{tenant}/rules/{rule}", the latest first, without the one that is in place.
   absl::StatusOr<std::vector<v1::RuleVersion>> List(std::string_view rule) const;
   // The text that is in place.
   static v1::RuleVersion Of(const v1::Rule& rule);
 
  private:
+  absl::Status NumberAnew(v1::Rule& rule) const;
+
   mutable store::Store<v1::RuleVersion> versions_;
 };
 

@@ -357,6 +357,38 @@ TEST_F(DetectionHandlersTest, TheLatestTextsOfARuleAreKept) {
   EXPECT_EQ(history.versions(50).number(), 10);
 }
 
+TEST_F(DetectionHandlersTest, NoTextIsLostWhereAnEarlierReleaseWroteTheRuleAnew) {
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  import.set_reason("known");
+  const auto text_of = [](int i) { return RuleText(1) + fmt::format("description: {}\n", i); };
+  auto* text = import.add_rules();
+  const auto replace = [&](int i) {
+    text->set_text(text_of(i));
+    ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  };
+  replace(1);
+  replace(2);
+  v1::DeleteRuleRequest remove;
+  remove.set_name("tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  ASSERT_THAT(handlers_.Delete(CallIn("acme"), remove), IsOk());
+  v1::Rule old;
+  old.set_name(remove.name());
+  old.set_text(text_of(3));
+  ASSERT_THAT(CompleteRule(old), IsOk());
+  ASSERT_THAT(rules_.Create({.principal = "test", .method = "test"}, old), IsOk());
+  for (int i = 4; i < 7; ++i) replace(i);
+  for (int i = 1; i < 7; ++i) {
+    old.set_text(text_of(i));
+    ASSERT_THAT(CompleteRule(old), IsOk());
+    v1::GetRuleHistoryRequest get;
+    get.set_name(old.name());
+    get.set_version(old.version());
+    ASSERT_OK_AND_ASSIGN(const auto history, handlers_.GetHistory(CallIn("acme"), get));
+    EXPECT_EQ(history.versions(0).text(), text_of(i));
+  }
+}
+
 TEST_F(DetectionHandlersTest, TextsOfOtherRulesStandInNoHistorysWay) {
   store::Store<v1::RuleVersion> versions(pool_, RuleVersionKind(), SystemClock());
   for (int i = 0; i < 5'100; ++i) {
