@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kMaxDocuments = 1'000;
 constexpr size_t kMaxWanted = 100;
+// Of all correlations; each part looks at those that it reaches.
+constexpr size_t kMaxReferences = 20'000;
 // Of all parts: correlations may share rules.
 constexpr size_t kMaxPartBytes = 16 * kMaxRuleText;
 
@@ -24,7 +26,7 @@ struct Document {
   bool has_action = false;  // of old collections: it changes what other documents mean
   std::string id;
   std::string name;
-  std::vector<std::string> wanted;  // rules that a correlation refers to
+  std::vector<std::string> wanted;  // rules that a correlation refers to, each once
   std::vector<size_t> members;      // which documents these are
   bool is_member = false;
 };
@@ -77,17 +79,21 @@ void Read(Document& document) {
     const YAML::Node correlation = root["correlation"];
     if (!correlation.IsDefined() || !correlation.IsMap()) return;
     const YAML::Node rules = correlation["rules"];
-    if (rules.IsDefined() && rules.IsScalar()) document.wanted.push_back(rules.Scalar());
+    if (rules.IsDefined() && rules.IsScalar()) document.wanted = {rules.Scalar()};
     if (!rules.IsDefined() || !rules.IsSequence()) return;
     for (const auto& rule : rules) {
       if (document.wanted.size() == kMaxWanted) break;
-      if (rule.IsScalar()) document.wanted.push_back(rule.Scalar());
+      if (!rule.IsScalar() || rule.Scalar().empty()) continue;
+      const bool is_new =
+          std::ranges::find(document.wanted, rule.Scalar()) == document.wanted.end();
+      if (is_new) document.wanted.push_back(rule.Scalar());
     }
   } catch (const YAML::Exception&) {
     return;
   }
 }
 
+// One more than kMaxDocuments at most.
 std::vector<Document> DocumentsOf(std::string_view text) {
   std::vector<Document> documents;
   Document next;
@@ -96,7 +102,7 @@ std::vector<Document> DocumentsOf(std::string_view text) {
     ++number;
     if (IsSeparator(line)) {
       if (!IsBlank(next)) documents.push_back(std::move(next));
-      if (documents.size() > kMaxDocuments) return {};
+      if (documents.size() > kMaxDocuments) return documents;
       next = {};
     }
     if (next.lines.empty()) next.first_line = number;
@@ -106,36 +112,57 @@ std::vector<Document> DocumentsOf(std::string_view text) {
   return documents;
 }
 
-void FindMembers(std::vector<Document>& documents) {
+// False where there are too many.
+bool FindMembers(std::vector<Document>& documents) {
+  StringMap<std::vector<size_t>> by_id;
+  StringMap<std::vector<size_t>> by_name;
+  for (size_t i = 0; i < documents.size(); ++i) {
+    by_id[documents[i].id].push_back(i);
+    by_name[documents[i].name].push_back(i);
+  }
+  size_t references = 0;
+  const auto add = [&](size_t from, const StringMap<std::vector<size_t>>& index,
+                       std::string_view wanted) {
+    const auto found = index.find(wanted);
+    if (found == index.end()) return true;
+    references += found->second.size();
+    if (references > kMaxReferences) return false;
+    for (const size_t member : found->second) {
+      if (member == from) continue;
+      documents[from].members.push_back(member);
+      documents[member].is_member = true;
+    }
+    return true;
+  };
   for (size_t i = 0; i < documents.size(); ++i) {
     for (const auto& wanted : documents[i].wanted) {
-      for (size_t k = 0; k < documents.size(); ++k) {
-        const bool is_it = documents[k].id == ToLower(wanted) || documents[k].name == wanted;
-        if (k == i || wanted.empty() || !is_it) continue;
-        documents[i].members.push_back(k);
-        documents[k].is_member = true;
-      }
+      if (wanted.empty()) continue;
+      if (!add(i, by_id, ToLower(wanted)) || !add(i, by_name, wanted)) return false;
     }
   }
+  return true;
 }
 
 // The documents that one refers to and so on, itself included.
 std::vector<bool> Reached(const std::vector<Document>& documents, size_t from) {
   std::vector<bool> reached(documents.size());
   std::vector<size_t> ahead = {from};
+  reached[from] = true;
   while (!ahead.empty()) {
     const size_t at = ahead.back();
     ahead.pop_back();
-    if (reached[at]) continue;
-    reached[at] = true;
-    ahead.insert(ahead.end(), documents[at].members.begin(), documents[at].members.end());
+    for (const size_t member : documents[at].members) {
+      if (reached[member]) continue;
+      reached[member] = true;
+      ahead.push_back(member);
+    }
   }
   return reached;
 }
 
 RulePart PartOf(const std::vector<Document>& documents, const std::vector<bool>& which,
                 const std::string& id) {
-  RulePart part{"", id, {}};
+  RulePart part{"", id, {}, ""};
   for (size_t i = 0; i < documents.size(); ++i) {
     if (!which[i]) continue;
     if (!part.text.empty() && !IsSeparator(documents[i].lines.front())) {
@@ -153,6 +180,9 @@ RulePart PartOf(const std::vector<Document>& documents, const std::vector<bool>&
 }  // namespace
 
 absl::Status RulePart::InFile(const absl::Status& refused) const {
+  if (ErrorReason(refused) == "RULE_REFUSED" && !too_much.empty()) {
+    return MakeError(refused.code(), "RULE_REFUSED", too_much, {{"line", "0"}});
+  }
   const auto line = ParseNumber<size_t>(GetErrorMetadata(refused)["line"]).value_or(0);
   if (ErrorReason(refused) != "RULE_REFUSED" || line == 0 || line > lines.size()) return refused;
   std::string_view reason = Message(refused);
@@ -164,14 +194,24 @@ absl::Status RulePart::InFile(const absl::Status& refused) const {
 }
 
 std::vector<RulePart> SplitRules(std::string_view text) {
-  RulePart whole{std::string(text), "", {}};
+  RulePart whole{std::string(text), "", {}, ""};
   if (text.size() > kMaxRuleText) return {whole};
   std::vector<Document> documents = DocumentsOf(text);
   if (documents.size() == 1) whole.id = WrittenId(documents.front());
   if (documents.size() < 2) return {whole};
+  if (documents.size() > kMaxDocuments) {
+    whole.too_much =
+        fmt::format("more than {} documents in one file: divide it into several", kMaxDocuments);
+    return {whole};
+  }
   for (auto& document : documents) Read(document);
   if (std::ranges::any_of(documents, &Document::has_action)) return {whole};
-  FindMembers(documents);
+  if (!FindMembers(documents)) {
+    whole.too_much =
+        fmt::format("correlations refer to more than {} rules in all: divide the file into several",
+                    kMaxReferences);
+    return {whole};
+  }
   std::vector<RulePart> parts;
   size_t bytes = 0;
   std::vector<bool> done(documents.size());
@@ -189,7 +229,13 @@ std::vector<RulePart> SplitRules(std::string_view text) {
   for (size_t i = 0; i < documents.size(); ++i) {
     if (!done[i]) add(i);
   }
-  if (bytes > kMaxPartBytes) return {whole};
+  if (bytes > kMaxPartBytes) {
+    whole.too_much = fmt::format(
+        "correlations share so much that the rules are more than {} bytes: divide the "
+        "file into several",
+        kMaxPartBytes);
+    return {whole};
+  }
   if (parts.size() > 1) return parts;
   whole.id = parts.front().id;
   return {whole};

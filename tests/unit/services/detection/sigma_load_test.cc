@@ -403,7 +403,27 @@ TEST(SplitRules, LeavesWholeWhatCannotBeToldApart) {
   // Many correlations that share one large rule would be much more than the file.
   std::string shared = PlainRule(1) + "description: " + std::string(200'000, 'x') + "\n";
   for (int i = 10; i < 90; ++i) shared += "---\n" + CountOf(i, "[r1]");
-  EXPECT_THAT(SplitRules(shared), ::testing::SizeIs(1));
+  EXPECT_THAT(TitlesOf(shared), ElementsAre(HasSubstr("divide the file into several")));
+}
+
+std::string Documents(int count, const std::string& body) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += "---\n" + body;
+  return text;
+}
+
+// However often they name each other.
+TEST(SplitRules, IsBounded) {
+  std::string twice = "name: a\ncorrelation: {rules: [";
+  for (int i = 0; i < 100; ++i) twice += i == 0 ? "a" : ",a";
+  EXPECT_THAT(TitlesOf(Documents(1'000, twice + "]}\n")),
+              ElementsAre("correlations refer to more than 20000 rules in all: divide the file "
+                          "into several"));
+  // A rule that is named more than once is one all the same.
+  EXPECT_EQ(SplitRules(Documents(100, twice + "]}\n")).front().too_much, "");
+  EXPECT_THAT(TitlesOf(Documents(1'001, "a: 1\n")),
+              ElementsAre("more than 1000 documents in one file: divide it into several"));
+  EXPECT_THAT(SplitRules(Documents(1'000, "a: 1\n")), ::testing::SizeIs(1'000));
 }
 
 TEST(SigmaLoad, IsBounded) {
