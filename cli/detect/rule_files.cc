@@ -23,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMaxEntries = 200'000;
-constexpr int64_t kMaxArchiveBytes = int64_t{1} << 30;  // of all entries, unpacked
 constexpr size_t kReadAtOnce = 64 * 1024;
 
 bool IsRuleFile(const fs::path& path) {
@@ -52,14 +51,17 @@ absl::Status Unreadable(const std::string& path, const Archive& in) {
                                reason == nullptr ? "unknown reason" : reason));
 }
 
-// Of the entry that was begun.
-absl::StatusOr<std::string> ReadEntry(const Archive& in, const std::string& source) {
+// Of the entry that was begun. `left`: bytes that the archive may still have; negative where it has
+// more, and then what is answered does not matter.
+absl::StatusOr<std::string> ReadEntry(const Archive& in, const std::string& source, int64_t& left) {
   std::string text;
   std::string buffer(kReadAtOnce, '\0');
   for (;;) {
     const auto read = archive_read_data(in.get(), buffer.data(), buffer.size());
     if (read < 0) return Unreadable(source, in);
     if (read == 0) break;
+    left -= read;
+    if (left < 0) return std::string();
     text.append(buffer, 0, static_cast<size_t>(read));
     if (text.size() <= detection::kMaxRuleText) continue;
     return MakeError(absl::StatusCode::kInvalidArgument, "FILE_TOO_LARGE",
@@ -76,7 +78,17 @@ std::string NameOf(archive_entry* entry, int number) {
   return name == nullptr ? fmt::format("entry {}", number) : ToValidUtf8(name);
 }
 
-absl::Status VisitArchive(const std::string& path, const VisitRuleFile& visit) {
+// Passes over the entry that was begun; `left` as of ReadEntry.
+void SkipEntry(const Archive& in, int64_t& left) {
+  std::string buffer(kReadAtOnce, '\0');
+  while (left >= 0) {
+    const auto read = archive_read_data(in.get(), buffer.data(), buffer.size());
+    if (read <= 0) return;  // what is damaged is told by the next
+    left -= read;
+  }
+}
+
+absl::Status VisitArchive(const std::string& path, const VisitRuleFile& visit, int64_t max_bytes) {
   const Archive in(archive_read_new(), &archive_read_free);
   // By name: among all that the library knows are some that start other programs.
   archive_read_support_format_tar(in.get());
@@ -89,26 +101,37 @@ absl::Status VisitArchive(const std::string& path, const VisitRuleFile& visit) {
     return Unreadable(path, in);
   }
   bool any = false;
-  int64_t bytes = 0;
+  int64_t left = max_bytes;
+  const auto too_large = [&] {
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, "ARCHIVE_TOO_LARGE",
+        fmt::format("{} has more than {} entries or {} bytes", path, kMaxEntries, max_bytes));
+  };
   for (int number = 1;; ++number) {
     archive_entry* entry = nullptr;
     const int got = archive_read_next_header(in.get(), &entry);
     if (got == ARCHIVE_EOF) break;
     if (got < ARCHIVE_WARN) return Unreadable(path, in);
-    bytes += std::clamp<int64_t>(archive_entry_size(entry), 0, kMaxArchiveBytes + 1);
-    if (number > kMaxEntries || bytes > kMaxArchiveBytes) {
-      return MakeError(absl::StatusCode::kInvalidArgument, "ARCHIVE_TOO_LARGE",
-                       fmt::format("{} has more than {} entries or {} bytes", path, kMaxEntries,
-                                   kMaxArchiveBytes));
-    }
+    const bool has_size = archive_entry_size_is_set(entry) != 0;
+    const int64_t size =
+        has_size ? std::clamp<int64_t>(archive_entry_size(entry), 0, max_bytes + 1) : 0;
+    if (number > kMaxEntries || size > left) return too_large();
     const std::string name = NameOf(entry, number);
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != nullptr ||
         !IsRuleFile(name)) {
+      left -= size;
+      if (!has_size) SkipEntry(in, left);
+      if (left < 0) return too_large();
       continue;
     }
     any = true;
     const std::string source = fmt::format("{}:{}", path, name);
-    YAGURA_RETURN_IF_ERROR(visit(source, ReadEntry(in, source)));
+    const int64_t after = left - size;
+    auto text = ReadEntry(in, source, left);
+    if (!has_size) SkipEntry(in, left);  // what is left of one that is too large
+    if (left < 0) return too_large();
+    left = std::min(left, after);
+    YAGURA_RETURN_IF_ERROR(visit(source, std::move(text)));
   }
   return any ? absl::OkStatus() : NoRules(path, "has no rules");
 }
@@ -132,11 +155,12 @@ absl::Status VisitFolder(const std::string& path, const VisitRuleFile& visit) {
 
 }  // namespace
 
-absl::Status ForEachRuleFile(const std::string& path, const VisitRuleFile& visit) {
+absl::Status ForEachRuleFile(const std::string& path, const VisitRuleFile& visit,
+                             int64_t max_bytes) {
   std::error_code error;
   if (fs::is_directory(path, error)) return VisitFolder(path, visit);
   if (path != "-" && !fs::exists(path, error)) return NoRules(path, "is not there");
-  if (IsArchive(path)) return VisitArchive(path, visit);
+  if (IsArchive(path)) return VisitArchive(path, visit, max_bytes);
   return visit(path, ReadText(path, detection::kMaxRuleText));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 
@@ -17,7 +18,9 @@ using VisitRuleFile =
 // other file itself. Nothing of an archive is written to disk; links within are passed over. Ends
 // with what `visit` answers where that is an error; else NOT_FOUND (NO_RULES) for a path that is
 // not there or has no rule file, and INVALID_ARGUMENT (ARCHIVE_UNREADABLE, ARCHIVE_TOO_LARGE),
-// after what came before the damage has been told.
-absl::Status ForEachRuleFile(const std::string& path, const VisitRuleFile& visit);
+// after what came before the damage has been told. All entries of an archive may be 200,000, and
+// `max_bytes` unpacked, whatever sizes they are said to have.
+absl::Status ForEachRuleFile(const std::string& path, const VisitRuleFile& visit,
+                             int64_t max_bytes = int64_t{1} << 30);
 
 }  // namespace yagura::cli

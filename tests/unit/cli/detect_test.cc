@@ -341,7 +341,8 @@ class RuleArchives : public DetectTest {
   struct Entry {
     std::string name;
     std::string text;
-    std::string link;  // set: a symbolic link
+    std::string link = {};  // set: a symbolic link
+    bool has_size = true;   // told before its text
   };
   std::string Archive(const std::string& name, const std::vector<Entry>& entries) const {
     const std::string path = (folder_ / name).string();
@@ -359,7 +360,7 @@ class RuleArchives : public DetectTest {
       archive_entry_set_filetype(entry, one.link.empty() ? AE_IFREG : AE_IFLNK);
       if (!one.link.empty()) archive_entry_set_symlink(entry, one.link.c_str());
       archive_entry_set_perm(entry, 0644);
-      archive_entry_set_size(entry, static_cast<int64_t>(one.text.size()));
+      if (one.has_size) archive_entry_set_size(entry, static_cast<int64_t>(one.text.size()));
       EXPECT_EQ(archive_write_header(out, entry), ARCHIVE_OK);
       archive_write_data(out, one.text.data(), one.text.size());
       archive_entry_free(entry);
@@ -369,14 +370,17 @@ class RuleArchives : public DetectTest {
     return path;
   }
   // What is told of each file: its name in the archive, and its text or the reason of an error.
-  static std::vector<std::string> Told(const std::string& path, absl::Status* status = nullptr) {
+  static std::vector<std::string> Told(const std::string& path, absl::Status* status = nullptr,
+                                       int64_t max_bytes = 1 << 30) {
     std::vector<std::string> told;
-    const auto read =
-        ForEachRuleFile(path, [&](const std::string& source, absl::StatusOr<std::string> text) {
+    const auto read = ForEachRuleFile(
+        path,
+        [&](const std::string& source, absl::StatusOr<std::string> text) {
           told.push_back(source.substr(source.rfind(':') + 1) + "=" +
                          (text.ok() ? *text : ErrorReason(text.status())));
           return absl::OkStatus();
-        });
+        },
+        max_bytes);
     if (status != nullptr) {
       *status = read;
     } else {
@@ -414,6 +418,33 @@ TEST_F(RuleArchives, AreRefusedWhereDamagedOrEmpty) {
   std::filesystem::resize_file(path, 512 + 512 + 100);
   EXPECT_THAT(Told(path, &status), ElementsAre("a.yml=one"));
   EXPECT_EQ(ErrorReason(status), "ARCHIVE_UNREADABLE");
+}
+
+TEST_F(RuleArchives, AreBoundedWhateverSizesTheyAreSaidToHave) {
+  const std::string large(100'000, 'x');
+  for (const char* first : {"a.yml", "README.md"}) {
+    for (const bool has_size : {true, false}) {
+      // Without its directory a .zip is read from the beginning, where no sizes need to be.
+      const auto path = Archive("a.zip", {{.name = first, .text = large, .has_size = has_size},
+                                          {.name = "b.yml", .text = "two"},
+                                          {.name = "c.yml", .text = large, .has_size = has_size}});
+      const auto bytes = std::filesystem::file_size(path);
+      std::filesystem::resize_file(path, bytes - 100);
+      absl::Status status;
+      Told(path, &status, 150'000);
+      EXPECT_EQ(ErrorReason(status), "ARCHIVE_TOO_LARGE") << first << has_size << status;
+      EXPECT_THAT(Told(path, &status, 250'000), ::testing::Contains("b.yml=two"));
+      EXPECT_NE(ErrorReason(status), "ARCHIVE_TOO_LARGE") << first << has_size;
+    }
+  }
+  // More than a rule may have is passed over, and counts.
+  const std::string huge(3 * detection::kMaxRuleText, 'x');
+  const auto path = Archive("b.zip", {{.name = "a.yml", .text = huge, .has_size = false},
+                                      {.name = "b.yml", .text = "two"}});
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 100);
+  absl::Status status;
+  EXPECT_THAT(Told(path, &status, 2 * detection::kMaxRuleText), IsEmpty());
+  EXPECT_EQ(ErrorReason(status), "ARCHIVE_TOO_LARGE");
 }
 
 TEST_F(RuleArchives, AreTakenByDetect) {
