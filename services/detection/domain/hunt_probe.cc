@@ -175,6 +175,7 @@ class CorrelationProbe final : public HuntProbe {
       : HuntProbe(std::vector<std::string>{LogsourceFilter(rule.rules)}),
         title_(rule.info().title),
         engine_(tenant, One(std::move(rule))),
+        lateness_(limits.lateness),
         windows_(PatientLimits(limits)) {}
 
   bool has_state() const override { return true; }
@@ -220,7 +221,11 @@ class CorrelationProbe final : public HuntProbe {
       windows_.LoadWatermark(kShard, state.received());
     }
     engine_.set_batches(state.batches());
-    if (state.lateness() > 0) windows_.LoadLateness(std::chrono::nanoseconds(state.lateness()));
+    if (state.lateness() > 0) {
+      windows_.LoadLateness(std::chrono::nanoseconds(state.lateness()));
+    } else if (state.groups_size() > 0) {  // of a release whose windows had no patience
+      windows_.LoadLateness(lateness_);
+    }
     for (const auto& kept : state.findings()) {
       findings_[kept.name()] = {FromProto(kept.first_time()), FromProto(kept.last_time()),
                                 kept.event_count(), kept.action()};
@@ -318,6 +323,7 @@ class CorrelationProbe final : public HuntProbe {
 
   const std::string title_;
   Engine engine_;
+  const std::chrono::nanoseconds lateness_;
   Windows windows_;
   std::map<std::string, Finding> findings_;
 };

@@ -277,6 +277,35 @@ TEST(HuntProbe, PatienceEndsAlikeWhereAnotherGoesOn) {
   EXPECT_EQ(run(true), run(false));
 }
 
+// The windows that an earlier release had begun, without patience, end no earlier.
+TEST(HuntProbe, WindowsOfAnEarlierReleaseEndInTheirTime) {
+  Windows::Limits limits;
+  limits.patient_bytes = 1;
+  auto probe = NewRuleProbe("acme", *ParseSigma(AverageText()), {});
+  v1::HuntResult result;
+  int second = 0;
+  const auto look = [&](const std::string& bytes) {
+    Events shown;
+    AddMeasured(shown, second, second, bytes).set_id(fmt::format("event-{}", second));
+    second += 10;
+    EXPECT_THAT(probe->Look(0, shown, result), IsOk());
+  };
+  look("500");
+  auto state = probe->State();
+  ASSERT_EQ(state.groups_size(), 1);
+  for (auto& [key, group] : *state.mutable_groups()) {
+    group.set_expires(group.expires() - state.lateness() + limits.lateness.count());
+  }
+  state.clear_lateness();
+  probe = NewRuleProbe("acme", *ParseSigma(AverageText()), limits);
+  probe->GoOn(std::move(state));
+  for (const char* bytes : {"500", "1", "1"}) look(bytes);
+  probe->Finish(result);
+  EXPECT_EQ(result.finding_count(), 1u);
+  EXPECT_EQ(result.attempted().count(), 4u);
+  EXPECT_EQ(result.late_event_count(), 0u);
+}
+
 TEST(HuntProbe, AnEventThatSeveralPassesShowCountsOnce) {
   std::string text = "198.51.100.7\nevil.example\n";
   for (int i = 0; i < 300; ++i) text += fmt::format("10.9.{}.{}\n", i / 200, i % 200);
