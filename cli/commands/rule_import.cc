@@ -7,6 +7,7 @@
 #include "cli/detect/rule_files.h"
 #include "fmt/format.h"
 
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/detection/domain/engine/rule_split.h"
 #include "yagura/detection/v1/detection_service.grpc.pb.h"
@@ -19,6 +20,7 @@ using detection::v1::ImportResult;
 
 constexpr int kMaxRulesPerCall = 500;
 constexpr size_t kMaxBytesPerCall = 2 << 20;
+constexpr size_t kMaxSource = 512;  // bytes; what detection keeps of where a rule is from
 constexpr size_t kMostNotes = 20;
 
 struct ImportOptions {
@@ -45,6 +47,15 @@ class RuleImport {
   }
 
   absl::Status Run() {
+    const absl::Status sent = TakeAll();
+    if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
+    if (sent.ok()) return Tell();
+    if (loaded_ + refused_ > 0) Tell().IgnoreError();  // what has been done until then
+    return sent;
+  }
+
+ private:
+  absl::Status TakeAll() {
     for (const auto& path : options_.paths) {
       absl::Status failed;  // to send: no more is tried
       const absl::Status read =
@@ -55,14 +66,12 @@ class RuleImport {
       YAGURA_RETURN_IF_ERROR(failed);
       if (!read.ok()) Refuse(path, read);  // the others shall not wait for it
     }
-    YAGURA_RETURN_IF_ERROR(Send());
-    if (isatty(STDERR_FILENO) != 0) std::cerr << "\r\x1b[K";
-    return Tell();
+    return Send();
   }
 
- private:
   void Begin() {
     request_.Clear();
+    expected_.clear();
     bytes_ = 0;
     request_.set_parent(TenantParent(options_.tenant));
     request_.set_validate_only(options_.dry_run);
@@ -84,14 +93,19 @@ class RuleImport {
       Refuse(source, text.status());
       return absl::OkStatus();
     }
-    const auto parts = detection::SplitRules(*text);
+    auto parts = detection::SplitRules(*text);
     const bool is_new =
         std::ranges::none_of(parts, [&](const auto& part) { return sources_.contains(part.id); });
-    if (is_new) return Add(source, *std::move(text));
-    for (const auto& part : parts) {
+    if (is_new) {
+      YAGURA_RETURN_IF_ERROR(Add(source, *std::move(text)));
+      expected_.resize(expected_.size() + parts.size());
+      return absl::OkStatus();
+    }
+    for (auto& part : parts) {
       const auto other = sources_.find(part.id);
       if (other == sources_.end()) {
-        YAGURA_RETURN_IF_ERROR(Add(source, part.text));
+        YAGURA_RETURN_IF_ERROR(Add(source, std::move(part.text)));
+        expected_.push_back(std::move(part));
       } else {
         Refuse(source, detection::RefuseSameId(part.id, other->second));
       }
@@ -99,27 +113,46 @@ class RuleImport {
     return absl::OkStatus();
   }
 
-  absl::Status Add(const std::string& source, std::string text) {
-    if (request_.rules_size() >= kMaxRulesPerCall || bytes_ + text.size() > kMaxBytesPerCall) {
+  absl::Status Add(const std::string& path, std::string text) {
+    const std::string valid = ToValidUtf8(path);
+    const std::string_view source = CharactersWithin(valid, kMaxSource);
+    const size_t bytes = source.size() + text.size();
+    if (request_.rules_size() >= kMaxRulesPerCall || bytes_ + bytes > kMaxBytesPerCall) {
       YAGURA_RETURN_IF_ERROR(Send());
     }
-    bytes_ += text.size();
+    bytes_ += bytes;
     auto& rule = *request_.add_rules();
-    rule.set_source(source);
+    rule.set_source(std::string(source));
     rule.set_text(std::move(text));
     return absl::OkStatus();
   }
 
   absl::Status Send() {
     if (request_.rules().empty()) return absl::OkStatus();
-    YAGURA_ASSIGN_OR_RETURN(const auto response,
+    YAGURA_ASSIGN_OR_RETURN(auto response,
                             client_.Call(&DetectionService::Stub::ImportRules, request_));
+    // Another release may tell rules apart in another way.
+    if (response.results_size() == static_cast<int>(expected_.size())) {
+      for (size_t i = 0; i < expected_.size(); ++i) {
+        TellByFile(expected_[i], *response.mutable_results(static_cast<int>(i)));
+      }
+    }
     Begin();
     loaded_ += response.loaded();
     refused_ += response.refused();
     for (const auto& result : response.results()) Note(result);
     if (isatty(STDERR_FILENO) != 0) std::cerr << fmt::format("\r{} files", files_) << std::flush;
     return absl::OkStatus();
+  }
+
+  // The line of a part that was sent by itself is to be that of its file.
+  static void TellByFile(const detection::RulePart& part, ImportResult& result) {
+    if (part.lines.empty() || result.line() == 0) return;
+    const absl::Status refused =
+        part.InFile(MakeError(absl::StatusCode::kInvalidArgument, "RULE_REFUSED", result.reason(),
+                              {{"line", fmt::to_string(result.line())}}));
+    result.set_reason(std::string(Message(refused)));
+    result.set_line(ParseNumber<int>(GetErrorMetadata(refused)["line"]).value_or(0));
   }
 
   void Note(const ImportResult& result) {
@@ -167,6 +200,9 @@ class RuleImport {
   const Format format_;
   Renderer renderer_;
   detection::v1::ImportRulesRequest request_;
+  // Of each result that the request is to have: the part of a file that was sent by itself, without
+  // its text; none for those of a whole file.
+  std::vector<detection::RulePart> expected_;
   size_t bytes_ = 0;
   int files_ = 0;
   int loaded_ = 0;

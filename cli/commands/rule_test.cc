@@ -88,6 +88,9 @@ absl::Status ReadLine(std::string_view line, OfflineLines& reader, event::v1::Ev
 }
 
 absl::Status TestGiven(Program& program, Client& client, const TestOptions& options) {
+  if (options.rule == "-" && options.events == "-") {
+    return InvalidField("events", "are read from standard input, and so is the rule: name a file");
+  }
   detection::v1::TestRuleRequest request;
   request.set_parent(TenantParent(TenantOf(options)));
   YAGURA_ASSIGN_OR_RETURN(*request.mutable_text(), RuleText(client, options));
@@ -99,10 +102,13 @@ absl::Status TestGiven(Program& program, Client& client, const TestOptions& opti
                           OfflineLines::Make(options.lines, parsers.ok() ? *parsers : nullptr));
   YAGURA_ASSIGN_OR_RETURN(auto lines, LineSource::Open({options.events}, 1));
   EventTexts texts(std::move(lines));
-  size_t bytes = 0;
-  for (std::string text; texts.Next(text, bytes);) {
-    YAGURA_RETURN_IF_ERROR(ReadLine(text, *reader, *request.add_events()));
-    if (request.events_size() > kMaxEvents || request.ByteSizeLong() > kMaxEventBytes) {
+  size_t read = 0;
+  size_t bytes = request.ByteSizeLong();
+  for (std::string text; texts.Next(text, read);) {
+    auto& event = *request.add_events();
+    YAGURA_RETURN_IF_ERROR(ReadLine(text, *reader, event));
+    bytes += event.ByteSizeLong();
+    if (request.events_size() > kMaxEvents || bytes > kMaxEventBytes) {
       return InvalidField("events", fmt::format("more than {} of them, or {} bytes: `detect` takes "
                                                 "any number",
                                                 kMaxEvents, kMaxEventBytes));
@@ -203,6 +209,8 @@ class StoredEvents {
 
 absl::Status TestStored(Program& program, Client& client, const TestOptions& options) {
   if (options.range.tenant.empty()) return InvalidField("tenant", "is needed with --since");
+  // Events of several customers shall not make one finding.
+  if (options.range.tenant == "-") return InvalidField("tenant", "is to be one, with --since");
   YAGURA_ASSIGN_OR_RETURN(const std::string text, RuleText(client, options));
   auto rules = ParseAll(text, {});
   if (!rules.ok()) {  // perhaps for want of these
@@ -279,6 +287,9 @@ void AddRuleTest(Program& program) {
   command.add_option("--filter", options->range.filter, kFilterHelp)->needs(since);
   AddOfflineOptions(command, options->lines);
   program.DoConnected(command, [&program, options](Client& client) {
+    constexpr std::string_view kTenants = "tenants/";
+    if (options->range.tenant.starts_with(kTenants))
+      options->range.tenant.erase(0, kTenants.size());
     return options->range.since.empty() ? TestGiven(program, client, *options)
                                         : TestStored(program, client, *options);
   });

@@ -209,6 +209,51 @@ TEST_F(CommandsTest, AnImportNoticesTheSameIdInFilesOfDifferentCalls) {
   EXPECT_THAT(outcome.out, HasSubstr("7 rules loaded (0 new, 7 changed, 0 unchanged), 2 refused"));
 }
 
+// What is sent by itself, as another rule of the file is there already, is told by the file.
+TEST_F(CommandsTest, AnImportTellsTheLinesOfTheFile) {
+  constexpr size_t kLarge = 400'000;
+  suite_.imports_in = detection::v1::ACTIVE;
+  suite_.refused_text = "c008";
+  std::filesystem::create_directories(folder_ / "rules");
+  for (int i = 0; i < 6; ++i) File(fmt::format("rules/{}.yml", i), RuleWithId(i, kLarge));
+  File("rules/7.yml", RuleWithId(0) + "---\n" + RuleWithId(7) + "---\n" + RuleWithId(8));
+  const auto outcome = Run({"rule", "import", folder_ / "rules"});
+  EXPECT_THAT(outcome.out, HasSubstr("0.yml has the same id"));
+  EXPECT_THAT(outcome.out, HasSubstr("line 22: is not known"));
+  EXPECT_THAT(outcome.out, HasSubstr("7 rules loaded (0 new, 7 changed, 0 unchanged), 2 refused"));
+}
+
+TEST_F(CommandsTest, AnImportThatBreaksOffTellsWhatItDid) {
+  constexpr size_t kLarge = 400'000;
+  suite_.imports_in = detection::v1::ACTIVE;
+  suite_.most_imports = 1;
+  std::filesystem::create_directories(folder_ / "rules");
+  for (int i = 0; i < 7; ++i) File(fmt::format("rules/{}.yml", i), RuleWithId(i, kLarge));
+  const auto outcome = Run({"rule", "import", folder_ / "rules"});
+  EXPECT_EQ(Message(outcome.status), "no more");
+  EXPECT_THAT(outcome.out, HasSubstr("5 rules loaded (0 new, 5 changed, 0 unchanged), 0 refused"));
+  suite_.most_imports = 0;
+  EXPECT_THAT(Run({"rule", "import", folder_ / "rules"}).out, IsEmpty());
+}
+
+// Names may be of any length and of any bytes; detection takes less, and UTF-8 alone.
+TEST_F(CommandsTest, AnImportShortensLongNames) {
+  suite_.imports_in = detection::v1::ACTIVE;
+  std::string name = "rules\xe9";
+  for (int i = 0; i < 5; ++i) {
+    name += "/";
+    for (int k = 0; k < 60; ++k) name += "櫓";
+  }
+  std::filesystem::create_directories(folder_ / name);
+  File(name + "/a.yml", RuleWithId(1));
+  const auto outcome = Run({"rule", "import", folder_ / "rules\xe9"});
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  ASSERT_THAT(suite_.imported, SizeIs(1));
+  EXPECT_TRUE(IsValidUtf8(suite_.imported[0]));
+  EXPECT_GT(suite_.imported[0].size(), 509U);
+  EXPECT_LE(suite_.imported[0].size(), 512U);
+}
+
 TEST_F(CommandsTest, AnImportTellsOfRulesThatStayRetired) {
   suite_.imports_in = detection::v1::RETIRED;
   const auto outcome = Run({"rule", "import", File("a.yml", RuleWithId(1))});
@@ -265,6 +310,25 @@ TEST_F(RuleTestCommand, FindsInStoredEventsWithTheirTimesAndTheTenantsPlaceholde
   EXPECT_THAT(suite_.exports[0].filter(), HasSubstr("acme"));
   EXPECT_EQ(suite_.exports[3].range().end_time().seconds(),
             suite_.exports[0].range().end_time().seconds());
+}
+
+TEST_F(RuleTestCommand, TakesTheEventsOfOneTenant) {
+  Store(1'790'000'000, "ann");
+  const auto rule = File("rule.yml", RuleWithId(5));
+  const auto test = [&](const std::string& tenant) {
+    return Run({"rule", "test", rule, "--tenant", tenant, "--since", "7d", "-o", "jsonl"});
+  };
+  for (const char* tenant : {"-", "tenants/-"}) {
+    EXPECT_EQ(ErrorReason(test(tenant).status), "INVALID_FIELD") << tenant;
+  }
+  EXPECT_THAT(suite_.exports, IsEmpty());
+  EXPECT_EQ(test("tenants/acme").out, test("acme").out);
+  ASSERT_THAT(suite_.exports, SizeIs(2));
+  EXPECT_EQ(suite_.exports[0].parent(), "tenants/acme");
+}
+
+TEST_F(RuleTestCommand, TakesARuleOrEventsFromStandardInput) {
+  EXPECT_EQ(ErrorReason(Run({"rule", "test", "-", "--tenant", "acme"}).status), "INVALID_FIELD");
 }
 
 TEST_F(RuleTestCommand, TakesARuleThatIsKept) {

@@ -207,6 +207,9 @@ struct FakeSuite::Detection : detection::v1::DetectionService::Service {
   explicit Detection(FakeSuite& suite) : suite_(suite) {}
   grpc::Status ImportRules(grpc::ServerContext*, const detection::v1::ImportRulesRequest* request,
                            detection::v1::ImportRulesResponse* response) override {
+    if (suite_.import_reasons.size() >= suite_.most_imports) {
+      return {grpc::StatusCode::INVALID_ARGUMENT, "no more"};
+    }
     suite_.import_reasons.push_back(request->reason());
     for (const auto& rule : request->rules()) {
       suite_.imported.push_back(rule.source());
@@ -214,6 +217,13 @@ struct FakeSuite::Detection : detection::v1::DetectionService::Service {
       result.set_source(rule.source());
       if (!suite_.imports_in) {
         result.set_reason("is no rule");
+        response->set_refused(response->refused() + 1);
+        continue;
+      }
+      if (!suite_.refused_text.empty() &&
+          rule.text().find(suite_.refused_text) != std::string::npos) {
+        result.set_reason("line 3: is not known");
+        result.set_line(3);
         response->set_refused(response->refused() + 1);
         continue;
       }

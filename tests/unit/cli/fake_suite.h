@@ -46,7 +46,9 @@ class FakeSuite {
   // Their ids are what the texts consist of and each was there with this state; none: all are
   // refused.
   std::optional<detection::v1::RuleState> imports_in;
-  std::vector<std::string> import_reasons;                // of each call
+  std::vector<std::string> import_reasons;  // of each call
+  size_t most_imports = SIZE_MAX;           // calls; what comes after is refused
+  std::string refused_text;                 // rules that have it are refused, for their third lines
   detection::v1::TestRuleRequest rule_test;               // the latest
   std::vector<detection::v1::Placeholder> placeholders;   // to list by parent
   std::vector<event::v1::Event> stored;                   // exported in place of `events`
