@@ -284,13 +284,15 @@ TEST(HuntProbe, WindowsOfAnEarlierReleaseEndInTheirTime) {
   auto probe = NewRuleProbe("acme", *ParseSigma(AverageText()), {});
   v1::HuntResult result;
   int second = 0;
-  const auto look = [&](const std::string& bytes) {
+  const auto look = [&](const std::string& bytes, const std::string& who) {
     Events shown;
-    AddMeasured(shown, second, second, bytes).set_id(fmt::format("event-{}", second));
+    auto& event = AddMeasured(shown, second, second, bytes);
+    event.set_id(fmt::format("event-{}", second));
+    event.mutable_fields(1)->set_value(who);
     second += 10;
     EXPECT_THAT(probe->Look(0, shown, result), IsOk());
   };
-  look("500");
+  look("500", "mallory");
   auto state = probe->State();
   ASSERT_EQ(state.groups_size(), 1);
   for (auto& [key, group] : *state.mutable_groups()) {
@@ -299,7 +301,8 @@ TEST(HuntProbe, WindowsOfAnEarlierReleaseEndInTheirTime) {
   state.clear_lateness();
   probe = NewRuleProbe("acme", *ParseSigma(AverageText()), limits);
   probe->GoOn(std::move(state));
-  for (const char* bytes : {"500", "1", "1"}) look(bytes);
+  look("1", "alice");  // there is no room any more, while the other window waits
+  for (const char* bytes : {"500", "1", "1"}) look(bytes, "mallory");
   probe->Finish(result);
   EXPECT_EQ(result.finding_count(), 1u);
   EXPECT_EQ(result.attempted().count(), 4u);
