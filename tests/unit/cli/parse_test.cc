@@ -8,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -20,24 +21,17 @@ using ::testing::Not;
 
 class ParseTest : public ::testing::Test {
  protected:
-  ParseTest() {
-    std::string made = (std::filesystem::temp_directory_path() / "yagura-parse-XXXXXX").string();
-    if (mkdtemp(made.data()) == nullptr) std::abort();
-    folder_ = made;
-  }
-  ~ParseTest() override { std::filesystem::remove_all(folder_); }
-
   // What `yagura parse` writes of the lines.
   std::string Parse(const std::string& lines, std::vector<std::string> words,
                     const std::string& output = "table") const {
-    std::ofstream(folder_ / "lines", std::ios::binary) << lines;
+    std::ofstream(folder_.path() / "lines", std::ios::binary) << lines;
     CLI::App app;
     app.require_subcommand(1);
     Globals globals;
     globals.output = output;
     Program program(app, globals);
     AddParseCommand(program);
-    words.insert(words.begin(), {"parse", folder_ / "lines", "--content",
+    words.insert(words.begin(), {"parse", folder_.path() / "lines", "--content",
                                  std::filesystem::path(getenv("YAGURA_SOURCE_DIR")) / "content"});
     ::testing::internal::CaptureStdout();
     ::testing::internal::CaptureStderr();
@@ -47,7 +41,7 @@ class ParseTest : public ::testing::Test {
     return ::testing::internal::GetCapturedStdout();
   }
 
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder folder_;
 };
 
 TEST_F(ParseTest, LinesAreReadInTheirCharacterSet) {
