@@ -105,7 +105,7 @@ void EventStore::KillHard() const {
   if (pid > 0) kill(pid, SIGKILL);
 }
 
-void EventStore::Pause() const { kill(process_->pid(), SIGSTOP); }
+void EventStore::Pause() const { StopChild(process_->pid()); }
 void EventStore::Resume() const { kill(process_->pid(), SIGCONT); }
 
 void EventStore::AwaitUp() const {

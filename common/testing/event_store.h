@@ -39,7 +39,7 @@ class EventStore {
   std::string cluster() const { return options_.replicated ? "test" : ""; }
 
   void KillHard() const;  // SIGKILL; it is started again by its supervisor
-  void Pause() const;     // SIGSTOP
+  void Pause() const;     // SIGSTOP, and waits until it stands still
   void Resume() const;    // SIGCONT
   // Waits until it answers again; aborts after 30 s.
   void AwaitUp() const;

@@ -70,10 +70,14 @@ void Process::Kill() {
   Wait();
 }
 
-void Process::Pause() const {
-  Signal(SIGSTOP);
-  int status = 0;
-  waitpid(pid_, &status, WUNTRACED);
+void Process::Pause() const { StopChild(pid_); }
+
+void StopChild(pid_t pid) {
+  if (pid <= 0) return;  // kill would take it for many
+  kill(pid, SIGSTOP);
+  siginfo_t ignored{};
+  // WNOWAIT leaves the exit code of one that ended to whoever supervises it.
+  waitid(P_PID, static_cast<id_t>(pid), &ignored, WSTOPPED | WEXITED | WNOWAIT);
 }
 
 std::filesystem::path MakeTemporaryFolder() {

@@ -34,6 +34,9 @@ class Process {
   std::optional<int> exit_code_;
 };
 
+// SIGSTOP for a child of ours, and waits until all of its threads stand still (or it has ended).
+void StopChild(pid_t pid);
+
 // A new folder of our own in the system's folder for temporary files.
 std::filesystem::path MakeTemporaryFolder();
 

@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 
 #include "common/process/child_process.h"
+#include "common/testing/process.h"
 #include "tests/e2e/customer.h"
 #include "tests/e2e/suite_process.h"
 
@@ -216,7 +217,7 @@ TEST_F(RelayTest, WhatTheKernelDropsAtARelayStandsInTheCoverage) {
     std::ofstream out(file);
     for (uint64_t i = 0; i < kDatagrams; ++i) out << "<13>app: flood " << i << '\n';
   }
-  ASSERT_EQ(kill(hq.relay->pid(), SIGSTOP), 0);
+  yagura::testing::StopChild(hq.relay->pid());
   suite_.Run({"send", "--to", "syslog-udp", "--address", Address(hq, "syslog_udp"), file.string()});
   ASSERT_EQ(kill(hq.relay->pid(), SIGCONT), 0);
 
