@@ -38,7 +38,7 @@ class UnixConnection(http.client.HTTPConnection):
 def ask_store(path, sql, timeout):
     """The answer of the event store at that socket, as text."""
     with contextlib.closing(UnixConnection(path, timeout)) as connection:
-        connection.request("POST", "/", body=sql)
+        connection.request("POST", "/", body=sql.encode())
         response = connection.getresponse()
         text = response.read().decode(errors="replace")
         if response.status != 200:

@@ -1,12 +1,14 @@
-// store-fill ADDRESS [PARSERS]: the lines of standard input as events of the tenant acme in the
-// event store at that address ("unix:/path"), as archive stores them, one received every 50
-// microseconds; so that layouts can be tried and queries asked by hand. PARSERS is content/parsers,
-// for what is described.
+// store-fill ADDRESS [DAYS_AGO [PARSERS]]: the lines of standard input as events of the tenant acme
+// in the event store at that address ("unix:/path"), as archive stores them, one received every 50
+// microseconds from the begin of that day (UTC; 0, the default: today) on; so that layouts can be
+// tried and queries asked by hand. PARSERS is content/parsers, for what is described.
+#include <chrono>
 #include <iostream>
 #include <memory>
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "fmt/format.h"
 
 #include "common/event/batch_codec.h"
@@ -28,12 +30,13 @@ constexpr size_t kDevices = 16;
 
 class Filler {
  public:
-  Filler(const std::string& address, std::shared_ptr<const ingestion::ParserCatalogue> parsers)
+  Filler(const std::string& address, std::chrono::days ago,
+         std::shared_ptr<const ingestion::ParserCatalogue> parsers)
       : pipeline_(std::move(parsers)) {
     eventstore::ClientOptions options;
     options.addresses = {address};
     client_ = std::make_shared<eventstore::Client>(options);
-    start_ = std::chrono::floor<std::chrono::days>(SystemClock()->Now());
+    start_ = std::chrono::floor<std::chrono::days>(SystemClock()->Now()) - ago;
   }
 
   Status Run(std::istream& lines) {
@@ -96,13 +99,14 @@ class Filler {
 }  // namespace yagura::archive
 
 int main(int argc, char** argv) {
-  if (argc != 2 && argc != 3) {
-    std::cerr << "usage: store-fill ADDRESS [PARSERS] < lines\n";
+  int days_ago = 0;
+  if (argc < 2 || argc > 4 || (argc > 2 && !absl::SimpleAtoi(argv[2], &days_ago))) {
+    std::cerr << "usage: store-fill ADDRESS [DAYS_AGO [PARSERS]] < lines\n";
     return 2;
   }
   std::shared_ptr<const yagura::ingestion::ParserCatalogue> parsers;
-  if (argc == 3) {
-    auto loaded = yagura::ingestion::ParserCatalogue::Load(argv[2]);
+  if (argc == 4) {
+    auto loaded = yagura::ingestion::ParserCatalogue::Load(argv[3]);
     if (!loaded.ok()) {
       std::cerr << "store-fill: " << loaded.status().message() << "\n";
       return 1;
@@ -110,7 +114,7 @@ int main(int argc, char** argv) {
     parsers = std::move(*loaded);
   }
   std::ios::sync_with_stdio(false);
-  yagura::archive::Filler filler(argv[1], std::move(parsers));
+  yagura::archive::Filler filler(argv[1], std::chrono::days(days_ago), std::move(parsers));
   const auto status = filler.Run(std::cin);
   if (!status.ok()) {
     std::cerr << "store-fill: " << status.message() << "\n";
