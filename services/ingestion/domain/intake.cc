@@ -172,6 +172,9 @@ void Intake::Flush(Lane& lane) {
   batch.bytes = lane.bytes;
   batch.listener = lane.listener;
   batch.stats = std::exchange(lane.stats, {});
+  // The lane's name has the site of unknown senders, which it had not in an earlier release: what
+  // was cut off in the middle then, and is sent again, is kept twice in part. Without the site, the
+  // same lines of two sites under one batch id would be one, and those of the second lost.
   batch.key = event::BatchIdOf({options_.instance, lane.name, std::to_string(lane.generation),
                                 std::to_string(lane.sequence++), std::to_string(lane.digest)});
   lane.builder.SetBatchId(batch.key);

@@ -564,6 +564,22 @@ TEST_F(PushTest, ARelaysLinesAreThoseOfItsSiteAlone) {
   }
 }
 
+TEST_F(PushTest, TheSameBatchIdOfAnotherSiteIsAnotherBatch) {
+  // One shard: an id is known within its shard.
+  server_->Stop();
+  EXPECT_THAT(redis_.NewPool()->Command({"FLUSHALL"}), IsOk());
+  settings_.events.shards = 1;
+  Serve();
+  const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
+  for (const char* site : {"hq", "branch", "hq"}) {
+    EXPECT_FALSE(session->Push(Relayed("b1", site)).has_status());
+  }
+  std::multiset<std::string> events;
+  for (const auto& event : Stored()) events.insert(event.site() + " " + event.origin());
+  EXPECT_EQ(events, (std::multiset<std::string>{"branch 10.0.0.5", "branch 10.0.0.6", "hq 10.0.0.5",
+                                                "hq 10.0.0.6"}));
+}
+
 TEST_F(PushTest, LinesWithoutASourceAreCountedByTheSiteOfTheirRelay) {
   const auto session = Open({"acme"}, "tenants/acme/apiKeys/relay");
   for (const char* site : {"hq", "branch"}) {
