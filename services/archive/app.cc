@@ -54,6 +54,8 @@ constexpr std::chrono::seconds kTrimInterval{5};
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::minutes kFlowSweep{10};
 constexpr DayChore::Pace kIndexing{.when_done = std::chrono::minutes(1)};
+// Longer than from one look to the next, and than a look takes.
+constexpr std::chrono::minutes kIndexingLease{5};
 // A server of the cluster that nobody asks is checked so often.
 constexpr std::chrono::seconds kCheckUnheard{30};
 constexpr std::string_view kService = "/yagura.archive.v1.ArchiveService/";
@@ -125,9 +127,14 @@ std::vector<DayChore::Step> MovesOf(const Settings& settings,
 
 // Of all servers at once: what one of them is told of parts others do as well.
 std::vector<DayChore::Step> IndexingOf(const Settings& settings,
-                                       const std::shared_ptr<eventstore::Client>& client) {
+                                       const std::shared_ptr<eventstore::Client>& client,
+                                       const rpc::Platform& platform) {
   if (!settings.word_index) return {};
-  return {[indexer = std::make_shared<WordIndexer>(client)](TimePoint now) {
+  const std::string holder = platform.HolderOf("words");
+  JobLease lease(platform.state, "y:{-}:archive:words-lease",
+                 holder.empty() ? fmt::format("words/{}", store::NewUlid()) : holder,
+                 kIndexingLease);
+  return {[indexer = std::make_shared<WordIndexer>(client, std::move(lease))](TimePoint now) {
     return indexer->Next(now);
   }};
 }
@@ -197,7 +204,7 @@ class ArchiveApp final : public rpc::App {
                {"a day of events was moved to the volume where it belongs",
                 "events stay on their volume for now"},
                logger_),
-        indexer_(IndexingOf(settings_, client_), platform.clock, kIndexing,
+        indexer_(IndexingOf(settings_, client_, platform), platform.clock, kIndexing,
                  {"a day of events gets its indexes for words",
                   "a day of events has no indexes for words yet"},
                  logger_),

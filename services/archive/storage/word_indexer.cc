@@ -16,8 +16,9 @@ constexpr unsigned kBareShare = 20;
 
 }  // namespace
 
-WordIndexer::WordIndexer(std::shared_ptr<eventstore::Client> client, std::chrono::seconds settle)
-    : client_(std::move(client)), settle_(settle) {}
+WordIndexer::WordIndexer(std::shared_ptr<eventstore::Client> client, JobLease lease,
+                         std::chrono::seconds settle)
+    : client_(std::move(client)), lease_(std::move(lease)), settle_(settle) {}
 
 StatusOr<bool> WordIndexer::UnderWay() const {
   YAGURA_ASSIGN_OR_RETURN(
@@ -32,6 +33,9 @@ StatusOr<bool> WordIndexer::UnderWay() const {
 }
 
 StatusOr<std::string> WordIndexer::Next(TimePoint now) {
+  const auto epoch = lease_.Acquire();
+  if (ErrorReason(epoch.status()) == "LEASE_HELD") return std::string();
+  YAGURA_RETURN_IF_ERROR(epoch.status());
   YAGURA_ASSIGN_OR_RETURN(const bool under_way, UnderWay());
   if (under_way) return std::string();
   const std::string today = PartitionOf(now - settle_);
@@ -50,6 +54,7 @@ StatusOr<std::string> WordIndexer::Next(TimePoint now) {
   for (const auto& row : days.rows) {
     const std::string& day = row.at(0).AsText();
     if (begun_.contains(day)) continue;
+    YAGURA_RETURN_IF_ERROR(lease_.Fence(*epoch));
     YAGURA_RETURN_IF_ERROR(
         client_->Execute({.sql = "ALTER TABLE yagura.events " + MakeSkipIndexes(day),
                           .settings = {{"mutations_sync", "0"}}}));

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 
 #include "common/clock/clock.h"
+#include "services/archive/storage/job_lease.h"
 
 namespace yagura::eventstore {
 class Client;
@@ -20,20 +21,25 @@ namespace yagura::archive {
 // words, as they cost about as much as storing a line. Not thread-safe.
 class WordIndexer {
  public:
-  // `settle`: a day is begun once it is over, and nothing of it came or was merged, for so long.
-  explicit WordIndexer(std::shared_ptr<eventstore::Client> client,
-                       std::chrono::seconds settle = std::chrono::hours(1));
+  // `lease`: of several processes, which all ask for the next day, the one that has it begins days.
+  // It keeps it from one day to the next, as replicas learn only in a while of what was begun; one
+  // that asks no more is succeeded when the lease has run out. `settle`: a day is begun once it is
+  // over, and nothing of it came or was merged, for so long.
+  WordIndexer(std::shared_ptr<eventstore::Client> client, JobLease lease,
+              std::chrono::seconds settle = std::chrono::hours(1));
 
   // The day (partition, "20261122") whose indexes the store begins to make, in the background;
-  // empty where all days have them or one is still being made. What came into a day afterwards,
-  // or was merged, counts once it is a twentieth of the day; a day is begun once a day at most.
-  // UNAVAILABLE (WORD_INDEX_FAILED) while the store tries one in vain: it goes on to try.
+  // empty where all days have them, one is still being made, or another process sees to it. What
+  // came into a day afterwards, or was merged, counts once it is a twentieth of the day; a day is
+  // begun once a day at most. UNAVAILABLE (WORD_INDEX_FAILED) while the store tries one in vain: it
+  // goes on to try. ABORTED (LEASE_LOST) where another process came in between.
   absl::StatusOr<std::string> Next(TimePoint now);
 
  private:
   absl::StatusOr<bool> UnderWay() const;
 
   const std::shared_ptr<eventstore::Client> client_;
+  const JobLease lease_;
   const std::chrono::seconds settle_;
   std::string today_;
   std::set<std::string> begun_;  // today

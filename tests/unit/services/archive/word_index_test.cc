@@ -18,6 +18,7 @@
 #include "common/filter/schema.h"
 #include "common/testing/event_store.h"
 #include "common/testing/eventually.h"
+#include "common/testing/redis_server.h"
 #include "common/testing/status_matchers.h"
 #include "common/text/ascii.h"
 #include "common/text/fold.h"
@@ -126,10 +127,19 @@ class WordIndexTest : public ::testing::Test {
     return fmt::format("\"{}\"", quoted);
   }
 
+  // Of a process.
+  WordIndexer IndexerOf(const std::string& process, std::chrono::seconds settle = kAtOnce,
+                        std::chrono::milliseconds lease = std::chrono::minutes(5)) {
+    return WordIndexer(client_, JobLease(state_, "y:{-}:archive:words-lease", process, lease),
+                       settle);
+  }
+
   testing::EventStore store_;
+  testing::RedisServer redis_;
   const EventTable table_;
   const std::shared_ptr<eventstore::Client> client_{&store_.client(), [](auto*) {}};
-  WordIndexer indexer_{client_, kAtOnce};
+  const std::shared_ptr<redis::Pool> state_ = redis_.NewPool();
+  WordIndexer indexer_ = IndexerOf("one");
 };
 
 TEST_F(WordIndexTest, SkipsWhatHasNoneOfAWordOnceTheDayIsOver) {
@@ -147,7 +157,7 @@ TEST_F(WordIndexTest, SkipsWhatHasNoneOfAWordOnceTheDayIsOver) {
   }
   // Nothing is left to do, also for one who begins anew.
   EXPECT_EQ(Next(kNextDay), "");
-  EXPECT_EQ(WordIndexer(client_, kAtOnce).Next(kNextDay).value(), "");
+  EXPECT_EQ(IndexerOf("one").Next(kNextDay).value(), "");
 }
 
 TEST_F(WordIndexTest, MakesThemAnewWhereMuchCameLater) {
@@ -239,15 +249,33 @@ TEST_F(WordIndexTest, LinesOfChanceAreNotIndexedForEver) {
   EXPECT_EQ(Next(kNextDay), "20260301");
   AwaitMade();
   EXPECT_GT(LookedInto("nowhere at all"), 8'192U);
-  EXPECT_EQ(WordIndexer(client_, kAtOnce).Next(kNextDay).value(), "");
+  EXPECT_EQ(IndexerOf("one").Next(kNextDay).value(), "");
 }
 
 TEST_F(WordIndexTest, WaitsUntilNothingOfADayComesOrIsMergedAnyMore) {
   Fill(kDay, 1'000);
   EXPECT_EQ(
-      WordIndexer(client_, std::chrono::hours(1)).Next(*ParseTime("2026-03-09T00:00:00Z")).value(),
-      "");
+      IndexerOf("one", std::chrono::hours(1)).Next(*ParseTime("2026-03-09T00:00:00Z")).value(), "");
   EXPECT_EQ(Next(kNextDay), "20260301");
+}
+
+TEST_F(WordIndexTest, OfSeveralProcessesOneBeginsDaysUntilItIsGone) {
+  Fill(kDay, 1'000);
+  Fill("2026-03-02", 1'000);
+  Fill("2026-03-03", 1'000);
+  const TimePoint now = *ParseTime("2026-03-04T00:00:00Z");
+  WordIndexer other = IndexerOf("two");
+  EXPECT_EQ(Next(now), "20260303");
+  AwaitMade();
+  EXPECT_EQ(other.Next(now).value(), "");
+  // It looks for the last time, as its lease has it.
+  WordIndexer last = IndexerOf("one", kAtOnce, std::chrono::milliseconds(1));
+  EXPECT_EQ(last.Next(now).value(), "20260302");
+  AwaitMade();
+  std::string day;
+  EXPECT_TRUE(testing::Eventually([&] { return !(day = other.Next(now).value()).empty(); }));
+  EXPECT_EQ(day, "20260301");
+  AwaitMade();
 }
 
 TEST_F(WordIndexTest, WhatAMergeTookAwayComesAgainTheNextDay) {
