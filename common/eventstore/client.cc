@@ -123,8 +123,9 @@ struct Client::Impl {
         transport({options.addresses, options.ca_file, options.certificate_file, options.key_file,
                    options.connect_timeout, options.max_idle_connections}),
         choice(ChoiceOptions(options),
-               [this](size_t server, const std::stop_token& stop) { return Check(server, stop); }) {
-  }
+               [this](size_t server, bool anew, const std::stop_token& stop) {
+                 return Check(server, anew, stop);
+               }) {}
 
   using Clock = ServerChoice::Clock;
 
@@ -243,10 +244,10 @@ struct Client::Impl {
     return AskForNothing(server, PingRequest(timeout), stop);
   }
 
-  // Whether a server can be used (again).
-  Status Check(size_t server, const std::stop_token& stop) {
+  // Whether a server can be used (again). One that is in use is not prepared each time.
+  Status Check(size_t server, bool anew, const std::stop_token& stop) {
     YAGURA_RETURN_IF_ERROR(PingServer(server, options.connect_timeout, stop));
-    if (options.prepare != nullptr) {
+    if (anew && options.prepare != nullptr) {
       ClientOptions alone = options;
       alone.addresses = {options.addresses[server]};
       alone.prepare = nullptr;

@@ -58,13 +58,15 @@ Status ServerChoice::Ready(size_t server, Clock::time_point until, const std::st
 
 void ServerChoice::NoteCheck(size_t server, Clock::time_point began, const Status& status) {
   State& state = states_[server];
+  // It has failed since: who waits needs one that begins after that.
+  if (status.ok() && began < state.failed_at) return;
   state.wanted = false;
   state.suspect = false;
   state.last_check = status;
   ++state.checks;
   if (!status.ok()) {
     NoteFailure(server, status);
-  } else if (began >= state.failed_at) {
+  } else {
     state.checked = true;
     NoteUse(server);
   }
@@ -163,8 +165,9 @@ void ServerChoice::CheckInBackground(size_t server, const std::stop_token& stop)
       continue;
     }
     const auto began = Clock::now();
+    const bool anew = !state.checked;
     lock.unlock();
-    const Status status = check_(server, stop);
+    const Status status = check_(server, anew, stop);
     lock.lock();
     if (stop.stop_requested()) return;  // that says nothing of the server
     NoteCheck(server, began, status);

@@ -31,8 +31,9 @@ class ServerChoice {
     // As ClientOptions::on_change.
     std::function<void(size_t server, const absl::Status& status)> on_change = nullptr;
   };
-  // Whether a server can be used (again).
-  using Check = std::function<absl::Status(size_t server, const std::stop_token& stop)>;
+  // Whether a server can be used (again). `anew`: it must not be used before (check_first), as no
+  // check was good since it failed, or ever.
+  using Check = std::function<absl::Status(size_t server, bool anew, const std::stop_token& stop)>;
 
   ServerChoice(Options options, Check check);
   ~ServerChoice();

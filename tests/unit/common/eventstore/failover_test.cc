@@ -627,6 +627,26 @@ TEST_F(ReplicaTest, AQuestionWaitsNoLongerThanItMayForAServerToBePrepared) {
   EXPECT_TRUE(Eventually([&] { return Who(client) == 1; })) << "what was begun went on";
 }
 
+TEST_F(ReplicaTest, OneThatIsOnlyCheckedIsNotPreparedAgain) {
+  const Replica first(1, InSyncAfter(milliseconds(0)));
+  const Replica second(2, InSyncAfter(milliseconds(0)));
+  ClientOptions options = Of({&first, &second});
+  std::atomic<int> prepared{0};
+  options.prepare = [&](Client& server) {
+    if (Who(server) == 2) ++prepared;
+    return absl::OkStatus();
+  };
+  Client client(options);
+  ASSERT_THAT(client.PrepareServers(), IsOk());
+  EXPECT_EQ(prepared, 1);
+  for (int i = 0; i < 3; ++i) {
+    const int before = second.syncs();
+    client.CheckUnheard(seconds(0));
+    EXPECT_TRUE(Eventually([&] { return second.syncs() > before; })) << "it was checked";
+  }
+  EXPECT_EQ(prepared, 1);
+}
+
 // A server whose queue of connections is full: none comes about.
 class FullPeer {
  public:

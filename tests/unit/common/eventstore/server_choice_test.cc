@@ -4,6 +4,7 @@
 #include <chrono>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "fmt/format.h"
@@ -31,7 +32,9 @@ ServerChoice::Options TwoServers() {
 
 const Status kAway = MakeError(absl::StatusCode::kUnavailable, "EVENT_STORE_DOWN", "away");
 
-Status Good(size_t /*server*/, const std::stop_token& /*stop*/) { return absl::OkStatus(); }
+Status Good(size_t /*server*/, bool /*anew*/, const std::stop_token& /*stop*/) {
+  return absl::OkStatus();
+}
 
 TEST(ServerChoice, WhatBeganBeforeAServerFailedDoesNotBringItBack) {
   ServerChoice choice(TwoServers(), Good);
@@ -49,12 +52,13 @@ TEST(ServerChoice, ACheckThatBeganBeforeAServerFailedDoesNotBringItBack) {
   std::atomic<bool> goes_on{false};
   ServerChoice::Options options = TwoServers();
   options.check_first = true;
-  ServerChoice choice(options, [&](size_t server, const std::stop_token& /*stop*/) -> Status {
-    if (server == 1) return absl::OkStatus();
-    const int check = ++checks;
-    if (check == 2) Eventually([&] { return goes_on.load(); });
-    return check < 3 ? absl::OkStatus() : kAway;
-  });
+  ServerChoice choice(options,
+                      [&](size_t server, bool /*anew*/, const std::stop_token& /*stop*/) -> Status {
+                        if (server == 1) return absl::OkStatus();
+                        const int check = ++checks;
+                        if (check == 2) Eventually([&] { return goes_on.load(); });
+                        return check < 3 ? absl::OkStatus() : kAway;
+                      });
   ASSERT_THAT(choice.Ready(0, Clock::time_point::max(), {}), IsOk());
   ASSERT_THAT(choice.Ready(1, Clock::time_point::max(), {}), IsOk());
   choice.Suspect(0);
@@ -66,6 +70,41 @@ TEST(ServerChoice, ACheckThatBeganBeforeAServerFailedDoesNotBringItBack) {
   EXPECT_THAT(choice.Order(), ElementsAre(1, 0));
 }
 
+TEST(ServerChoice, AServerThatFailedMeanwhileIsCheckedAnewForWhoWaits) {
+  std::mutex mutex;
+  std::vector<bool> anew;  // of each check of the first server
+  std::atomic<bool> goes_on{false};
+  ServerChoice::Options options = TwoServers();
+  options.check_first = true;
+  const auto checks = [&] {
+    const std::lock_guard lock(mutex);
+    return anew.size();
+  };
+  ServerChoice choice(options, [&](size_t server, bool is_anew, const std::stop_token& /*stop*/) {
+    if (server == 1) return absl::OkStatus();
+    {
+      const std::lock_guard lock(mutex);
+      anew.push_back(is_anew);
+    }
+    if (checks() == 2) Eventually([&] { return goes_on.load(); });
+    return absl::OkStatus();
+  });
+  ASSERT_THAT(choice.Ready(0, Clock::time_point::max(), {}), IsOk());
+  ASSERT_THAT(choice.Ready(1, Clock::time_point::max(), {}), IsOk());
+  choice.Suspect(0);
+  ASSERT_TRUE(Eventually([&] { return checks() == 2; }));
+  choice.Failed(0, kAway);
+  std::atomic<bool> asks{false};
+  std::jthread waiter([&] {
+    asks = true;
+    EXPECT_THAT(choice.Ready(0, Clock::time_point::max(), {}), IsOk());
+    const std::lock_guard lock(mutex);
+    EXPECT_THAT(anew, ElementsAre(true, false, true));
+  });
+  EXPECT_TRUE(Eventually([&] { return asks.load(); }));
+  goes_on = true;
+}
+
 TEST(ServerChoice, WhatBecomesOfAServerIsToldOnce) {
   std::mutex mutex;
   std::vector<std::string> told;
@@ -74,9 +113,10 @@ TEST(ServerChoice, WhatBecomesOfAServerIsToldOnce) {
     const std::lock_guard lock(mutex);
     told.push_back(fmt::format("{} {}", server, status.ok() ? "OK" : ErrorReason(status)));
   };
-  ServerChoice choice(options, [](size_t /*server*/, const std::stop_token& /*stop*/) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED", "not fit");
-  });
+  ServerChoice choice(
+      options, [](size_t /*server*/, bool /*anew*/, const std::stop_token& /*stop*/) {
+        return MakeError(absl::StatusCode::kFailedPrecondition, "STORE_NOT_REPLICATED", "not fit");
+      });
   const auto heard = [&] {
     const std::lock_guard lock(mutex);
     return told;
@@ -98,7 +138,7 @@ TEST(ServerChoice, AllWhoWaitForACheckTakeWhatComesOfItAndNobodyWaitsTooLong) {
   std::atomic<int> checks{0};
   std::atomic<bool> goes_on{false};
   ServerChoice choice({.servers = 1, .check_first = true},
-                      [&](size_t /*server*/, const std::stop_token& /*stop*/) {
+                      [&](size_t /*server*/, bool /*anew*/, const std::stop_token& /*stop*/) {
                         ++checks;
                         Eventually([&] { return goes_on.load(); });
                         return absl::OkStatus();
