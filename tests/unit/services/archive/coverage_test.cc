@@ -265,6 +265,20 @@ TEST_F(CoverageTest, LinesWithoutASourceAreToldOfByTheSiteOfTheirRelay) {
   EXPECT_EQ(List(request).size(), 1u);
 }
 
+TEST_F(CoverageTest, AnOutageIsOneOfTheSitesWhoseUnknownSendersWereThereBefore) {
+  // Down from 1:00 to 5:00; behind it lines of a site that had some before, and of one that had not.
+  std::vector<SourceHour> told = {Hour("tenants/acme/sites/hq", 0, 3, kAllMinutes), Listening(0)};
+  for (const char* name : {"tenants/acme/sites/hq", "tenants/acme/sites/branch", "tenants/acme"}) {
+    told.push_back(Hour(name, 5, 3, kAllMinutes));
+    told.back().clear_site();
+  }
+  told.push_back(Listening(5));
+  Tell("one", 1, told);
+  std::map<std::string, uint32_t> unwatched;  // by site
+  for (const auto& one : List(Request(2, 6))) unwatched[one.site()] = one.unwatched_minutes();
+  EXPECT_EQ(unwatched, (std::map<std::string, uint32_t>{{"", 0}, {"branch", 0}, {"hq", 180}}));
+}
+
 TEST_F(CoverageTest, WhatIngestionTellsOfItselfIsNobodysSource) {
   Tell("one", 1, {Listening(0), Hour(kFw, 0, 1, 1)});
   const auto response = handlers_.ListCoverage(MakeCall("-", {"-"}), Request(0, 1));
