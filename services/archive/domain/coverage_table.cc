@@ -196,15 +196,47 @@ std::string ListeningSql(const std::string& tenants, const PeriodSql& period) {
       period.start, tenants, kInWindow, kHour);
 }
 
-// Sources that were there before the window, on the last day that ingestion told of.
-std::string KnownBeforeSql(const std::string& tenants) {
+// What was told of sources on the last day before the window that ingestion told of: they were
+// there before.
+std::string ToldBeforeSql(const std::string& tenants) {
   return fmt::format(
-      "SELECT toString(tenant), toString(source), if(source = '', toString(site), '') FROM "
-      "yagura.coverage WHERE {} AND "
-      "hour < toDateTime({{from:Int64}}, 'UTC') AND hour >= (SELECT "
+      "{} AND hour < toDateTime({{from:Int64}}, 'UTC') AND hour >= (SELECT "
       "if(count() = 0, toDateTime({{from:Int64}}, 'UTC'), max(hour)) - {} FROM yagura.coverage "
       "WHERE tenant = '' AND hour < toDateTime({{from:Int64}}, 'UTC'))",
       tenants, kDay);
+}
+
+// A source's name in the conditions of coverage: lines without one are told of by site.
+constexpr std::string_view kNameSql =
+    "toString(tenant), toString(source), if(source = '', toString(site), '')";
+
+// Sources that were there before a window in which nobody listened to any, and of which nothing was
+// told in it: in the columns of an answer, and its `place`.
+std::string UnwatchedSql(const std::string& tenants) {
+  return fmt::format(
+      "SELECT t AS tenant, s AS source, h_site AS site, h_device AS device, {{from:Int64}} AS "
+      "start, least({{to:Int64}}, {{now:Int64}}) AS end, toUInt64(0) AS line_count, "
+      "toUInt64(0) AS byte_count, toUInt64(0) AS lost_count, toUInt64(0) AS kernel_drop_count, "
+      "toUInt64(0) AS unparsed_count, toUInt64(0) AS partly_parsed_count, "
+      "toUInt64(0) AS clock_error_count, toUInt64(0) AS untimed_count, "
+      "toUInt64(0) AS hours_with_lines, toUInt64(0) AS silent_minutes, "
+      "toUInt64(greatest(0, intDiv(if({{now:Int64}} - listened_last <= {}, "
+      "least(end, listened_last), end) - start, 60))) AS unwatched_minutes, "
+      "toDateTime64(0, 9, 'UTC') AS first_receive_time, "
+      "toDateTime64(0, 9, 'UTC') AS last_receive_time, "
+      "CAST(([], []), 'Tuple(Array(Int64), Array(UInt64))') AS offset_sums, "
+      "toUInt64(0) AS silent_hours, place FROM ("
+      "SELECT toString(tenant) AS t, toString(source) AS s, if(s = '', toString(site), '') AS "
+      "place, argMax(site, (hour, sequence)) AS h_site, argMax(device, (hour, sequence)) AS "
+      "h_device FROM yagura.coverage WHERE {} AND tenant != '' AND ({}) NOT IN ("
+      "SELECT {} FROM yagura.coverage WHERE {} AND {}) GROUP BY t, s, place "
+      // A source has its hours also where it sends nothing; the last may not have been told of.
+      "HAVING s = '' OR max(hour) + {} >= (SELECT max(hour) FROM yagura.coverage WHERE "
+      "tenant = '' AND hour < toDateTime({{from:Int64}}, 'UTC'))) WHERE unwatched_minutes > 0 AND "
+      "(SELECT count() FROM yagura.coverage WHERE "
+      "(tenant = '' OR {}) AND {} AND watched != 0) = 0",
+      kLongestReport.count(), ToldBeforeSql(tenants), kNameSql, kNameSql, tenants, kInWindow, kHour,
+      tenants, kInWindow);
 }
 
 // Of each source and hour what all starts of processes told, added up: a minute counts once.
@@ -289,13 +321,16 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
         "{after_start:Int64}, {after_place:String})";
   }
   const PeriodSql period = PeriodOf(question.period);
-  query.sql = fmt::format(
-      "SELECT tenant, source, site, device, start, end, line_count, byte_count, lost_count, "
+  constexpr std::string_view kColumns =
+      "tenant, source, site, device, start, end, line_count, byte_count, lost_count, "
       "kernel_drop_count, unparsed_count, partly_parsed_count, clock_error_count, untimed_count, "
       "hours_with_lines, silent_minutes, unwatched_minutes, first_receive_time, last_receive_time, "
-      "offset_sums, silent_hours FROM (WITH ({}) AS listened_last SELECT *, "
+      "offset_sums, silent_hours";
+  query.sql = fmt::format(
+      "WITH ({}) AS listened_last SELECT {} FROM (SELECT {}, place FROM (SELECT *, "
       // How far listening had come when the source was there last before the period; -1: never.
-      "if(earlier = -1 AND (tenant, source, place) IN ({}), 0, earlier) AS seen_before, "
+      "if(earlier = -1 AND (tenant, source, place) IN (SELECT {} FROM yagura.coverage WHERE {}), "
+      "0, earlier) AS seen_before, "
       "seen_before != -1 AND start_before - seen_before < {} AS goes_on, "
       "if(goes_on, start, first + 60 * bitCount(early)) AS watch_start, "
       // Somebody listened later, when the source was not there any more.
@@ -304,10 +339,11 @@ StatusOr<Query> CoverageQuery(const CoverageQuestion& question) {
       "last_through + heard_alone - if(goes_on, start_before, first_before + "
       "bitCount(bitAnd(first_mask, early))) AS listened_minutes, "
       "toUInt64(greatest(0, intDiv(watch_end - watch_start, 60) - listened_minutes)) "
-      "AS unwatched_minutes FROM ({})) WHERE {} "
+      "AS unwatched_minutes FROM ({})) UNION ALL {}) WHERE {} "
       "ORDER BY tenant, source, start, place LIMIT {}",
-      LastListenedSql(tenants), KnownBeforeSql(tenants), kDay / 60, kLongestReport.count(),
-      PeriodsSql(tenants, period), where, question.limit);
+      LastListenedSql(tenants), kColumns, kColumns, kNameSql, ToldBeforeSql(tenants), kDay / 60,
+      kLongestReport.count(), PeriodsSql(tenants, period), UnwatchedSql(tenants), where,
+      question.limit);
   return query;
 }
 

@@ -10,6 +10,7 @@
 #include "common/testing/fake_clock.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/api/coverage_handlers.h"
+#include "services/archive/api/coverage_reader.h"
 #include "services/archive/api/query_runner.h"
 #include "services/archive/workers/coverage_writer.h"
 #include "yagura/ingestion/v1/coverage_report.pb.h"
@@ -23,6 +24,7 @@ using ingestion::v1::CoverageReport;
 using ingestion::v1::SourceHour;
 using std::chrono::hours;
 using std::chrono::minutes;
+using ::testing::ElementsAre;
 using testing::IsOk;
 using testing::StatusIs;
 
@@ -265,8 +267,66 @@ TEST_F(CoverageTest, LinesWithoutASourceAreToldOfByTheSiteOfTheirRelay) {
   EXPECT_EQ(List(request).size(), 1u);
 }
 
+TEST_F(CoverageTest, OfARangeWithinAnOutageItIsSaidThatNobodyListened) {
+  Tell("one", 1,
+       {Hour("tenants/acme/sources/gone", -3, 5, kAllMinutes), Listening(-3),
+        Hour(kFw, 0, 5, kAllMinutes), Hour("tenants/acme/sites/hq", 0, 5, kAllMinutes),
+        Hour("tenants/beta/sources/fw", 0, 5, kAllMinutes), Listening(0),
+        Hour(kFw, 9, 5, kAllMinutes), Listening(9)});
+  for (const auto period : {coverage::v1::RANGE, coverage::v1::DAY, coverage::v1::HOUR}) {
+    SCOPED_TRACE(period);
+    ListCoverageRequest request = Request(3, 5);
+    request.set_period(period);
+    request.set_page_size(1);
+    std::vector<Coverage> found;
+    do {
+      const auto page = handlers_.ListCoverage(MakeCall("acme", {"acme"}), request);
+      ASSERT_THAT(page, IsOk());
+      found.insert(found.end(), page->coverages().begin(), page->coverages().end());
+      request.set_page_token(page->next_page_token());
+    } while (!request.page_token().empty());
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(found[0].source() + " " + found[0].site(), " hq");
+    EXPECT_EQ(found[1].source() + " " + found[1].site(), "fw hq");
+    for (const Coverage& one : found) {
+      EXPECT_EQ(one.tenant(), "acme");
+      EXPECT_EQ(one.unwatched_minutes(), 120u);
+      EXPECT_EQ(one.line_count(), 0u);
+      EXPECT_EQ(FromProto(one.start_time()), BaseTime() + hours(3));
+      EXPECT_EQ(FromProto(one.end_time()), BaseTime() + hours(5));
+      EXPECT_FALSE(one.has_first_receive_time() || one.has_clock_offset());
+    }
+  }
+  ListCoverageRequest request = Request(3, 5);
+  request.set_filter("source = \"fw\" AND unwatched_minutes > 100");
+  EXPECT_EQ(List(request).size(), 1u);
+
+  const auto summary = SummarizeCoverage(runner_, MakeCall("acme", {"acme"}),
+                                         {BaseTime() + hours(3), BaseTime() + hours(5)});
+  ASSERT_THAT(summary, IsOk());
+  EXPECT_THAT(summary->gaps(),
+              ElementsAre("nobody listened to 2 of 2 sources for up to 120 minutes"));
+
+  // Somebody listened: what has no row was not there any more.
+  EXPECT_EQ(List(Request(8, 10)).size(), 1u);
+  Tell("two", 1, {Listening(4, 1)});
+  EXPECT_TRUE(List(Request(3, 5)).empty());
+  // Word of the last minutes may be on its way; an hour that is to come is nobody's.
+  EXPECT_TRUE(List(Request(10, 11)).empty());
+  clock_->SetNow(BaseTime() + hours(10) + minutes(9));
+  EXPECT_TRUE(List(Request(10, 11)).empty());
+  clock_->SetNow(BaseTime() + hours(10) + minutes(11));
+  request = Request(10, 11);
+  request.set_filter("source = \"fw\"");
+  ASSERT_EQ(List(request).size(), 1u);
+  EXPECT_EQ(List(request)[0].unwatched_minutes(), 11u);
+  EXPECT_EQ(FromProto(List(request)[0].end_time()), BaseTime() + hours(10) + minutes(11));
+  EXPECT_TRUE(List(Request(-40, -30)).empty()) << "before all that is known";
+}
+
 TEST_F(CoverageTest, AnOutageIsOneOfTheSitesWhoseUnknownSendersWereThereBefore) {
-  // Down from 1:00 to 5:00; behind it lines of a site that had some before, and of one that had not.
+  // Down from 1:00 to 5:00; behind it lines of a site that had some before, and of one that had
+  // not.
   std::vector<SourceHour> told = {Hour("tenants/acme/sites/hq", 0, 3, kAllMinutes), Listening(0)};
   for (const char* name : {"tenants/acme/sites/hq", "tenants/acme/sites/branch", "tenants/acme"}) {
     told.push_back(Hour(name, 5, 3, kAllMinutes));
