@@ -1,8 +1,11 @@
 #include <simdjson.h>
 
+#include <charconv>
 #include <cstring>
+#include <string>
 
 #include "common/text/text.h"
+#include "services/ingestion/domain/json_text.h"
 #include "services/ingestion/domain/parsers/fields.h"
 #include "services/ingestion/domain/parsers/named_core.h"
 #include "services/ingestion/domain/parsers/parser.h"
@@ -18,17 +21,29 @@ namespace ondemand = simdjson::ondemand;
 
 constexpr int kMaxDepth = 32;  // deeper objects are kept as JSON text
 
+// A number that is none of ours only because no 64 bits hold it.
+bool IsOutOfRange(std::string_view text) {
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc::result_out_of_range && at == end;
+}
+
 class Reader {
  public:
   Reader(const LineInput& input, TextArena& arena, ParsedLine* parsed)
       : arena_(arena), event_(parsed->event), core_(input, arena, parsed) {}
 
+  // The text that is read next.
+  void Begin(std::string_view json) { json_ = json; }
+
   simdjson::error_code ReadObject(ondemand::object object, std::string_view prefix, int depth) {
     for (simdjson::simdjson_result<ondemand::field> found : object) {
       ondemand::field field;
       if (const auto error = std::move(found).get(field)) return error;
+      const char* const key = field.key().raw();
       std::string_view name;
-      if (const auto error = field.unescaped_key().get(name)) return error;
+      if (field.unescaped_key().get(name) != simdjson::SUCCESS) name = Repaired(key);
       name = name.substr(0, kMaxNameBytes);
       if (!prefix.empty()) {
         name = arena_.Join(prefix, ".", name).substr(0, kMaxNameBytes);
@@ -70,14 +85,20 @@ class Reader {
         if (const auto error = array.raw_json().get(text)) return error;
         break;
       }
-      case ondemand::json_type::string:
-        if (const auto error = value.get_string().get(text)) return error;
+      case ondemand::json_type::string: {
+        const char* const quote = value.raw_json_token().data();
+        if (value.get_string().get(text) != simdjson::SUCCESS) text = Repaired(quote + 1);
         break;
+      }
       default: {
         text = value.raw_json_token();
         const size_t end = text.find_last_not_of(" \t\r\n");
         text = text.substr(0, end == text.npos ? 0 : end + 1);
-        if (const auto error = Consume(value, type)) return error;
+        // Whoever reads the object moves past what was not read.
+        const auto error = Consume(value, type);
+        if (error != simdjson::SUCCESS && !IsOutOfRange(text)) {
+          MarkPartlyParsed(simdjson::error_message(error), &event_);
+        }
       }
     }
     Add(name, text);
@@ -106,6 +127,12 @@ class Reader {
     return simdjson::SUCCESS;
   }
 
+  // The string behind a quote, with an escape that is none.
+  std::string_view Repaired(const char* start) {
+    MarkPartlyParsed("an escape that is none", &event_);
+    return arena_.Copy(UnescapeJson(json_.substr(static_cast<size_t>(start - json_.data()))));
+  }
+
   void Add(std::string_view name, std::string_view value) {
     if (event_.fields.size() >= kMaxFields) {
       MarkPartlyParsed("more than 1,024 fields", &event_);
@@ -117,6 +144,7 @@ class Reader {
 
   TextArena& arena_;
   event::EventView& event_;
+  std::string_view json_;
   NamedCore core_;
 };
 
@@ -151,15 +179,15 @@ class JsonLinesParser final : public Parser {
     auto& fields = parsed->event.fields;
     fields.insert(fields.end(), input.header.structured_data.begin(),
                   input.header.structured_data.end());
-    char* const padded = arena.Reserve(body.size() + simdjson::SIMDJSON_PADDING);
-    std::memcpy(padded, body.data(), body.size());
-    std::memset(padded + body.size(), 0, simdjson::SIMDJSON_PADDING);
     Reader reader(input, arena, parsed);
-    const auto error = Read(
-        simdjson::padded_string_view(padded, body.size(), body.size() + simdjson::SIMDJSON_PADDING),
-        reader);
+    bool begun = false;
+    const auto error = Read(body, arena, reader, &begun);
     if (error != simdjson::SUCCESS) {
       MarkPartlyParsed(simdjson::error_message(error), &parsed->event);
+      if (!begun) {
+        const std::string repaired = RepairJsonObject(Trim(body));
+        if (!repaired.empty()) Read(repaired, arena, reader, &begun);
+      }
     }
     reader.Finish();
     // What stands before the object is no field of it.
@@ -169,11 +197,19 @@ class JsonLinesParser final : public Parser {
   }
 
  private:
-  simdjson::error_code Read(simdjson::padded_string_view json, Reader& reader) {
+  // *begun: it was an object, as far as can be seen before it is read.
+  simdjson::error_code Read(std::string_view body, TextArena& arena, Reader& reader, bool* begun) {
+    const size_t room = body.size() + simdjson::SIMDJSON_PADDING;
+    char* const padded = arena.Reserve(room);
+    std::memcpy(padded, body.data(), body.size());
+    std::memset(padded + body.size(), 0, simdjson::SIMDJSON_PADDING);
+    reader.Begin({padded, body.size()});
     ondemand::document document;
+    const simdjson::padded_string_view json(padded, body.size(), room);
     if (const auto error = json_.iterate(json).get(document)) return error;
     ondemand::object object;
     if (const auto error = document.get_object().get(object)) return error;
+    *begun = true;
     if (const auto error = reader.ReadObject(object, {}, 0)) return error;
     // Past the end there is no location.
     return document.current_location().error() != simdjson::SUCCESS ? simdjson::SUCCESS

@@ -84,12 +84,59 @@ TEST(JsonLinesTest, WhatStandsBeforeTheObjectIsTheMessage) {
 
 TEST(JsonLinesTest, BadJsonKeepsWhatCameBeforeAndTheRawLine) {
   for (const char* line : {R"({"a":"1","b":)", R"({"a":"1"} trailing)", R"({"a":"1","b":tru})",
-                           R"({"a":"1","b":"\ud800"})", "{\"a\":\"1\",\"b\":\"\xff\"}"}) {
+                           R"({"a":"1",)", R"({"a":"1","b)", R"({"a":"1","b":["x","y)",
+                           R"({"a":"1","b":{"c":"x\)", R"({"a":"1","b":["x"},"c":"2"})",
+                           R"({"a":"1","b":"\u12)", "{\"a\":\"1\",\"b\":\"\xff\"}"}) {
     const v1::Event event = ParseLine(line);
     EXPECT_TRUE(HasFlaw(event, v1::PARTLY_PARSED)) << line;
     EXPECT_FALSE(event.parse_error().empty());
     EXPECT_EQ(event.raw(), line);
+    EXPECT_EQ(FieldOf(event, "a"), "1") << line;
   }
+  const v1::Event cut = ParseLine(R"({"n":7,"l":[{"k":"v"},{"k":"w)");
+  EXPECT_EQ(FieldsOf(cut), (Pairs{{"n", "7"}, {"l.k", "v"}, {"l.k", "w"}}));
+}
+
+TEST(JsonLinesTest, BytesThatAreNoCharactersHideNothingElse) {
+  const std::string alert =
+      R"({"event_type":"alert","flow_id":1,"src_ip":"198.51.100.78","http":{"url":"/a@"},"alert":{"signature_id":7,"signature":"X"}})";
+  for (const char* header : {"", "<134>Nov 21 09:15:42 sensor suricata[7]: "}) {
+    for (const auto& [bytes, text] : Pairs{{"\xff", "\xef\xbf\xbd"},
+                                           {"\x93\x8c", "\xef\xbf\xbd\xef\xbf\xbd"},
+                                           {"\xff\\n\t", "\xef\xbf\xbd\n\t"}}) {
+      std::string line = header + alert;
+      line.replace(line.find('@'), 1, bytes);
+      const v1::Event event = ParseLine(line);
+      EXPECT_EQ(event.product(), "oisf.suricata") << line;
+      EXPECT_EQ(event.raw(), line);
+      EXPECT_EQ(Ip(event.src().ip()), "198.51.100.78");
+      EXPECT_EQ(event.signature_id(), "7");
+      EXPECT_EQ(FieldOf(event, "http.url"), "/a" + text);
+      EXPECT_TRUE(HasFlaw(event, v1::PARTLY_PARSED));
+    }
+  }
+}
+
+TEST(JsonLinesTest, EscapesThatAreNoneHideNothingElse) {
+  const std::string bad = R"(a\x22b\ud800c\udc00d\ud800\u0041\ud83d\ude00\u12g4\')";
+  const v1::Event event = ParseLine(R"({"\ud800k":"1","EventID":4625,"o":{"p":[")" + bad +
+                                    R"("]},"Channel":"Security","IpAddress":"192.0.2.7"})");
+  EXPECT_EQ(event.product(), "microsoft.windows");
+  EXPECT_EQ(Ip(event.src().ip()), "192.0.2.7");
+  EXPECT_EQ(FieldOf(event, "\xef\xbf\xbdk"), "1");
+  EXPECT_EQ(FieldOf(event, "o.p"),
+            "a\\x22b\xef\xbf\xbd"
+            "c\xef\xbf\xbd"
+            "d\xef\xbf\xbd"
+            "A\xf0\x9f\x98\x80\\u12g4\\'");
+  EXPECT_TRUE(HasFlaw(event, v1::PARTLY_PARSED));
+}
+
+TEST(JsonLinesTest, NumbersOfAnySizeAreKeptAsTheirText) {
+  const v1::Event event = ParseLine(R"({"n":18446744073709551616,"e":1e400,"s":-1e-400,"z":"x"})");
+  EXPECT_EQ(FieldsOf(event),
+            (Pairs{{"n", "18446744073709551616"}, {"e", "1e400"}, {"s", "-1e-400"}, {"z", "x"}}));
+  EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED)) << event.parse_error();
 }
 
 TEST(JsonLinesTest, DeepNestingIsKeptAsText) {
