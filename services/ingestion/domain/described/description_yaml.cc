@@ -200,7 +200,7 @@ class Reader {
   }
 
   static std::unique_ptr<Step> ReadKeyValue(const YAML::Node& node) {
-    CheckKeys(node, {"from", "separator", "assign", "greedy", "escaped"});
+    CheckKeys(node, {"from", "separator", "assign", "greedy", "escaped", "prefix"});
     KeyValueFormat format;
     format.separator = TextOr(node, "separator", format.separator);
     format.assign = TextOr(node, "assign", format.assign);
@@ -209,7 +209,8 @@ class Reader {
     if (format.separator.empty() || format.assign.empty()) {
       throw Fault(node, "separator and assign must not be empty");
     }
-    return std::make_unique<KeyValueStep>(SourceOf(node), std::move(format));
+    return std::make_unique<KeyValueStep>(SourceOf(node), std::move(format),
+                                          TextOr(node, "prefix", ""));
   }
 
   static std::unique_ptr<Step> ReadCsv(const YAML::Node& node) {
@@ -305,7 +306,8 @@ class Reader {
     if (node.IsMap() && node["format"]) throw Fault(node, "only event_time has a format");
     if (target == "duration") {
       const std::string unit = node.IsMap() ? TextOr(node, "unit", "s") : "s";
-      rule->unit = UnitOf(unit, node);
+      rule->clock = unit == "clock";
+      if (!rule->clock) rule->unit = UnitOf(unit, node);
       return;
     }
     if (node.IsMap() && node["unit"]) throw Fault(node, "only duration has a unit");
@@ -320,7 +322,7 @@ class Reader {
     if (unit == "ms") return std::chrono::milliseconds(1);
     if (unit == "us") return std::chrono::microseconds(1);
     if (unit == "min") return std::chrono::minutes(1);
-    throw Fault(node, "a unit is one of s, ms, us, min");
+    throw Fault(node, "a unit is one of s, ms, us, min, clock");
   }
 
   GrokPatterns patterns_;

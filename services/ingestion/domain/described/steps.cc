@@ -1,6 +1,7 @@
 #include "services/ingestion/domain/described/steps.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "fmt/format.h"
@@ -18,6 +19,30 @@ bool SaysNothing(std::string_view text) {
 bool RunAll(const Steps& steps, StepContext& context) {
   return std::all_of(steps.begin(), steps.end(),
                      [&context](const auto& step) { return step->Run(context); });
+}
+
+// Seconds of "0:00:30", "30:00", "1d 2h:03m:04s": days, hours, minutes and seconds, of which those
+// in front may be missing.
+std::optional<std::chrono::seconds> ReadClock(std::string_view text) {
+  constexpr std::array<std::pair<char, int64_t>, 4> kUnits{
+      {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}}};
+  constexpr uint32_t kMost = 1'000'000'000;
+  int64_t seconds = 0;
+  for (const auto& [letter, unit] : kUnits) {
+    const size_t start = text.find_last_of(": ");
+    std::string_view part = start == text.npos ? text : text.substr(start + 1);
+    if (part.ends_with(letter)) part.remove_suffix(1);
+    const auto number = ParseNumber<uint32_t>(part);
+    if (!number || *number > kMost) return std::nullopt;
+    seconds += *number * unit;
+    if (start == text.npos) {
+      constexpr int64_t kLongest = 100LL * 366 * 86400;
+      if (seconds > kLongest) return std::nullopt;
+      return std::chrono::seconds(seconds);
+    }
+    text = text.substr(0, start);
+  }
+  return std::nullopt;
 }
 
 // Takes one value and its separator off `text`; false at the end.
@@ -91,7 +116,13 @@ bool GrokStep::Run(StepContext& context) const {
 }
 
 bool KeyValueStep::Run(StepContext& context) const {
-  ReadKeyValues(context.Text(from_), format_, context.arena, &context.parsed->event.fields);
+  auto& fields = context.parsed->event.fields;
+  const size_t before = fields.size();
+  ReadKeyValues(context.Text(from_), format_, context.arena, &fields);
+  if (prefix_.empty()) return true;
+  for (size_t i = before; i < fields.size(); ++i) {
+    fields[i].name = context.arena.Join(prefix_, fields[i].name);
+  }
   return true;
 }
 
@@ -171,6 +202,10 @@ bool CoreStep::Run(StepContext& context) const {
   }
   if (rule_.set != nullptr) {
     rule_.set(text, context.arena, context.parsed);
+    return true;
+  }
+  if (rule_.clock) {
+    if (const auto duration = ReadClock(text)) context.parsed->event.duration = *duration;
     return true;
   }
   if (rule_.unit.count() > 0) {

@@ -31,13 +31,15 @@ class GrokStep final : public Step {
 
 class KeyValueStep final : public Step {
  public:
-  KeyValueStep(std::string from, KeyValueFormat format)
-      : from_(std::move(from)), format_(std::move(format)) {}
+  // `prefix` stands before the name of each field.
+  KeyValueStep(std::string from, KeyValueFormat format, std::string prefix)
+      : from_(std::move(from)), format_(std::move(format)), prefix_(std::move(prefix)) {}
   bool Run(StepContext& context) const override;
 
  private:
   std::string from_;
   KeyValueFormat format_;
+  std::string prefix_;
 };
 
 // Values in a fixed order (RFC 4180 quoting). Columns named "_" and empty values are left out; what
@@ -99,7 +101,8 @@ class CoreStep final : public Step {
     StringMap<std::string> values;
     CoreSetter set = nullptr;          // or one of the two:
     std::vector<TimeFormat> formats;   // for event_time, the first that fits
-    std::chrono::nanoseconds unit{0};  // for duration
+    std::chrono::nanoseconds unit{0};  // for duration: of a number,
+    bool clock = false;                // or as a clock's: "0:00:30", "1d 2h:03m:04s"
   };
   explicit CoreStep(Rule rule) : rule_(std::move(rule)) {}
   bool Run(StepContext& context) const override;

@@ -233,6 +233,37 @@ TEST(DescriptionTest, StepsAndCoreMakeTheEvent) {
   EXPECT_FALSE(HasFlaw(event, v1::PARTLY_PARSED));
 }
 
+// In milliseconds; "(none)" where the event has none.
+std::string DurationOf(const std::string& clock) {
+  const v1::Event event = ParseWith(
+      "name: box\ntitle: a\nproduct: a.b\nrecognise: [{starts: 'lasted '}]\n"
+      "extract: [{grok: '^lasted (?P<lasted>.*)$'}]\n"
+      "core: {duration: {from: lasted, unit: clock}}\n",
+      "lasted " + clock);
+  if (!event.has_duration()) return "(none)";
+  return std::to_string(event.duration().seconds() * 1000 + event.duration().nanos() / 1'000'000);
+}
+
+TEST(DescriptionTest, ADurationMayBeWrittenAsAClock) {
+  EXPECT_EQ(DurationOf("0:00:30"), "30000");
+  EXPECT_EQ(DurationOf("26:00:30"), "93630000");
+  EXPECT_EQ(DurationOf("1d 2h:03m:04s"), "93784000");
+  EXPECT_EQ(DurationOf("02:01"), "121000");
+  EXPECT_EQ(DurationOf("7"), "7000");
+  for (const char* none : {"", "x", "1:", ":1", "1:-2", "1:2:3:4:5", "99999999999", "1h:2m",
+                           "1000000000:00:00", "1000000000d 0h:0m:0s"}) {
+    EXPECT_EQ(DurationOf(none), "(none)") << none;
+  }
+}
+
+TEST(DescriptionTest, PairsMayHaveNamesOfTheirOwn) {
+  const v1::Event event = ParseWith(
+      "name: box\ntitle: a\nproduct: a.b\nrecognise: [{starts: a}]\n"
+      "extract: [{kv: {prefix: inner.}}]\n",
+      "a=1 b=2");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"inner.a", "1"}, {"inner.b", "2"}}));
+}
+
 TEST(DescriptionTest, ALineOfAnotherFormKeepsItsPairsAndIsMarked) {
   const v1::Event event = ParseWith(kDescription, "BOX,deny,x,bob,a=1 b=2");
   EXPECT_TRUE(HasFlaw(event, v1::PARTLY_PARSED));
