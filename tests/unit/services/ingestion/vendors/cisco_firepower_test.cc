@@ -59,7 +59,7 @@ TEST(CiscoFirepowerTest, TheDevicesOwnMessageHasItsNumber) {
                    "IngressInterface: inside, EgressInterface: outside"),
             "cisco.ftd category=traffic severity=CRITICAL action=BLOCKED src=[10.1.0.5:40222 if "
             "inside] dst=[198.51.100.7:23 if outside] protocol=tcp session=77 "
-            "program=%FTD-1-430002 host=ftd1 id=430002 at 2026-11-21T00:15:42Z");
+            "host=ftd1 id=430002 at 2026-11-21T00:15:42Z");
 }
 
 }  // namespace
