@@ -51,5 +51,34 @@ TEST(NetfilterTest, WithoutAPrefixNothingIsSaidOfTheAction) {
       "2026-11-21T00:15:42Z");
 }
 
+TEST(NetfilterTest, AnIcmpErrorHasTheEndsOfTheErrorItself) {
+  EXPECT_EQ(CoreOf("<4>Nov 21 09:15:42 fw01 kernel: [12.3] FW-DROP: IN=eth0 OUT=eth1 "
+                   "SRC=10.0.0.9 DST=10.0.0.5 LEN=88 TTL=64 PROTO=ICMP TYPE=3 CODE=1 "
+                   "[SRC=10.0.0.5 DST=10.0.0.99 LEN=60 DF PROTO=TCP SPT=1111 DPT=2222 SYN "
+                   "URGP=0 ] MARK=0x1"),
+            "linux.netfilter category=traffic severity=MEDIUM action=BLOCKED src=[10.0.0.9 if "
+            "eth0] dst=[10.0.0.5 if eth1] protocol=icmp out=88 rule=FW-DROP program=kernel "
+            "host=fw01 at 2026-11-21T00:15:42Z");
+}
+
+TEST(NetfilterTest, ThePacketThatAnErrorQuotesHasNamesOfItsOwn) {
+  const auto event = ParseLine(
+      "<4>Nov 21 09:15:42 fw01 kernel: IN=eth0 OUT= SRC=10.0.0.9 DST=10.0.0.5 PROTO=ICMP TYPE=3 "
+      "CODE=1 [SRC=10.0.0.5 DST=10.0.0.99 PROTO=TCP SPT=1111 DPT=2222 ] MARK=0x1");
+  EXPECT_EQ(FieldsOf(event), (Pairs{{"IN", "eth0"},
+                                    {"OUT", ""},
+                                    {"SRC", "10.0.0.9"},
+                                    {"DST", "10.0.0.5"},
+                                    {"PROTO", "ICMP"},
+                                    {"TYPE", "3"},
+                                    {"CODE", "1"},
+                                    {"MARK", "0x1"},
+                                    {"inner.SRC", "10.0.0.5"},
+                                    {"inner.DST", "10.0.0.99"},
+                                    {"inner.PROTO", "TCP"},
+                                    {"inner.SPT", "1111"},
+                                    {"inner.DPT", "2222"}}));
+}
+
 }  // namespace
 }  // namespace yagura::ingestion
