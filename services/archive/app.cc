@@ -96,7 +96,8 @@ std::string WriterNameOf(const rpc::Platform& platform) {
 // What makes one server fit: its schema, and where events lie on it.
 absl::Status PrepareServer(eventstore::Client& server, const EventTable& table,
                            const Settings& settings, const Logger& logger) {
-  YAGURA_RETURN_IF_ERROR(Migrate(server, table, logger, settings.cluster));
+  YAGURA_RETURN_IF_ERROR(
+      Migrate(server, table, logger, settings.cluster, PlaceOf(settings.tiering)));
   return ApplyTiering(server, settings.tiering, logger);
 }
 

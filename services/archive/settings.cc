@@ -94,6 +94,10 @@ void ReadStore(config::SettingsReader reader, Settings* settings) {
   tiering->cold_after_days =
       static_cast<int>(reader.Integer("cold_after_days", tiering->cold_after_days, 1, 3650,
                                       "Days after receipt from when on events lie there."));
+  tiering->recompress = reader.Boolean(
+      "recompress", tiering->recompress,
+      "Whether the store compresses raw lines and other texts harder once their day is over; that "
+      "takes about as much of its processor time as storing the day did.");
   settings->word_index = reader.Boolean(
       "word_index", settings->word_index,
       "Whether the store makes indexes by which bare words are found of each day once it is over; "

@@ -25,6 +25,11 @@ using filter::ColumnType;
 constexpr std::string_view kMapped("\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
 constexpr const char* kDictionary = "LowCardinality(String)";
 constexpr const char* kPlain = "ZSTD(1)";
+// Neighbours share leading bytes, but not whole words.
+constexpr const char* kFine = "ZSTD(3)";
+constexpr const char* kNumber = "T64, ZSTD(1)";
+// As the part has it: level 1 as it comes, a higher one once its day is over (Tiering::recompress).
+constexpr const char* kOfPart = "Default";
 constexpr std::string_view kLayout = "layout";
 
 template <typename Message>
@@ -38,8 +43,15 @@ std::function<void(const Value&, Event*)> ReadText(Mutator<Event> mutate) {
 
 EventColumn Text(std::string name, NewBlockColumn make, Mutator<Event> mutate) {
   std::string path = name;
-  return {std::move(name),     "String",        kPlain,          std::move(path),
+  return {std::move(name),     "String",        kOfPart,         std::move(path),
           ColumnType::kString, std::move(make), ReadText(mutate)};
+}
+
+// An identifier: of a kind with those before and behind it.
+EventColumn Identifier(std::string name, NewBlockColumn make, Mutator<Event> mutate) {
+  EventColumn column = Text(std::move(name), std::move(make), mutate);
+  column.codec = kFine;
+  return column;
 }
 
 EventColumn Text(std::string name, Core core, Mutator<Event> mutate) {
@@ -49,6 +61,7 @@ EventColumn Text(std::string name, Core core, Mutator<Event> mutate) {
 EventColumn Word(std::string name, NewBlockColumn make, Mutator<Event> mutate) {
   EventColumn column = Text(std::move(name), std::move(make), mutate);
   column.type_name = kDictionary;
+  column.codec = kPlain;
   return column;
 }
 
@@ -60,7 +73,7 @@ EventColumn Number(std::string name, Core core, void (Event::*set)(uint64_t)) {
   std::string path = name;
   return {std::move(name),
           "UInt64",
-          kPlain,
+          kNumber,
           std::move(path),
           ColumnType::kInteger,
           UnsignedColumn(core),
@@ -136,7 +149,7 @@ class EndColumns {
   EventColumn Port(const std::string& field, Core core, void (Endpoint::*set)(uint32_t)) const {
     return {name_ + "_" + field,
             "UInt32",
-            kPlain,
+            kNumber,
             name_ + "." + field,
             ColumnType::kInteger,
             Unsigned32Column(OfThisEnd(core)),
@@ -193,7 +206,7 @@ EventColumn DurationColumn() {
 EventColumn FieldsColumn() {
   return {"fields",
           "Map(LowCardinality(String), LowCardinality(String))",
-          "ZSTD(3)",
+          kOfPart,
           "",
           ColumnType::kString,
           FieldsOf(),
@@ -245,7 +258,7 @@ std::string FieldTextSql(const EventColumn& column) {
 EventColumn FoldedColumn() {
   return {"folded",
           "String",
-          kPlain,
+          kOfPart,
           "",
           ColumnType::kString,
           FoldedOf(),
@@ -279,7 +292,7 @@ EventColumn FlawsColumn() {
 
 std::vector<EventColumn> MakeColumns() {
   std::vector<EventColumn> all;
-  all.push_back(Text("id", IdColumn(), &Event::mutable_id));
+  all.push_back(Identifier("id", IdColumn(), &Event::mutable_id));
   all.push_back(Word("tenant", TenantColumn(), &Event::mutable_tenant));
   all.push_back(Time("receive_time", Core::kReceiveTime, &Event::mutable_receive_time));
   all.push_back(Time("event_time", Core::kEventTime, &Event::mutable_event_time));
@@ -309,7 +322,7 @@ std::vector<EventColumn> MakeColumns() {
   all.push_back(Word("signature", Core::kSignature, &Event::mutable_signature));
   all.push_back(Word("user", Core::kUser, &Event::mutable_user));
   all.push_back(Text("url", Core::kUrl, &Event::mutable_url));
-  all.push_back(Text("session", Core::kSession, &Event::mutable_session));
+  all.push_back(Identifier("session", TextColumn(Core::kSession), &Event::mutable_session));
   all.push_back(Word("virtual_context", Core::kVirtualContext, &Event::mutable_virtual_context));
   all.push_back(Word("direction", Core::kDirection, &Event::mutable_direction));
   all.push_back(Word("program", Core::kProgram, &Event::mutable_program));

@@ -10,6 +10,7 @@
 
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/archive/domain/audit_table.h"
 #include "services/archive/domain/coverage_table.h"
 #include "services/archive/domain/event_proof.h"
@@ -47,7 +48,7 @@ struct Migration {
   std::vector<std::string> statements;
 };
 
-std::string EventsTable(const EventTable& table) {
+std::string EventsTable(const EventTable& table, const EventsPlace& place) {
   std::string columns;
   for (const EventColumn& column : table.columns()) {
     columns += fmt::format("`{}` {} CODEC({}),\n", column.name, column.type_name, column.codec);
@@ -59,9 +60,11 @@ std::string EventsTable(const EventTable& table) {
       "expires DateTime('UTC') CODEC(Delta, ZSTD(1)),\n"
       "INDEX event_time_range event_time TYPE minmax GRANULARITY 1, {}) ENGINE = MergeTree "
       "PARTITION BY toYYYYMMDD(receive_time) "
-      "ORDER BY (tenant, receive_time, id) TTL expires "
-      "SETTINGS {}, map_serialization_version = 'with_buckets', map_buckets_min_avg_size = 8",
-      columns, SkipIndexes("INDEX"), kDurable);
+      "ORDER BY (tenant, receive_time, id) TTL {} "
+      "SETTINGS {}{}, map_serialization_version = 'with_buckets', map_buckets_min_avg_size = 8",
+      columns, SkipIndexes("INDEX"), place.ttl, kDurable,
+      place.storage_policy.empty() ? ""
+                                   : fmt::format(", storage_policy = '{}'", place.storage_policy));
 }
 
 // What was there before has them once it is merged, or WordIndexer has them made. As one statement,
@@ -75,6 +78,20 @@ std::vector<std::string> IndexWords() {
       fmt::format("ALTER TABLE yagura.events DROP INDEX IF EXISTS src_ip_bloom, DROP INDEX IF "
                   "EXISTS dst_ip_bloom, {} SETTINGS mutations_sync = 0",
                   SkipIndexes("ADD INDEX IF NOT EXISTS")),
+  };
+}
+
+// What is there keeps its codecs until it is merged.
+std::vector<std::string> Codecs(const EventTable& table) {
+  std::vector<std::string> columns;
+  for (const EventColumn& column : table.columns()) {
+    columns.push_back(fmt::format("MODIFY COLUMN `{}` CODEC({})", column.name, column.codec));
+  }
+  return {
+      // Of the store itself it would be LZ4. And a part after the other, not one in four hours.
+      "ALTER TABLE yagura.events MODIFY SETTING default_compression_codec = 'ZSTD(1)', "
+      "merge_with_recompression_ttl_timeout = 60",
+      "ALTER TABLE yagura.events " + Join(columns, ", "),
   };
 }
 
@@ -103,9 +120,9 @@ std::string AddColumn(const EventTable& table, std::string_view name) {
                      column->type_name, column->codec);
 }
 
-std::vector<Migration> Migrations(const EventTable& table) {
+std::vector<Migration> Migrations(const EventTable& table, const EventsPlace& place = {}) {
   return {
-      {1, 1, "the table of events", {EventsTable(table)}},
+      {1, 1, "the table of events", {EventsTable(table, place)}},
       {2,
        1,
        "the tables of sealed audit records",
@@ -140,7 +157,8 @@ std::vector<Migration> Migrations(const EventTable& table) {
        {CreateMeasures(kDurable), CreateMeasuresView()}},
       // A release before goes on to store units of scheme 1, and neither seals nor proves others.
       {12, 5, "by which scheme events are digested", AlterUnits()},
-      {13, 5, "addresses and words by indexes of each granule", IndexWords()}};
+      {13, 5, "addresses and words by indexes of each granule", IndexWords()},
+      {14, 5, "codecs that fit the values, and texts that can be compressed again", Codecs(table)}};
 }
 
 bool Creates(std::string_view statement) { return statement.starts_with(kCreateTable); }
@@ -255,7 +273,7 @@ void AddReplication(size_t quorum, eventstore::ClientOptions* options) {
 }
 
 Status Migrate(eventstore::Client& client, const EventTable& table, const Logger& logger,
-               const std::string& cluster) {
+               const std::string& cluster, const EventsPlace& place) {
   YAGURA_RETURN_IF_ERROR(client.Execute({.sql = "CREATE DATABASE IF NOT EXISTS yagura"}));
   YAGURA_RETURN_IF_ERROR(CheckKind(client, cluster));
   YAGURA_RETURN_IF_ERROR(client.Execute(
@@ -278,8 +296,8 @@ Status Migrate(eventstore::Client& client, const EventTable& table, const Logger
   }
   const std::vector<Migration> migrations = Migrations(table);
   if (!cluster.empty() && current == 0) {
-    YAGURA_RETURN_IF_ERROR(
-        Annotate(CreateInCluster(client, migrations, cluster), "a new server of the cluster"));
+    YAGURA_RETURN_IF_ERROR(Annotate(CreateInCluster(client, Migrations(table, place), cluster),
+                                    "a new server of the cluster"));
     logger.Info("a server of the event store's cluster has its tables", {{"cluster", cluster}});
     return absl::OkStatus();
   }

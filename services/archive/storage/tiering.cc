@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "fmt/format.h"
 
 #include "common/eventstore/client.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/archive/domain/time_window.h"
 
 namespace yagura::archive {
@@ -15,6 +18,9 @@ namespace {
 
 constexpr size_t kMaxName = 64;
 constexpr std::chrono::hours kMoveTimeout{1};
+constexpr std::string_view kExpiry = "expires";
+constexpr std::string_view kToVolume = " TO VOLUME ";
+constexpr std::string_view kRecompress = " RECOMPRESS ";
 
 bool IsName(std::string_view text) {
   return !text.empty() && text.size() <= kMaxName &&
@@ -24,7 +30,56 @@ bool IsName(std::string_view text) {
          });
 }
 
+// What the settings say of the table's TTL, as ClickHouse itself writes it.
+std::vector<std::string> Entries(const Tiering& tiering) {
+  std::vector<std::string> entries;
+  if (!tiering.storage_policy.empty()) {
+    entries.push_back(fmt::format("toDateTime(receive_time) + toIntervalDay({}){}'{}'",
+                                  tiering.cold_after_days, kToVolume, tiering.cold_volume));
+  }
+  if (tiering.recompress) {
+    entries.push_back(
+        fmt::format("toStartOfDay(toDateTime(receive_time, 'UTC')) + toIntervalDay(1){}CODEC({})",
+                    kRecompress, kOldTextCodec));
+  }
+  return entries;
+}
+
+// The entries of the table's TTL, taken from `engine` (system.tables.engine_full).
+std::vector<std::string> EntriesOf(std::string_view engine) {
+  constexpr std::string_view kBegin = " TTL ";
+  const size_t begin = engine.find(kBegin);
+  if (begin == std::string_view::npos) return {};
+  const size_t from = begin + kBegin.size();
+  std::vector<std::string> entries(1);
+  int depth = 0;
+  for (const char c : engine.substr(from, engine.find(" SETTINGS ", from) - from)) {
+    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    if (c == ',' && depth == 0) {
+      entries.emplace_back();
+    } else if (c != ' ' || !entries.back().empty()) {
+      entries.back() += c;
+    }
+  }
+  return entries;
+}
+
+// What the table has now, with that of the settings instead of theirs of before. Without a policy
+// the moves to volumes are left as they are.
+std::vector<std::string> Renewed(std::vector<std::string> entries, const Tiering& tiering) {
+  std::erase_if(entries, [&tiering](const std::string& entry) {
+    return entry.find(kRecompress) != std::string::npos ||
+           (!tiering.storage_policy.empty() && entry.find(kToVolume) != std::string::npos);
+  });
+  for (std::string& entry : Entries(tiering)) entries.push_back(std::move(entry));
+  return entries;
+}
+
 }  // namespace
+
+EventsPlace PlaceOf(const Tiering& tiering) {
+  return {Join(Renewed({std::string(kExpiry)}, tiering), ", "), tiering.storage_policy};
+}
 
 Status ValidateTiering(const Tiering& tiering) {
   if (tiering.storage_policy.empty()) return absl::OkStatus();
@@ -35,7 +90,6 @@ Status ValidateTiering(const Tiering& tiering) {
 }
 
 Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Logger& logger) {
-  if (tiering.storage_policy.empty()) return absl::OkStatus();
   YAGURA_RETURN_IF_ERROR(ValidateTiering(tiering));
   YAGURA_ASSIGN_OR_RETURN(
       const auto found,
@@ -43,14 +97,13 @@ Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Lo
                             "name = 'events'"}));
   if (found.rows.empty()) return Internal("the table of events is missing");
   const std::string& now = found.rows[0][0].AsText();
-  // As ClickHouse itself writes them.
   const std::string policy = fmt::format("storage_policy = '{}'", tiering.storage_policy);
-  const std::string ttl =
-      fmt::format("TTL expires, toDateTime(receive_time) + toIntervalDay({}) TO VOLUME '{}'",
-                  tiering.cold_after_days, tiering.cold_volume);
+  const bool has_policy = tiering.storage_policy.empty() || now.find(policy) != std::string::npos;
+  const std::vector<std::string> entries = EntriesOf(now);
+  const std::vector<std::string> renewed = Renewed(entries, tiering);
   const std::array<std::string, 2> statements{
-      now.find(policy) == std::string::npos ? "MODIFY SETTING " + policy : "",
-      now.find(ttl) == std::string::npos ? "MODIFY " + ttl : ""};
+      has_policy ? "" : "MODIFY SETTING " + policy,
+      renewed == entries ? "" : "MODIFY TTL " + Join(renewed, ", ")};
   for (const std::string& statement : statements) {
     if (statement.empty()) continue;
     eventstore::Query query;
@@ -64,7 +117,7 @@ Status ApplyTiering(eventstore::Client& client, const Tiering& tiering, const Lo
                        fmt::format("store.storage_policy \"{}\", volume \"{}\": {}",
                                    tiering.storage_policy, tiering.cold_volume, Message(status)));
     }
-    logger.Info("events lie elsewhere as they get older", {{"how", statement}});
+    logger.Info("events are kept otherwise as they get older", {{"how", statement}});
   }
   return absl::OkStatus();
 }

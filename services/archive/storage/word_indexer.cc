@@ -1,5 +1,6 @@
 #include "services/archive/storage/word_indexer.h"
 
+#include <string_view>
 #include <utility>
 
 #include "fmt/format.h"
@@ -8,11 +9,14 @@
 #include "common/status/status.h"
 #include "services/archive/domain/time_window.h"
 #include "services/archive/domain/word_index.h"
+#include "services/archive/storage/tiering.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr unsigned kBareShare = 20;
+// How long the day's parts may wait to be compressed again, which would take away what is made now.
+constexpr std::string_view kPatienceHours = "12";
 
 }  // namespace
 
@@ -46,10 +50,16 @@ StatusOr<std::string> WordIndexer::Next(TimePoint now) {
       "SELECT partition_id FROM system.parts WHERE database = 'yagura' AND table = 'events' AND "
       "active AND partition_id < {{today:String}} AND match(partition_id, '^[0-9]{{8}}$') GROUP BY "
       "partition_id HAVING sumIf(rows, secondary_indices_uncompressed_bytes < {} * (marks - 1)) * "
-      "{} > sum(rows) AND max(modification_time) <= now() - {{settle:UInt32}} ORDER BY "
-      "partition_id DESC",
+      "{} > sum(rows) AND max(modification_time) <= now() - {{settle:UInt32}} AND "
+      "(max(modification_time) <= now() - toIntervalHour({{patience:UInt32}}) OR "
+      "countIf(notEmpty(recompression_ttl_info.max) AND default_compression_codec != "
+      "{{codec:String}}) = 0 OR NOT (SELECT position(engine_full, ' RECOMPRESS ') > 0 FROM "
+      "system.tables WHERE database = 'yagura' AND name = 'events')) ORDER BY partition_id DESC",
       kWordIndexes * kWordFilterBytes, kBareShare);
-  query.parameters = {{"today", today}, {"settle", std::to_string(settle_.count())}};
+  query.parameters = {{"today", today},
+                      {"settle", std::to_string(settle_.count())},
+                      {"patience", std::string(kPatienceHours)},
+                      {"codec", std::string(kOldTextCodec)}};
   YAGURA_ASSIGN_OR_RETURN(const auto days, client_->Select(query));
   for (const auto& row : days.rows) {
     const std::string& day = row.at(0).AsText();

@@ -24,7 +24,8 @@ class WordIndexer {
   // `lease`: of several processes, which all ask for the next day, the one that has it begins days.
   // It keeps it from one day to the next, as replicas learn only in a while of what was begun; one
   // that asks no more is succeeded when the lease has run out. `settle`: a day is begun once it is
-  // over, and nothing of it came or was merged, for so long.
+  // over, and nothing of it came or was merged, for so long; and once its texts have been
+  // compressed again, where they are to be (Tiering::recompress).
   WordIndexer(std::shared_ptr<eventstore::Client> client, JobLease lease,
               std::chrono::seconds settle = std::chrono::hours(1));
 

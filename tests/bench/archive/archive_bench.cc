@@ -26,6 +26,7 @@
 #include "services/archive/domain/queries.h"
 #include "services/archive/storage/migrations.h"
 #include "services/archive/storage/proof_store.h"
+#include "services/archive/storage/tiering.h"
 #include "services/archive/workers/range_inserter.h"
 #include "services/archive/workers/retention.h"
 #include "services/ingestion/domain/line_pipeline.h"
@@ -127,10 +128,27 @@ class Bench {
     return result.ok() ? static_cast<double>(result->rows.at(0).at(0).AsUnsigned()) : 0;
   }
 
-  // Everything after merging, in bytes an event, beside what `zstd -3` makes of the lines alone.
+  // Into one part, its texts compressed so.
+  void MergeWith(std::string_view codec) {
+    for (const std::string& sql :
+         {fmt::format("ALTER TABLE yagura.events MODIFY SETTING default_compression_codec = '{}'",
+                      codec),
+          std::string("OPTIMIZE TABLE yagura.events FINAL")}) {
+      if (!client_->Execute({.sql = sql, .timeout = std::chrono::minutes(5)}).ok()) std::abort();
+    }
+  }
+
+  double OnDisk() {
+    return Number(
+        "SELECT toUInt64(sum(bytes_on_disk)) FROM system.parts WHERE table = 'events' AND active");
+  }
+
+  // Everything after merging, in bytes an event, beside what `zstd -3` makes of the lines alone:
+  // once the day is over, and before.
   void ReportSizes(benchmark::State& state) {
-    (void)client_->Execute(
-        {.sql = "OPTIMIZE TABLE yagura.events FINAL", .timeout = std::chrono::minutes(5)});
+    MergeWith(kOldTextCodec);
+    const double stored_over = OnDisk();
+    MergeWith("ZSTD(1)");
     const auto events = static_cast<double>(events_);
     const auto per_event = [this, events](const std::string& columns) {
       return Number(fmt::format("SELECT toUInt64(sum(data_compressed_bytes)) FROM system.columns "
@@ -138,9 +156,7 @@ class Bench {
                                 columns)) /
              events;
     };
-    const double stored = Number(
-        "SELECT toUInt64(sum(bytes_on_disk)) FROM system.parts WHERE table = 'events' AND "
-        "active");
+    const double stored = OnDisk();
     const double compressed = lines_.Finish();
     state.counters["line_bytes"] = static_cast<double>(raw_bytes_) / events;
     state.counters["stored_raw"] = per_event("name = 'raw'");
@@ -149,6 +165,8 @@ class Bench {
     state.counters["on_disk"] = stored / events;
     state.counters["zstd_3"] = compressed / events;
     state.counters["ratio"] = stored / compressed;
+    state.counters["on_disk_day_over"] = stored_over / events;
+    state.counters["ratio_day_over"] = stored_over / compressed;
   }
 
   void Ask(const std::string& filter_text,

@@ -1,6 +1,7 @@
 // Hot and cold volumes, as far as an event store with one disk can show them.
 #include "services/archive/storage/tiering.h"
 
+#include "fmt/format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -31,7 +32,7 @@ TEST(Tiering, MovesOlderEventsToTheVolumeOfTheSettings) {
   const EventTable table;
   ASSERT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
   const std::string before = Engine(store);
-  ASSERT_THAT(ApplyTiering(store.client(), {}, Logger::Null()), IsOk());
+  ASSERT_THAT(ApplyTiering(store.client(), {.recompress = false}, Logger::Null()), IsOk());
   EXPECT_EQ(Engine(store), before);
 
   ASSERT_THAT(ApplyTiering(store.client(), {"default", "default", 9}, Logger::Null()), IsOk());
@@ -41,6 +42,37 @@ TEST(Tiering, MovesOlderEventsToTheVolumeOfTheSettings) {
   ASSERT_THAT(ApplyTiering(store.client(), {"default", "default", 9}, Logger::Null()), IsOk());
   ASSERT_THAT(ApplyTiering(store.client(), {"default", "default", 3}, Logger::Null()), IsOk());
   EXPECT_THAT(Engine(store), HasSubstr("toIntervalDay(3) TO VOLUME 'default'"));
+}
+
+TEST(Tiering, LeavesWhatIsNotOfItsSettingsInTheTablesTtl) {
+  testing::EventStore store;
+  const EventTable table;
+  ASSERT_THAT(Migrate(store.client(), table, Logger::Null()), IsOk());
+  const auto ttl = [&store](const Tiering& tiering) {
+    EXPECT_THAT(ApplyTiering(store.client(), tiering, Logger::Null()), IsOk());
+    const std::string engine = Engine(store);
+    const size_t from = engine.find(" TTL ");
+    return engine.substr(from, engine.find(" SETTINGS ") - from);
+  };
+  constexpr std::string_view kAgain =
+      ", toStartOfDay(toDateTime(receive_time, 'UTC')) + toIntervalDay(1) RECOMPRESS "
+      "CODEC(ZSTD(9))";
+  constexpr std::string_view kMove =
+      ", toDateTime(receive_time) + toIntervalDay(3) TO VOLUME 'default'";
+  EXPECT_EQ(ttl({}), fmt::format(" TTL expires{}", kAgain));
+  EXPECT_EQ(PlaceOf({}).ttl, fmt::format("expires{}", kAgain));
+  EXPECT_EQ(ttl({"default", "default", 3}), fmt::format(" TTL expires{}{}", kMove, kAgain));
+  EXPECT_EQ(ttl({.recompress = false}), fmt::format(" TTL expires{}", kMove));
+  EXPECT_EQ(ttl({}), fmt::format(" TTL expires{}{}", kMove, kAgain));
+  const auto version = [&store] {
+    const auto found = store.client().Select(
+        {.sql = "SELECT metadata_modification_time::String FROM system.tables WHERE name = "
+                "'events'"});
+    return found.ok() ? found->rows.at(0).at(0).AsText() : found.status().ToString();
+  };
+  const std::string before = version();
+  EXPECT_EQ(ttl({}), fmt::format(" TTL expires{}{}", kMove, kAgain));
+  EXPECT_EQ(version(), before);
 }
 
 // A policy can follow another one only if it has all its volumes.

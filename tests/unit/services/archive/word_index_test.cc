@@ -25,6 +25,7 @@
 #include "common/text/text.h"
 #include "services/archive/domain/event_table.h"
 #include "services/archive/storage/migrations.h"
+#include "services/archive/storage/tiering.h"
 #include "services/archive/storage/word_indexer.h"
 
 namespace yagura::archive {
@@ -276,6 +277,31 @@ TEST_F(WordIndexTest, OfSeveralProcessesOneBeginsDaysUntilItIsGone) {
   EXPECT_TRUE(testing::Eventually([&] { return !(day = other.Next(now).value()).empty(); }));
   EXPECT_EQ(day, "20260301");
   AwaitMade();
+}
+
+// Which would take what was made away.
+TEST_F(WordIndexTest, WaitsUntilTheDaysTextsAreCompressedAgain) {
+  ASSERT_THAT(ApplyTiering(store_.client(), {}, Logger::Null()), IsOk());
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP TTL MERGES yagura.events"}), IsOk());
+  Fill(kDay, 20'000);
+  Plant("a line with Mimikatz in it", 1'000);
+  EXPECT_EQ(Next(kNextDay), "");
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM START TTL MERGES yagura.events"}), IsOk());
+  ASSERT_TRUE(testing::Eventually([this] {
+    return Number(
+               "SELECT countIf(default_compression_codec != 'ZSTD(9)') FROM system.parts WHERE "
+               "table = 'events' AND active") == 0;
+  }));
+  EXPECT_EQ(Next(kNextDay), "20260301");
+  AwaitMade();
+  EXPECT_EQ(LookedInto("nowhere at all"), 0);
+  EXPECT_EQ(Found("mimikatz"), 1);
+  // Of a table that is not to be compressed again, nothing is waited for.
+  Fill("2026-03-02", 1'000);
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP TTL MERGES yagura.events"}), IsOk());
+  Fill("2026-03-02", 1'000);
+  ASSERT_THAT(ApplyTiering(store_.client(), {.recompress = false}, Logger::Null()), IsOk());
+  EXPECT_EQ(Next(*ParseTime("2026-03-03T02:00:00Z")), "20260302");
 }
 
 TEST_F(WordIndexTest, WhatAMergeTookAwayComesAgainTheNextDay) {
