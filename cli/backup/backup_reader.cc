@@ -9,12 +9,12 @@
 #include "cli/backup/backup_writer.h"
 #include "cli/backup/files.h"
 #include "cli/backup/manifest_check.h"
-#include "cli/backup/sha256.h"
 #include "cli/backup/work.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
 
 #include "common/blob/file_io.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
@@ -43,12 +43,6 @@ StatusOr<std::map<std::string, std::string>> ParseSums(std::string_view text) {
   return sums;
 }
 
-std::string DigestOf(std::string_view bytes) {
-  Sha256 digest;
-  digest.Add(bytes);
-  return digest.Hex();
-}
-
 Status CheckTag(const fs::path& folder, const seal::SecretKey& key, std::string_view manifest) {
   YAGURA_ASSIGN_OR_RETURN(const std::string tag,
                           blob::ReadFile(folder / kManifestTagFile, kMostTextBytes));
@@ -70,7 +64,7 @@ StatusOr<BackupReader> BackupReader::Open(const fs::path& folder) {
   if (!text.ok()) return Damaged(fmt::format("{}: {}", kManifestFile, Message(text.status())));
   YAGURA_ASSIGN_OR_RETURN(const auto sums, ParseSums(*sums_text));
   const auto own = sums.find(std::string(kManifestFile));
-  if (own == sums.end() || own->second != DigestOf(*text)) {
+  if (own == sums.end() || own->second != Sha256Hex(*text)) {
     return Damaged(fmt::format("{} is not as {} has it", kManifestFile, kSumsFile));
   }
   BackupReader reader(folder, *std::move(text));
@@ -90,7 +84,7 @@ StatusOr<BackupReader> BackupReader::Open(const fs::path& folder) {
   YAGURA_RETURN_IF_ERROR(CheckManifest(reader.manifest_));
   if (const auto tag = sums.find(std::string(kManifestTagFile)); tag != sums.end()) {
     const auto bytes = blob::ReadFile(folder / kManifestTagFile, kMostTextBytes);
-    if (!bytes.ok() || DigestOf(*bytes) != tag->second) {
+    if (!bytes.ok() || Sha256Hex(*bytes) != tag->second) {
       return Damaged(fmt::format("{} is not as {} has it", kManifestTagFile, kSumsFile));
     }
   }
@@ -151,7 +145,7 @@ std::vector<std::pair<std::string, const backup::v1::File*>> BackupReader::Files
 }
 
 Status BackupReader::Read(const backup::v1::File& file, Work& work, const ByteSink& sink) const {
-  Sha256 digest;
+  Sha256Stream digest;
   uint64_t size = 0;
   std::optional<OpeningStream> opening;
   if (key_) opening.emplace(*key_, NameOf(file), sink);

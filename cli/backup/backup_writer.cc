@@ -11,11 +11,11 @@
 #include "cli/backup/backup_key.h"
 #include "cli/backup/files.h"
 #include "cli/backup/manifest_check.h"
-#include "cli/backup/sha256.h"
 #include "fmt/format.h"
 #include "google/protobuf/util/json_util.h"
 
 #include "common/blob/file_io.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
@@ -98,7 +98,7 @@ struct BackupWriter::File::Impl {
   backup::v1::File file;
   fs::path path;
   Descriptor descriptor;
-  Sha256 digest;
+  Sha256Stream digest;
   std::unique_ptr<SealingStream> sealing;  // null: plain
 
   Status Write(std::string_view bytes) {
@@ -163,7 +163,7 @@ StatusOr<std::unique_ptr<BackupWriter::File>> BackupWriter::NewFile(const std::s
   const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return FileError("create", path, errno);
   auto impl = std::unique_ptr<File::Impl>(
-      new File::Impl{*this, std::move(file), path, Descriptor(fd), Sha256(), nullptr});
+      new File::Impl{*this, std::move(file), path, Descriptor(fd), Sha256Stream(), nullptr});
   if (key_) {
     impl->sealing = std::make_unique<SealingStream>(
         *key_, name, [raw = impl.get()](std::string_view bytes) { return raw->Write(bytes); });
@@ -202,7 +202,7 @@ StatusOr<uint64_t> BackupWriter::Finish(backup::v1::Manifest manifest) {
     return Internal("the manifest cannot be written");
   }
   const auto put = [this, &sums](std::string_view name, const std::string& bytes) {
-    Sha256 digest;
+    Sha256Stream digest;
     digest.Add(bytes);
     sums += fmt::format("{}  {}\n", digest.Hex(), name);
     return blob::WriteFileDurably(folder_ / name, bytes, 0600, blob::IfExists::kFail);

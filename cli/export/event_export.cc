@@ -1,13 +1,11 @@
 #include "cli/export/event_export.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -20,6 +18,7 @@
 
 #include "common/blob/file_io.h"
 #include "common/clock/proto_time.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "simdjson.h"
@@ -37,29 +36,6 @@ constexpr int kLevel = 3;
 Status Broken(const std::filesystem::path& file, int error) {
   return MakeError(absl::StatusCode::kUnavailable, "EXPORT_IO",
                    fmt::format("{}: {}", file.string(), std::strerror(error)));
-}
-
-class Digest {
- public:
-  Digest() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr);
-  }
-  void Add(std::string_view bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
-  std::string Hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_.get(), hash.data(), &size);
-    return HexEncode({reinterpret_cast<const char*>(hash.data()), size});
-  }
-
- private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
-};
-
-std::string HexDigest(std::string_view bytes) {
-  Digest digest;
-  digest.Add(bytes);
-  return digest.Hex();
 }
 
 // A zstd file in the making, under another name until it is whole.
@@ -126,7 +102,7 @@ class PartFile {
   const std::filesystem::path making_;
   const std::unique_ptr<ZSTD_CStream, decltype(&ZSTD_freeCStream)> zstd_;
   std::string packed_;
-  Digest digest_;
+  Sha256Stream digest_;
   uint64_t bytes_ = 0;
   int descriptor_ = -1;
 };
@@ -222,7 +198,7 @@ StatusOr<State> ReadState(const std::filesystem::path& folder) {
 bool IsWhole(const std::filesystem::path& folder, const EventExport::Part& part) {
   constexpr size_t kAtOnce = 1 << 20;
   std::ifstream file(folder / part.name, std::ios::binary);
-  Digest digest;
+  Sha256Stream digest;
   std::string bytes(kAtOnce, '\0');
   uint64_t size = 0;
   while (file && size <= part.bytes) {
@@ -414,7 +390,7 @@ Status EventExport::Finish(std::string_view extra) {
   for (const Part& part : impl.state.parts) {
     sums += fmt::format("{}  {}\n", part.sha256, part.name);
   }
-  sums += fmt::format("{}  {}\n", HexDigest(manifest), kManifest);
+  sums += fmt::format("{}  {}\n", Sha256Hex(manifest), kManifest);
   YAGURA_RETURN_IF_ERROR(blob::WriteFileDurably(impl.folder / kManifest, manifest, kFileMode,
                                                 blob::IfExists::kReplace));
   YAGURA_RETURN_IF_ERROR(

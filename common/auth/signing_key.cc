@@ -11,6 +11,7 @@
 #include "fmt/format.h"
 
 #include "common/auth/token.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 
@@ -54,11 +55,7 @@ absl::Status CreateSeedFile(const std::filesystem::path& file, const std::string
 
 }  // namespace
 
-std::string KeyIdOf(std::string_view public_key) {
-  std::string hash(crypto_hash_sha256_BYTES, '\0');
-  crypto_hash_sha256(Bytes(hash), Bytes(public_key), public_key.size());
-  return HexEncode(hash).substr(0, 16);
-}
+std::string KeyIdOf(std::string_view public_key) { return Sha256Hex(public_key).substr(0, 16); }
 
 SigningKey SigningKey::Generate() {
   RequireSodium();

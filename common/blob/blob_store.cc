@@ -1,15 +1,13 @@
 #include "common/blob/blob_store.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <system_error>
 
 #include "fmt/format.h"
 
 #include "common/blob/file_io.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
-#include "common/text/text.h"
 
 namespace yagura::blob {
 namespace {
@@ -82,11 +80,7 @@ class FolderStore final : public BlobStore {
 
 }  // namespace
 
-std::string DigestOf(std::string_view bytes) {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
-  return HexEncode({reinterpret_cast<const char*>(digest), sizeof(digest)});
-}
+std::string DigestOf(std::string_view bytes) { return Sha256Hex(bytes); }
 
 Status CheckDigest(std::string_view digest) {
   const bool valid = digest.size() == 64 && std::all_of(digest.begin(), digest.end(), [](char c) {

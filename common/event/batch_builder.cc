@@ -1,5 +1,4 @@
 #include <lz4.h>
-#include <openssl/sha.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -8,6 +7,7 @@
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/event/batch_codec.h"
 #include "common/event/batch_format.h"
 #include "common/event/core_table.h"
@@ -435,13 +435,13 @@ std::string EventId(std::string_view batch_id, size_t index) {
 std::string BatchIdOf(const std::vector<std::string_view>& parts) {
   std::string text;
   for (const std::string_view part : parts) PutText(text, part);
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
+  const std::string digest = Sha256(text);
   constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuv";
   std::string id;
   for (size_t i = 0; i < 26; ++i) {  // five bits a digit, the first 130 of the digest
     const size_t bit = i * 5;
-    const unsigned pair = static_cast<unsigned>(digest[bit / 8]) << 8 | digest[bit / 8 + 1];
+    const auto byte = [&digest](size_t at) { return static_cast<unsigned char>(digest[at]); };
+    const unsigned pair = static_cast<unsigned>(byte(bit / 8)) << 8 | byte(bit / 8 + 1);
     id.push_back(kDigits[pair >> (11 - bit % 8) & 31]);
   }
   return id;

@@ -1,10 +1,10 @@
 #include "common/rpc/request_digest.h"
 
-#include <openssl/sha.h>
-
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/message.h"
+
+#include "common/digest/sha256.h"
 
 namespace yagura::rpc {
 
@@ -16,10 +16,7 @@ std::string RequestDigest(const google::protobuf::Message& request) {
     coded.SetSerializationDeterministic(true);
     request.SerializeToCodedStream(&coded);
   }
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
+  return Sha256(bytes);
 }
 
 }  // namespace yagura::rpc

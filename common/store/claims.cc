@@ -5,6 +5,7 @@
 #include "fmt/format.h"
 #include "google/protobuf/message.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/store/keys.h"
 #include "common/text/text.h"

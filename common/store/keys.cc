@@ -1,7 +1,5 @@
 #include "common/store/keys.h"
 
-#include <sodium.h>
-
 #include "fmt/format.h"
 
 namespace yagura::store {
@@ -41,13 +39,6 @@ std::string FeedKey(std::string_view tenant) { return fmt::format("y:{{{}}}:chan
 
 std::string RequestKey(std::string_view tenant, std::string_view hash) {
   return fmt::format("y:{{{}}}:requests:{}", tenant, hash);
-}
-
-std::string Sha256(std::string_view bytes) {
-  std::string digest(crypto_hash_sha256_BYTES, '\0');
-  crypto_hash_sha256(reinterpret_cast<unsigned char*>(digest.data()),
-                     reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
-  return digest;
 }
 
 }  // namespace yagura::store

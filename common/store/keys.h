@@ -29,7 +29,4 @@ std::string RequestKey(std::string_view tenant, std::string_view hash);
 inline constexpr std::string_view kTenantsKey = "y:{-}:tenants";
 inline constexpr std::string_view kTenantsFeedKey = "y:{-}:tenants:changes";
 
-// SHA-256, 32 bytes.
-std::string Sha256(std::string_view bytes);
-
 }  // namespace yagura::store

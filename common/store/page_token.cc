@@ -1,5 +1,6 @@
 #include "common/store/page_token.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/store/keys.h"
 #include "common/text/text.h"

@@ -8,6 +8,7 @@
 #include "google/protobuf/timestamp.pb.h"
 
 #include "common/clock/proto_time.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/store/keys.h"
 #include "common/store/store_impl.h"

@@ -12,6 +12,7 @@
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/message.h"
 
+#include "common/digest/sha256.h"
 #include "common/redis/pool.h"
 #include "common/redis/script.h"
 #include "common/status/status.h"

@@ -1,15 +1,13 @@
 #include "common/stream/scripts.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <cstring>
 #include <string>
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/stream/topic.h"
 
@@ -168,11 +166,11 @@ std::string RequestPrefix(std::string_view request, int shards) {
 
 DedupPlace DedupPlaceOf(std::string_view key) {
   // Cryptographic, as senders choose what keys are made from: nobody can aim at another's.
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(reinterpret_cast<const unsigned char*>(key.data()), key.size(), digest.data());
+  const std::string digest = Sha256(key);
   int64_t member = 0;
   std::memcpy(&member, digest.data(), sizeof member);
-  const unsigned bucket = (static_cast<unsigned>(digest[8]) << 8 | digest[9]) % kDedupBuckets;
+  const auto byte = [&digest](size_t at) { return static_cast<unsigned char>(digest[at]); };
+  const unsigned bucket = (static_cast<unsigned>(byte(8)) << 8 | byte(9)) % kDedupBuckets;
   return {fmt::format("{:04x}", bucket), fmt::format("{}", member)};
 }
 

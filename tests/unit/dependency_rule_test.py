@@ -12,7 +12,7 @@ import sys
 
 # Lowest first. A library includes itself and what stands before it.
 COMMON_ORDER = [
-    "text", "status", "clock", "log", "json", "process", "metrics", "config", "redis", "blob", "seal", "calendar",
+    "text", "digest", "status", "clock", "log", "json", "process", "metrics", "config", "redis", "blob", "seal", "calendar",
     "filter", "auth", "store", "stream", "timer", "event", "eventstore", "rpc", "testing",
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+["<]([^">]+)[">]', re.MULTILINE)

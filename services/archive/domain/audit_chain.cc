@@ -1,10 +1,7 @@
 #include "services/archive/domain/audit_chain.h"
 
-#include <openssl/sha.h>
-
-#include <array>
-
 #include "common/clock/proto_time.h"
+#include "common/digest/sha256.h"
 
 namespace yagura::archive {
 namespace {
@@ -18,12 +15,6 @@ std::string BigEndian(uint64_t number) {
   std::string bytes(8, '\0');
   for (size_t i = 0; i < 8; ++i) bytes[i] = static_cast<char>(number >> (56 - 8 * i));
   return bytes;
-}
-
-std::string Sha256(const std::string& text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
-  return {hash.begin(), hash.end()};
 }
 
 }  // namespace

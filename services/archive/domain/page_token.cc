@@ -1,12 +1,10 @@
 #include "services/archive/domain/page_token.h"
 
-#include <openssl/sha.h>
-
-#include <array>
 #include <cstring>
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "yagura/archive/internal/v1/archive_state.pb.h"
@@ -35,8 +33,7 @@ StatusOr<Message> Decode(std::string_view text, const SearchIdentity& identity) 
 uint64_t DigestOf(const SearchIdentity& identity) {
   const std::string text = fmt::format("{}:{}{}:{}{}", identity.parent.size(), identity.parent,
                                        identity.filter.size(), identity.filter, identity.order_by);
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> hash{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), hash.data());
+  const std::string hash = Sha256(text);
   uint64_t digest = 0;
   std::memcpy(&digest, hash.data(), sizeof(digest));
   return digest;

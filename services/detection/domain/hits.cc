@@ -1,9 +1,6 @@
 #include "services/detection/domain/hits.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <map>
 #include <optional>
@@ -11,6 +8,7 @@
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/detection/domain/event_facts.h"
@@ -73,10 +71,9 @@ void Finish(OpenHit& open) {
 uint64_t DigestOf(const std::vector<std::string_view>& values) {
   std::string text;
   for (const auto value : values) text += fmt::format("{}:{}\n", value.size(), value);
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  const std::string digest = Sha256(text);
   uint64_t key = 0;
-  for (size_t i = 0; i < sizeof key; ++i) key = key << 8 | digest[i];
+  for (size_t i = 0; i < sizeof key; ++i) key = key << 8 | static_cast<unsigned char>(digest[i]);
   return key;
 }
 

@@ -1,9 +1,6 @@
 #include "services/detection/domain/rule_compiler.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <set>
 #include <utility>
@@ -11,6 +8,7 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "services/detection/domain/engine/correlation.h"
 #include "services/detection/domain/rule_resource.h"
@@ -23,12 +21,6 @@ using internal::v1::TenantRules;
 
 // No text of a rule begins like this: YAML has no such characters.
 constexpr char kTenantRulesMark = '\x01';
-
-std::string Hash(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
 
 // Whatever a text names has values, none of which is looked at.
 Placeholders AnyPlaceholders() { return {{"", {std::string(kAnyValue)}}}; }
@@ -98,10 +90,11 @@ absl::Status ApplyTuning(const v1::RuleTuning& tuning, ParsedRule& rule) {
     info.severity = static_cast<int>(tuning.severity());
   }
   // Windows of other numbers must not go on from these.
-  rule.version = Hash(fmt::format("{} {} {} {} {}", version, static_cast<int>(tuning.severity()),
-                                  tuning.has_count() ? fmt::format("{}", tuning.count()) : "",
-                                  tuning.timespan().seconds(), tuning.correlation()))
-                     .substr(0, 12);
+  rule.version =
+      Sha256Hex(fmt::format("{} {} {} {} {}", version, static_cast<int>(tuning.severity()),
+                            tuning.has_count() ? fmt::format("{}", tuning.count()) : "",
+                            tuning.timespan().seconds(), tuning.correlation()))
+          .substr(0, 12);
   if (!tuning.has_count() && !tuning.has_timespan()) return absl::OkStatus();
   const auto wanted = std::ranges::find_if(rule.correlations, [&](const Correlation& one) {
     return tuning.correlation().empty() || one.info.id == tuning.correlation();
@@ -228,7 +221,7 @@ class RuleCompiler::Job {
       if (found == nullptr) continue;
       for (const auto& value : *found) named += fmt::format("{}:{}", value.size(), value);
     }
-    std::string key = fmt::format("{}/{}", item.digest, Hash(named));
+    std::string key = fmt::format("{}/{}", item.digest, Sha256Hex(named));
     const Kept& kept = compiler_.Parse(key, item.text, values);
     return {&kept, std::move(key)};
   }
@@ -310,7 +303,7 @@ class RuleCompiler::Job {
     if (tuning != nullptr) {
       v1::RuleTuning what = *tuning;
       what.clear_name();
-      key += "#" + Hash(what.SerializeAsString());
+      key += "#" + Sha256Hex(what.SerializeAsString());
     }
     const bool untold = IsUntold(state);
     if (untold) key += "#untold";
@@ -336,7 +329,7 @@ class RuleCompiler::Job {
     if (untold) {
       changed.untold = true;
       // What is told and what is not are no windows of the same.
-      changed.version = Hash(changed.version + " untold").substr(0, 12);
+      changed.version = Sha256Hex(changed.version + " untold").substr(0, 12);
     }
     made.rule = std::make_shared<const ParsedRule>(std::move(changed));
     return made;

@@ -1,15 +1,13 @@
 #include "services/detection/storage/rule_set_store.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <set>
 #include <tuple>
 #include <utility>
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/event/control.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
@@ -113,11 +111,7 @@ Status PutTexts(redis::Connection& connection, const std::vector<std::string>& d
 
 }  // namespace
 
-std::string DigestOf(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()});
-}
+std::string DigestOf(std::string_view text) { return Sha256Hex(text); }
 
 std::string RuleSetVersion(std::vector<RuleSetItem> items) {
   return DigestOf(ItemsText(std::move(items))).substr(0, 32);

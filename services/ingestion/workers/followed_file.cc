@@ -1,7 +1,6 @@
 #include "services/ingestion/workers/followed_file.h"
 
 #include <fcntl.h>
-#include <openssl/sha.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/event/batch_codec.h"
 #include "common/text/text.h"
 
@@ -21,13 +21,6 @@ constexpr uint32_t kHeadBytes = 1024;
 constexpr uint32_t kTailBytes = 1024;
 // So much text must be the same where a name leads to another inode.
 constexpr uint32_t kConvincingBytes = 256;
-
-std::string Digest(std::string_view bytes) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
-         reinterpret_cast<unsigned char*>(digest.data()));
-  return digest;
-}
 
 std::string NewLife() {
   std::random_device random;
@@ -85,7 +78,7 @@ std::string FollowedFile::ReadAt(uint64_t offset, size_t size) {
 
 std::string FollowedFile::DigestAt(uint64_t offset, size_t size) {
   const std::string bytes = ReadAt(offset, size);
-  return bytes.size() == size ? Digest(bytes) : std::string();
+  return bytes.size() == size ? Sha256(bytes) : std::string();
 }
 
 bool FollowedFile::Resume(const internal::v1::FilePosition& position) {
@@ -151,7 +144,7 @@ void FollowedFile::NoteHead() {
   // Only what has been taken: of a line that is not whole yet the end may still change.
   head_bytes_ =
       static_cast<uint32_t>(std::min<uint64_t>(head.size(), std::max(offset_, planned_end_)));
-  head_digest_ = Digest(std::string_view(head).substr(0, head_bytes_));
+  head_digest_ = Sha256(std::string_view(head).substr(0, head_bytes_));
 }
 
 void FollowedFile::NoteTail() {

@@ -4,11 +4,11 @@
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/store/resource_name.h"
 #include "services/notification/api/resource_api.h"
 #include "services/notification/domain/message.h"
 #include "services/notification/domain/routing.h"
-#include "services/notification/domain/text.h"
 #include "services/notification/domain/validate.h"
 #include "services/notification/domain/webhook.h"
 

@@ -5,7 +5,8 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
-#include "services/notification/domain/text.h"
+#include "common/digest/sha256.h"
+#include "common/text/printable.h"
 
 namespace yagura::notification {
 namespace {

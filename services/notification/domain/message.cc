@@ -5,8 +5,8 @@
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/text/printable.h"
 #include "common/text/text.h"
-#include "services/notification/domain/text.h"
 #include "yagura/event/v1/event.pb.h"
 
 namespace yagura::notification {

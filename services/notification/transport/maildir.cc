@@ -9,8 +9,8 @@
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
-#include "services/notification/domain/text.h"
 
 namespace yagura::notification {
 namespace {

@@ -1,25 +1,17 @@
 #include "services/ticketing/domain/grouping.h"
 
-#include <sodium.h>
-
 #include <algorithm>
 
 #include "fmt/format.h"
 
 #include "common/clock/proto_time.h"
+#include "common/digest/sha256.h"
 #include "common/text/text.h"
 
 namespace yagura::ticketing {
 namespace {
 
 constexpr int kMaxTags = 50;
-
-std::string Sha256Hex(const std::string& text) {
-  std::string digest(crypto_hash_sha256_BYTES, '\0');
-  crypto_hash_sha256(reinterpret_cast<unsigned char*>(digest.data()),
-                     reinterpret_cast<const unsigned char*>(text.data()), text.size());
-  return HexEncode(digest);
-}
 
 // One printable line of at most `max_bytes`, cut between characters.
 std::string Line(std::string_view text, size_t max_bytes) {

@@ -1,15 +1,13 @@
 #include "services/detection/domain/engine/rule_set.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
-#include <array>
 #include <map>
 #include <tuple>
 #include <unordered_map>
 
 #include "fmt/format.h"
 
+#include "common/digest/sha256.h"
 #include "common/event/alias.h"
 #include "common/text/text.h"
 
@@ -301,10 +299,7 @@ std::shared_ptr<const RuleSet> RuleSet::Build(std::vector<Entry> entries) {
     builder.AddEntry(i);
   }
   builder.Finish();
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(identity.data()), identity.size(), digest.data());
-  set->version_ =
-      HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 12);
+  set->version_ = Sha256Hex(identity).substr(0, 12);
   return set;
 }
 

@@ -1,7 +1,5 @@
 #include "services/detection/domain/engine/sigma_rule.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -12,6 +10,7 @@
 #include "yaml-cpp/eventhandler.h"
 #include "yaml-cpp/yaml.h"
 
+#include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "common/text/text.h"
 #include "services/detection/domain/engine/condition.h"
@@ -28,11 +27,7 @@ constexpr int kMaxValues = 20'000;
 constexpr size_t kMaxDocuments = 64;
 constexpr size_t kMaxFilterRules = 10'000;
 
-std::string VersionOf(std::string_view text) {
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
-  return HexEncode({reinterpret_cast<const char*>(digest.data()), digest.size()}).substr(0, 12);
-}
+std::string VersionOf(std::string_view text) { return Sha256Hex(text).substr(0, 12); }
 
 bool IsUuid(std::string_view text) {
   if (text.size() != 36) return false;

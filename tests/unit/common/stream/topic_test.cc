@@ -7,6 +7,7 @@
 #include "gtest/gtest.h"
 
 #include "common/config/settings_reader.h"
+#include "common/stream/scripts.h"
 #include "common/stream/topics.h"
 
 namespace yagura::stream {
@@ -30,6 +31,12 @@ TEST(ShardOfTest, NeverChangesFromReleaseToRelease) {
   EXPECT_EQ(ShardOf("acme/fw-1", 256), 253);
   EXPECT_EQ(ShardOf("acme/fw-2", 256), 46);
   EXPECT_EQ(ShardOf("", 256), 82);
+}
+
+TEST(DedupPlaceTest, NeverChangesFromReleaseToRelease) {
+  const DedupPlace place = DedupPlaceOf("batch-1");
+  EXPECT_EQ(place.bucket, "1b70");
+  EXPECT_EQ(place.member, "777437541867804815");
 }
 
 TEST(ShardOfTest, SpreadsShortNamesEvenly) {

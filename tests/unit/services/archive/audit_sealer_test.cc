@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 
 #include "audit_world.h"
+#include "common/digest/sha256.h"
 #include "common/redis/pool.h"
 #include "common/store/change_feed.h"
 #include "common/store/keys.h"
@@ -119,9 +120,9 @@ TEST(AuditChain, HasTheBytesOfTheContract) {
   const std::string start = ChainStart("acme");
   const std::string first = ChainNext(start, 1, "abc");
   std::string text("yagura.audit.chain.v1\0acme", 26);
-  EXPECT_EQ(start, store::Sha256(text));
+  EXPECT_EQ(start, Sha256(text));
   text = start + std::string("\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x03", 16) + "abc";
-  EXPECT_EQ(first, store::Sha256(text));
+  EXPECT_EQ(first, Sha256(text));
   audit::v1::Head head;
   head.set_tenant("acme");
   head.set_first_sequence(1);

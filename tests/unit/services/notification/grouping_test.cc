@@ -4,8 +4,8 @@
 #include "gtest/gtest.h"
 
 #include "common/clock/proto_time.h"
+#include "common/text/printable.h"
 #include "common/text/text.h"
-#include "services/notification/domain/text.h"
 
 namespace yagura::notification {
 namespace {
