@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 
 #include "common/testing/eventually.h"
+#include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -48,14 +49,10 @@ void Put(const fs::path& file, const std::string& text, mode_t mode = 0600) {
 class BackupFolder : public ::testing::Test {
  protected:
   BackupFolder() {
-    std::string made = (fs::temp_directory_path() / "yagura-backup-XXXXXX").string();
-    EXPECT_NE(mkdtemp(made.data()), nullptr);
-    root_ = made;
     EXPECT_THAT(WriteKeyFile(root_ / "key"), IsOk());
     key_.key_file = root_ / "key";
     plain_.plain = true;
   }
-  ~BackupFolder() override { fs::remove_all(root_); }
 
   // Of two files, one of them longer than a chunk of the encryption.
   absl::Status Make(const fs::path& folder, const KeySource& source) {
@@ -87,7 +84,8 @@ class BackupFolder : public ::testing::Test {
     Put(file, text);
   }
 
-  fs::path root_;
+  const testing::TemporaryFolder temporary_;
+  const fs::path& root_ = temporary_.path();
   KeySource key_;
   KeySource plain_;
   Work work_{0, {}};

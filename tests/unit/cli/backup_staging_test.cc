@@ -1,7 +1,6 @@
 // What a backup holds of a data folder that changes while it is taken.
 #include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -14,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -31,13 +31,7 @@ std::string Content(const fs::path& file) {
 
 class BackupStaging : public ::testing::Test {
  protected:
-  BackupStaging() {
-    std::string made = (fs::temp_directory_path() / "yagura-staging-XXXXXX").string();
-    EXPECT_NE(mkdtemp(made.data()), nullptr);
-    root_ = made;
-    fs::create_directory(data());
-  }
-  ~BackupStaging() override { fs::remove_all(root_); }
+  BackupStaging() { fs::create_directory(data()); }
 
   fs::path data() const { return root_ / "data"; }
   // As services do: a new file that is renamed.
@@ -48,7 +42,8 @@ class BackupStaging : public ::testing::Test {
   }
   static bool Skip(const std::string& name) { return name == "backup-staging"; }
 
-  fs::path root_;
+  const testing::TemporaryFolder temporary_;
+  const fs::path& root_ = temporary_.path();
   Work work_{0, {}};
 };
 

@@ -20,6 +20,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/json/message_json.h"
+#include "common/testing/process.h"
 #include "yagura/archive/v1/flow.pb.h"
 #include "yagura/archive/v1/proof.pb.h"
 #include "yagura/config/v1/change.pb.h"
@@ -32,21 +33,12 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class TempFolder {
+class TempFolder : public testing::TemporaryFolder {
  public:
-  TempFolder() {
-    std::string made = (std::filesystem::temp_directory_path() / "yagura-cli-XXXXXX").string();
-    path_ = mkdtemp(made.data());
-  }
-  ~TempFolder() { std::filesystem::remove_all(path_); }
   std::string Write(const std::string& name, const std::string& text) const {
-    std::ofstream(path_ / name) << text;
-    return (path_ / name).string();
+    std::ofstream(path() / name) << text;
+    return (path() / name).string();
   }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 event::v1::Event SomeEvent() {

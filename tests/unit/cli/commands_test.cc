@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/process.h"
 #include "common/text/text.h"
 #include "tests/unit/cli/fake_suite.h"
 
@@ -30,14 +31,10 @@ class CommandsTest : public ::testing::Test {
  protected:
   CommandsTest() {
     EXPECT_GE(sodium_init(), 0);
-    std::string made = (std::filesystem::temp_directory_path() / "yagura-cli-XXXXXX").string();
-    if (mkdtemp(made.data()) == nullptr) std::abort();
-    folder_ = made;
     for (const char* name : {"YAGURA_API_KEY", "YAGURA_DATA_DIR", "YAGURA_ENDPOINT"}) {
       unsetenv(name);
     }
   }
-  ~CommandsTest() override { std::filesystem::remove_all(folder_); }
 
   std::string File(const std::string& name, const std::string& text) const {
     std::ofstream(folder_ / name) << text;
@@ -49,7 +46,8 @@ class CommandsTest : public ::testing::Test {
   }
 
   FakeSuite suite_;
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(CommandsTest, SearchGoesOnFromPageToPage) {

@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <future>
 
@@ -16,25 +15,20 @@
 #include "gtest/gtest.h"
 
 #include "common/status/status.h"
+#include "common/testing/process.h"
 
 namespace yagura::cli {
 namespace {
 
 class DataFolderTest : public ::testing::Test {
  protected:
-  DataFolderTest() {
-    std::string made = (std::filesystem::temp_directory_path() / "yagura-folder-XXXXXX").string();
-    if (mkdtemp(made.data()) == nullptr) std::abort();
-    folder_ = made;
-  }
-  ~DataFolderTest() override { std::filesystem::remove_all(folder_); }
-
   static unsigned ModeOf(const std::filesystem::path& path) {
     struct stat info {};
     return stat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
   }
 
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
 };
 
 TEST_F(DataFolderTest, IsTakenWhereItIsNewOrEmptyOrOurs) {

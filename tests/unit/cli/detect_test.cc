@@ -15,6 +15,7 @@
 #include "gtest/gtest.h"
 
 #include "common/status/status.h"
+#include "common/testing/process.h"
 #include "common/text/text.h"
 #include "services/detection/domain/engine/rule_limits.h"
 #include "simdjson.h"
@@ -56,13 +57,7 @@ struct Outcome {
 
 class DetectTest : public ::testing::Test {
  protected:
-  DetectTest() {
-    std::string made = (std::filesystem::temp_directory_path() / "yagura-detect-XXXXXX").string();
-    if (mkdtemp(made.data()) == nullptr) std::abort();
-    folder_ = made;
-    rules_ = File("rules/whoami.yml", kRule);
-  }
-  ~DetectTest() override { std::filesystem::remove_all(folder_); }
+  DetectTest() { rules_ = File("rules/whoami.yml", kRule); }
 
   std::string File(const std::string& name, std::string_view text) const {
     std::filesystem::create_directories((folder_ / name).parent_path());
@@ -92,7 +87,8 @@ class DetectTest : public ::testing::Test {
     return outcome;
   }
 
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
   std::string rules_;
 };
 

@@ -1,8 +1,6 @@
 // Exported files: bounded, whole, resumable, and checked by sha256sum alone.
 #include "cli/export/event_export.h"
 
-#include <unistd.h>
-
 #include <fstream>
 #include <iterator>
 
@@ -14,6 +12,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -39,15 +38,6 @@ event::v1::Event Numbered(int number) {
 
 class EventExportTest : public ::testing::Test {
  protected:
-  EventExportTest() {
-    std::string path = (std::filesystem::temp_directory_path() / "export-XXXXXX").string();
-    EXPECT_NE(mkdtemp(path.data()), nullptr);
-    folder_ = path;
-  }
-  ~EventExportTest() override {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
   StatusOr<EventExport> Open() const { return EventExport::Open(folder_, question_, kPartBytes); }
   // Adds from..to-1, a message of ten each.
   static void Add(EventExport& files, int from, int to) {
@@ -83,7 +73,8 @@ class EventExportTest : public ::testing::Test {
     return std::system(command.c_str()) == 0;
   }
 
-  std::filesystem::path folder_;
+  const testing::TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
   ExportQuestion question_{"tenants/acme", "", "2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z"};
 };
 

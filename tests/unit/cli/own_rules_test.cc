@@ -1,7 +1,5 @@
 // Our own rules on lines of devices, through the parsers and the engine as `yagura detect` has
 // them.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
@@ -16,6 +14,7 @@
 #include "yaml-cpp/yaml.h"
 
 #include "common/testing/fortigate_lines.h"
+#include "common/testing/process.h"
 #include "tests/unit/cli/own_rules_cases.h"
 #include "tests/unit/cli/own_rules_page.h"
 #include "tests/unit/services/ingestion/enrichment/mmdb_writer.h"
@@ -47,11 +46,9 @@ std::shared_ptr<ingestion::CurrentEnrichment> EnrichmentOf(const OwnRuleCase& on
     for (const auto& [network, country] : one.countries) {
       writer.Add(network, {{"country", ingestion::MmdbWriter::Map{{"iso_code", country.c_str()}}}});
     }
-    const auto file =
-        std::filesystem::temp_directory_path() / fmt::format("yagura-own-rules-{}", ::getpid());
-    writer.Write(file);
-    auto opened = ingestion::GeoDatabase::Open(file);
-    std::filesystem::remove(file);
+    const yagura::testing::TemporaryFolder folder;
+    writer.Write(folder.path() / "countries.mmdb");
+    auto opened = ingestion::GeoDatabase::Open(folder.path() / "countries.mmdb");
     EXPECT_TRUE(opened.ok()) << opened.status();
     if (opened.ok()) with.geo.push_back(*opened);
   }

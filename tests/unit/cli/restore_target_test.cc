@@ -1,9 +1,6 @@
 // The data folder that a restore goes into: whatever is done to it meanwhile, nothing is lost.
 #include "cli/backup/restore_target.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -11,6 +8,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
+#include "common/testing/process.h"
 #include "common/testing/status_matchers.h"
 
 namespace yagura::cli {
@@ -22,13 +20,6 @@ using testing::StatusIs;
 
 class RestoreTarget : public ::testing::Test {
  protected:
-  RestoreTarget() {
-    std::string made = (fs::temp_directory_path() / "yagura-target-XXXXXX").string();
-    EXPECT_NE(mkdtemp(made.data()), nullptr);
-    root_ = made;
-  }
-  ~RestoreTarget() override { fs::remove_all(root_); }
-
   fs::path folder() const { return root_ / "data"; }
   fs::path data() const { return folder() / "redis-state" / "appendonly.aof"; }
   fs::path marker() const { return folder() / kRestoreMarker; }
@@ -43,7 +34,8 @@ class RestoreTarget : public ::testing::Test {
     std::ofstream(file) << "data";
   }
 
-  fs::path root_;
+  const testing::TemporaryFolder temporary_;
+  const fs::path& root_ = temporary_.path();
 };
 
 TEST_F(RestoreTarget, MayBeNewOrEmptyOrOneThatWasNotFinished) {
