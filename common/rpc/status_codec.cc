@@ -7,6 +7,7 @@
 #include "common/rpc/channels.h"
 #include "common/status/public_status.h"
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 
 namespace yagura::rpc {
@@ -18,10 +19,8 @@ constexpr size_t kMaxMessage = 512;
 constexpr size_t kMaxDetails = 3072;
 
 std::string Bounded(std::string_view message) {
-  if (message.size() <= kMaxMessage) return std::string(message);
-  size_t end = kMaxMessage;
-  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;
-  return std::string(message.substr(0, end)) + "…";
+  const std::string_view within = CharactersWithin(message, kMaxMessage);
+  return std::string(within) + (within.size() < message.size() ? "…" : "");
 }
 
 }  // namespace

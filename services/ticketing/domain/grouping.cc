@@ -6,6 +6,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/digest/sha256.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 
 namespace yagura::ticketing {
@@ -15,12 +16,8 @@ constexpr int kMaxTags = 50;
 
 // One printable line of at most `max_bytes`, cut between characters.
 std::string Line(std::string_view text, size_t max_bytes) {
-  std::string line = EscapeForTerminal(text.substr(0, max_bytes));
-  if (line.size() <= max_bytes) return line;
-  size_t end = max_bytes;
-  while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
-  line.resize(end);
-  return line;
+  const std::string line = EscapeForTerminal(CharactersWithin(text, max_bytes));
+  return std::string(CharactersWithin(line, max_bytes));
 }
 
 bool Before(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {

@@ -134,6 +134,14 @@ TEST(TicketGrouping, APersonsHigherPriorityIsKept) {
   EXPECT_EQ(ticket.priority(), v1::P1);
 }
 
+TEST(TicketGrouping, LongTextsAreCutBetweenCharacters) {
+  auto finding = FindingOf("f1", "k");
+  std::string title = "a";
+  for (int i = 0; i < 100; ++i) title += "櫓";  // one byte too many
+  finding.set_title(title);
+  EXPECT_EQ(OpenTicket("acme", finding, 1, kNow, {}).title(), title.substr(0, 1 + 99 * 3));
+}
+
 TEST(TicketGrouping, HostileTextsBecomeOneLine) {
   auto finding = FindingOf("a", "k");
   finding.set_title("title\x1b[2J\r\nsecond" + std::string(500, 'x'));
