@@ -11,12 +11,10 @@
 
 #include "common/status/status.h"
 #include "common/text/text.h"
-#include "simdjson.h"
+#include "services/ingestion/domain/json_text.h"
 
 namespace yagura::ingestion {
 namespace {
-
-namespace dom = simdjson::dom;
 
 constexpr double kLatestSeconds = 4e9;  // the year 2096
 constexpr size_t kMaxFields = 1000;
@@ -43,66 +41,58 @@ Status NoData() {
                    {{"event", "0"}});
 }
 
-std::string TextOf(const dom::element& value) {
-  std::string_view text;
-  if (value.get_string().get(text) == simdjson::SUCCESS) return std::string(text);
-  return simdjson::minify(value);
-}
-
 // Seconds since 1970, as a number or its text.
-std::optional<TimePoint> TimeOf(const dom::element& value) {
-  double seconds = 0;
-  std::string_view text;
-  if (value.get_string().get(text) == simdjson::SUCCESS) {
-    const auto number = ParseNumber<double>(Trim(text));
-    if (!number) return std::nullopt;
-    seconds = *number;
-  } else if (value.get_double().get(seconds) != simdjson::SUCCESS) {
-    return std::nullopt;
-  }
+std::optional<TimePoint> TimeOf(std::string_view value) {
+  const std::string text = JsonValueText(value);
+  const auto number = ParseNumber<double>(Trim(text));
+  if (!number) return std::nullopt;
+  const double seconds = *number;
   if (!std::isfinite(seconds) || seconds < 0 || seconds > kLatestSeconds) return std::nullopt;
   // Microseconds: a double does not hold more of a time of today.
   return TimePoint(std::chrono::microseconds(std::llround(seconds * 1e6)));
 }
 
-Status AddFields(const dom::element& value, size_t number, Record& record) {
-  if (value.is_null()) return absl::OkStatus();
-  dom::object fields;
-  if (value.get_object().get(fields) != simdjson::SUCCESS) {
-    return Malformed(number, "\"fields\" must be an object");
-  }
-  for (const auto [name, field] : fields) {
-    if (record.fields.size() >= kMaxFields) {
-      return Malformed(number, fmt::format("an event may have at most {} fields", kMaxFields));
-    }
-    record.fields.emplace_back(std::string(name), TextOf(field));
+Status AddFields(std::string_view value, size_t number, Record& record) {
+  if (value == "null") return absl::OkStatus();
+  bool fits = true;
+  const bool is_object = ForEachJsonPair(value, [&](std::string name, std::string_view field) {
+    fits = record.fields.size() < kMaxFields;
+    if (fits) record.fields.emplace_back(std::move(name), JsonValueText(field));
+  });
+  if (!is_object) return Malformed(number, "\"fields\" must be an object");
+  if (!fits) {
+    return Malformed(number, fmt::format("an event may have at most {} fields", kMaxFields));
   }
   return absl::OkStatus();
 }
 
-StatusOr<Record> ReadHecEvent(const dom::element& element, size_t number) {
-  dom::object object;
-  if (element.get_object().get(object) != simdjson::SUCCESS) {
-    return Malformed(number, "an event must be a JSON object");
-  }
+bool IsJsonObject(std::string_view text) {
+  const std::string_view value = TakeJsonValue(text);
+  return Trim(text).empty() && ForEachJsonPair(value, [](const std::string&, std::string_view) {});
+}
+
+StatusOr<Record> ReadHecEvent(std::string_view object, size_t number) {
   Record record;
   bool has_event = false;
-  for (const auto [name, value] : object) {
+  Status status;
+  const auto take = [&](std::string name, std::string_view value) {
     if (name == "event") {
-      has_event = !value.is_null();
-      record.line = has_event ? TextOf(value) : "";
+      has_event = value != "null";
+      record.line = has_event ? JsonValueText(value) : "";
     } else if (name == "time") {
-      if (value.is_null()) continue;
+      if (value == "null") return;
       record.event_time = TimeOf(value);
-      if (!record.event_time) return Malformed(number, "\"time\" is not in seconds since 1970");
+      if (!record.event_time) status = Malformed(number, "\"time\" is not in seconds since 1970");
     } else if (name == "host") {
-      record.host = TextOf(value);
+      record.host = JsonValueText(value);
     } else if (name == "source" || name == "sourcetype" || name == "index") {
-      record.fields.emplace_back(fmt::format("hec.{}", name), TextOf(value));
+      record.fields.emplace_back(fmt::format("hec.{}", name), JsonValueText(value));
     } else if (name == "fields") {
-      YAGURA_RETURN_IF_ERROR(AddFields(value, number, record));
+      status.Update(AddFields(value, number, record));
     }
-  }
+  };
+  if (!ForEachJsonPair(object, take)) return Malformed(number, "an event must be a JSON object");
+  YAGURA_RETURN_IF_ERROR(status);
   while (!record.line.empty() && (record.line.back() == '\n' || record.line.back() == '\r')) {
     record.line.pop_back();
   }
@@ -171,7 +161,6 @@ StatusOr<std::vector<Record>> ReadNdjson(std::string_view body) {
   if (body.starts_with(kByteOrderMark)) body.remove_prefix(kByteOrderMark.size());
   std::vector<Record> records;
   Status status;
-  dom::parser parser;
   size_t number = 0;
   ForEachLineOf(body, [&](std::string_view line) {
     ++number;
@@ -182,9 +171,7 @@ StatusOr<std::vector<Record>> ReadNdjson(std::string_view body) {
     }
     Record& record = records.emplace_back();
     record.line = line;
-    dom::element element;
-    const auto error = parser.parse(record.line).get(element);
-    if (error != simdjson::SUCCESS || !element.is_object()) status = NoObject(number);
+    if (!IsJsonObject(line)) status = NoObject(number);
   });
   YAGURA_RETURN_IF_ERROR(status);
   if (records.empty()) return NoData();
@@ -193,28 +180,18 @@ StatusOr<std::vector<Record>> ReadNdjson(std::string_view body) {
 
 StatusOr<std::vector<Record>> ReadHecEvents(std::string_view body) {
   std::vector<Record> records;
-  if (Trim(body).empty()) return NoData();
-  dom::parser parser;
-  dom::document_stream stream;
-  const simdjson::padded_string padded(body);
-  if (parser.parse_many(padded, padded.size() + 1).get(stream) != simdjson::SUCCESS) {
-    return Malformed(0, "the body is not JSON");
-  }
-  for (auto document : stream) {
-    dom::element element;
-    if (document.get(element) != simdjson::SUCCESS) {
+  body = Trim(body);
+  if (body.empty()) return NoData();
+  while (!body.empty()) {
+    const std::string_view object = TakeJsonValue(body);
+    if (object.empty()) {
       return Malformed(records.size(),
-                       fmt::format("event {} (from 0) is not JSON", records.size()));
+                       fmt::format("event {} (from 0) is not whole", records.size()));
     }
     if (records.size() >= kMaxRecords) return TooMany();
-    YAGURA_ASSIGN_OR_RETURN(Record record, ReadHecEvent(element, records.size()));
+    YAGURA_ASSIGN_OR_RETURN(Record record, ReadHecEvent(object, records.size()));
     records.push_back(std::move(record));
   }
-  // What stands behind the last whole object.
-  if (stream.truncated_bytes() > 0) {
-    return Malformed(records.size(), fmt::format("event {} (from 0) is not whole", records.size()));
-  }
-  if (records.empty()) return NoData();
   return records;
 }
 

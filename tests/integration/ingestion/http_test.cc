@@ -338,6 +338,11 @@ TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
       {"{\"event\":\"\"}", "\"code\":13"},
       {"{\"event\":\"a\",\"time\":\"noon\"}", "\"code\":6"},
       {"[1]", "\"code\":6"},
+      {"{\"event\":\"a\"}{\"event\":\"a}", "\"invalid-event-number\":1"},
+      {"{\"event\":{\"a\":[1}}}", "\"code\":6"},
+      {"{\"event\" \"a\"}", "\"code\":6"},
+      {"{\"event\":\"a\",}", "\"code\":6"},
+      {"{\"event\":\"a\",\"fields\":[]}", "\"code\":6"},
   };
   for (const auto& [body, code] : bodies) {
     const Reply reply = Send("/services/collector", body);
@@ -351,7 +356,10 @@ TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
   EXPECT_EQ(spaced.status, 400);
   EXPECT_THAT(spaced.body, HasSubstr("\"line\":5"));
   EXPECT_THAT(spaced.body, HasSubstr("line 5 is not"));
-  EXPECT_EQ(Send("/v1/tenants/acme/logs:bulk", "\n").status, 400);
+  for (const char* line :
+       {"\n", "{", "{\"a\":1", "{\"a\":1}{\"b\":2}", "{\"a\"}", "{\"a\":}", "\"a\""}) {
+    EXPECT_EQ(Send("/v1/tenants/acme/logs:bulk", line).status, 400) << line;
+  }
   EXPECT_EQ(
       Send("/services/collector/raw", "no gzip", {.headers = {"Content-Encoding: gzip"}}).status,
       400);
@@ -360,6 +368,44 @@ TEST_F(HttpTest, BadBodiesAreToldAndNothingOfThemIsKept) {
   EXPECT_EQ(Send("/services/collector", "", {.method = "GET"}).status, 405);
   EXPECT_EQ(Send("/services/collector", "{}", {.headers = {"Idempotency-Key: a b"}}).status, 400);
   EXPECT_TRUE(Stored().empty());
+}
+
+TEST_F(HttpTest, WhatAStrictReaderOfJsonRefusesCostsNoRecord) {
+  const std::vector<std::string> objects = {R"({"n":18446744073709551616})",
+                                            R"({"n":123456789012345678901234567890})",
+                                            R"({"n":1e400})",
+                                            R"({"s":"\ud800"})",
+                                            R"({"s":"\x22"})",
+                                            "{\"s\":\"\xff\"}",
+                                            "{\"s\":\"\x93\x8c\"}",
+                                            "{\"s\":\"a\tb\"}"};
+  std::string lines;
+  std::string events;
+  for (const std::string& object : objects) {
+    lines += object + "\n";
+    events += R"({"event": )" + object + R"(, "fields": { "f" : )" + object + "}}\n";
+  }
+  const Reply bulk = Send("/v1/tenants/acme/logs:bulk", lines);
+  EXPECT_EQ(bulk.status, 200) << bulk.body;
+  EXPECT_EQ(RawOf(Stored()), std::multiset<std::string>(objects.begin(), objects.end()));
+  const Reply hec = Send("/services/collector", events);
+  EXPECT_EQ(hec.status, 200) << hec.body;
+  std::multiset<std::string> twice(objects.begin(), objects.end());
+  twice.insert(objects.begin(), objects.end());
+  const auto stored = Stored();
+  EXPECT_EQ(RawOf(stored), twice);
+  EXPECT_EQ(stored.back().fields(1).name(), "f");
+}
+
+TEST_F(HttpTest, TextOfHecKeepsItsBytesAndItsEscapesAreRead) {
+  const Reply reply =
+      Send("/services/collector",
+           "{\"event\":\"<13>app: \\u6771\\\"\\ud83d\\ude00 \x93\x8c \\x41\",\"host\":\"a\\/b\"}");
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  const auto events = Stored();
+  EXPECT_EQ(RawOf(events),
+            (std::multiset<std::string>{"<13>app: \xe6\x9d\xb1\"\xf0\x9f\x98\x80 \x93\x8c \\x41"}));
+  EXPECT_EQ(events[0].host(), "a/b");
 }
 
 TEST_F(HttpTest, BodiesAreBoundedWhateverTheySayOfTheirSize) {
