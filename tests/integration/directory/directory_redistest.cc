@@ -293,6 +293,27 @@ TEST_F(DirectoryTest, StaffCannotGiveTheSameLinesToTwoCustomers) {
   EXPECT_THAT(Call(&Stub::CreateSource, request), IsOk());
 }
 
+TEST_F(DirectoryTest, CustomersBehindRelaysMayHaveTheSameAddressesAndSerialNumbers) {
+  AddTenant("acme");
+  AddTenant("beta");
+  const auto create = [this](const std::string& tenant, const std::string& id,
+                             const std::string& listener) {
+    v1::CreateSourceRequest request;
+    request.set_parent("tenants/" + tenant);
+    request.set_source_id(id);
+    auto& match = *request.mutable_source()->mutable_match();
+    match.set_listener(listener);
+    match.set_cidr("192.168.1.1/32");
+    match.set_device_serial("FGT60FTK00000001");
+    return Call(&Stub::CreateSource, request);
+  };
+  EXPECT_THAT(create("acme", "relayed", "relay"), IsOk());
+  EXPECT_THAT(create("beta", "relayed", "relay"), IsOk());
+  EXPECT_THAT(create("acme", "direct", "syslog_udp"), IsOk());
+  EXPECT_THAT(create("beta", "direct", "syslog_udp"),
+              StatusIs(StatusCode::kFailedPrecondition, "LINES_ALREADY_CLAIMED"));
+}
+
 // A source of acme for lines of a serial number, of a device.
 v1::CreateSourceRequest SourceOf(const std::string& id, const std::string& serial,
                                  const std::string& device) {
