@@ -34,6 +34,7 @@ std::string_view TagOf(std::string_view text, std::string_view name) {
 
 enum class NamedCore::Key : uint8_t {
   kTime,
+  kUtcTime,
   kSrcIp,
   kSrcPort,
   kSrcHost,
@@ -90,6 +91,7 @@ const StringMap<NamedCore::Key>& NamedCore::KeysByName() {
       {"ts", Key::kTime},
       {"EventTime", Key::kTime},
       {"TimeCreated", Key::kTime},
+      {"UtcTime", Key::kUtcTime},
       {"SourceIp", Key::kSrcIp},
       {"SourceAddress", Key::kSrcIp},
       {"IpAddress", Key::kSrcIp},
@@ -240,6 +242,8 @@ void NamedCore::Set(Key key, std::string_view value) {
   switch (key) {
     case Key::kTime:
       return SetTime(value);
+    case Key::kUtcTime:
+      return SetOnce(value, &marks_.utc_time);
     case Key::kSrcIp:
       if (event_.src.ip.empty()) SetAddress(value, &event_.src.ip);
       return;
@@ -363,7 +367,7 @@ void NamedCore::Set(Key key, std::string_view value) {
 }
 
 void NamedCore::SetTime(std::string_view value) {
-  if (time_seen_) return;
+  if (time_rank_ == TimeRank::kZoned) return;
   std::string_view rest = value;
   bool zone_used = false;
   auto time = TakeIsoTime(rest, input_.zone, &zone_used);
@@ -373,9 +377,22 @@ void NamedCore::SetTime(std::string_view value) {
   }
   if (!time) time = OtherTime(value, &zone_used);
   if (!time) return;
-  time_seen_ = true;
+  const TimeRank rank = zone_used ? TimeRank::kLocal : TimeRank::kZoned;
+  if (rank <= time_rank_) return;
+  time_rank_ = rank;
   event_.event_time = *time;
   parsed_->zone_used = zone_used;
+}
+
+void NamedCore::SetUtcTime() {
+  std::string_view rest = marks_.utc_time;
+  if (rest.empty() || time_rank_ >= TimeRank::kUtc) return;
+  bool zone_used = false;
+  const auto time = TakeIsoTime(rest, SourceZone(), &zone_used);
+  if (!time || !rest.empty()) return;
+  time_rank_ = TimeRank::kUtc;
+  event_.event_time = *time;
+  parsed_->zone_used = false;
 }
 
 // "Sat Nov 21 09:15:42 2026" and "21/Nov/2026:09:15:42.123 +0900".
@@ -434,6 +451,7 @@ void NamedCore::Finish() {
 }
 
 void NamedCore::FinishWindows() {
+  SetUtcTime();
   SetOnce(marks_.subject, &event_.user);
   // Of Windows' levels 4 is information and 5 verbose; 0 says nothing.
   if (marks_.level == "1") event_.severity = event::v1::CRITICAL;

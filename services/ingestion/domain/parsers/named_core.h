@@ -44,6 +44,7 @@ class NamedCore {
     std::string_view url_path;
     std::string_view query;
     std::string_view response;
+    std::string_view utc_time;
     std::string_view request_line;
     bool windows = false;
     bool zeek = false;
@@ -52,9 +53,18 @@ class NamedCore {
     bool stopped = false;
   };
 
+  // The better, the greater: of a line's times the best counts, of equal ones the first.
+  enum class TimeRank : uint8_t {
+    kNone,
+    kLocal,  // in the source's zone, as it said none
+    kUtc,    // as its name says
+    kZoned,
+  };
+
   static const StringMap<Key>& KeysByName();
   void Set(Key key, std::string_view value);
   void SetTime(std::string_view value);
+  void SetUtcTime();
   std::optional<TimePoint> OtherTime(std::string_view value, bool* zone_used) const;
   void SetUrl();
   void FinishWindows();
@@ -68,7 +78,7 @@ class NamedCore {
   ParsedLine* parsed_;
   event::EventView& event_;
   Marks marks_;
-  bool time_seen_ = false;
+  TimeRank time_rank_ = TimeRank::kNone;
   bool host_seen_ = false;
   bool wrapped_windows_ = false;
 };

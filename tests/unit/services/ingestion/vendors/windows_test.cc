@@ -58,6 +58,27 @@ TEST(WindowsTest, NxlogIsFlatAlready) {
   EXPECT_EQ(FieldOf(event, "EventType"), "AUDIT_FAILURE");
 }
 
+TEST(WindowsTest, TheBestOfItsTimesCountsInWhicheverOrderTheyStand) {
+  // NXLog's EventTime is that of the host's clock, without its zone.
+  const std::string local = R"("EventTime":"2026-11-21 05:15:42")";
+  const std::string zoned = R"("@timestamp":"2026-11-21T00:15:42.759Z")";
+  const std::string sysmon = R"("UtcTime":"2026-11-21 00:15:42.237")";
+  const auto time_of = [](const std::string& times) {
+    return EventTime(
+        ParseLine("{" + times + R"(,"EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational"})",
+                  "2026-11-21T00:15:45Z", "America/New_York"));
+  };
+  EXPECT_EQ(time_of(local), "2026-11-21T10:15:42Z");
+  for (const auto& [one, other] :
+       Pairs{{local, zoned}, {sysmon, zoned}, {local + "," + sysmon, zoned}}) {
+    EXPECT_EQ(time_of(one + "," + other), "2026-11-21T00:15:42.759Z");
+    EXPECT_EQ(time_of(other + "," + one), "2026-11-21T00:15:42.759Z");
+  }
+  EXPECT_EQ(time_of(local + "," + sysmon), "2026-11-21T00:15:42.237Z");
+  EXPECT_EQ(time_of(sysmon + "," + local), "2026-11-21T00:15:42.237Z");
+  EXPECT_EQ(time_of(local + R"(,"UtcTime":"-")"), "2026-11-21T10:15:42Z");
+}
+
 TEST(WindowsTest, XmlIsReadAsItIs) {
   const v1::Event event = ParseLine(
       R"(<14>Nov 21 09:15:44 collector1 <Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='Microsoft-Windows-Security-Auditing' Guid='{54849625-5478-4994-a5ba-3e3b0328c30d}'/><EventID>4625</EventID><Level>4</Level><TimeCreated SystemTime='2026-11-21T00:15:42.500000000Z'/><EventRecordID>812</EventRecordID><Correlation/><Execution ProcessID='700' ThreadID='712'/><Channel>Security</Channel><Computer>dc1.example.com</Computer><Security/></System><EventData><Data Name='SubjectUserName'>-</Data><Data Name='TargetUserName'>alice</Data><Data Name="LogonType">3</Data><Data Name='WorkstationName'>PC7</Data><Data Name='IpAddress'>192.0.2.7</Data><Data Name='IpPort'>50122</Data><Data Name='ProcessName'></Data><Data Name='Text'>a &lt;b&gt; &amp; &#x65e5;&#26412;</Data></EventData><RenderingInfo Culture='ja-JP'><Message>An account failed to log on.</Message><Level>Information</Level></RenderingInfo></Event>)");
