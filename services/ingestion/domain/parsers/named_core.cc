@@ -459,7 +459,7 @@ void NamedCore::FinishWindows() {
   if (marks_.level == "3") event_.severity = event::v1::MEDIUM;
   if (IsAny(marks_.level, {"4", "5"})) event_.severity = event::v1::INFORMATIONAL;
   if (const auto level = SeverityOfWord(marks_.level)) event_.severity = level;
-  if (marks_.channel != "Security") return;
+  if (!EqualsIgnoreCase(marks_.channel, "Security")) return;
   const std::string_view id = event_.vendor_event_id;
   if (id == "4624") event_.action = event::v1::LOGON;
   if (IsAny(id, {"4625", "4771"})) event_.action = event::v1::LOGON_FAILED;

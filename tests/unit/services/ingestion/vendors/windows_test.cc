@@ -79,6 +79,15 @@ TEST(WindowsTest, TheBestOfItsTimesCountsInWhicheverOrderTheyStand) {
   EXPECT_EQ(time_of(local + R"(,"UtcTime":"-")"), "2026-11-21T10:15:42Z");
 }
 
+TEST(WindowsTest, ActionsAreKnownHoweverTheChannelIsWritten) {
+  for (const char* channel : {"Security", "security", "SECURITY"}) {
+    const v1::Event event =
+        ParseLine(std::string(R"({"EventID":4625,"Channel":")") + channel + "\"}");
+    EXPECT_EQ(event.action(), v1::LOGON_FAILED) << channel;
+    EXPECT_EQ(event.category(), "security");
+  }
+}
+
 TEST(WindowsTest, XmlIsReadAsItIs) {
   const v1::Event event = ParseLine(
       R"(<14>Nov 21 09:15:44 collector1 <Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='Microsoft-Windows-Security-Auditing' Guid='{54849625-5478-4994-a5ba-3e3b0328c30d}'/><EventID>4625</EventID><Level>4</Level><TimeCreated SystemTime='2026-11-21T00:15:42.500000000Z'/><EventRecordID>812</EventRecordID><Correlation/><Execution ProcessID='700' ThreadID='712'/><Channel>Security</Channel><Computer>dc1.example.com</Computer><Security/></System><EventData><Data Name='SubjectUserName'>-</Data><Data Name='TargetUserName'>alice</Data><Data Name="LogonType">3</Data><Data Name='WorkstationName'>PC7</Data><Data Name='IpAddress'>192.0.2.7</Data><Data Name='IpPort'>50122</Data><Data Name='ProcessName'></Data><Data Name='Text'>a &lt;b&gt; &amp; &#x65e5;&#26412;</Data></EventData><RenderingInfo Culture='ja-JP'><Message>An account failed to log on.</Message><Level>Information</Level></RenderingInfo></Event>)");
