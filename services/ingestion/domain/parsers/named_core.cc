@@ -19,6 +19,14 @@ bool IsAny(std::string_view word, std::initializer_list<std::string_view> words)
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
+// A number that is plausibly a time since 1970; others are durations and the like.
+std::optional<TimePoint> TimeOfNumber(std::string_view text) {
+  constexpr TimePoint kFirst{std::chrono::sys_days(std::chrono::year(2000) / 1 / 1)};
+  constexpr TimePoint kPast{std::chrono::sys_days(std::chrono::year(2100) / 1 / 1)};
+  const auto time = ReadEpoch(text);
+  return time && *time >= kFirst && *time < kPast ? time : std::nullopt;
+}
+
 // "942100" of ModSecurity's '... [id "942100"] ...'.
 std::string_view TagOf(std::string_view text, std::string_view name) {
   for (size_t at = text.find(name); at != text.npos; at = text.find(name, at + 1)) {
@@ -372,7 +380,7 @@ void NamedCore::SetTime(std::string_view value) {
   bool zone_used = false;
   auto time = TakeIsoTime(rest, input_.zone, &zone_used);
   if (!time || !rest.empty()) {
-    time = ReadEpoch(value);
+    time = TimeOfNumber(value);
     zone_used = false;
   }
   if (!time) time = OtherTime(value, &zone_used);

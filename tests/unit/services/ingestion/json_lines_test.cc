@@ -74,6 +74,15 @@ TEST(JsonLinesTest, ZeekIsRecognised) {
   EXPECT_EQ(FromProto(event.event_time()), *ReadEpoch("1795220142.5"));
 }
 
+TEST(JsonLinesTest, ANumberThatIsNoTimeOfTodayIsNone) {
+  for (const char* number : {"45", "0.25", "946684799", "4102444800", "\"120000\""}) {
+    const std::string line = std::string(R"({"time":)") + number;
+    EXPECT_EQ(EventTime(ParseLine(line + R"(,"ts":1795514400.5})")), "2026-11-24T10:00:00.5Z");
+    EXPECT_TRUE(HasFlaw(ParseLine(line + "}"), v1::NO_EVENT_TIME)) << number;
+  }
+  EXPECT_EQ(EventTime(ParseLine(R"({"time":1795514400500})")), "2026-11-24T10:00:00.5Z");
+}
+
 TEST(JsonLinesTest, WhatStandsBeforeTheObjectIsTheMessage) {
   const v1::Event event = ParseLine(
       R"(<134>Nov 21 09:15:42 ctl1 INFO [config: changed] {"level":"ALERT_LOW","name":"pool1"})");
