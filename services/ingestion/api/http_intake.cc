@@ -178,6 +178,22 @@ Status SourcesUnknown() {
   return Unavailable("SOURCES_UNKNOWN", "the sources of the directory are not loaded yet");
 }
 
+// What HEC's raw endpoint is told of all records, as the event endpoint of each.
+void TakeArguments(const HttpHead& head, RecordSender& sender) {
+  for (const auto& [name, value] : head.arguments) {
+    if (value.empty()) continue;
+    if (name == "host") {
+      sender.host = value;
+    } else if (name == "source" || name == "sourcetype" || name == "index") {
+      sender.fields.emplace_back(fmt::format("hec.{}", name), value);
+    } else {
+      continue;
+    }
+    // Another request, too, where it is told something else.
+    sender.content = event::HashBytes(fmt::format("{}={}", name, value), sender.content);
+  }
+}
+
 bool IsIdempotencyKey(std::string_view key) {
   return key.size() <= kMaxIdempotencyKey && std::all_of(key.begin(), key.end(), [](char c) {
            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
@@ -206,6 +222,7 @@ HttpHandler::Admission HttpIntake::Admit(HttpHead& head, bool may_wait, HttpAnsw
   if (route == Route::kNone) {
     return refuse(AnswerOf(route, 404, "NOT_FOUND", "there is no such path"));
   }
+  if (IsHec(route) && head.method == "OPTIONS") return refuse(HttpAnswer());  // "is it there?"
   const std::string_view method = route == Route::kHecHealth ? "GET" : "POST";
   if (head.method != method) {
     HttpAnswer answer = AnswerOf(route, 405, "METHOD_NOT_ALLOWED", "the path takes another method");
@@ -300,6 +317,7 @@ Status HttpIntake::TakeBody(const HttpHead& head, std::string body, size_t* coun
     sender.tenant = *tenants.tenants.begin();
   }
   sender.may_write = [&tenants](std::string_view tenant) { return tenants.Contains(tenant); };
+  if (route == Route::kHecRaw) TakeArguments(head, sender);
   *count = records.size();
   return intake_.Take(sender, records);
 }

@@ -296,6 +296,13 @@ class MicroHttpServer final : public HttpServer {
     return server.Go(connection, *exchange, {data == nullptr ? "" : data, *size}, size);
   }
 
+  static MHD_Result OnArgument(void* arguments, MHD_ValueKind /*kind*/, const char* name,
+                               const char* value) {
+    static_cast<decltype(HttpHead::arguments)*>(arguments)->emplace_back(TextOrEmpty(name),
+                                                                         TextOrEmpty(value));
+    return MHD_YES;
+  }
+
   static void OnCompleted(void* self, MHD_Connection* connection, void** state,
                           MHD_RequestTerminationCode /*why*/) {
     auto* exchange = static_cast<Exchange*>(*state);
@@ -342,6 +349,8 @@ class MicroHttpServer final : public HttpServer {
     if (const auto& tls = Of(connection)->tls; tls != nullptr) {
       head.certificates = tls->certificates();
     }
+    MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, &MicroHttpServer::OnArgument,
+                              &head.arguments);
     head.authorization = header("Authorization");
     head.content_encoding = header("Content-Encoding");
     head.idempotency_key = header("Idempotency-Key");

@@ -22,9 +22,10 @@ class IngestionMetrics;
 
 // A request, without its body.
 struct HttpHead {
-  std::string listener;      // HttpServerOptions::name
-  std::string method;        // "POST"
-  std::string path;          // "/services/collector/event"
+  std::string listener;                                        // HttpServerOptions::name
+  std::string method;                                          // "POST"
+  std::string path;                                            // "/services/collector/event"
+  std::vector<std::pair<std::string, std::string>> arguments;  // of the query, decoded
   std::string peer;          // as gRPC names peers: "ipv4:192.0.2.1:50000"
   event::IpAddress address;  // the same
   // What the sender's certificate is told by, the digest first; null or empty where it showed none.

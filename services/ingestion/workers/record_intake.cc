@@ -50,15 +50,16 @@ void RecordIntake::Return(std::unique_ptr<Intake> intake) {
 }
 
 Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& records) {
-  return Take(from, [&records](const Adder& add) {
+  return Take(from, [&](const Adder& add) {
     LineEnvelope envelope;
     for (const Record& record : records) {
       envelope.event_time = record.event_time;
-      envelope.host = record.host;
+      envelope.host = record.host.empty() ? from.host : record.host;
       envelope.program = record.program;
       envelope.severity = record.severity;
       envelope.fields.clear();
       for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
+      for (const auto& [name, value] : from.fields) envelope.fields.push_back({name, value});
       add(record.line, envelope, record.truncated);
     }
     return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -21,6 +22,8 @@ struct RecordSender {
   std::function<bool(std::string_view tenant)> may_write;
   // Chosen by the sender, the same for each repeat of one request; empty: it is none.
   std::string batch_id;
+  std::string host;                                              // of records that name none
+  std::vector<std::pair<std::string, std::string>> fields = {};  // of all records, after their own
   uint64_t content = 0;  // hash of the request: only the same again is a repeat
 };
 

@@ -203,6 +203,44 @@ TEST_F(HttpTest, HecRawLinesMayBeCompressed) {
   EXPECT_EQ(RawOf(Stored()), (std::multiset<std::string>{"<13>app: one", "<13>app: two"}));
 }
 
+TEST_F(HttpTest, HecRawLinesHaveWhatTheQuerySays) {
+  const Reply reply =
+      Send("/services/collector/raw?host=rh%201&source=s1&sourcetype=st&channel=c&index=",
+           "one line\n<13>Nov 23 10:00:00 fw7 app: x\n");
+  EXPECT_EQ(reply.status, 200) << reply.body;
+  const auto events = Stored();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].host(), "rh 1");
+  EXPECT_EQ(events[1].host(), "fw7") << "which the line itself names";
+  for (const auto& event : events) {
+    std::map<std::string, std::string> fields;
+    for (const auto& field : event.fields()) fields[field.name()] = field.value();
+    EXPECT_EQ(fields["hec.source"], "s1");
+    EXPECT_EQ(fields["hec.sourcetype"], "st");
+    EXPECT_FALSE(fields.contains("hec.index") || fields.contains("hec.channel"));
+  }
+}
+
+TEST_F(HttpTest, OneKeyWithAnotherQueryIsAnotherRequest) {
+  const Options options{.headers = {"Idempotency-Key: k1"}};
+  for (const char* source : {"s1", "s1", "s2"}) {
+    const std::string path = std::string("/services/collector/raw?source=") + source;
+    EXPECT_EQ(Send(path, "one line\n", options).status, 200);
+  }
+  EXPECT_EQ(Stored().size(), 2u);
+}
+
+TEST_F(HttpTest, ClientsOfHecMayAskWhetherItIsThere) {
+  for (const char* path : {"/services/collector", "/services/collector/event",
+                           "/services/collector/event/1.0", "/services/collector/raw"}) {
+    EXPECT_EQ(Send(path, "", {.key = "", .method = "OPTIONS"}).status, 200) << path;
+  }
+  EXPECT_EQ(Send("/v1/tenants/acme/logs:bulk", "", {.method = "OPTIONS"}).status, 405);
+  for (const char* path : {"/services/collector/health", "/services/collector/health/1.0"}) {
+    EXPECT_EQ(Send(path, "", {.key = "", .method = "GET"}).status, 200) << path;
+  }
+}
+
 TEST_F(HttpTest, WhoMayNotPushIsToldBeforeTheBodyIsRead) {
   const std::string event = R"({"event":"x"})";
   const Reply none = Send("/services/collector", event, {.key = ""});
