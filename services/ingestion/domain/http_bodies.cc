@@ -79,6 +79,7 @@ StatusOr<Record> ReadHecEvent(std::string_view object, size_t number) {
     if (name == "event") {
       has_event = value != "null";
       record.line = has_event ? JsonValueText(value) : "";
+      record.is_text = value.starts_with('"');
     } else if (name == "time") {
       if (value == "null") return;
       record.event_time = TimeOf(value);

@@ -16,7 +16,8 @@ struct Record {
   std::optional<TimePoint> event_time;
   std::string host;
   std::string program;
-  int severity = 0;  // v1::Severity
+  int severity = 0;      // v1::Severity
+  bool is_text = false;  // an application's own, as in LineEnvelope
   std::vector<std::pair<std::string, std::string>> fields;
 };
 

@@ -57,6 +57,7 @@ Status RecordIntake::Take(const RecordSender& from, const std::vector<Record>& r
       envelope.host = record.host.empty() ? from.host : record.host;
       envelope.program = record.program;
       envelope.severity = record.severity;
+      envelope.is_text = record.is_text;
       envelope.fields.clear();
       for (const auto& [name, value] : record.fields) envelope.fields.push_back({name, value});
       for (const auto& [name, value] : from.fields) envelope.fields.push_back({name, value});

@@ -241,6 +241,19 @@ TEST_F(HttpTest, ClientsOfHecMayAskWhetherItIsThere) {
   }
 }
 
+TEST_F(HttpTest, TextOfHecThatNoParserKnowsIsAnApplicationsOwn) {
+  EXPECT_EQ(Send("/services/collector",
+                 R"({"event":"nothing but text"}{"event":"<13>Nov 23 10:00:00 fw7 app: x"})")
+                .status,
+            200);
+  const auto events = Stored();
+  ASSERT_EQ(events.size(), 2u);
+  EXPECT_EQ(events[0].product(), "generic.text");
+  EXPECT_EQ(events[0].message(), "nothing but text");
+  EXPECT_TRUE(events[0].parse_error().empty());
+  EXPECT_EQ(events[1].product(), "generic.syslog");
+}
+
 TEST_F(HttpTest, WhoMayNotPushIsToldBeforeTheBodyIsRead) {
   const std::string event = R"({"event":"x"})";
   const Reply none = Send("/services/collector", event, {.key = ""});
