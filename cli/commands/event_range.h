@@ -16,7 +16,9 @@ namespace yagura::cli {
 
 inline constexpr char kFilterHelp[] =
     "AIP-160 filter: 'src.ip = 10.0.0.0/8 AND action = BLOCKED', original fields as "
-    "'fields.policyid = \"7\"', bare words search the raw line";
+    "'fields.policyid = \"7\"', bare words search the raw line; what an event does not tell is 0 "
+    "or "
+    "empty: 'dst.port < 1024 AND dst.port:*'";
 
 struct RangeOptions {
   std::string tenant;

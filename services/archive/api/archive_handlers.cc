@@ -40,11 +40,13 @@ class SearchSender {
  public:
   // `token` is where the search begins.
   SearchSender(const rpc::Outbox<v1::SearchEventsResponse>& out, size_t page_size,
-               const TimeWindow& window, const SearchIdentity& identity, std::string token)
+               const TimeWindow& window, const SearchIdentity& identity, std::string token,
+               bool ids_as_text)
       : out_(out),
         page_size_(page_size),
         window_(window),
         identity_(identity),
+        ids_as_text_(ids_as_text),
         token_(std::move(token)) {}
 
   Status Add(event::v1::Event event) {
@@ -84,7 +86,8 @@ class SearchSender {
   Status Send(bool more) {
     if (more && response_.events_size() > 0) {
       const auto& last = response_.events(response_.events_size() - 1);
-      token_ = EncodeSearchToken({{FromProto(last.receive_time()), last.id()}, window_}, identity_);
+      token_ = EncodeSearchToken(
+          {{FromProto(last.receive_time()), last.id(), ids_as_text_}, window_}, identity_);
       response_.set_next_page_token(token_);
     }
     if (!out_.PushWhenRoom(std::exchange(response_, {}))) {
@@ -98,6 +101,7 @@ class SearchSender {
   const size_t page_size_;
   const TimeWindow window_;
   const SearchIdentity identity_;
+  const bool ids_as_text_;
   std::mutex mutex_;
   std::string token_;  // goes on after what was sent
   v1::SearchEventsResponse response_;
@@ -172,7 +176,8 @@ Status ArchiveHandlers::Find(const rpc::Call& call, const v1::SearchEventsReques
   YAGURA_ASSIGN_OR_RETURN(eventstore::Query query,
                           queries_.Search(selection, order, after, page_size + 1));
   v1::PendingEvents pending = Pending(selection);
-  SearchSender sender(out, page_size, selection.window, identity, request.page_token());
+  SearchSender sender(out, page_size, selection.window, identity, request.page_token(),
+                      after && after->ids_as_text);
   YAGURA_RETURN_IF_ERROR(runner_.Stream(
       call, std::move(query),
       [&](const eventstore::Row& row) {

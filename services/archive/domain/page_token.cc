@@ -47,6 +47,7 @@ std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& id
   position.set_range_end(token.window.end.time_since_epoch().count());
   position.set_happened(token.window.basis == TimeBasis::kHappened);
   position.set_request_digest(DigestOf(identity));
+  position.set_numbered(!token.position.ids_as_text);
   return Base64UrlEncode(position.SerializeAsString());
 }
 
@@ -54,7 +55,7 @@ StatusOr<SearchToken> DecodeSearchToken(std::string_view text, const SearchIdent
   YAGURA_ASSIGN_OR_RETURN(const auto position,
                           Decode<internal::v1::SearchPosition>(text, identity));
   return SearchToken{
-      {FromNanoseconds(position.receive_time()), position.event_id()},
+      {FromNanoseconds(position.receive_time()), position.event_id(), !position.numbered()},
       {FromNanoseconds(position.range_start()), FromNanoseconds(position.range_end()),
        position.happened() ? TimeBasis::kHappened : TimeBasis::kReceived}};
 }

@@ -44,6 +44,13 @@ std::string OrderSql(GroupOrder order, size_t keys) {
   return by_value;
 }
 
+// Of events received at once: the batch (26 characters of the id), and the place in it, whose
+// numbers are not padded.
+std::vector<std::string> PlaceInBatch(std::string_view id, bool by_text) {
+  if (by_text) return {std::string(id)};
+  return {fmt::format("left({}, 26)", id), fmt::format("length({})", id), std::string(id)};
+}
+
 }  // namespace
 
 StatusOr<GroupKey> ParseGroupKey(std::string_view path, const EventTable& table,
@@ -125,18 +132,21 @@ StatusOr<Query> EventQueries::Search(const Selection& selection, SearchOrder ord
   Query query;
   YAGURA_ASSIGN_OR_RETURN(std::string where, WhereSql(selection, table_, &query));
   const bool newest = order == SearchOrder::kNewestFirst;
+  const bool by_text = after && after->ids_as_text;
   if (after) {
     const std::string at = TimeSql("after", after->receive_time, &query);
     query.parameters["after_id"] = after->event_id;
     // The first comparison lets the store use its index, which a tuple does not.
-    where += fmt::format(
-        " AND receive_time {0}= {1} AND (receive_time, id) {0} ({1}, {{after_id:String}})",
-        newest ? "<" : ">", at);
+    where += fmt::format(" AND receive_time {0}= {1} AND (receive_time, {2}) {0} ({1}, {3})",
+                         newest ? "<" : ">", at, Join(PlaceInBatch("id", by_text), ", "),
+                         Join(PlaceInBatch("{after_id:String}", by_text), ", "));
   }
-  const std::string_view direction = newest ? " DESC" : "";
-  query.sql =
-      fmt::format("SELECT {} FROM yagura.events WHERE {} ORDER BY receive_time{}, id{} LIMIT {}",
-                  table_.column_list(), where, direction, direction, limit);
+  std::string order_by = "receive_time";
+  for (const std::string& key : PlaceInBatch("id", by_text)) {
+    order_by += fmt::format("{}, {}", newest ? " DESC" : "", key);
+  }
+  query.sql = fmt::format("SELECT {} FROM yagura.events WHERE {} ORDER BY {}{} LIMIT {}",
+                          table_.column_list(), where, order_by, newest ? " DESC" : "", limit);
   return query;
 }
 

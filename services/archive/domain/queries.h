@@ -20,6 +20,9 @@ namespace yagura::archive {
 struct Position {
   TimePoint receive_time{};
   std::string event_id;
+  // Among events received at once the search goes on by id as text ("..-10" before "..-2"), as an
+  // earlier release began it; else in their order in the batch.
+  bool ids_as_text = false;
 };
 
 enum class SearchOrder { kNewestFirst, kOldestFirst };

@@ -17,6 +17,8 @@
 #include "common/testing/fake_clock.h"
 #include "common/testing/status_matchers.h"
 #include "services/archive/domain/coverage_table.h"
+#include "services/archive/domain/page_token.h"
+#include "services/archive/domain/time_window.h"
 #include "yagura/ingestion/v1/coverage_report.pb.h"
 
 namespace yagura::archive {
@@ -130,6 +132,57 @@ TEST_F(HandlersTest, PagesGiveEveryEventOnceInBothOrders) {
     EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), ids.size());
     EXPECT_EQ(ids.front(), order == "receive_time" ? "a-0" : "a-2999");
   }
+}
+
+// Lines of one batch have one time of receipt; as text the tenth id comes before the second.
+TEST_F(HandlersTest, EventsOfABatchComeInTheOrderInWhichTheyCame) {
+  const std::string first(26, 'a');
+  const std::string second(26, 'b');
+  const TimePoint at = BaseTime() + std::chrono::days(1);
+  ASSERT_THAT(archive_->client->Execute(
+                  {.sql = fmt::format(
+                       "INSERT INTO yagura.events (tenant, id, receive_time, expires) SELECT "
+                       "'acme', concat(if(number < 12, '{}', '{}'), '-', toString(number % 12)), "
+                       "fromUnixTimestamp64Nano(toInt64({}), 'UTC'), '2100-01-01' FROM numbers(24)",
+                       first, second, at.time_since_epoch().count())}),
+              IsOk());
+  const auto all = [&](const std::string& order, std::string token = {}) {
+    v1::SearchEventsRequest request;
+    request.set_parent("tenants/acme");
+    request.set_order_by(order);
+    request.set_page_size(5);
+    *request.mutable_range()->mutable_start_time() = ToProto(at);
+    *request.mutable_range()->mutable_end_time() = ToProto(at + std::chrono::seconds(1));
+    std::vector<std::string> ids;
+    do {
+      request.set_page_token(std::move(token));
+      const Found page = Search(request, acme_);
+      EXPECT_THAT(page.status, IsOk());
+      for (const auto& event : page.events) ids.push_back(event.id());
+      token = page.token;
+    } while (!token.empty() && ids.size() < 50);
+    return ids;
+  };
+  std::vector<std::string> expected;
+  for (const std::string& batch : {first, second}) {
+    for (int i = 0; i < 12; ++i) expected.push_back(fmt::format("{}-{}", batch, i));
+  }
+  EXPECT_EQ(all("receive_time"), expected);
+  std::ranges::reverse(expected);
+  EXPECT_EQ(all("receive_time desc"), expected);
+
+  // What an earlier release began goes on as it began.
+  const SearchIdentity identity{"tenants/acme", "", "receive_time"};
+  const TimeWindow window{at, at + std::chrono::seconds(1)};
+  const auto rest =
+      all("receive_time", EncodeSearchToken({{at, second + "-10", true}, window}, identity));
+  std::vector<std::string> as_text = {second + "-11"};
+  for (int i = 2; i < 10; ++i) as_text.push_back(fmt::format("{}-{}", second, i));
+  EXPECT_EQ(rest, as_text);
+  EXPECT_THAT(archive_->client->Execute(
+                  {.sql = fmt::format("ALTER TABLE yagura.events DROP PARTITION ID '{}'",
+                                      PartitionOf(at))}),
+              IsOk());
 }
 
 TEST_F(HandlersTest, ARangeOfTheEventsOwnTimeFindsWhatWasReceivedLater) {
