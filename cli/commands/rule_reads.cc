@@ -1,6 +1,7 @@
 #include "cli/commands/rule_reads.h"
 
 #include <algorithm>
+#include <iostream>
 #include <map>
 
 #include "fmt/format.h"
@@ -134,6 +135,9 @@ absl::Status List(Program& program, Client& client, const ListOptions& options) 
         fill(request);
         YAGURA_ASSIGN_OR_RETURN(auto response,
                                 client.Call(&DetectionService::Stub::ListRules, request));
+        for (const auto& name : response.unreadable()) {
+          std::cerr << "cannot be read, not in force: " << EscapeForTerminal(name) << "\n";
+        }
         if (of_tenant && options.filter.empty() && response.next_page_token().empty()) {
           if (const auto added = AddTuned(client, options.parent, response);
               !added.ok() && added.code() != absl::StatusCode::kPermissionDenied) {

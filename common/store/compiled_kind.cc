@@ -7,6 +7,7 @@
 #include "google/protobuf/message.h"
 
 #include "common/status/status.h"
+#include "common/text/text.h"
 
 namespace yagura::store {
 namespace {
@@ -164,6 +165,12 @@ absl::StatusOr<Location> CompiledKind::Locate(std::string_view name) const {
     location.id_path += ids[i];
   }
   return location;
+}
+
+std::string CompiledKind::NameOf(const Location& location) const {
+  std::vector<std::string> ids = {location.tenant};
+  for (const auto part : Split(location.id_path, '/')) ids.emplace_back(part);
+  return ids.size() * 2 == pattern_.segments().size() ? pattern_.Format(ids) : location.id_path;
 }
 
 std::string CompiledKind::Name(const Message& message) const {

@@ -61,6 +61,9 @@ class CompiledKind {
   // INVALID_ARGUMENT where the name does not fit the pattern.
   absl::StatusOr<Location> Locate(std::string_view name) const;
 
+  // The other way round; the ids alone where they are not as many as the pattern has.
+  std::string NameOf(const Location& location) const;
+
   std::string Name(const google::protobuf::Message& message) const;
   std::string Etag(const google::protobuf::Message& message) const;
   void SetName(google::protobuf::Message& message, std::string_view name) const;

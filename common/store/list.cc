@@ -188,6 +188,8 @@ absl::StatusOr<Page<std::unique_ptr<Message>>> ResourceStore::Impl::List(
     return filter.Matches(*loaded.message);
   };
 
+  const OnUnreadable unreadable =
+      query.pass_over_unreadable ? [](const std::string&) {} : OnUnreadable();
   Page<std::unique_ptr<Message>> page;
   size_t examined = 0;
   size_t batch = filter.empty() ? page_size + 1 : std::max(kMinBatch, page_size + 1);
@@ -203,7 +205,7 @@ absl::StatusOr<Page<std::unique_ptr<Message>>> ResourceStore::Impl::List(
     checked_marker = true;
     std::vector<std::string> ids;
     for (const auto& member : members) ids.emplace_back(IdPathOf(member));
-    YAGURA_ASSIGN_OR_RETURN(auto loaded, LoadMany(tenant, ids));
+    YAGURA_ASSIGN_OR_RETURN(auto loaded, LoadMany(tenant, ids, unreadable));
     for (size_t i = 0; i < members.size(); ++i) {
       if (!fits(loaded[i], members[i], ids[i])) continue;
       if (page.items.size() == page_size) {

@@ -185,14 +185,16 @@ struct RawProjection::Impl : FeedFollower::Subscriber {
   }
 
   // Reads a tenant's resources anew; where changes were lost, tells what is another than before.
+  // One that cannot be parsed must not keep all others from being listed.
   absl::Status Load(const Reset& reset) {
     std::map<std::string, Resource> resources;
-    YAGURA_RETURN_IF_ERROR(store->ForEach(reset.tenant, [&](const Message& message) {
+    const auto take = [&](const Message& message) {
       std::unique_ptr<Message> copy(message.New());
       copy->CopyFrom(message);
       resources.emplace(kind->Name(message), std::move(copy));
       return absl::OkStatus();
-    }));
+    };
+    YAGURA_RETURN_IF_ERROR(store->ForEach(reset.tenant, take, [](const std::string&) {}));
     std::map<std::string, Resource> before;
     {
       const std::unique_lock lock(mutex);

@@ -122,7 +122,8 @@ absl::StatusOr<Loaded> ResourceStore::Impl::Load(const Location& location) const
 }
 
 absl::StatusOr<std::vector<Loaded>> ResourceStore::Impl::LoadMany(
-    const std::string& tenant, const std::vector<std::string>& id_paths) const {
+    const std::string& tenant, const std::vector<std::string>& id_paths,
+    const OnUnreadable& unreadable) const {
   std::vector<Loaded> loaded(id_paths.size());
   if (id_paths.empty()) return loaded;
   std::vector<std::string> keys;
@@ -134,7 +135,14 @@ absl::StatusOr<std::vector<Loaded>> ResourceStore::Impl::LoadMany(
   if (reply.items.size() != id_paths.size()) return Internal("MGET gave an unknown answer");
   for (size_t i = 0; i < id_paths.size(); ++i) {
     if (reply.items[i].is_nil()) continue;
-    YAGURA_ASSIGN_OR_RETURN(loaded[i], Parse(reply.items[i].text));
+    auto parsed = Parse(reply.items[i].text);
+    if (parsed.ok()) {
+      loaded[i] = *std::move(parsed);
+      continue;
+    }
+    const std::string name = kind.NameOf({.tenant = tenant, .id_path = id_paths[i]});
+    if (!unreadable) return Annotate(parsed.status(), name);
+    unreadable(name);
   }
   return loaded;
 }
@@ -417,8 +425,9 @@ absl::StatusOr<Page<std::unique_ptr<Message>>> ResourceStore::List(const ListQue
   return impl_->List(query);
 }
 
-absl::Status ResourceStore::ForEach(
-    std::string_view tenant, const std::function<absl::Status(const Message&)>& visit) const {
+absl::Status ResourceStore::ForEach(std::string_view tenant,
+                                    const std::function<absl::Status(const Message&)>& visit,
+                                    const OnUnreadable& unreadable) const {
   const std::string key = AllIdsKey(impl_->kind.kind(), tenant);
   std::string from = "-";
   while (true) {
@@ -429,7 +438,8 @@ absl::Status ResourceStore::ForEach(
     for (auto& item : reply.items) id_paths.push_back(std::move(item.text));
     if (id_paths.empty()) return absl::OkStatus();
     from = "(" + id_paths.back();
-    YAGURA_ASSIGN_OR_RETURN(const auto page, impl_->LoadMany(std::string(tenant), id_paths));
+    YAGURA_ASSIGN_OR_RETURN(const auto page,
+                            impl_->LoadMany(std::string(tenant), id_paths, unreadable));
     for (const auto& loaded : page) {
       if (loaded.message != nullptr) YAGURA_RETURN_IF_ERROR(visit(*loaded.message));
     }

@@ -43,7 +43,12 @@ struct ListQuery {
   std::string order_by;    // "create_time desc"; "" or a declared index's order
   int page_size = 0;       // clamped to 1..1000, 0 means 50; negative is INVALID_ARGUMENT
   std::string page_token;  // opaque; INVALID_ARGUMENT where it belongs to another query
+  // Lists without those that cannot be parsed; else one ends the list (DATA_LOSS).
+  bool pass_over_unreadable = false;
 };
+
+// Told the name of each stored resource that cannot be parsed, which is passed over.
+using OnUnreadable = std::function<void(const std::string& name)>;
 
 template <typename Message>
 struct Page {
@@ -66,9 +71,11 @@ class ResourceStore {
                       const std::function<absl::Status(Message&)>& change);
   absl::Status Delete(const WriteContext& context, std::string_view name, std::string_view etag);
   absl::StatusOr<Page<std::unique_ptr<Message>>> List(const ListQuery& query) const;
-  // Every resource of a tenant, in no order, in pages of 1,000; for projections and jobs.
+  // Every resource of a tenant, in no order, in pages of 1,000; for projections and jobs. One that
+  // cannot be parsed ends it (DATA_LOSS, STORED_RESOURCE_UNREADABLE) where `unreadable` is not set.
   absl::Status ForEach(std::string_view tenant,
-                       const std::function<absl::Status(const Message&)>& visit) const;
+                       const std::function<absl::Status(const Message&)>& visit,
+                       const OnUnreadable& unreadable = nullptr) const;
   // In the order of `names`; null for those that do not exist.
   absl::StatusOr<std::vector<std::unique_ptr<Message>>> GetMany(
       const std::vector<std::string>& names) const;
@@ -151,12 +158,15 @@ class Store {
     }
     return found;
   }
-  // Every resource of a tenant, in no order.
-  absl::Status ForEach(std::string_view tenant,
-                       const std::function<absl::Status(const M&)>& visit) const {
-    return raw_->ForEach(tenant, [&visit](const google::protobuf::Message& message) {
-      return visit(static_cast<const M&>(message));
-    });
+  // As ResourceStore::ForEach.
+  absl::Status ForEach(std::string_view tenant, const std::function<absl::Status(const M&)>& visit,
+                       const OnUnreadable& unreadable = nullptr) const {
+    return raw_->ForEach(
+        tenant,
+        [&visit](const google::protobuf::Message& message) {
+          return visit(static_cast<const M&>(message));
+        },
+        unreadable);
   }
 
   const std::shared_ptr<ResourceStore>& raw() const { return raw_; }

@@ -60,8 +60,10 @@ struct ResourceStore::Impl {
   absl::StatusOr<Loaded> Parse(std::string_view bytes) const;
   // Null where there is none.
   absl::StatusOr<Loaded> Load(const Location& location) const;
+  // `unreadable`: as of ForEach.
   absl::StatusOr<std::vector<Loaded>> LoadMany(const std::string& tenant,
-                                               const std::vector<std::string>& id_paths) const;
+                                               const std::vector<std::string>& id_paths,
+                                               const OnUnreadable& unreadable = nullptr) const;
   std::vector<Write::IndexEntry> Entries(const Location& location, const Message& message) const;
   Write MakeWrite(WriteKind what, const WriteContext& context, const Location& location,
                   const Message* before, Message* after) const;

@@ -69,8 +69,9 @@ absl::StatusOr<std::vector<std::string>> RulesAbout(const store::Store<v1::Rule>
     if (is_about && IsMatched(StateOf(rule))) texts.push_back(rule.text());
     return absl::OkStatus();
   };
-  YAGURA_RETURN_IF_ERROR(rules.ForEach(kProviderTenant, take));
-  if (tenant != kProviderTenant) YAGURA_RETURN_IF_ERROR(rules.ForEach(tenant, take));
+  const auto pass_over = [](const std::string&) {};  // the rule book tells
+  YAGURA_RETURN_IF_ERROR(rules.ForEach(kProviderTenant, take, pass_over));
+  if (tenant != kProviderTenant) YAGURA_RETURN_IF_ERROR(rules.ForEach(tenant, take, pass_over));
   return texts;
 }
 

@@ -296,10 +296,11 @@ absl::StatusOr<RuleCoverageHandlers::Answer> RuleCoverageHandlers::Compute(const
     YAGURA_ASSIGN_OR_RETURN(seen[key], survey.Look(source));
   }
   std::set<std::string> own;  // of the tenant
-  YAGURA_RETURN_IF_ERROR(rules_.ForEach(call.tenant(), [&own](const v1::Rule& rule) {
+  const auto take = [&own](const v1::Rule& rule) {
     own.insert(std::string(store::LastId(rule.name())));
     return absl::OkStatus();
-  }));
+  };
+  YAGURA_RETURN_IF_ERROR(rules_.ForEach(call.tenant(), take, [](const std::string&) {}));
   Answer answer;
   answer.events = survey.total();
   for (const auto& entry : set->entries()) {

@@ -7,6 +7,7 @@
 #include "common/rpc/service_registry.h"
 #include "common/rpc/standard_methods.h"
 #include "common/status/status.h"
+#include "common/store/resource_name.h"
 #include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/detection/domain/rule_resource.h"
@@ -155,11 +156,20 @@ absl::StatusOr<v1::RuleHistory> RuleHandlers::GetHistory(
 
 absl::StatusOr<v1::ListRulesResponse> RuleHandlers::List(
     const rpc::Call& call, const v1::ListRulesRequest& request) const {
-  auto page = rpc::ListPage(call, request, "title", rules_, all_tenants_);
+  auto query = rpc::QueryOf(request, "title");
+  query.pass_over_unreadable = true;
+  auto page = rpc::ListPage(call, query, rules_, all_tenants_);
   if (!page.ok()) return page.status();
   v1::ListRulesResponse response;
   for (auto& rule : page->items) *response.add_rules() = std::move(rule);
   response.set_next_page_token(page->next_page_token);
+  if (!request.page_token().empty()) return response;
+  const store::TenantScope scope = rpc::ScopeOf(call);
+  for (const auto& name : rule_book_->unreadable()) {
+    const std::string tenant(store::TenantOf(name).value_or(""));
+    const bool is_asked_for = call.all_tenants() ? scope.Contains(tenant) : tenant == call.tenant();
+    if (is_asked_for) response.add_unreadable(name);
+  }
   return response;
 }
 

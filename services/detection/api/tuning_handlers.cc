@@ -82,10 +82,11 @@ absl::StatusOr<M> Put(store::Store<M>& store, const rpc::Call& call, const M& wa
   if (changed.status().code() != absl::StatusCode::kNotFound || !allow_missing) return changed;
   if (!wanted.etag().empty()) return changed;
   int count = 0;
-  YAGURA_RETURN_IF_ERROR(store.ForEach(call.tenant(), [&count](const M&) {
+  const auto add = [&count](const auto&) {
     ++count;
     return absl::OkStatus();
-  }));
+  };
+  YAGURA_RETURN_IF_ERROR(store.ForEach(call.tenant(), add, add));
   if (count >= most) {
     return MakeError(absl::StatusCode::kResourceExhausted, "TOO_MANY",
                      fmt::format("the tenant has {} of them already", most));
@@ -144,7 +145,9 @@ absl::StatusOr<v1::Placeholder> TuningHandlers::GetPlaceholder(
 
 absl::StatusOr<v1::ListPlaceholdersResponse> TuningHandlers::ListPlaceholders(
     const rpc::Call& call, const v1::ListPlaceholdersRequest& request) const {
-  auto page = rpc::ListPage(call, request, "name", placeholders_, all_placeholders_);
+  auto query = rpc::QueryOf(request, "name");
+  query.pass_over_unreadable = true;
+  auto page = rpc::ListPage(call, query, placeholders_, all_placeholders_);
   if (!page.ok()) return page.status();
   v1::ListPlaceholdersResponse response;
   for (auto& one : page->items) *response.add_placeholders() = std::move(one);
@@ -197,7 +200,9 @@ absl::StatusOr<v1::RuleTuning> TuningHandlers::GetTuning(
 
 absl::StatusOr<v1::ListRuleTuningsResponse> TuningHandlers::ListTunings(
     const rpc::Call& call, const v1::ListRuleTuningsRequest& request) const {
-  auto page = rpc::ListPage(call, request, "update_time desc", tunings_, all_tunings_);
+  auto query = rpc::QueryOf(request, "update_time desc");
+  query.pass_over_unreadable = true;
+  auto page = rpc::ListPage(call, query, tunings_, all_tunings_);
   if (!page.ok()) return page.status();
   v1::ListRuleTuningsResponse response;
   for (auto& one : page->items) *response.add_rule_tunings() = std::move(one);

@@ -77,6 +77,8 @@ absl::StatusOr<int> LoadContentRules(const std::filesystem::path& folder,
         logger.Error("rule refused", {{"file", file.string()}, {"reason", Message(status)}});
         continue;
       }
+      // The one that is kept: the rule book tells of it, and the others are to be in force.
+      if (ErrorReason(status) == "STORED_RESOURCE_UNREADABLE") continue;
       if (!status.ok()) return Annotate(status, file.filename().string());
       ++loaded;
     }

@@ -95,6 +95,7 @@ absl::StatusOr<std::vector<v1::RuleVersion>> RuleVersions::List(std::string_view
   store::ListQuery query;
   query.parent = std::string(rule);  // without an order: no other rule's are walked over
   query.page_size = 2 * kMostVersions;
+  query.pass_over_unreadable = true;
   std::vector<v1::RuleVersion> versions;
   do {
     YAGURA_ASSIGN_OR_RETURN(auto page, versions_.List(query));

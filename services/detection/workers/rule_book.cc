@@ -28,6 +28,9 @@ constexpr std::chrono::minutes kAnyway{1};
 // The one in force, the next, and those of shards that lag behind.
 constexpr size_t kLoadedSets = 8;
 
+// For what Reload tells of.
+void PassOver(const std::string&) {}
+
 template <typename Stateful>
 void NoteMute(const Stateful& one, TimePoint now, std::vector<std::string>& ended,
               TimePoint& next) {
@@ -53,6 +56,9 @@ RuleBook::RuleBook(store::Store<v1::Rule> rules, std::shared_ptr<redis::Pool> st
       refused_(metrics.GetGauge(
           "yagura_detection_rules_refused",
           "Rules and filters that are not in force for a tenant, or not as agreed")),
+      unreadable_count_(
+          metrics.GetGauge("yagura_detection_rules_unreadable",
+                           "Stored rules, filters, placeholders and tunings that cannot be read")),
       logger_(std::move(logger)),
       clock_(std::move(clock)) {}
 
@@ -65,6 +71,7 @@ absl::Status RuleBook::Reload() {
     YAGURA_RETURN_IF_ERROR(EndMutes(collected.mutes));
     YAGURA_ASSIGN_OR_RETURN(collected, Collect());
   }
+  TellUnreadable(std::move(collected.unreadable));
   const std::string version = RuleSetVersion(collected.items);
   const std::vector<std::string_view> texts(collected.texts.begin(), collected.texts.end());
   YAGURA_RETURN_IF_ERROR(sets_->Save(version, collected.items, texts));
@@ -79,6 +86,16 @@ absl::Status RuleBook::Reload() {
   logger_.Info("rule set announced", {{"version", version}, {"rules", set->entries().size()}});
   latest_version_ = version;
   return absl::OkStatus();
+}
+
+void RuleBook::TellUnreadable(std::set<std::string> names) {
+  unreadable_count_->Set(static_cast<double>(names.size()));
+  const std::lock_guard lock(mutex_);
+  for (const auto& name : names) {
+    if (unreadable_.contains(name)) continue;
+    logger_.Error("a stored rule or setting cannot be read and is passed over", {{"name", name}});
+  }
+  unreadable_ = std::move(names);
 }
 
 void RuleBook::Collected::Add(std::string_view tenant, std::string text) {
@@ -101,18 +118,24 @@ absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string
 }
 
 absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string& tenant,
-                                                               Mutes* mutes) const {
+                                                               Collected* collected) const {
+  const store::OnUnreadable unreadable = [collected](const std::string& name) {
+    if (collected != nullptr) collected->unreadable.insert(name);
+  };
   std::map<std::string, v1::Placeholder> placeholders;
-  YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(tenant, [&](const v1::Placeholder& kept) {
+  const auto take_placeholder = [&](const v1::Placeholder& kept) {
     auto& one = placeholders[kept.name()];
     one.set_name(kept.name());
     *one.mutable_values() = kept.values();
     return absl::OkStatus();
-  }));
+  };
+  YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(tenant, take_placeholder, unreadable));
   std::map<std::string, v1::RuleTuning> tunings;
   const TimePoint now = clock_->Now();
-  YAGURA_RETURN_IF_ERROR(tunings_.ForEach(tenant, [&](const v1::RuleTuning& kept) {
-    if (mutes != nullptr) NoteMute(kept, now, mutes->ended_tunings, mutes->next);
+  const auto take_tuning = [&](const v1::RuleTuning& kept) {
+    if (collected != nullptr) {
+      NoteMute(kept, now, collected->mutes.ended_tunings, collected->mutes.next);
+    }
     auto& one = tunings[kept.name()];
     one = kept;
     one.clear_etag();
@@ -128,7 +151,8 @@ absl::StatusOr<internal::v1::TenantRules> RuleBook::SettingsOf(const std::string
     nothing.set_name(one.name());
     if (one.ByteSizeLong() == nothing.ByteSizeLong()) tunings.erase(kept.name());
     return absl::OkStatus();
-  }));
+  };
+  YAGURA_RETURN_IF_ERROR(tunings_.ForEach(tenant, take_tuning, unreadable));
   internal::v1::TenantRules settings;
   for (auto& [name, one] : placeholders) *settings.add_placeholders() = std::move(one);
   for (auto& [name, one] : tunings) *settings.add_tunings() = std::move(one);
@@ -177,9 +201,9 @@ absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
   Collected collected;
   std::map<std::string, std::string> unmatched;  // the provider's, by id
   for (const auto& tenant : tenants) {
-    YAGURA_ASSIGN_OR_RETURN(auto settings, SettingsOf(tenant, &collected.mutes));
+    YAGURA_ASSIGN_OR_RETURN(auto settings, SettingsOf(tenant, &collected));
     std::set<std::string> untold;
-    YAGURA_RETURN_IF_ERROR(rules_.ForEach(tenant, [&](const v1::Rule& rule) {
+    const auto take_rule = [&](const v1::Rule& rule) {
       const v1::RuleState state = StateOf(rule);
       const std::string id(store::LastId(rule.name()));
       if (IsMatched(state)) {
@@ -190,6 +214,9 @@ absl::StatusOr<RuleBook::Collected> RuleBook::Collect() const {
       if (IsUntold(state)) untold.insert(id);
       NoteMute(rule, now, collected.mutes.ended_rules, collected.mutes.next);
       return absl::OkStatus();
+    };
+    YAGURA_RETURN_IF_ERROR(rules_.ForEach(tenant, take_rule, [&collected](const std::string& name) {
+      collected.unreadable.insert(name);
     }));
     for (const auto& id : untold) settings.add_untold_rules(id);
     if (settings.ByteSizeLong() > 0) collected.Add(tenant, EncodeTenantRules(settings));
@@ -209,10 +236,11 @@ absl::StatusOr<Placeholders> RuleBook::PlaceholdersFor(std::string_view tenant) 
   if (tenant == kProviderTenant) {
     YAGURA_ASSIGN_OR_RETURN(const auto tenants, Tenants());
     for (const auto& one : tenants) {
-      YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(one, [&](const v1::Placeholder& kept) {
+      const auto take = [&](const v1::Placeholder& kept) {
         values[std::string(store::LastId(kept.name()))] = {std::string(kAnyValue)};
         return absl::OkStatus();
-      }));
+      };
+      YAGURA_RETURN_IF_ERROR(placeholders_.ForEach(one, take, PassOver));
     }
   }
   for (const std::string& one : {std::string(kProviderTenant), std::string(tenant)}) {
@@ -227,20 +255,22 @@ absl::Status RuleBook::CheckPlaceholder(std::string_view tenant,
   std::set<std::string> switched_on;
   std::set<std::string> tenants = {std::string(kProviderTenant), std::string(tenant)};
   for (const auto& one : tenants) {
-    YAGURA_RETURN_IF_ERROR(tunings_.ForEach(one, [&](const v1::RuleTuning& tuning) {
+    const auto take = [&](const v1::RuleTuning& tuning) {
       const bool is_on = tuning.match() == v1::RuleTuning::ON || IsMatched(tuning.state());
       if (is_on) switched_on.emplace(store::LastId(tuning.name()));
       return absl::OkStatus();
-    }));
+    };
+    YAGURA_RETURN_IF_ERROR(tunings_.ForEach(one, take, PassOver));
   }
   std::vector<std::string> texts;
   for (const auto& one : tenants) {
-    YAGURA_RETURN_IF_ERROR(rules_.ForEach(one, [&](const v1::Rule& rule) {
+    const auto take = [&](const v1::Rule& rule) {
       const bool is_on =
           IsMatched(StateOf(rule)) || switched_on.contains(std::string(store::LastId(rule.name())));
       if (is_on && MayExpand(rule.text())) texts.push_back(rule.text());
       return absl::OkStatus();
-    }));
+    };
+    YAGURA_RETURN_IF_ERROR(rules_.ForEach(one, take, PassOver));
   }
   return detection::CheckPlaceholder(placeholder, texts);
 }
@@ -375,6 +405,11 @@ void RuleBook::Work() {
 std::string RuleBook::latest_version() const {
   const std::lock_guard lock(mutex_);
   return latest_version_;
+}
+
+std::vector<std::string> RuleBook::unreadable() const {
+  const std::lock_guard lock(mutex_);
+  return {unreadable_.begin(), unreadable_.end()};
 }
 
 void RuleBook::OnRecord(const audit::v1::Record& record) {

@@ -58,6 +58,9 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   absl::StatusOr<internal::v1::TenantRules> SettingsOf(const std::string& tenant) const;
   // What the latest Reload read; empty before.
   std::string latest_version() const;
+  // Names of the stored rules, filters, placeholders and tunings that the latest Reload could not
+  // read and passed over, in order.
+  std::vector<std::string> unreadable() const;
 
   void OnRecord(const audit::v1::Record& record) override;
   void OnReset(std::string_view tenant) override;
@@ -75,6 +78,7 @@ class RuleBook final : public store::FeedFollower::Subscriber {
     std::vector<RuleSetItem> items;
     std::vector<std::string> texts;
     Mutes mutes;
+    std::set<std::string> unreadable;  // names
 
     void Add(std::string_view tenant, std::string text);
   };
@@ -82,9 +86,11 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   absl::Status EndMutes(const Mutes& mutes);
   std::chrono::nanoseconds UntilNextEnd() const;
   absl::StatusOr<std::vector<std::string>> Tenants() const;
+  // Notes mutes and what it cannot read where `collected` is not null.
   absl::StatusOr<internal::v1::TenantRules> SettingsOf(const std::string& tenant,
-                                                       Mutes* mutes) const;
+                                                       Collected* collected) const;
   absl::StatusOr<Collected> Collect() const;
+  void TellUnreadable(std::set<std::string> names);
   // A set and how many texts of it are not in force for somebody, or not as agreed.
   struct Loaded {
     std::shared_ptr<const RuleSet> set;  // null: not loaded
@@ -102,6 +108,7 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   const std::shared_ptr<RuleSetStore> sets_;
   Gauge* const in_force_;
   Gauge* const refused_;
+  Gauge* const unreadable_count_;
   const Logger logger_;
   const std::shared_ptr<const Clock> clock_;
 
@@ -116,6 +123,7 @@ class RuleBook final : public store::FeedFollower::Subscriber {
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   std::string latest_version_;
+  std::set<std::string> unreadable_;       // as the latest Reload saw it; each is in the log
   TimePoint next_end_ = TimePoint::max();  // of a mute
   bool wanted_ = false;
   bool stopping_ = false;

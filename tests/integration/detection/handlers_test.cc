@@ -8,6 +8,8 @@
 #include "common/event/batch_codec.h"
 #include "common/redis/pool.h"
 #include "common/status/status.h"
+#include "common/store/keys.h"
+#include "common/store/resource_name.h"
 #include "common/stream/leased_cursor.h"
 #include "common/stream/producer.h"
 #include "common/testing/call_builder.h"
@@ -962,6 +964,76 @@ TEST_F(DetectionHandlersTest, WhatIsNotInForceIsLoggedOnceWithItsRuleAndTenant) 
   EXPECT_THAT(told[0], HasSubstr("\"title\":\"Ours\""));
   EXPECT_THAT(told[0], HasSubstr("4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00f"));
   EXPECT_EQ(told[0].find("10.9"), std::string::npos);
+}
+
+TEST_F(DetectionHandlersTest, WhatCannotBeReadStopsNoOtherRuleAndIsTold) {
+  const auto file = redis_.folder() / "log";
+  MetricsRegistry metrics;
+  RuleBook book(rules_, pool_,
+                std::make_shared<RuleSetStore>(pool_, stream::Topic{"events", 2, {}}, "detection"),
+                metrics, Logger::ToFile(file.string()));
+  ASSERT_THAT(Create(1), IsOk());
+  ASSERT_OK_AND_ASSIGN(const v1::Rule broken, Create(2));
+  ASSERT_THAT(Create(3, "globex"), IsOk());
+  ASSERT_THAT(tuning_handlers_.UpdatePlaceholder(
+                  CallIn("acme"), PlaceholderRequest("acme", "nets", {"10.0.0.0/8"})),
+              IsOk());
+  const auto overwrite = [this](const store::Kind& kind, std::string_view id) {
+    const std::string key = store::DataKey(kind, "acme", id);
+    ASSERT_OK_AND_ASSIGN(const auto there, pool_->Command({"EXISTS", key}));
+    ASSERT_EQ(there.integer, 1) << key;
+    ASSERT_THAT(pool_->Command({"SET", key, "secret words"}), IsOk());
+  };
+  const std::string id(store::LastId(broken.name()));
+  overwrite(RuleResourceKind(), id);
+  overwrite(PlaceholderKind(), "nets");
+
+  for (int round = 0; round < 2; ++round) ASSERT_THAT(book.Reload(), IsOk());
+  ASSERT_OK_AND_ASSIGN(const auto set, book.Load(book.latest_version()));
+  EXPECT_THAT(set->entries(), SizeIs(2));
+  const std::string placeholder = "tenants/acme/placeholders/nets";
+  EXPECT_THAT(book.unreadable(), ElementsAre(placeholder, broken.name()));
+  EXPECT_THAT(metrics.Render(), HasSubstr("\nyagura_detection_rules_unreadable 2\n"));
+  std::ifstream in(file);
+  std::vector<std::string> told;
+  for (std::string line; std::getline(in, line);) {
+    EXPECT_EQ(line.find("secret"), std::string::npos) << line;
+    if (line.find("cannot be read") != std::string::npos) told.push_back(line);
+  }
+  EXPECT_THAT(told, ElementsAre(HasSubstr(placeholder), HasSubstr(broken.name())));
+
+  ASSERT_THAT(book_->Reload(), IsOk());
+  v1::ListRulesRequest list;
+  list.set_parent("tenants/acme");
+  ASSERT_OK_AND_ASSIGN(auto listed, handlers_.List(CallIn("acme"), list));
+  EXPECT_THAT(listed.rules(), SizeIs(1));
+  EXPECT_THAT(listed.unreadable(), ElementsAre(placeholder, broken.name()));
+  list.set_parent("tenants/globex");
+  ASSERT_OK_AND_ASSIGN(listed, handlers_.List(CallIn("globex"), list));
+  EXPECT_THAT(listed.rules(), SizeIs(1));
+  EXPECT_THAT(listed.unreadable(), IsEmpty());
+
+  // Once it was taken away, the rule can be made anew.
+  ASSERT_THAT(pool_->Command({"DEL", store::DataKey(RuleResourceKind(), "acme", id)}), IsOk());
+  ASSERT_THAT(Create(2), IsOk());
+  ASSERT_THAT(book_->Reload(), IsOk());
+  EXPECT_THAT(book_->unreadable(), ElementsAre(placeholder));
+  EXPECT_THAT(RulesInForce(), SizeIs(3));
+}
+
+TEST_F(DetectionHandlersTest, AContentRuleThatIsKeptUnreadableStopsNoOther) {
+  const auto folder = redis_.folder() / "content";
+  std::filesystem::create_directory(folder);
+  for (int number = 1; number <= 2; ++number) {
+    std::ofstream(folder / fmt::format("{}.yml", number)) << RuleText(number);
+  }
+  ASSERT_OK_AND_ASSIGN(int loaded, LoadContentRules(folder, rules_, versions_, Logger::Null()));
+  EXPECT_EQ(loaded, 2);
+  const std::string key =
+      store::DataKey(RuleResourceKind(), "provider", "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
+  ASSERT_THAT(pool_->Command({"SET", key, "broken"}), IsOk());
+  ASSERT_OK_AND_ASSIGN(loaded, LoadContentRules(folder, rules_, versions_, Logger::Null()));
+  EXPECT_EQ(loaded, 1);
 }
 
 TEST_F(DetectionHandlersTest, AFilterIsAResourceLikeARule) {

@@ -608,6 +608,13 @@ TEST_F(RuleStates, ShowInTheListOfATenant) {
   EXPECT_THAT(std::string(lines[1]), HasSubstr(R"("state":"MUTED")"));
 }
 
+TEST_F(RuleStates, OfWhatCannotBeReadAreNamedApart) {
+  suite_.unreadable_rules = {"tenants/acme/rules/broken"};
+  const auto outcome = Run({"rule", "list", "--tenant", "acme", "-o", "jsonl"});
+  EXPECT_THAT(outcome.err, HasSubstr("cannot be read, not in force: tenants/acme/rules/broken\n"));
+  EXPECT_EQ(outcome.out.find("broken"), std::string::npos);
+}
+
 TEST_F(RuleStates, AreThoseOfTheTenantThatARuleIsNamedUnder) {
   const auto muted = Run({"rule", "get", "r1", "--tenant", "acme", "-o", "json"});
   ASSERT_TRUE(muted.status.ok()) << muted.status;

@@ -253,6 +253,7 @@ struct FakeSuite::Detection : detection::v1::DetectionService::Service {
     for (const auto& rule : suite_.rules) {
       if (IsBelow(request->parent(), rule.name())) *response->add_rules() = rule;
     }
+    for (const auto& name : suite_.unreadable_rules) response->add_unreadable(name);
     return grpc::Status::OK;
   }
   grpc::Status GetRule(grpc::ServerContext*, const detection::v1::GetRuleRequest* request,

@@ -58,6 +58,7 @@ class FakeSuite {
   grpc::Status verify_answer = grpc::Status::OK;          // of the audit records
   std::vector<audit::v1::SealingKey> sealing_keys;
   std::vector<detection::v1::Rule> rules;          // to list by parent, and to get
+  std::vector<std::string> unreadable_rules;       // names
   std::vector<detection::v1::RuleTuning> tunings;  // likewise
   directory::v1::ImportAssetsResponse asset_import_answer;
   // What searches, counts and exports tell: each the first that is left, the last again and again.

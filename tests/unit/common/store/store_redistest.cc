@@ -3,6 +3,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/store/change_feed.h"
+#include "common/store/keys.h"
 #include "tests/unit/common/store/fixture.h"
 
 namespace yagura::store {
@@ -10,6 +11,7 @@ namespace {
 
 using absl::StatusCode;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
 using ::testing::SizeIs;
@@ -290,6 +292,36 @@ TEST_F(StoreTest, ForEachVisitsEveryResourceOfTheTenant) {
                               }),
               IsOk());
   EXPECT_EQ(seen, expected);
+}
+
+TEST_F(StoreTest, WhatCannotBeReadIsPassedOverWhereThatIsAskedFor) {
+  for (const char* id : {"a", "b", "c"}) {
+    ASSERT_THAT(assets_.Create(By("alice"), MakeAsset("acme", id)), IsOk());
+  }
+  ASSERT_THAT(pool_->Command({"SET", DataKey(AssetKind(), "acme", "b"), "broken"}), IsOk());
+  std::vector<std::string> read;
+  const auto visit = [&read](const Asset& asset) {
+    read.push_back(asset.name());
+    return absl::OkStatus();
+  };
+  const auto ended = assets_.ForEach("acme", visit);
+  EXPECT_THAT(ended, StatusIs(StatusCode::kDataLoss, "STORED_RESOURCE_UNREADABLE"));
+  EXPECT_THAT(std::string(Message(ended)), HasSubstr("tenants/acme/assets/b"));
+  read.clear();
+  std::vector<std::string> unreadable;
+  ASSERT_THAT(
+      assets_.ForEach("acme", visit,
+                      [&unreadable](const std::string& name) { unreadable.push_back(name); }),
+      IsOk());
+  EXPECT_THAT(read, ElementsAre("tenants/acme/assets/a", "tenants/acme/assets/c"));
+  EXPECT_THAT(unreadable, ElementsAre("tenants/acme/assets/b"));
+
+  ListQuery list;
+  list.parent = "tenants/acme";
+  EXPECT_THAT(assets_.List(list), StatusIs(StatusCode::kDataLoss, "STORED_RESOURCE_UNREADABLE"));
+  list.pass_over_unreadable = true;
+  ASSERT_OK_AND_ASSIGN(const auto page, assets_.List(list));
+  EXPECT_THAT(Ids(page), ElementsAre("a", "c"));
 }
 
 TEST_F(StoreTest, TenantsAreRegisteredByHandOrWithTheirFirstResource) {
