@@ -111,7 +111,9 @@ absl::StatusOr<v1::Rule> RuleHandlers::Create(const rpc::Call& call,
 
 absl::StatusOr<v1::Rule> RuleHandlers::Get(const rpc::Call&,
                                            const v1::GetRuleRequest& request) const {
-  return rules_.Get(request.name());
+  auto rule = rules_.Get(request.name());
+  if (rule.ok()) YAGURA_RETURN_IF_ERROR(versions_.Settle(*rule));
+  return rule;
 }
 
 RuleVersions::Change RuleHandlers::ChangeOf(const rpc::Call& call,
@@ -123,6 +125,7 @@ absl::StatusOr<v1::RuleHistory> RuleHandlers::GetHistory(
     const rpc::Call&, const v1::GetRuleHistoryRequest& request) const {
   auto rule = rules_.Get(request.name());
   if (!rule.ok() && rule.status().code() != absl::StatusCode::kNotFound) return rule.status();
+  if (rule.ok()) YAGURA_RETURN_IF_ERROR(versions_.Settle(*rule));
   YAGURA_ASSIGN_OR_RETURN(auto earlier, versions_.List(request.name()));
   v1::RuleHistory history;
   if (rule.ok()) *history.add_versions() = RuleVersions::Of(*rule);
@@ -161,7 +164,10 @@ absl::StatusOr<v1::ListRulesResponse> RuleHandlers::List(
   auto page = rpc::ListPage(call, query, rules_, all_tenants_);
   if (!page.ok()) return page.status();
   v1::ListRulesResponse response;
-  for (auto& rule : page->items) *response.add_rules() = std::move(rule);
+  for (auto& rule : page->items) {
+    YAGURA_RETURN_IF_ERROR(versions_.Settle(rule));
+    *response.add_rules() = std::move(rule);
+  }
   response.set_next_page_token(page->next_page_token);
   if (!request.page_token().empty()) return response;
   const store::TenantScope scope = rpc::ScopeOf(call);
@@ -180,6 +186,7 @@ absl::StatusOr<v1::Rule> RuleHandlers::Update(const rpc::Call& call,
   YAGURA_ASSIGN_OR_RETURN(const auto placeholders, rule_book_->PlaceholdersFor(call.tenant()));
   const auto change = [&](v1::Rule& rule) -> Status {
     YAGURA_RETURN_IF_ERROR(rpc::CheckEtag(request.rule().etag(), rule));
+    YAGURA_RETURN_IF_ERROR(versions_.Settle(rule));
     for (const auto& path : request.update_mask().paths()) {
       if (path == "enabled") Enable(request.rule().enabled(), call, clock_->Now(), rule);
       if (path == "source") rule.set_source(request.rule().source());

@@ -8,6 +8,7 @@
 
 #include "common/clock/proto_time.h"
 #include "common/status/status.h"
+#include "services/detection/storage/rule_set_store.h"
 
 namespace yagura::detection {
 namespace {
@@ -25,8 +26,15 @@ std::string NameOf(std::string_view rule, int64_t number) {
   return fmt::format("{}/versions/{}", rule, number);
 }
 
+// As Rule.version, which follows a new text only later.
+std::string VersionOf(std::string_view text) {
+  constexpr size_t kDigits = 12;
+  return DigestOf(text).substr(0, kDigits);
+}
+
 void SetChange(const RuleVersions::Change& change, int64_t number, v1::Rule& rule) {
   rule.set_text_number(number);
+  rule.set_text_version(VersionOf(rule.text()));
   rule.set_text_changed_by(change.by);
   rule.set_text_reason(change.reason);
   *rule.mutable_text_change_time() = ToProto(change.at);
@@ -65,7 +73,14 @@ absl::Status RuleVersions::Replace(const std::string& text, const Change& change
   return absl::OkStatus();
 }
 
+absl::Status RuleVersions::Settle(v1::Rule& rule) const {
+  // A release that did not note it yet changed all of them at once.
+  if (rule.text_version().empty()) return absl::OkStatus();
+  return rule.text_version() == VersionOf(rule.text()) ? absl::OkStatus() : NumberAnew(rule);
+}
+
 absl::Status RuleVersions::Keep(v1::Rule& rule) const {
+  YAGURA_RETURN_IF_ERROR(Settle(rule));
   auto kept = versions_.Create(Context(), Of(rule));
   if (kept.status().code() == absl::StatusCode::kAlreadyExists) {
     kept = versions_.Get(NameOf(rule.name(), rule.text_number()));
@@ -84,9 +99,8 @@ absl::Status RuleVersions::Keep(v1::Rule& rule) const {
 
 absl::Status RuleVersions::NumberAnew(v1::Rule& rule) const {
   YAGURA_ASSIGN_OR_RETURN(const auto earlier, List(rule.name()));
-  rule.set_text_number(earlier.empty() ? 1 : earlier.front().number() + 1);
-  rule.clear_text_changed_by();
-  rule.clear_text_reason();
+  const int64_t newest = earlier.empty() ? 0 : earlier.front().number();
+  SetChange({}, std::max(newest, rule.text_number()) + 1, rule);
   rule.clear_text_change_time();
   return absl::OkStatus();
 }

@@ -30,6 +30,10 @@ class RuleVersions {
   // Keeps the text that a rule has. Where its number is another text's, which happens where an
   // earlier release wrote the rule in between, it gets the next one and nobody as its author.
   absl::Status Keep(v1::Rule& rule) const;
+  // Where the number, the author and the reason of a rule are those of another text, which an earlier
+  // release has replaced: gives it the number behind that one and all that are kept, and nobody as
+  // its author.
+  absl::Status Settle(v1::Rule& rule) const;
   // Of "tenants/{tenant}/rules/{rule}", the latest first, without the one that is in place.
   absl::StatusOr<std::vector<v1::RuleVersion>> List(std::string_view rule) const;
   // The text that is in place.

@@ -391,6 +391,61 @@ TEST_F(DetectionHandlersTest, NoTextIsLostWhereAnEarlierReleaseWroteTheRuleAnew)
   }
 }
 
+TEST_F(DetectionHandlersTest, ATextOfAnEarlierReleaseHasNoAuthorAndComesBehindTheOthers) {
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  auto* text = import.add_rules();
+  const auto text_of = [](int i) { return RuleText(1) + fmt::format("description: {}\n", i); };
+  for (int i = 1; i <= 2; ++i) {
+    import.set_reason(fmt::format("reason {}", i));
+    text->set_text(text_of(i));
+    ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  }
+  // Such a release knows the text and what follows from it, and leaves the other fields alone.
+  const std::string name = "tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001";
+  const auto replace = [&](v1::Rule& rule) {
+    rule.set_text(text_of(3));
+    return CompleteRule(rule).status();
+  };
+  ASSERT_THAT(rules_.Mutate({.principal = "test", .method = "test"}, name, replace), IsOk());
+
+  const auto check = [](const v1::Rule& rule) {
+    EXPECT_EQ(rule.text_number(), 3);
+    EXPECT_EQ(rule.text_changed_by(), "");
+    EXPECT_EQ(rule.text_reason(), "");
+    EXPECT_FALSE(rule.has_text_change_time());
+  };
+  v1::GetRuleRequest get;
+  get.set_name(name);
+  ASSERT_OK_AND_ASSIGN(const v1::Rule shown, handlers_.Get(CallIn("acme"), get));
+  check(shown);
+  v1::ListRulesRequest list;
+  list.set_parent("tenants/acme");
+  ASSERT_OK_AND_ASSIGN(const auto listed, handlers_.List(CallIn("acme"), list));
+  ASSERT_THAT(listed.rules(), SizeIs(1));
+  check(listed.rules(0));
+
+  const auto history = [&] {
+    v1::GetRuleHistoryRequest request;
+    request.set_name(name);
+    const auto answer = handlers_.GetHistory(CallIn("acme"), request);
+    EXPECT_THAT(answer, IsOk());
+    std::vector<std::string> all;
+    for (const auto& one : answer->versions()) {
+      all.push_back(fmt::format("{} {} {}", one.number(), one.changed_by(), one.reason()));
+    }
+    return all;
+  };
+  const std::string me = CallIn("acme").write_context().principal;
+  // The second text itself is lost: that release kept none.
+  EXPECT_THAT(history(), ElementsAre("3  ", fmt::format("1 {} reason 1", me)));
+  import.set_reason("reason 4");
+  text->set_text(text_of(4));
+  ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  EXPECT_THAT(history(), ElementsAre(fmt::format("4 {} reason 4", me), "3  ",
+                                     fmt::format("1 {} reason 1", me)));
+}
+
 TEST_F(DetectionHandlersTest, TextsOfOtherRulesStandInNoHistorysWay) {
   store::Store<v1::RuleVersion> versions(pool_, RuleVersionKind(), SystemClock());
   for (int i = 0; i < 5'100; ++i) {
