@@ -36,6 +36,7 @@
 #include "services/detection/workers/observation_reader.h"
 #include "services/detection/workers/observation_worker.h"
 #include "services/detection/workers/rule_book.h"
+#include "services/detection/workers/rule_version_keeper.h"
 #include "services/detection/workers/source_worker.h"
 #include "services/detection/workers/surroundings_reader.h"
 #include "services/detection/workers/window_worker.h"
@@ -201,6 +202,10 @@ class DetectionApp final : public rpc::App {
                                 std::make_shared<LogLookClient>(platform.channels), platform.clock),
         rule_versions_(
             store::Store<v1::RuleVersion>(platform.state, RuleVersionKind(), platform.clock)),
+        rule_version_keeper_(
+            platform.state, rule_versions_, rules_,
+            {.keep = settings_.rule_texts_keep, .instance = platform.HolderOf("rule-versions")},
+            platform.clock, logger_),
         rule_handlers_(rules_, rule_versions_, platform.feed, rule_book_, platform.clock),
         tuning_handlers_(
             store::Store<v1::Placeholder>(platform.state, PlaceholderKind(), platform.clock),
@@ -253,6 +258,7 @@ class DetectionApp final : public rpc::App {
     observation_.Start();
     trimmer_.Start();
     hunt_worker_->Start();
+    rule_version_keeper_.Start();
     hunt_gauges_.Start();
     return absl::OkStatus();
   }
@@ -260,6 +266,7 @@ class DetectionApp final : public rpc::App {
   void Stop() override {
     hunt_gauges_.Stop();
     hunt_worker_->Stop();
+    rule_version_keeper_.Stop();
     match_worker_.Stop();
     window_worker_.Stop();
     source_worker_.Stop();
@@ -333,6 +340,7 @@ class DetectionApp final : public rpc::App {
   HuntHandlers hunt_handlers_;
   RuleCoverageHandlers rule_coverage_handlers_;
   const RuleVersions rule_versions_;
+  RuleVersionKeeper rule_version_keeper_;
   RuleHandlers rule_handlers_;
   TuningHandlers tuning_handlers_;
   RuleStateHandlers rule_state_handlers_;

@@ -107,6 +107,10 @@ absl::StatusOr<Settings> ReadSettings(config::SettingsReader& reader) {
       "CISA's catalogue of known exploited vulnerabilities as JSON, for the impact of findings; "
       "read anew when it changes; empty: none.");
   ReadHunts(reader.Section("hunt", "Questions over stored events."), &settings);
+  auto rule_texts = reader.Section("rule_texts", "The texts that rules had.");
+  settings.rule_texts_keep = std::chrono::duration_cast<hours>(rule_texts.Duration(
+      "keep", settings.rule_texts_keep, hours(24), hours(24 * 3660),
+      "How long those of a rule are kept after it was deleted; findings name them."));
   return settings;
 }
 

@@ -37,6 +37,7 @@ struct Settings {
   int hunt_threads = 2;
   std::chrono::hours hunt_keep{90 * 24};
   uint64_t hunt_events = 50'000'000;
+  std::chrono::hours rule_texts_keep{366 * 24};
 };
 
 // Wrong and unknown keys are told by the reader's Finish.

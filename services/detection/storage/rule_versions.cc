@@ -121,4 +121,54 @@ absl::StatusOr<std::vector<v1::RuleVersion>> RuleVersions::List(std::string_view
   return versions;
 }
 
+absl::Status RuleVersions::Sweep(std::string_view tenant, const store::Store<v1::Rule>& rules,
+                                 TimePoint now, std::chrono::hours keep) const {
+  store::ListQuery query;
+  query.parent = fmt::format("tenants/{}", tenant);
+  query.page_size = 2 * kMostVersions;
+  query.pass_over_unreadable = true;
+  Kept kept;  // those of a rule follow each other
+  do {
+    YAGURA_ASSIGN_OR_RETURN(const auto page, versions_.List(query));
+    for (const auto& version : page.items) {
+      const std::string rule = version.name().substr(0, version.name().rfind("/versions/"));
+      if (rule != kept.rule) {
+        YAGURA_RETURN_IF_ERROR(SweepOne(kept, rules, now, keep));
+        kept = {rule, {}, {}};
+      }
+      kept.numbers.insert(version.number());
+      if (*kept.numbers.rbegin() != version.number()) continue;
+      kept.gone_since.reset();
+      if (version.has_rule_gone_time()) kept.gone_since = FromProto(version.rule_gone_time());
+    }
+    query.page_token = page.next_page_token;
+  } while (!query.page_token.empty());
+  return SweepOne(kept, rules, now, keep);
+}
+
+absl::Status RuleVersions::SweepOne(const Kept& kept, const store::Store<v1::Rule>& rules,
+                                    TimePoint now, std::chrono::hours keep) const {
+  if (kept.numbers.empty()) return absl::OkStatus();
+  const absl::Status rule = rules.Get(kept.rule).status();
+  const bool is_gone = rule.code() == absl::StatusCode::kNotFound;
+  if (!rule.ok() && !is_gone && ErrorReason(rule) != "STORED_RESOURCE_UNREADABLE") return rule;
+  if (is_gone && kept.gone_since && *kept.gone_since + keep <= now) {
+    // The latest, which says so, at the end: a sweep that was killed goes on.
+    for (const int64_t number : kept.numbers) {
+      const absl::Status gone = versions_.Delete(Context(), NameOf(kept.rule, number));
+      if (!gone.ok() && gone.code() != absl::StatusCode::kNotFound) return gone;
+    }
+    return absl::OkStatus();
+  }
+  if (is_gone == kept.gone_since.has_value()) return absl::OkStatus();
+  const auto note = [&](v1::RuleVersion& version) {
+    version.clear_rule_gone_time();
+    if (is_gone) *version.mutable_rule_gone_time() = ToProto(now);
+    return absl::OkStatus();
+  };
+  const std::string latest = NameOf(kept.rule, *kept.numbers.rbegin());
+  const absl::Status noted = versions_.Mutate(Context(), latest, note).status();
+  return noted.code() == absl::StatusCode::kNotFound ? absl::OkStatus() : noted;
+}
+
 }  // namespace yagura::detection

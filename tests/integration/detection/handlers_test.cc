@@ -25,6 +25,7 @@
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/storage/content_rules.h"
 #include "services/detection/storage/kinds.h"
+#include "services/detection/workers/rule_version_keeper.h"
 
 namespace yagura::detection {
 namespace {
@@ -444,6 +445,54 @@ TEST_F(DetectionHandlersTest, ATextOfAnEarlierReleaseHasNoAuthorAndComesBehindTh
   ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
   EXPECT_THAT(history(), ElementsAre(fmt::format("4 {} reason 4", me), "3  ",
                                      fmt::format("1 {} reason 1", me)));
+}
+
+TEST_F(DetectionHandlersTest, TextsOfADeletedRuleGoAfterAWhile) {
+  constexpr std::chrono::hours kKeep{30 * 24};
+  const RuleVersionKeeper keeper(pool_, versions_, rules_, {.keep = kKeep, .instance = "test"},
+                                 clock_, Logger::Null());
+  v1::ImportRulesRequest import;
+  import.set_parent("tenants/acme");
+  for (int number = 1; number <= 2; ++number) import.add_rules();
+  for (int i = 1; i <= 12; ++i) {  // the tenth follows the ninth
+    for (int number = 1; number <= 2; ++number) {
+      import.mutable_rules(number - 1)
+          ->set_text(RuleText(number) + fmt::format("description: {}\n", i));
+    }
+    ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  }
+  const auto name_of = [](int number) {
+    return fmt::format("tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{}", number);
+  };
+  const auto remove = [&] {
+    v1::DeleteRuleRequest request;
+    request.set_name(name_of(1));
+    ASSERT_THAT(handlers_.Delete(CallIn("acme"), request), IsOk());
+  };
+  const auto count = [&](int number) {
+    const auto kept = versions_.List(name_of(number));
+    EXPECT_THAT(kept, IsOk());
+    return kept.ok() ? kept->size() : 0;
+  };
+  const auto sweep_after = [&](std::chrono::hours time) {
+    clock_->Advance(time);
+    ASSERT_THAT(keeper.Sweep(), IsOk());
+  };
+  remove();
+  sweep_after(2 * kKeep);  // seen for the first time
+  sweep_after(kKeep - std::chrono::hours(1));
+  EXPECT_EQ(count(1), 12);
+  // One that came back and went again is kept anew.
+  ASSERT_THAT(handlers_.Import(CallIn("acme"), import), IsOk());
+  sweep_after(kKeep);
+  ASSERT_THAT(rules_.Delete({.principal = "test", .method = "test"}, name_of(1)), IsOk());
+  sweep_after(std::chrono::hours(1));
+  EXPECT_EQ(count(1), 12);
+  sweep_after(kKeep - std::chrono::hours(1));
+  EXPECT_EQ(count(1), 12);
+  sweep_after(std::chrono::hours(1));
+  EXPECT_EQ(count(1), 0);
+  EXPECT_EQ(count(2), 11) << "a rule that is there";
 }
 
 TEST_F(DetectionHandlersTest, TextsOfOtherRulesStandInNoHistorysWay) {
