@@ -90,7 +90,8 @@ absl::Status ResourceStore::Impl::Reindex(const std::string& tenant) const {
       std::vector<std::string> ids;
       for (auto& item : reply.items) ids.push_back(std::move(item.text));
       if (ids.empty()) break;
-      YAGURA_ASSIGN_OR_RETURN(const auto loaded, LoadMany(tenant, ids));
+      // One that cannot be parsed has no entries, and keeps no other from having its own.
+      YAGURA_ASSIGN_OR_RETURN(const auto loaded, LoadMany(tenant, ids, [](const std::string&) {}));
       std::vector<std::string> keys = index_keys;
       std::vector<std::string> args = {std::to_string(index_keys.size()), hex, {}};
       size_t resources = 0;

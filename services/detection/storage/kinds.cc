@@ -28,7 +28,8 @@ store::Kind RuleVersionKind() {
   return {.area = "detection",
           .kind = "rule_version",
           .pattern = "tenants/{tenant}/rules/{rule}/versions/{version}",
-          .indexes = {{"by_number", {}, "number"}},
+          .indexes = {},
+          .index_version = 2,
           .silent = true};
 }
 

@@ -44,6 +44,8 @@ class RuleVersions {
   // sweep on that first finds none of its name.
   absl::Status Sweep(std::string_view tenant, const store::Store<v1::Rule>& rules, TimePoint now,
                      std::chrono::hours keep) const;
+  // Takes away indexes that earlier releases made of the texts, of all tenants.
+  absl::Status Reindex() const { return versions_.raw()->Reindex(); }
   // The text that is in place.
   static v1::RuleVersion Of(const v1::Rule& rule);
 

@@ -45,6 +45,7 @@ absl::Status RuleVersionKeeper::Sweep() const {
 }
 
 absl::Status RuleVersionKeeper::SweepAndGoOn() {
+  YAGURA_RETURN_IF_ERROR(versions_.Reindex());
   YAGURA_RETURN_IF_ERROR(Sweep());
   return queue_.Schedule(kSweep, clock_->Now() + kSweepInterval, kSweep);
 }

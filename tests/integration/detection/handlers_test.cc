@@ -447,6 +447,40 @@ TEST_F(DetectionHandlersTest, ATextOfAnEarlierReleaseHasNoAuthorAndComesBehindTh
                                      fmt::format("1 {} reason 1", me)));
 }
 
+TEST_F(DetectionHandlersTest, TextsThatAnEarlierReleaseIndexedAreKeptWithoutTheIndex) {
+  store::Kind earlier = RuleVersionKind();
+  earlier.indexes = {{"by_number", {}, "number"}};
+  earlier.index_version = 1;
+  const store::Store<v1::RuleVersion> their_store(pool_, earlier, SystemClock());
+  const RuleVersions theirs(their_store);
+  ASSERT_OK_AND_ASSIGN(v1::Rule rule, Create(1));
+  const auto replace = [&](const RuleVersions& versions, int i) {
+    ASSERT_THAT(versions.Replace(RuleText(1) + fmt::format("description: {}\n", i), {}, rule),
+                IsOk());
+  };
+  const auto indexes = [this] {
+    const auto keys = pool_->Command({"KEYS", "*rule_version#by_number*"});
+    EXPECT_THAT(keys, IsOk());
+    return keys->items.size();
+  };
+  for (int i = 1; i <= 3; ++i) replace(theirs, i);
+  ASSERT_EQ(indexes(), 1);
+  replace(versions_, 4);
+  ASSERT_THAT(versions_.Reindex(), IsOk());
+  EXPECT_EQ(indexes(), 0);
+  replace(versions_, 5);
+  EXPECT_EQ(indexes(), 0);
+  ASSERT_OK_AND_ASSIGN(auto kept, versions_.List(rule.name()));
+  EXPECT_THAT(kept, SizeIs(5));
+  // An earlier release that comes back makes it anew.
+  store::ListQuery by_number;
+  by_number.parent = "tenants/acme";
+  by_number.order_by = "number desc";
+  ASSERT_OK_AND_ASSIGN(const auto page, their_store.List(by_number));
+  ASSERT_THAT(page.items, SizeIs(5));
+  EXPECT_EQ(page.items[0].number(), 5);
+}
+
 TEST_F(DetectionHandlersTest, TextsOfADeletedRuleGoAfterAWhile) {
   constexpr std::chrono::hours kKeep{30 * 24};
   const RuleVersionKeeper keeper(pool_, versions_, rules_, {.keep = kKeep, .instance = "test"},
