@@ -338,13 +338,19 @@ bool IsLater(const archive::v1::EventFlaw& flaw) {
 }
 
 void WriteFlaws(const archive::v1::DayProof& proof) {
+  constexpr int kShownIds = 5;  // of a flaw
   for (const auto& flaw : proof.flaws()) {
     if (IsLater(flaw)) continue;
     std::string line =
         fmt::format("! {} {}", proof.day(), archive::v1::EventFlaw::Kind_Name(flaw.kind()));
     if (!flaw.unit().empty()) line += " in unit " + flaw.unit();
     line += ": " + flaw.detail();
-    if (flaw.event_ids_size() > 0) line += ": " + Join(flaw.event_ids(), " ");
+    for (int i = 0; i < std::min(flaw.event_ids_size(), kShownIds); ++i) {
+      line += (i == 0 ? ": " : " ") + flaw.event_ids(i);
+    }
+    if (flaw.event_ids_size() > kShownIds) {
+      line += fmt::format(" and {} more (-o json names them)", flaw.event_ids_size() - kShownIds);
+    }
     Write(EscapeForTerminal(line) + "\n");
   }
 }

@@ -10,13 +10,15 @@
 
 #include "common/auth/token.h"
 #include "common/status/status.h"
+#include "common/text/text.h"
 #include "services/archive/domain/block_column.h"
+#include "services/archive/domain/unit_flaws.h"
 
 namespace yagura::archive {
 namespace {
 
 constexpr int kMostFlaws = 100;
-constexpr size_t kMostIds = 100;
+constexpr size_t kMostIdBytes = 200;      // of a forged one: those of this suite are shorter
 constexpr size_t kMostStrangers = 1'000;  // units
 // What expires while we look must not seem missing.
 constexpr std::chrono::hours kExpiryMargin{1};
@@ -28,6 +30,9 @@ constexpr std::chrono::milliseconds kLookAgain{500};
 std::string DayText(int64_t day) {
   return fmt::format("{:%Y-%m-%d}", fmt::gmtime(static_cast<std::time_t>(day * 86'400)));
 }
+
+// Whoever can write the store may have put anything there.
+std::string IdText(std::string_view id) { return ToValidUtf8(id.substr(0, kMostIdBytes)); }
 
 std::string UnitText(uint64_t unit) { return fmt::format("{:016x}", unit); }
 
@@ -364,7 +369,7 @@ void EventVerifier::AddStranger(const ProofStore::StoredEvent& event, const char
   if (known == strangers_.end() && strangers_.size() >= kMostStrangers) return;
   Strangers& strangers = known == strangers_.end() ? strangers_[event.unit] : known->second;
   strangers.why = why;
-  if (strangers.ids.size() < kMostIds) strangers.ids.push_back(event.id);
+  if (strangers.ids.size() < kMostFlawIds) strangers.ids.push_back(IdText(event.id));
 }
 
 // Those whose unit is there by now came while we looked.
@@ -399,59 +404,17 @@ Status EventVerifier::CheckStrangers(const std::stop_token& stop) {
 }
 
 Status EventVerifier::Explain(const EventUnit& unit, const std::stop_token& stop) {
-  std::vector<std::string> ids;
-  std::vector<uint16_t> checks;
+  UnitEvents events;
   YAGURA_RETURN_IF_ERROR(parts_.store.Visit(tenant_, day_, unit.number, units_, stop,
                                             [&](const ProofStore::StoredEvent& event) {
-                                              ids.push_back(event.id);
-                                              checks.push_back(CheckOf(event.digest));
+                                              events.ids.push_back(IdText(event.id));
+                                              events.digests.push_back(event.digest);
                                               return absl::OkStatus();
                                             }));
-  YAGURA_ASSIGN_OR_RETURN(const std::vector<uint16_t> wanted, parts_.store.Checks(unit));
-  const auto id_at = [&ids](size_t i) { return i < ids.size() ? ids[i] : std::string(); };
-  // From both ends what is alike is as it was; what lies between is at fault.
-  size_t head = 0;
-  while (head < std::min(checks.size(), wanted.size()) && checks[head] == wanted[head]) ++head;
-  size_t tail = 0;
-  while (tail < std::min(checks.size(), wanted.size()) - head &&
-         checks[checks.size() - 1 - tail] == wanted[wanted.size() - 1 - tail]) {
-    ++tail;
+  YAGURA_ASSIGN_OR_RETURN(events.stored, parts_.store.Checks(unit));
+  for (const v1::EventFlaw& flaw : FlawsOf(unit, events)) {
+    *Tell(flaw.kind(), unit.number, flaw.detail())->mutable_event_ids() = flaw.event_ids();
   }
-  const size_t there = checks.size() - head - tail;
-  const size_t expected = wanted.size() - head - tail;
-  if (there == 0 && expected == 0) {
-    Tell(Flaw::EVENT_ALTERED, unit.number,
-         "an event is not as it was, but its short check does not say which");
-    return absl::OkStatus();
-  }
-  if (there == expected) {
-    Flaw* flaw = Tell(Flaw::EVENT_ALTERED, unit.number,
-                      fmt::format("of {} events in a row some are not as they were", there));
-    int altered = 0;
-    for (size_t i = head; i < head + there; ++i) {
-      if (checks[i] == wanted[i]) continue;
-      ++altered;
-      if (flaw->event_ids_size() < static_cast<int>(kMostIds)) flaw->add_event_ids(ids[i]);
-    }
-    flaw->set_detail(fmt::format("{} of {} events are not as they were", altered, wanted.size()));
-    return absl::OkStatus();
-  }
-  if (there > expected) {
-    Flaw* flaw =
-        Tell(Flaw::EVENT_INSERTED, unit.number,
-             fmt::format("{} events are there, {} were stored", checks.size(), wanted.size()));
-    for (size_t i = head; i < head + there && flaw->event_ids_size() < static_cast<int>(kMostIds);
-         ++i) {
-      flaw->add_event_ids(ids[i]);
-    }
-    return absl::OkStatus();
-  }
-  Flaw* flaw =
-      Tell(Flaw::EVENT_MISSING, unit.number,
-           fmt::format("{} of {} events are not there; between the two named, or at the end",
-                       wanted.size() - checks.size(), wanted.size()));
-  if (head > 0) flaw->add_event_ids(id_at(head - 1));
-  if (head + there < ids.size()) flaw->add_event_ids(id_at(head + there));
   return absl::OkStatus();
 }
 

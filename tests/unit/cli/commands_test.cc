@@ -567,6 +567,20 @@ TEST_F(CommandsTest, VerifyingEventsTellsWhatALaterReleaseMadeFromWhatIsAtFault)
   EXPECT_EQ(Run(line).status.code(), absl::StatusCode::kDataLoss);
 }
 
+TEST_F(CommandsTest, AFlawOfManyEventsFitsALineOfTheTable) {
+  std::vector<std::string> line = {"archive", "verify", "--tenant", "acme", "--day", "2026-11-22"};
+  auto* flaw = suite_.proofs.emplace_back().add_flaws();
+  flaw->set_kind(archive::v1::EventFlaw::EVENT_INSERTED);
+  flaw->set_detail("said");
+  for (int i = 0; i < 5; ++i) flaw->add_event_ids(fmt::format("b-{}", i));
+  EXPECT_THAT(Run(line).out, HasSubstr("EVENT_INSERTED: said: b-0 b-1 b-2 b-3 b-4\n"));
+  for (int i = 5; i < 80; ++i) flaw->add_event_ids(fmt::format("b-{}", i));
+  EXPECT_THAT(Run(line).out,
+              HasSubstr(": said: b-0 b-1 b-2 b-3 b-4 and 75 more (-o json names them)\n"));
+  line.insert(line.end(), {"-o", "json"});
+  EXPECT_THAT(Run(line).out, HasSubstr("\"b-79\""));
+}
+
 class RuleStates : public CommandsTest {
  protected:
   RuleStates() {

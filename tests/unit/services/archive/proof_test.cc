@@ -19,6 +19,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::IsOk;
+using ::testing::Not;
 using ::testing::SizeIs;
 using testing::StatusIs;
 
@@ -80,6 +81,44 @@ TEST_F(ProofTest, AnInsertedEventIsNamed) {
   ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
   EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::EVENT_INSERTED);
   EXPECT_THAT(IdsOf(proof.flaws(0)), ElementsAre("z-1"));
+}
+
+TEST_F(ProofTest, WhatWasDoneInSeveralPlacesOfAUnitIsToldApart) {
+  const auto forge = [&](const std::string& id, const std::string& beside) {
+    Run(
+        fmt::format("INSERT INTO yagura.events SELECT * REPLACE('{}' AS id, 'forged' AS raw) FROM "
+                    "(SELECT * FROM yagura.events WHERE id = '{}')",
+                    id, beside));
+  };
+  Run("ALTER TABLE yagura.events DELETE WHERE id = 'a-20'");
+  forge("a-980x", "a-980");
+  Run("ALTER TABLE yagura.events UPDATE raw = 'altered' WHERE id = 'a-500'");
+  v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(3)) << proof.DebugString();
+  EXPECT_EQ(proof.flaws(0).kind(), v1::EventFlaw::EVENT_ALTERED);
+  EXPECT_THAT(IdsOf(proof.flaws(0)), ElementsAre("a-500"));
+  EXPECT_EQ(proof.flaws(1).kind(), v1::EventFlaw::EVENT_INSERTED);
+  EXPECT_THAT(IdsOf(proof.flaws(1)), ElementsAre("a-980x"));
+  EXPECT_EQ(proof.flaws(2).kind(), v1::EventFlaw::EVENT_MISSING);
+  EXPECT_THAT(IdsOf(proof.flaws(2)), ElementsAre("a-19", "a-21"));
+  EXPECT_EQ(proof.verified_events(), uint64_t{kEvents}) << "the other unit's";
+}
+
+TEST_F(ProofTest, AForgedIdKeepsNobodyFromReadingWhatIsWrong) {
+  Run("INSERT INTO yagura.events SELECT * REPLACE(concat('a-', unhex('ff'), repeat('x', 10000)) AS "
+      "id) FROM (SELECT * FROM yagura.events WHERE id = 'a-20')");
+  const v1::DayProof proof = Verify();
+  ASSERT_THAT(proof.flaws(), SizeIs(1)) << proof.DebugString();
+  ASSERT_THAT(IdsOf(proof.flaws(0)), SizeIs(1));
+  EXPECT_THAT(IdsOf(proof.flaws(0))[0], ::testing::StartsWith("a-\uFFFDxxx"));
+  EXPECT_THAT(IdsOf(proof.flaws(0))[0], SizeIs(::testing::Lt(1000u)));
+}
+
+TEST_F(ProofTest, ShortChecksThatAreGoneDoNotMakeEventsInserted) {
+  Run("ALTER TABLE yagura.event_units UPDATE checks = [] WHERE 1");
+  const v1::DayProof proof = Verify();
+  ASSERT_FALSE(proof.flaws().empty());
+  EXPECT_THAT(Flaws(), Not(Contains(v1::EventFlaw::EVENT_INSERTED))) << proof.DebugString();
 }
 
 TEST_F(ProofTest, DigestsAndHeadsThatAreNotThoseThatWereSealedAreTold) {
