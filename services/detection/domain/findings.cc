@@ -62,25 +62,6 @@ std::string KeyOf(std::string_view tenant, std::string_view rule, std::string_vi
   return ShortDigest(parts);
 }
 
-// What a correlation measures while its findings grow, as of RuleSummary.measure.
-bool IsGrowingMeasure(std::string_view name) {
-  return name.starts_with("value_sum(") || name.starts_with("value_count(") || name == "temporal" ||
-         name == "temporal_ordered";
-}
-
-// It only rises; it is the last of the fields. False where it is as it was.
-bool MergeMeasure(const v1::Finding& update, v1::Finding& kept) {
-  if (update.matched_fields().empty() || kept.matched_fields().empty()) return false;
-  const auto& fresh = *update.matched_fields().rbegin();
-  auto& known = *kept.mutable_matched_fields()->rbegin();
-  if (fresh.name() != known.name() || !IsGrowingMeasure(fresh.name())) return false;
-  const auto after = ParseNumber<double>(fresh.value());
-  const auto before = ParseNumber<double>(known.value());
-  if (!after || !before || *after <= *before) return false;
-  known.set_value(fresh.value());
-  return true;
-}
-
 }  // namespace
 
 std::string ShortDigest(const std::vector<std::string_view>& parts) {
@@ -158,7 +139,6 @@ bool MergeFinding(const v1::Finding& update, v1::Finding& kept) {
     *kept.mutable_first_event_time() = update.first_event_time();
     changed = true;
   }
-  changed = MergeMeasure(update, kept) || changed;
   // How it ended is known only then.
   if (changed && IsSourceFinding(update) && update.event_count() == kept.event_count()) {
     kept.set_description(update.description());

@@ -370,10 +370,6 @@ uint32_t PendingWeight(const Group& group, int at) {
   return group.weights().empty() ? 1 : group.weights(at);
 }
 
-PendingEvent PendingAt(const Group& group, int at) {
-  return {group.pending(at), group.keys().empty() ? 0 : group.keys(at), NumberAt(group, at)};
-}
-
 int AddPending(Group& group, const RuleSummary& rule, const PendingEvent& event) {
   const int most = IsTemporal(rule) ? kMaxPendingTemporal : kMaxPending;
   if (group.pending_size() >= most) {

@@ -38,7 +38,6 @@ void DropPending(internal::v1::Group& group, int64_t time);
 void ErasePending(internal::v1::Group& group, int begin, int end);
 void ClearPending(internal::v1::Group& group);
 uint32_t PendingWeight(const internal::v1::Group& group, int at);
-PendingEvent PendingAt(const internal::v1::Group& group, int at);
 
 // A window of pending events [first, last].
 struct PendingWindow {

@@ -8,7 +8,6 @@
 
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
-#include "services/detection/domain/measured.h"
 #include "services/detection/domain/pending.h"
 
 namespace yagura::detection {
@@ -42,8 +41,7 @@ bool IsNear(const Finding& finding, int64_t time, int64_t span) {
 
 // Lets a finding have the pending events from the place `at` on that follow it without a gap.
 template <typename Finding>
-std::vector<int64_t> Absorb(Finding& finding, int at, const RuleSummary& rule, Group& group) {
-  const int64_t span = rule.timespan_nanos();
+std::vector<int64_t> Absorb(Finding& finding, int at, int64_t span, Group& group) {
   const auto& pending = group.pending();
   std::vector<int64_t> times;
   uint64_t count = finding.count();
@@ -52,7 +50,6 @@ std::vector<int64_t> Absorb(Finding& finding, int at, const RuleSummary& rule, G
          IsWithinLongest(finding, pending[end])) {
     finding.set_last(std::max(finding.last(), pending[end]));
     count += PendingWeight(group, end);
-    if (IsMeasured(rule)) AddMeasured(rule, PendingAt(group, end), *finding.mutable_measured());
     times.push_back(pending[end++]);
   }
   finding.set_count(count);
@@ -61,16 +58,14 @@ std::vector<int64_t> Absorb(Finding& finding, int at, const RuleSummary& rule, G
 }
 
 template <typename Finding>
-std::vector<int64_t> Join(Finding& finding, const PendingEvent& event, const RuleSummary& rule,
-                          Group& group) {
+std::vector<int64_t> Join(Finding& finding, int64_t time, int64_t span, Group& group) {
   if (!finding.has_began()) finding.set_began(finding.first());
-  finding.set_first(std::min(finding.first(), event.time));
-  finding.set_last(std::max(finding.last(), event.time));
+  finding.set_first(std::min(finding.first(), time));
+  finding.set_last(std::max(finding.last(), time));
   finding.set_count(finding.count() + 1);
-  if (IsMeasured(rule)) AddMeasured(rule, event, *finding.mutable_measured());
   if (group.pending().empty()) return {};
   const auto next = std::ranges::lower_bound(group.pending(), finding.first());
-  return Absorb(finding, static_cast<int>(next - group.pending().begin()), rule, group);
+  return Absorb(finding, static_cast<int>(next - group.pending().begin()), span, group);
 }
 
 template <typename From, typename To>
@@ -83,8 +78,6 @@ void CopyFinding(const From& from, To& to) {
   to.set_told_last(from.told_last());
   to.clear_began();
   if (from.has_began()) to.set_began(from.began());
-  to.clear_measured();
-  if (from.has_measured()) *to.mutable_measured() = from.measured();
 }
 
 bool IsAlike(const RepeatedPtrField<OuterLevel>& a, const RepeatedPtrField<OuterLevel>& b) {
@@ -244,21 +237,19 @@ std::optional<int> FindingOf(const Group& group, int64_t time, int64_t span) {
   return nearest;
 }
 
-std::vector<int64_t> JoinFinding(Group& group, int place, const PendingEvent& event,
-                                 const RuleSummary& rule) {
-  return place == kLatest ? Join(group, event, rule, group)
-                          : Join(*group.mutable_earlier(place), event, rule, group);
+std::vector<int64_t> JoinFinding(Group& group, int place, int64_t time, int64_t span) {
+  return place == kLatest ? Join(group, time, span, group)
+                          : Join(*group.mutable_earlier(place), time, span, group);
 }
 
-BegunFinding BeginFinding(Group& group, const std::string& key, int first,
-                          const RuleSummary& rule) {
+BegunFinding BeginFinding(Group& group, const std::string& key, int first, int64_t span) {
   EarlierFinding begun;
   begun.set_first(group.pending(first));
   begun.set_last(begun.first());
   begun.set_began(begun.first());
   begun.set_finding_id(FindingId(key, begun.first()));
   BegunFinding result;
-  result.times = Absorb(begun, first, rule, group);
+  result.times = Absorb(begun, first, span, group);
   const bool is_latest = group.finding_id().empty() || begun.first() > group.first();
   EarlierFinding earlier = begun;
   if (is_latest) {
@@ -283,7 +274,6 @@ void CloseFinding(Group& group) {
   group.set_told_count(0);
   group.set_told_last(0);
   group.clear_began();
-  group.clear_measured();
 }
 
 RepeatedPtrField<EvidenceRef> TakePieces(Group& group, int64_t first, int64_t last,
@@ -305,10 +295,7 @@ size_t SizeOf(const std::string& key, const Group& group) {
                  kPending * static_cast<size_t>(group.pending_size());
   for (const auto& [name, value] : group.names()) bytes += sizeof(name) + value.size();
   for (const auto& outer : group.outers()) bytes += outer.ByteSizeLong();
-  bytes += sizeof(uint64_t) * static_cast<size_t>(group.measured().keys_size());
-  for (const auto& finding : group.earlier()) {
-    bytes += kEarlier + sizeof(uint64_t) * static_cast<size_t>(finding.measured().keys_size());
-  }
+  bytes += kEarlier * static_cast<size_t>(group.earlier_size());
   if (!group.has_about()) return bytes;
   return bytes + group.about().ByteSizeLong() + group.about().first().core_bytes();
 }

@@ -56,8 +56,7 @@ inline constexpr int kLatest = -1;  // instead of a place in `earlier`
 std::optional<int> FindingOf(const internal::v1::Group& group, int64_t time, int64_t span);
 // Counts the event, and the pending ones that now follow without a gap of more than a time span.
 // Gives the times of the latter.
-std::vector<int64_t> JoinFinding(internal::v1::Group& group, int place, const PendingEvent& event,
-                                 const internal::v1::RuleSummary& rule);
+std::vector<int64_t> JoinFinding(internal::v1::Group& group, int place, int64_t time, int64_t span);
 // Begins a finding with the pending event at `first` and all that follow without a gap of more than
 // a time span, which are pending no longer.
 struct BegunFinding {
@@ -65,7 +64,7 @@ struct BegunFinding {
   std::vector<int64_t> times;
 };
 BegunFinding BeginFinding(internal::v1::Group& group, const std::string& key, int first,
-                          const internal::v1::RuleSummary& rule);
+                          int64_t span);
 void CloseFinding(internal::v1::Group& group);
 // Takes the pieces of a finding's events out of those of pending ones.
 google::protobuf::RepeatedPtrField<internal::v1::EvidenceRef> TakePieces(internal::v1::Group& group,

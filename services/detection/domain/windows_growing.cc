@@ -5,7 +5,6 @@
 
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
-#include "services/detection/domain/measured.h"
 #include "services/detection/domain/tags.h"
 #include "services/detection/domain/window_group.h"
 #include "services/detection/domain/window_outcome.h"
@@ -98,7 +97,7 @@ class Windows::Counting {
   void Add(int i, EventPieces pieces) {
     const int64_t time = hit_.times(i);
     if (const auto finding = FindingFor(time)) {
-      Join(*finding, EventOf(hit_, i), pieces);
+      Join(*finding, time, pieces);
     } else if (IsTooLate(time)) {
       ++windows_.late_;
     } else {
@@ -133,11 +132,11 @@ class Windows::Counting {
     return is_late ? kLatest : FindingOf(group_, time, span_);
   }
 
-  void Join(int finding, const PendingEvent& event, EventPieces pieces) {
+  void Join(int finding, int64_t time, EventPieces pieces) {
     Turn(finding);
-    if (passes_) windows_.Pass(place_, rule_, hit_.outer(), event.time, hit_, Listed(pieces));
+    if (passes_) windows_.Pass(place_, rule_, hit_.outer(), time, hit_, Listed(pieces));
     for (const EvidenceRef* piece : pieces) *fresh_.Add() = *piece;
-    const std::vector<int64_t> joined = JoinFinding(group_, finding, event, rule_);
+    const std::vector<int64_t> joined = JoinFinding(group_, finding, time, span_);
     if (joined.empty()) return;
     const Pieces more = TakeAbsorbed(joined.front(), joined.back());
     fresh_.MergeFrom(more);
@@ -161,15 +160,14 @@ class Windows::Counting {
 
   void Begin(const PendingWindow& window) {
     Tell();
-    const double measure = Judge(group_, rule_, window).measure;
+    verdict_ = Judge(group_, rule_, window);
     const int64_t enough = group_.pending(window.last);
     const int64_t first_time = group_.pending(window.first);
     const auto first = std::ranges::lower_bound(group_.pending(), first_time);
     auto begun =
-        BeginFinding(group_, key_, static_cast<int>(first - group_.pending().begin()), rule_);
+        BeginFinding(group_, key_, static_cast<int>(first - group_.pending().begin()), span_);
     Turn(begun.place);
     group_.set_untold(rule_.untold());
-    if (IsMeasured(rule_)) RaiseMeasured(measure, MeasuredOf(begun.place));
     began_ = true;
     fresh_ = TakeAbsorbed(first_time, begun.times.back());
     std::erase_if(begun.times, [enough](int64_t time) { return time < enough; });
@@ -241,9 +239,7 @@ class Windows::Counting {
   void TellOf(Finding& grown) {
     if (rule_.silent()) return NoteTold(grown);
     v1::Finding finding = windows_.Describe(place_.tenant, grown.finding_id(), rule_, hit_);
-    if (grown.has_measured()) {
-      AddMeasure(rule_, {true, grown.measured().most(), {}}, group_, finding);
-    }
+    if (began_) AddMeasure(rule_, verdict_, group_, finding);
     finding.set_event_count(grown.count());
     *finding.mutable_first_event_time() = WindowTime(grown.first());
     *finding.mutable_last_event_time() = WindowTime(grown.last());
@@ -252,11 +248,6 @@ class Windows::Counting {
     const bool tells = began_ || IsToTell(grown);
     if (tells) NoteTold(grown);
     outcomes_.push_back({std::move(finding), began_, tells});
-  }
-
-  internal::v1::Measured& MeasuredOf(int finding) {
-    return finding == kLatest ? *group_.mutable_measured()
-                              : *group_.mutable_earlier(finding)->mutable_measured();
   }
 
   static Pieces Listed(EventPieces pieces) {
@@ -281,6 +272,7 @@ class Windows::Counting {
   bool has_grown_ = false;
   bool began_ = false;
   Pieces fresh_;
+  WindowVerdict verdict_;
 };
 
 // Counts the events of a hit.

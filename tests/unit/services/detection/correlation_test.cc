@@ -7,7 +7,6 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-#include "services/detection/domain/findings.h"
 #include "services/detection/domain/pending.h"
 #include "services/detection/domain/windows.h"
 #include "tests/unit/services/detection/correlation_fixture.h"
@@ -284,15 +283,6 @@ TEST(Correlation, AliasesJoinDifferentFieldsOfDifferentRules) {
   EXPECT_EQ(bench.latest().matched_fields(0).value(), "h1");
 }
 
-TEST(Correlation, GroupsAndValuesAreAsTheyAreWritten) {
-  Bench groups(TextOf("event_count\n  condition: {gte: 2}"));
-  groups.Apply(groups.HitsOf(0, {At(1, "a", "bob"), At(2, "a", "BOB")}));
-  EXPECT_THAT(groups.Findings(), IsEmpty());
-  Bench values(TextOf("value_count\n  condition: {field: v, gte: 2}"));
-  values.Apply(values.HitsOf(0, {At(1, "a", "bob", "x"), At(2, "a", "bob", "X")}));
-  EXPECT_THAT(values.Findings(), SizeIs(1));
-}
-
 TEST(Correlation, AnEventWithoutTheMeasuredValueIsNotCounted) {
   Bench bench(TextOf("value_sum\n  condition: {field: v, gte: 4}"));
   bench.Apply(
@@ -313,83 +303,6 @@ TEST(Correlation, TellsWhatItMeasured) {
   share.Apply(share.Time(0, 200));
   ASSERT_THAT(share.latest().matched_fields(), SizeIs(3));
   EXPECT_EQ(share.latest().matched_fields(2).value(), "y");
-}
-
-// What is kept of a finding is what its updates say, in any order.
-v1::Finding Merged(const std::vector<Windows::Outcome>& outcomes) {
-  v1::Finding kept = outcomes.front().finding;
-  for (auto outcome = outcomes.rbegin(); outcome != outcomes.rend(); ++outcome) {
-    MergeFinding(outcome->finding, kept);
-  }
-  return kept;
-}
-
-TEST(Correlation, MeasuresGrowWithTheirFinding) {
-  const std::vector<Arrival> arrivals = {At(1, "a", "eve", "2"), At(2, "a", "eve", "3"),
-                                         At(3, "b", "eve", "3"), At(9, "a", "eve", "4"),
-                                         At(8, "a", "eve", "7"), At(20, "c", "eve", "1")};
-  const std::vector<std::pair<std::string, std::string>> cases = {
-      {"value_sum\n  condition: {field: v, gte: 4}", "20"},
-      {"value_count\n  condition: {field: v, gte: 2}", "5"},
-      {"temporal\n  condition: {gte: 2}", "3"},
-      {"temporal_ordered\n  condition: {gte: 2}", "3"}};
-  for (const auto& [correlation, measure] : cases) {
-    SCOPED_TRACE(correlation);
-    // Batches of any size come to the same.
-    for (const size_t size : {1U, 2U, 6U}) {
-      Bench bench(TextOf(correlation));
-      std::vector<Windows::Outcome> outcomes;
-      for (size_t at = 0; at < arrivals.size(); at += size) {
-        const std::vector<Arrival> part(arrivals.begin() + static_cast<int>(at),
-                                        arrivals.begin() + static_cast<int>(at + size));
-        for (auto& one : bench.windows().Apply(bench.HitsOf(0, part))) {
-          outcomes.push_back(std::move(one));
-        }
-        bench.Save();
-        bench.Kill();
-      }
-      ASSERT_FALSE(outcomes.empty());
-      const auto finding = Merged(outcomes);
-      EXPECT_EQ(finding.event_count(), 6U);
-      ASSERT_THAT(finding.matched_fields(), SizeIs(2));
-      EXPECT_EQ(finding.matched_fields(1).value(), measure);
-    }
-  }
-}
-
-// The sum goes down again, what it came to stays.
-TEST(Correlation, ASumTellsTheHighestThatItCameTo) {
-  Bench bench(TextOf("value_sum\n  condition: {field: v, gte: 4}"));
-  bench.Apply(bench.HitsOf(0, {At(1, "a", "eve", "4"), At(2, "a", "eve", "5")}));
-  bench.Apply(bench.HitsOf(0, {At(3, "a", "eve", "-6"), At(4, "a", "eve", "2")}));
-  EXPECT_EQ(bench.latest().matched_fields(1).value(), "9");
-}
-
-TEST(Correlation, AFindingOfItsOwnIsMeasuredAnew) {
-  Bench bench(TextOf("value_sum\n  condition: {field: v, gte: 4}"));
-  bench.Apply(bench.HitsOf(0, {At(1, "a", "eve", "4"), At(2, "a", "eve", "5")}));
-  bench.Apply(bench.HitsOf(0, {At(70, "a", "eve", "4")}));
-  EXPECT_EQ(bench.latest().matched_fields(1).value(), "4");
-  bench.Apply(bench.HitsOf(0, {At(20, "a", "eve", "1")}));
-  EXPECT_EQ(bench.latest().matched_fields(1).value(), "10") << "late, for the one before";
-}
-
-TEST(Correlation, ManyValuesAreEstimated) {
-  Bench bench(TextOf("value_count\n  condition: {field: v, gte: 20}"));
-  const auto told = [&](int first, int last) {
-    std::vector<Arrival> arrivals;
-    for (int i = first; i < last; ++i)
-      arrivals.push_back(At(i / 100, "a", "eve", fmt::format("{}", i)));
-    bench.Apply(bench.HitsOf(0, arrivals));
-    for (const auto& [key, group] : bench.windows().dirty_groups()) {
-      EXPECT_LE(group->measured().keys_size(), 1'024) << "however many there are";
-    }
-    bench.Save();
-    return std::stod(bench.latest().matched_fields(1).value());
-  };
-  EXPECT_EQ(told(0, 1'023), 1'023);
-  EXPECT_NEAR(told(0, 6'000), 6'000, 600);
-  EXPECT_NEAR(told(6'000, 12'000), 12'000, 1'200);
 }
 
 TEST(Correlation, AWindowWaitsForTheSlowerShardButNotForASilentOne) {
