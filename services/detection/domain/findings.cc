@@ -52,34 +52,20 @@ void MergeSearch(const v1::EventSearch& update, v1::EventSearch& kept) {
   }
 }
 
-std::string KeyOf(std::string_view tenant, std::string_view rule, std::string_view counted_by,
-                  const internal::v1::Hit& hit) {
-  std::vector<std::string_view> parts = {tenant, rule, counted_by};
-  for (const auto& field : hit.group()) {
-    parts.push_back(field.name());
-    parts.push_back(field.value());
-  }
-  return ShortDigest(parts);
-}
-
 }  // namespace
 
 std::string ShortDigest(const std::vector<std::string_view>& parts) {
   return event::BatchIdOf(parts);
 }
 
-std::string_view CountedBy(const internal::v1::RuleSummary& rule) {
-  return rule.counting().empty() ? rule.version() : rule.counting();
-}
-
 std::string GroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
                      const internal::v1::Hit& hit) {
-  return KeyOf(tenant, rule.id(), CountedBy(rule), hit);
-}
-
-std::string VersionedGroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
-                              const internal::v1::Hit& hit) {
-  return KeyOf(tenant, rule.id(), rule.version(), hit);
+  std::vector<std::string_view> parts = {tenant, rule.id(), rule.version()};
+  for (const auto& field : hit.group()) {
+    parts.push_back(field.name());
+    parts.push_back(field.value());
+  }
+  return ShortDigest(parts);
 }
 
 v1::Finding DescribeFinding(std::string_view tenant, std::string_view finding_id,

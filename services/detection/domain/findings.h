@@ -12,15 +12,9 @@ namespace yagura::detection {
 // 26 characters of [0-9a-v] from what makes a thing unique.
 std::string ShortDigest(const std::vector<std::string_view>& parts);
 
-// RuleSummary.counting, or of an earlier release the version.
-std::string_view CountedBy(const internal::v1::RuleSummary& rule);
-
 // What findings of one rule and group have in common: the group's key and the findings' dedup_key.
 std::string GroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
                      const internal::v1::Hit& hit);
-// The same as earlier releases made it, another for each version of the rule's text.
-std::string VersionedGroupKey(std::string_view tenant, const internal::v1::RuleSummary& rule,
-                              const internal::v1::Hit& hit);
 
 inline constexpr int kMaxEntities = 40;
 

@@ -23,7 +23,7 @@ std::string GroupKeys::Of(std::string_view tenant, const internal::v1::RuleSumma
   text_.clear();
   AddText(tenant, text_);
   AddText(rule.id(), text_);
-  AddText(CountedBy(rule), text_);
+  AddText(rule.version(), text_);
   for (const auto& field : hit.group()) {
     AddText(field.name(), text_);
     AddText(field.value(), text_);

@@ -123,22 +123,6 @@ std::optional<PendingWindow> Slide(const Group& group, const RuleSummary& rule, 
   return std::nullopt;
 }
 
-// The same over all pending events.
-template <typename Tally>
-std::optional<PendingWindow> SlideOver(const Group& group, const RuleSummary& rule, Tally tally) {
-  const auto& times = group.pending();
-  int next = 0;  // the window is [first, next)
-  for (int first = 0; first < times.size(); ++first) {
-    while (!tally.Enough() && next < times.size() &&
-           times[next] <= Plus(times[first], rule.timespan_nanos())) {
-      tally.Add(next++);
-    }
-    if (tally.Enough()) return PendingWindow{first, next - 1};
-    tally.Remove(first);
-  }
-  return std::nullopt;
-}
-
 class CountTally {
  public:
   CountTally(const Group& group, uint64_t threshold) : group_(group), threshold_(threshold) {}
@@ -442,21 +426,6 @@ std::optional<PendingWindow> FindWindow(const Group& group, const RuleSummary& r
       return FindOrdered(group, rule, at);
     default:
       return Slide(group, rule, at, CountTally(group, threshold));
-  }
-}
-
-std::optional<PendingWindow> FindAnyWindow(const Group& group, const RuleSummary& rule) {
-  const uint64_t threshold = std::max<uint64_t>(rule.threshold(), 1);
-  switch (rule.type()) {
-    case internal::v1::VALUE_COUNT:
-      return SlideOver(group, rule, ValueTally(group, threshold));
-    case internal::v1::TEMPORAL:
-      return SlideOver(group, rule, MemberTally(group, threshold));
-    case internal::v1::CORRELATION_TYPE_UNSPECIFIED:
-    case internal::v1::EVENT_COUNT:
-      return SlideOver(group, rule, CountTally(group, threshold));
-    default:
-      return std::nullopt;
   }
 }
 

@@ -49,12 +49,6 @@ struct PendingWindow {
 std::optional<PendingWindow> FindWindow(const internal::v1::Group& group,
                                         const internal::v1::RuleSummary& rule, int at);
 
-// Of a rule that counts, once its threshold is lower than the one they were judged by: the first
-// window of all pending events that satisfies it. Nothing of other rules, which are judged as a
-// whole with each event.
-std::optional<PendingWindow> FindAnyWindow(const internal::v1::Group& group,
-                                           const internal::v1::RuleSummary& rule);
-
 // What a rule measures over pending events.
 struct WindowVerdict {
   bool holds = false;

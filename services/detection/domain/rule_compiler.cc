@@ -11,7 +11,6 @@
 #include "common/digest/sha256.h"
 #include "common/status/status.h"
 #include "services/detection/domain/engine/correlation.h"
-#include "services/detection/domain/engine/counting.h"
 #include "services/detection/domain/rule_resource.h"
 #include "services/detection/domain/rule_state.h"
 
@@ -90,7 +89,7 @@ absl::Status ApplyTuning(const v1::RuleTuning& tuning, ParsedRule& rule) {
         rule.correlations.empty() ? rule.rules.front().info : rule.correlations.front().info;
     info.severity = static_cast<int>(tuning.severity());
   }
-  // A finding names what it was made by.
+  // Windows of other numbers must not go on from these.
   rule.version =
       Sha256Hex(fmt::format("{} {} {} {} {}", version, static_cast<int>(tuning.severity()),
                             tuning.has_count() ? fmt::format("{}", tuning.count()) : "",
@@ -171,7 +170,6 @@ class RuleCompiler::Job {
         filters_.push_back({item, parsed.rule});
       } else {
         rules_.push_back({item, parsed.rule});
-        ++same_ids_[{item->tenant, parsed.rule->info().id}];
       }
     }
   }
@@ -309,50 +307,29 @@ class RuleCompiler::Job {
     }
     const bool untold = IsUntold(state);
     if (untold) key += "#untold";
-    const std::string apart = ApartFor(rule);
-    if (!apart.empty()) key += "#" + apart;
-    const Kept& made = Make(key, parsed.kept->rule, filters, {tuning, untold, apart});
+    const Kept& made = Make(key, parsed.kept->rule, filters, tuning, untold);
     // The rule has become another since. It is in force with its own numbers.
     if (!made.refused.empty()) Refuse(tenant, *rule.item, rule.any.get(), made.refused);
     result_.entries.push_back({tenant, made.rule, std::move(except)});
   }
 
-  // What sets the windows of a rule apart from those of another of its id that may be in force for
-  // the same tenant: no event is to count twice.
-  std::string ApartFor(const Text& rule) const {
-    const std::string& owner = rule.item->tenant;
-    const bool is_one = same_ids_.at({owner, rule.any->info().id}) == 1;
-    return is_one ? owner.empty() ? "" : "own" : rule.any->version;
-  }
-
-  struct Change {
-    const v1::RuleTuning* tuning;
-    bool untold;
-    std::string apart;
-  };
   const Kept& Make(const std::string& key, const Parsed& rule, const std::vector<Parsed>& filters,
-                   const Change& change) {
+                   const v1::RuleTuning* tuning, bool untold) {
     auto [known, is_new] = compiler_.made_.try_emplace(key);
     Kept& made = known->second;
     if (!is_new) return made;
     made.rule = rule;
-    if (filters.empty() && change.tuning == nullptr && !change.untold && change.apart.empty()) {
-      return made;
-    }
+    if (filters.empty() && tuning == nullptr && !untold) return made;
     ParsedRule changed = *rule;
     for (const auto& filter : filters) filter->filter->ApplyTo(changed);
-    if (change.tuning != nullptr) {
-      const Status tuned = ApplyTuning(*change.tuning, changed);
+    if (tuning != nullptr) {
+      const Status tuned = ApplyTuning(*tuning, changed);
       if (!tuned.ok()) made.refused = std::string(Message(tuned));
     }
-    if (change.untold) {
+    if (untold) {
       changed.untold = true;
+      // What is told and what is not are no windows of the same.
       changed.version = Sha256Hex(changed.version + " untold").substr(0, 12);
-    }
-    changed.counting = CountingOf(changed);
-    if (!change.apart.empty()) {
-      changed.counting =
-          Sha256Hex(changed.counting + change.apart).substr(0, changed.counting.size());
     }
     made.rule = std::make_shared<const ParsedRule>(std::move(changed));
     return made;
@@ -364,9 +341,8 @@ class RuleCompiler::Job {
   std::map<std::string, std::set<std::string>> setters_;  // tenants with values of their own
   std::vector<Text> rules_;
   std::vector<Text> filters_;
-  std::map<std::pair<std::string, std::string>, int> same_ids_;  // rules by tenant and id
-  std::set<std::pair<std::string, std::string>> untold_;         // tenant, rule id
-  std::set<std::pair<std::string, std::string>> refused_;        // tenant, digest
+  std::set<std::pair<std::string, std::string>> untold_;   // tenant, rule id
+  std::set<std::pair<std::string, std::string>> refused_;  // tenant, digest
   Result result_;
 };
 

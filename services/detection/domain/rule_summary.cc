@@ -14,7 +14,6 @@ RuleSummary Summarize(const ParsedRule& parsed, const RuleInfo& info) {
   RuleSummary summary;
   summary.set_id(info.id);
   summary.set_version(parsed.version);
-  summary.set_counting(parsed.counting);
   summary.set_title(info.title);
   summary.set_severity(static_cast<event::v1::Severity>(info.severity));
   summary.set_description(info.description);
@@ -95,8 +94,6 @@ Delay DelayOf(const ParsedRule& parsed, const Correlation& correlation) {
 
 RuleSummary SummarizeRule(const ParsedRule& parsed, size_t rule, std::chrono::nanoseconds fold) {
   RuleSummary summary = Summarize(parsed, parsed.rules[rule].info);
-  // Nothing is half full: what is told and what is not are no findings of the same.
-  if (parsed.untold && !parsed.counting.empty()) summary.set_counting(parsed.counting + "-untold");
   summary.set_threshold(1);
   summary.set_timespan_nanos(fold.count());
   return summary;

@@ -157,22 +157,6 @@ const RuleSummary* Windows::RuleOf(const std::string& bundle, const std::string&
   return nullptr;
 }
 
-// A group goes on by the rule as its latest hit has it.
-void Windows::NoteVersion(Group& group, const RuleSummary& rule) {
-  if (group.rule_version() == rule.version() && group.text_id() == rule.text_id()) return;
-  ReleaseBundle(group);
-  group.set_rule_version(rule.version());
-  group.set_text_id(rule.text_id());
-  if (!rule.text_id().empty()) ++bundles_[BundleKey(rule.text_id(), rule.version())].groups;
-}
-
-void Windows::ReleaseBundle(const Group& group) {
-  if (group.text_id().empty()) return;
-  const std::string bundle = BundleKey(group.text_id(), group.rule_version());
-  --bundles_[bundle].groups;
-  idle_bundles_.insert(bundle);
-}
-
 // How much later than its events a group may hear of them.
 int64_t Windows::Grace(const RuleSummary& rule) const {
   const int64_t lateness = lateness_.count();
@@ -196,7 +180,11 @@ void Windows::Erase(const std::string& key) {
   const Group& group = found->second.group;
   const auto count = per_rule_.find(RuleKey(group.tenant(), group.rule_id()));
   if (--count->second == 0) per_rule_.erase(count);
-  ReleaseBundle(group);
+  if (!group.text_id().empty()) {
+    const std::string bundle = BundleKey(group.text_id(), group.rule_version());
+    --bundles_[bundle].groups;
+    idle_bundles_.insert(bundle);
+  }
   for (const auto& piece : group.pieces()) blocks_.Release(piece);
   if (group.about().has_first()) blocks_.ReleaseCore(group.about().first());
   dirty_[key] = nullptr;
@@ -290,30 +278,9 @@ void Windows::Forget(std::set<Order>& order, int64_t watermark, std::vector<Outc
   }
 }
 
-// The group that an earlier release kept by the version of the rule's text.
-Windows::Kept* Windows::TakeOver(const std::string& key, const Place& place,
-                                 const RuleSummary& rule, const Hit& hit) {
-  if (rule.counting().empty()) return nullptr;
-  auto node = groups_.extract(VersionedGroupKey(place.tenant, rule, hit));
-  if (node.empty()) return nullptr;
-  const std::string old = std::exchange(node.key(), key);
-  Kept& kept = groups_.insert(std::move(node)).position->second;
-  Group& group = kept.group;
-  group.set_untold(rule.untold());
-  auto& order = group.at_end() ? waiting_ : by_expiry_[group.source_shard()];
-  order.erase({kept.queued, old});
-  order.insert({kept.queued, key});
-  dirty_[old] = nullptr;
-  changed_.push_back(old);
-  kept.is_dirty = kept.has_changed = false;
-  Change(key, kept);
-  return &kept;
-}
-
 Windows::Kept* Windows::Find(const std::string& key, const Place& place, const RuleSummary& rule,
-                             const Hit& hit, std::vector<Outcome>& outcomes) {
+                             std::vector<Outcome>& outcomes) {
   if (const auto found = groups_.find(key); found != groups_.end()) return &found->second;
-  if (Kept* const kept = TakeOver(key, place, rule, hit)) return kept;
   const std::string rule_key = RuleKey(place.tenant, rule.id());
   if (per_rule_[rule_key] >= limits_.groups_per_rule) {
     // Groups of sources that have fallen silent give way.
@@ -325,10 +292,13 @@ Windows::Kept* Windows::Find(const std::string& key, const Place& place, const R
   Group& group = kept.group;
   group.set_tenant(place.tenant);
   group.set_rule_id(rule.id());
+  group.set_rule_version(rule.version());
+  group.set_text_id(rule.text_id());
   group.set_at_end(rule.at_end());
   group.set_expires(INT64_MIN);
   group.set_source_shard(place.source_shard);
   (rule.at_end() ? waiting_ : by_expiry_[place.source_shard]).insert({INT64_MIN, key});
+  if (!rule.text_id().empty()) ++bundles_[BundleKey(rule.text_id(), rule.version())].groups;
   return &kept;
 }
 
@@ -405,14 +375,13 @@ void Windows::TakePassed(Arrival arrival, std::vector<Outcome>& outcomes) {
 void Windows::Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
                    std::vector<Outcome>& outcomes) {
   const std::string key = keys_.Of(place.tenant, rule, hit);
-  Kept* kept = Find(key, place, rule, hit, outcomes);
+  Kept* kept = Find(key, place, rule, outcomes);
   if (kept == nullptr) {
     ++overflowed_;
     outcomes.push_back(
         {OverflowFinding(place.tenant, rule, hit, limits_.groups_per_rule), true, true});
     return;
   }
-  NoteVersion(kept->group, rule);
   if (rule.at_end()) {
     kept->group.set_source_shard(place.source_shard);
     Collect(key, *kept, rule, hit, arrival);

@@ -179,12 +179,8 @@ class Windows {
   void NoteRules(const internal::v1::HitBatch& batch);
   void Take(const Place& place, const RuleSummary& rule, const Hit& hit, Arrival arrival,
             std::vector<Outcome>& outcomes);
-  Kept* Find(const std::string& key, const Place& place, const RuleSummary& rule, const Hit& hit,
+  Kept* Find(const std::string& key, const Place& place, const RuleSummary& rule,
              std::vector<Outcome>& outcomes);
-  Kept* TakeOver(const std::string& key, const Place& place, const RuleSummary& rule,
-                 const Hit& hit);
-  void NoteVersion(Group& group, const RuleSummary& rule);
-  void ReleaseBundle(const Group& group);
   void Count(const std::string& key, Group& group, const Place& place, const RuleSummary& rule,
              const Hit& hit, std::vector<Outcome>& outcomes);
   void Collect(const std::string& key, Kept& kept, const RuleSummary& rule, const Hit& hit,

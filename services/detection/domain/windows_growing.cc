@@ -61,8 +61,6 @@ class Windows::Counting {
                    rule.threshold() <= 1) {}
 
   void Run() {
-    EndWhatIsToldOtherwise();
-    JudgeByLowered();
     PiecesByTime pieces(hit_);
     for (int i = 0; i < hit_.times_size(); ++i) Add(i, pieces.Next(hit_.times(i)));
     Tell();
@@ -70,29 +68,6 @@ class Windows::Counting {
 
  private:
   using EventPieces = std::span<const EvidenceRef* const>;
-
-  // What was found on trial must not keep from being told what comes once that is over, nor the
-  // other way round: what follows is a finding of its own.
-  void EndWhatIsToldOtherwise() {
-    if (rule_.counting().empty() || rule_.silent()) return;  // an earlier release tells by the key
-    if (group_.finding_id().empty() || group_.untold() == rule_.untold()) return;
-    TellLastWords(group_, outcomes_);
-    int64_t last = group_.last();
-    for (const auto& finding : group_.earlier()) last = std::max(last, finding.last());
-    group_.clear_earlier();
-    CloseFinding(group_);
-    if (group_.has_over_until()) last = std::max(last, group_.over_until());
-    group_.set_over_until(last);
-    DropBefore(group_, rule_, Plus(last, 1), windows_.blocks_);
-  }
-
-  // What is pending may be enough by a number that was lowered meanwhile.
-  void JudgeByLowered() {
-    const bool is_lowered = rule_.threshold() < group_.threshold();
-    group_.set_threshold(rule_.threshold());
-    if (!is_lowered) return;
-    while (const auto window = FindAnyWindow(group_, rule_)) Begin(*window);
-  }
 
   void Add(int i, EventPieces pieces) {
     const int64_t time = hit_.times(i);
@@ -167,7 +142,6 @@ class Windows::Counting {
     auto begun =
         BeginFinding(group_, key_, static_cast<int>(first - group_.pending().begin()), span_);
     Turn(begun.place);
-    group_.set_untold(rule_.untold());
     began_ = true;
     fresh_ = TakeAbsorbed(first_time, begun.times.back());
     std::erase_if(begun.times, [enough](int64_t time) { return time < enough; });

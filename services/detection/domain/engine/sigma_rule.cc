@@ -15,7 +15,6 @@
 #include "common/text/text.h"
 #include "services/detection/domain/engine/condition.h"
 #include "services/detection/domain/engine/correlation.h"
-#include "services/detection/domain/engine/counting.h"
 #include "services/detection/domain/engine/field_mapping.h"
 #include "services/detection/domain/engine/logsource.h"
 #include "services/detection/domain/engine/selection.h"
@@ -335,7 +334,6 @@ absl::StatusOr<ParsedRule> ParseSigma(std::string_view text, const Placeholders&
     SelectionContext context{placeholders, kMaxValues};
     YAGURA_ASSIGN_OR_RETURN(ParsedRule parsed, ParseDocuments(documents, context));
     parsed.version = VersionOf(text);
-    if (!parsed.filter) parsed.counting = CountingOf(parsed);
     parsed.placeholders.assign(context.used.begin(), context.used.end());
     std::ranges::sort(parsed.placeholders);
     return parsed;

@@ -150,7 +150,6 @@ struct ParsedRule {
   std::vector<Correlation> correlations;          // the outermost first
   std::vector<std::vector<CorrelationUse>> uses;  // of each of `rules`
   std::string version;                            // first 12 hex digits of the SHA-256 of the text
-  std::string counting;                           // as of CountingOf; empty for a filter
   std::vector<std::string> placeholders;          // that it names, each once, in order
   bool untold = false;  // its findings are told nobody: on trial, or muted
 

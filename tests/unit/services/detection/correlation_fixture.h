@@ -167,18 +167,10 @@ class Bench {
   explicit Bench(const std::string& text) : Bench(text, {kLateness, 10'000}) {}
   Bench(const std::string& text, Windows::Limits limits)
       : limits_(limits), windows_(std::make_unique<Windows>(limits)) {
-    Use(text);
-  }
-
-  // From now on events are matched by that text.
-  void Use(const std::string& text) {
     auto parsed = ParseSigma(text);
-    ASSERT_TRUE(parsed.ok()) << parsed.status() << text;
-    Use(*std::move(parsed));
-  }
-  void Use(ParsedRule parsed) {
+    EXPECT_TRUE(parsed.ok()) << parsed.status() << text;
     matcher_ = std::make_unique<BatchMatcher>(
-        RuleSet::Build({{"", std::make_shared<const ParsedRule>(std::move(parsed))}}));
+        RuleSet::Build({{"", std::make_shared<const ParsedRule>(*std::move(parsed))}}));
   }
 
   internal::v1::HitBatch HitsOf(int shard, const std::vector<Arrival>& arrivals) {
@@ -262,12 +254,11 @@ class Bench {
 };
 
 // Batches of each shard in order, the shards mixed at random; repeats, kills before and after
-// saving. Of several texts each batch is matched by any.
-inline std::multiset<OracleFinding> RunShards(std::mt19937& random,
-                                              const std::vector<std::string>& texts,
+// saving.
+inline std::multiset<OracleFinding> RunShards(std::mt19937& random, const std::string& text,
                                               const std::vector<Arrival>& arrivals, bool trouble) {
   // Shards are mixed at will: none is ever silent.
-  Bench bench(texts.front(), {kLateness, 10'000, std::chrono::hours(24)});
+  Bench bench(text, {kLateness, 10'000, std::chrono::hours(24)});
   std::vector<std::vector<internal::v1::HitBatch>> streams(kShards);
   for (int shard = 0; shard < kShards; ++shard) {
     streams[static_cast<size_t>(shard)].push_back(bench.Time(shard, 0));
@@ -276,7 +267,6 @@ inline std::multiset<OracleFinding> RunShards(std::mt19937& random,
       if (arrival.shard != shard) continue;
       part.push_back(arrival);
       if (random() % 4 != 0) continue;
-      if (texts.size() > 1) bench.Use(texts[random() % texts.size()]);
       streams[static_cast<size_t>(shard)].push_back(bench.HitsOf(shard, part));
       part.clear();
     }
@@ -307,10 +297,6 @@ inline std::multiset<OracleFinding> RunShards(std::mt19937& random,
   EXPECT_EQ(bench.saved().bundles(), 0U);
   EXPECT_EQ(bench.saved().blocks(), 0U);
   return bench.Findings();
-}
-inline std::multiset<OracleFinding> RunShards(std::mt19937& random, const std::string& text,
-                                              const std::vector<Arrival>& arrivals, bool trouble) {
-  return RunShards(random, std::vector<std::string>{text}, arrivals, trouble);
 }
 
 }  // namespace yagura::detection::testing

@@ -77,19 +77,6 @@ TEST_P(CorrelationProperty, FindsWhatTheOracleFinds) {
   }
 }
 
-// Whatever changes of a rule but what it counts: each batch is matched by any of three texts.
-TEST_P(CorrelationProperty, RuleSetsSwappedMeanwhileChangeNothing) {
-  const std::string text = TextOf(GetParam().correlation);
-  const std::vector<std::string> texts = {text, text + "description: Said better\n",
-                                          "# Reviewed\n" + text + "author: Somebody\n"};
-  for (uint32_t seed = 1; seed <= 20; ++seed) {
-    SCOPED_TRACE(fmt::format("seed {}", seed));
-    std::mt19937 random(seed);
-    const auto arrivals = Random(random, 0, false);
-    ASSERT_EQ(RunShards(random, texts, arrivals, seed % 2 == 0), Expected(arrivals));
-  }
-}
-
 TEST_P(CorrelationProperty, KillsAndRepeatsChangeNothing) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE(fmt::format("seed {}", seed));

