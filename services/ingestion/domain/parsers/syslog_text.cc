@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "services/ingestion/domain/level_word.h"
@@ -48,6 +49,11 @@ size_t BareValueSize(std::string_view text) {
   return end;
 }
 
+// "“" and "”", which word processors put into templates.
+constexpr std::string_view kLeftQuote = "\xe2\x80\x9c";
+constexpr std::string_view kRightQuote = "\xe2\x80\x9d";
+constexpr size_t kLongestInCurlyQuotes = 4096;
+
 // The value at the front of `text`; answers how many bytes it takes, quotes included.
 size_t ReadValue(std::string_view text, std::string_view* value) {
   const char quote = text.empty() ? '\0' : text.front();
@@ -59,10 +65,37 @@ size_t ReadValue(std::string_view text, std::string_view* value) {
       return end + 1;
     }
   }
+  if (text.starts_with(kLeftQuote) || text.starts_with(kRightQuote)) {
+    const std::string_view near = text.substr(kRightQuote.size(), kLongestInCurlyQuotes);
+    const size_t end = near.find(kRightQuote);
+    if (end != near.npos) {
+      *value = near.substr(0, end);
+      return end + 2 * kRightQuote.size();
+    }
+  }
   const size_t size = BareValueSize(text);
   *value = text.substr(0, size);
   if (!value->empty() && (value->back() == ',' || value->back() == ';')) value->remove_suffix(1);
   return size;
+}
+
+// The name that ends where "=" stands, which may be in double quotes; not before `from`, empty
+// where there is none.
+std::string_view NameBefore(std::string_view text, size_t from, size_t equals) {
+  size_t start = equals;
+  if (equals > from && text[equals - 1] == '"') {
+    constexpr size_t kLongest = 128;
+    const size_t first = equals - std::min(equals - from, kLongest + 2);
+    const std::string_view quoted = text.substr(first, equals - 1 - first);
+    const size_t open = quoted.rfind('"');
+    if (open == quoted.npos) return {};
+    start = first + open;
+    if (start != from && !IsBoundary(text[start - 1])) return {};
+    return quoted.substr(open + 1);
+  }
+  while (start > from && IsNameChar(text[start - 1])) --start;
+  if (start != 0 && start != from && !IsBoundary(text[start - 1])) return {};
+  return text.substr(start, equals - start);
 }
 
 void AddPairs(std::string_view text, event::EventView* event) {
@@ -70,11 +103,8 @@ void AddPairs(std::string_view text, event::EventView* event) {
   for (;;) {
     const size_t equals = text.find('=', from);
     if (equals == text.npos) return;
-    size_t start = equals;
-    while (start > from && IsNameChar(text[start - 1])) --start;
-    const bool named =
-        start < equals && (start == 0 || IsBoundary(text[start - 1]) || start == from);
-    if (!named) {
+    const std::string_view name = NameBefore(text, from, equals);
+    if (name.empty()) {
       from = equals + 1;
       continue;
     }
@@ -84,7 +114,7 @@ void AddPairs(std::string_view text, event::EventView* event) {
     }
     std::string_view value;
     const size_t size = ReadValue(text.substr(equals + 1), &value);
-    event->fields.push_back({text.substr(start, equals - start), value});
+    event->fields.push_back({name, value});
     from = equals + 1 + size;
   }
 }

@@ -108,7 +108,7 @@ bool IsVendorParsers(const std::string& product) {
 // name=value and name="value", as far as every reading of the line must agree.
 Pairs PairsOf(const std::string& line) {
   static const std::regex kPair(
-      R"re((?:^|[ >,;|])([A-Za-z_][A-Za-z0-9_-]*)=("(?:[^"\\]|\\.)*"|[^"'\[{( ,;|][^ ,;|]*)(?= |$|[,;|] ?[A-Za-z_][A-Za-z0-9_-]*=))re");
+      R"re((?:^|[ >,;|])([A-Za-z_][A-Za-z0-9_-]*)=("(?:[^"\\]|\\.)*"|[^"'\[{( ,;|\xe2][^ ,;|]*)(?= |$|[,;|] ?[A-Za-z_][A-Za-z0-9_-]*=))re");
   Pairs pairs;
   for (std::sregex_iterator match(line.begin(), line.end(), kPair), end; match != end; ++match) {
     std::string value = (*match)[2];
@@ -117,6 +117,14 @@ Pairs PairsOf(const std::string& line) {
       value = std::regex_replace(value, std::regex(R"(\\(["\\]))"), "$1");
     }
     pairs.emplace_back((*match)[1], value);
+  }
+  static const std::regex kQuotedName(R"re((?:^|[ ,;|])"([A-Za-z_][A-Za-z0-9_-]*)"="([^"\\]*)")re");
+  static const std::regex kCurlyQuotes(
+      R"re((?:^|[ ,;|])([A-Za-z_][A-Za-z0-9_-]*)=\xe2\x80\x9d([^\xe2]*)\xe2\x80\x9d)re");
+  for (const std::regex& form : {std::cref(kQuotedName), std::cref(kCurlyQuotes)}) {
+    for (std::sregex_iterator match(line.begin(), line.end(), form), end; match != end; ++match) {
+      pairs.emplace_back((*match)[1], (*match)[2]);
+    }
   }
   return pairs;
 }

@@ -79,6 +79,27 @@ TEST(SyslogTextTest, AFixedParserIsNotSecondGuessed) {
   EXPECT_EQ(FieldsOf(event), (Pairs{{"a", "1"}, {"b", "2 3"}}));
 }
 
+TEST(SyslogTextTest, ANameMayStandInQuotes) {
+  const v1::Event event = ParseLine(
+      R"(<134>Core: @@306,changed,"apMac"="54:EC:2F:35:99:50","radio"="11g/n","a b"="c, d=e","x"="" y=1 z"q"="no" "=2)");
+  const Pairs fields = FieldsOf(event);
+  const Pairs read(fields.begin() + 3, fields.end());  // behind facility, severity, appname
+  EXPECT_EQ(read, (Pairs{{"apMac", "54:EC:2F:35:99:50"},
+                         {"radio", "11g/n"},
+                         {"a b", "c, d=e"},
+                         {"x", ""},
+                         {"y", "1"}}));
+}
+
+TEST(SyslogTextTest, AValueMayStandInCurlyQuotes) {
+  const v1::Event event =
+      ParseLine("<134>dlp: Name=”test 2” Rules=“rule = 1” Open=”never closed Next=1");
+  EXPECT_EQ(FieldOf(event, "Name"), "test 2");
+  EXPECT_EQ(FieldOf(event, "Rules"), "rule = 1");
+  EXPECT_EQ(FieldOf(event, "Open"), "”never");
+  EXPECT_EQ(FieldOf(event, "Next"), "1");
+}
+
 TEST(SyslogTextTest, OversizedLinesAreCutAndMarked) {
   const v1::Event event = ParseLine("<13>x: " + std::string(100'000, 'a'));
   EXPECT_EQ(event.raw().size(), 64u * 1024);
