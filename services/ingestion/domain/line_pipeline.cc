@@ -71,6 +71,10 @@ ParsedLine& LinePipeline::Process(std::string_view line, const LineContext& cont
   } else {
     KeepUnread(context.envelope);
   }
+  if (header_.unknown_zone && event.event_time == header_.time) {
+    MarkPartlyParsed("the time's zone has letters of several meanings; the source's was taken",
+                     &event);
+  }
   broken |= context.charset == Charset::kUtf8 && IsOfAnotherSet(line, cut);
   event.message = event.message.substr(0, kMaxLineBytes);
   if (broken) {

@@ -42,4 +42,9 @@ LocalSeconds SourceZone::ToLocal(std::chrono::sys_seconds time) const {
   return LocalSeconds(time.time_since_epoch() + info.offset);
 }
 
+bool SourceZone::IsCalled(std::string_view name, std::chrono::sys_seconds time) const {
+  if (zone_ == nullptr) return name == "UTC";
+  return ZoneOf(zone_).get_info(date::sys_seconds(time.time_since_epoch())).abbrev == name;
+}
+
 }  // namespace yagura::ingestion

@@ -23,6 +23,8 @@ class SourceZone {
   // had not been changed yet.
   std::chrono::sys_seconds ToUtc(LocalSeconds local) const;
   LocalSeconds ToLocal(std::chrono::sys_seconds time) const;
+  // Whether "CST" and the like is what the zone calls itself at that time.
+  bool IsCalled(std::string_view name, std::chrono::sys_seconds time) const;
   bool operator==(const SourceZone& other) const { return zone_ == other.zone_; }
 
  private:

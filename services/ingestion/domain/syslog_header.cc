@@ -1,6 +1,7 @@
 #include "services/ingestion/domain/syslog_header.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "services/ingestion/domain/level_word.h"
@@ -218,29 +219,61 @@ bool TakeTime(std::string_view& text, TimePoint receive_time, const SourceZone& 
   return true;
 }
 
+// Letters that zones have, but several of them or ones that are not read: no name of a host.
+bool HasSeveralMeanings(std::string_view name) {
+  constexpr std::array<std::string_view, 32> kNames{
+      "ACDT", "ACST", "ADT", "AEDT", "AEST", "AKDT", "AKST", "AMT", "ART",  "AST", "AWST",
+      "BRT",  "BST",  "CAT", "CST",  "EAT",  "GST",  "HKT",  "HST", "ICT",  "IST", "KST",
+      "MST",  "NDT",  "NST", "NZDT", "NZST", "PKT",  "SAST", "SGT", "WEST", "WIB"};
+  return std::ranges::binary_search(kNames, name);
+}
+
+// Whether " host tag: " follows, so that the word before is no host. Of a word that is no zone for
+// certain, host or tag must look more like what they are: a message may begin with "kernel error:
+// ".
+bool StandsBeforeHost(std::string_view rest, bool is_zone) {
+  SkipSpaces(rest);
+  const std::string_view host = TakeToken(rest);
+  SyslogHeader behind;
+  if (!IsHostToken(host) || !TakeTag(rest, &behind)) return false;
+  return is_zone || !behind.process_id.empty() || host.find_first_of("0123456789.-") != host.npos;
+}
+
 // A zone by its letters behind a time: "UTC", "GMT" and "JST" are unmistakable; any other is only
-// known to be one where Cisco's "%" follows, and then means the source's zone.
-void TakeZoneName(std::string_view& text, TimePoint receive_time, SyslogHeader* header) {
+// known to be one where Cisco's "%" or a host with its tag follows. One whose letters have no
+// single meaning means the source's zone.
+void TakeZoneName(std::string_view& text, TimePoint receive_time, const SourceZone& zone,
+                  SyslogHeader* header) {
   if (!text.starts_with(' ')) return;
   size_t end = 1;
   while (end < text.size() && text[end] >= 'A' && text[end] <= 'Z') ++end;
   const std::string_view name = text.substr(1, end - 1);
   const std::string_view rest = text.substr(end);
   if (name.size() < 3 || name.size() > 5 || rest.empty()) return;
-  const bool japan = name == "JST";
-  if (japan || name == "UTC" || name == "GMT") {
-    if (rest.front() != ' ' && rest.front() != ':') return;
+  // What the source's own zone is called comes before what the letters mean elsewhere.
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(*header->time);
+  const bool is_own = header->zone_used && zone.IsCalled(name, seconds);
+  const auto meant = ReadZoneName(name);
+  const bool is_read = meant.has_value() && !is_own;
+  const std::chrono::seconds offset = meant.value_or(std::chrono::seconds(0));
+  const bool unmistakable = name == "JST" || name == "UTC" || name == "GMT";
+  const bool follows = rest.front() == ' ' || rest.front() == ':';
+  if (!(unmistakable && follows) && !rest.starts_with(": %") &&
+      !(rest.front() == ' ' && name.size() < 5 && (is_own || is_read || HasSeveralMeanings(name)) &&
+        StandsBeforeHost(rest, is_own || is_read))) {
+    return;
+  }
+  if (is_read) {
     std::string_view time_text = header->time_text;
     const bool marked =
         time_text.front() == '*' || time_text.front() == '.' || time_text.front() == ':';
     if (marked) time_text.remove_prefix(1);
-    const auto shift = std::chrono::hours(japan ? 9 : 0);
-    auto time = TakeBsdTime(time_text, receive_time + shift, SourceZone());
+    auto time = TakeBsdTime(time_text, receive_time + offset, SourceZone());
     if (!time && header->zone_used) time = TakeIsoTime(time_text, SourceZone(), nullptr);
-    if (time) header->time = *time - shift;
+    if (time) header->time = *time - offset;
     header->zone_used = false;
-  } else if (!rest.starts_with(": %")) {
-    return;
+  } else {
+    header->unknown_zone = header->zone_used && !is_own;
   }
   text = rest;
 }
@@ -342,7 +375,7 @@ void ReadRfc3164(std::string_view text, TimePoint receive_time, const SourceZone
     header->body = text;
     return;
   }
-  TakeZoneName(rest, receive_time, header);
+  TakeZoneName(rest, receive_time, zone, header);
   if (rest.starts_with(':')) rest.remove_prefix(1);
   SkipSpaces(rest);
   constexpr std::string_view kForwarded = "Message forwarded from ";  // AIX

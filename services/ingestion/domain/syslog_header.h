@@ -17,7 +17,9 @@ struct SyslogHeader {
   int priority = -1;  // 0..191: facility * 8 + severity; -1 where the line has none
   bool rfc5424 = false;
   std::optional<TimePoint> time;
-  bool zone_used = false;      // `time` depends on the source's zone
+  bool zone_used = false;  // `time` depends on the source's zone
+  // `time` names a zone whose letters have several meanings, and not the source's own.
+  bool unknown_zone = false;
   std::string_view time_text;  // as written
   std::string_view host;
   std::string_view program;

@@ -43,7 +43,7 @@ std::optional<nanoseconds> DaysOf(int year, int month, int day) {
 
 std::optional<nanoseconds> TakeDate(std::string_view& text) {
   const int year = TakeNumber(text, 4, 0, 9999);
-  const char separator = text.starts_with('/') ? '/' : '-';
+  const char separator = text.starts_with('/') || text.starts_with(':') ? text.front() : '-';
   if (year < 0 || !TakeChar(text, separator)) return std::nullopt;
   const int month = TakeNumber(text, 2, 1, 12);
   if (month < 0 || !TakeChar(text, separator)) return std::nullopt;
@@ -150,7 +150,9 @@ std::optional<TimePoint> TakeIsoTime(std::string_view& text, const SourceZone& z
                                      bool* used_zone) {
   std::string_view rest = text;
   const auto date = TakeDate(rest);
-  if (!date || !(TakeChar(rest, 'T') || TakeChar(rest, ' '))) return std::nullopt;
+  if (!date) return std::nullopt;
+  const bool utm = text[4] == ':' && TakeChar(rest, '-');  // Sophos UTM's "2026:11:21-09:15:42"
+  if (!utm && !TakeChar(rest, 'T') && !TakeChar(rest, ' ')) return std::nullopt;
   const auto time = TakeTimeOfDay(rest);
   if (!time) return std::nullopt;
   auto offset = TakeOffset(rest);
@@ -218,6 +220,22 @@ std::optional<TimePoint> ReadEpoch(std::string_view text) {
   if (*whole < kSecondsLimit * 1000) return TimePoint(std::chrono::milliseconds(*whole));
   if (*whole < kSecondsLimit * 1'000'000) return TimePoint(std::chrono::microseconds(*whole));
   return TimePoint(nanoseconds(*whole));
+}
+
+std::optional<seconds> ReadZoneName(std::string_view name) {
+  struct Zone {
+    std::string_view name;
+    int hours;
+  };
+  constexpr std::array kZones{
+      Zone{"UTC", 0},  Zone{"GMT", 0},  Zone{"JST", 9},  Zone{"CET", 1},  Zone{"CEST", 2},
+      Zone{"EET", 2},  Zone{"EEST", 3}, Zone{"MSK", 3},  Zone{"EST", -5}, Zone{"EDT", -4},
+      Zone{"CDT", -5}, Zone{"MDT", -6}, Zone{"PST", -8}, Zone{"PDT", -7},
+  };
+  for (const Zone& zone : kZones) {
+    if (zone.name == name) return std::chrono::hours(zone.hours);
+  }
+  return std::nullopt;
 }
 
 TimePoint LocalToUtc(nanoseconds local, const SourceZone& zone) {

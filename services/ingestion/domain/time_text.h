@@ -15,8 +15,15 @@ std::optional<std::chrono::nanoseconds> ReadTimeOfDay(std::string_view text);
 // "+0900", "+09:00", "-0330", "Z".
 std::optional<std::chrono::seconds> ReadOffset(std::string_view text);
 
-// At the front of `text`: RFC 3339 with "T" or a space, "-" or "/" in the date, fraction and offset
-// optional (without one, in `zone`; `used_zone` then becomes true). Takes what it read off `text`.
+// Of the letters of a zone that mean one offset nearly everywhere: "UTC", "JST", "CET", "EDT" (in
+// Australia another one: ask the source's zone first) ... Nothing for those
+// that several zones have, as "IST" (India, Ireland, Israel), "CST" (America, China) and "BST"
+// have.
+std::optional<std::chrono::seconds> ReadZoneName(std::string_view name);
+
+// At the front of `text`: RFC 3339 with "T" or a space, "-", "/" or ":" in the date, fraction and
+// offset optional (without one, in `zone`; `used_zone` then becomes true). Takes what it read off
+// `text`.
 std::optional<TimePoint> TakeIsoTime(std::string_view& text, const SourceZone& zone,
                                      bool* used_zone);
 // At the front: "Nov 21 09:15:42", with milliseconds or a year ("Nov 21 2026 09:15:42", or behind

@@ -98,8 +98,11 @@ bool TakeZoneName(std::string_view& text, Parts* parts) {
   size_t size = 0;
   while (size < text.size() && text[size] >= 'A' && text[size] <= 'Z') ++size;
   const std::string_view name = text.substr(0, size);
-  if (name == "UTC" || name == "GMT" || name == "Z") parts->offset = seconds(0);
-  if (name == "JST") parts->offset = std::chrono::hours(9);
+  if (name == "Z") {
+    parts->offset = seconds(0);
+  } else if (const auto offset = ReadZoneName(name)) {
+    parts->offset = *offset;
+  }
   text.remove_prefix(size);
   return size > 0;
 }

@@ -12,8 +12,8 @@
 namespace yagura::ingestion {
 
 // A way of writing times, after strptime(3): %Y %y %m %b %d %e %H %I %p %M %S %f (fraction of a
-// second, any number of digits) %z ("+0900", "+09:00", "Z"), %Z ("UTC", "GMT" and "JST"; other
-// names mean the source's zone) %j %s (seconds since 1970, with a fraction)
+// second, any number of digits) %z ("+0900", "+09:00", "Z"), %Z (as ReadZoneName() knows them;
+// other names mean the source's zone) %j %s (seconds since 1970, with a fraction)
 // %% and other characters as they stand; a space is any number of spaces. Also the words "iso" (RFC
 // 3339, with a space or "T"), "bsd" ("Nov 21 09:15:42", year optional) and "epoch" (seconds to
 // nanoseconds, told apart by size). A missing year is the one closest to the receive time.

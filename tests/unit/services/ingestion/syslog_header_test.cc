@@ -93,14 +93,54 @@ TEST_F(SyslogHeaderTest, CiscoNumbersItsMessagesAndNamesItsZone) {
             "189|rtr1|%SYS-5-CONFIG_I|||text");
   EXPECT_EQ(Time("<189>12: Nov 21 18:15:42 JST: %SYS-5-CONFIG_I: text"), "2026-11-21T09:15:42Z");
   EXPECT_FALSE(header_.zone_used);
-  EXPECT_EQ(Time("<189>12: Nov 21 09:15:42 EST: %SYS-5-CONFIG_I: text"), "2026-11-21T09:15:42Z");
-  EXPECT_TRUE(header_.zone_used);
+  EXPECT_EQ(Time("<189>12: Nov 21 04:15:42 EST: %SYS-5-CONFIG_I: text"), "2026-11-21T09:15:42Z");
+  EXPECT_FALSE(header_.zone_used);
   EXPECT_EQ(Summary("<134>:Nov 21 09:15:42 UTC: %ASA-6-302015: Built"),
             "134||%ASA-6-302015|||Built");
   EXPECT_FALSE(header_.zone_used);
   // A tag is no zone, and a tag with a time behind it no Cisco.
   EXPECT_EQ(Summary("<13>Nov 21 09:15:42 ASM: text"), "13||ASM|||text");
   EXPECT_EQ(Summary("<13>app: Nov 21 09:15:42 text"), "13||app|||Nov 21 09:15:42 text");
+}
+
+TEST_F(SyslogHeaderTest, LettersOfAZoneAreNoHost) {
+  EXPECT_EQ(Time("<189>000123: *Nov 21 10:15:42.123 CET: %SYS-5-CONFIG_I: text"),
+            "2026-11-21T09:15:42.123Z");
+  EXPECT_EQ(Summary("<189>Nov 21 10:15:42 CET h app: x"), "189|h|app|||x");
+  EXPECT_EQ(Time("<189>Nov 21 10:15:42 CET h app: x"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(Time("<189>Nov 21 12:15:42 MSK h app: x"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(Time("<189>Nov 21 02:15:42 PDT h app: x"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(Time("<189>Nov 20 21:15:42 2026 EDT h app: x"), "2026-11-21T01:15:42Z");
+  EXPECT_FALSE(header_.zone_used);
+  EXPECT_FALSE(header_.unknown_zone);
+  // A host may be called as a zone is.
+  EXPECT_EQ(Summary("<189>Nov 21 09:15:42 CET app: x"), "189|CET|app|||x");
+  EXPECT_EQ(Time("<189>Nov 21 09:15:42 CET app: x"), "2026-11-21T09:15:42Z");
+}
+
+TEST_F(SyslogHeaderTest, LettersOfSeveralZonesAreTold) {
+  EXPECT_EQ(Summary("<189>Nov 21 09:15:42 IST fw-1 app: x"), "189|fw-1|app|||x");
+  EXPECT_EQ(Time("<189>Nov 21 09:15:42 IST fw sshd[42]: x"), "2026-11-21T09:15:42Z");
+  EXPECT_EQ(header_.host, "fw");
+  EXPECT_TRUE(header_.zone_used);
+  EXPECT_TRUE(header_.unknown_zone);
+  Read("<189>12: Nov 21 09:15:42 CST: %SYS-5-CONFIG_I: text");
+  EXPECT_TRUE(header_.unknown_zone);
+  // Words behind a host's name may be words.
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 FWA kernel error: x"), "13|FWA||||kernel error: x");
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 FWA sshd[42]: x"), "13|FWA|sshd|42||x");
+  EXPECT_FALSE(header_.unknown_zone);
+}
+
+TEST_F(SyslogHeaderTest, AZoneThatTheSourceHasIsKnown) {
+  constexpr std::string_view kLine = "<189>Nov 21 14:45:42 IST fw-1 sshd[42]: x";
+  const auto at = [&](std::string_view zone) {
+    return ParseLine(kLine, "2026-11-21T09:20:00Z", zone);
+  };
+  EXPECT_EQ(EventTime(at("Asia/Kolkata")), "2026-11-21T09:15:42Z");
+  EXPECT_FALSE(HasFlaw(at("Asia/Kolkata"), event::v1::PARTLY_PARSED));
+  EXPECT_TRUE(HasFlaw(at("Asia/Tokyo"), event::v1::PARTLY_PARSED));
+  EXPECT_THAT(at("Asia/Tokyo").parse_error(), ::testing::HasSubstr("zone"));
 }
 
 TEST_F(SyslogHeaderTest, TheYearMayStandBehindTheTime) {

@@ -57,6 +57,8 @@ TEST(TimeTextTest, IsoTimes) {
   EXPECT_EQ(iso("2026-11-21T09:15:42Z"), "2026-11-21T09:15:42Z|");
   EXPECT_EQ(iso("2026-11-21 09:15:42"), "2026-11-21T00:15:42Z zone|");
   EXPECT_EQ(iso("2026-11-21T09:15:42-0330"), "2026-11-21T12:45:42Z|");
+  EXPECT_EQ(iso("2026:11:21-09:15:42 x"), "2026-11-21T00:15:42Z zone| x");
+  EXPECT_EQ(iso("2026-11-21-09:15:42"), "none");
   EXPECT_EQ(iso("2026-02-30T09:15:42Z"), "none");
   EXPECT_EQ(iso("2026-11-21"), "none");
 }
