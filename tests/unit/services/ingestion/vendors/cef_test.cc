@@ -54,5 +54,17 @@ TEST(CefTest, ALinkInAValueIsNoName) {
   EXPECT_EQ(event.action(), event::v1::BLOCKED);
 }
 
+TEST(CefTest, MakersHaveWordsOfTheirOwnForActions) {
+  EXPECT_EQ(CoreOf("<14>Nov 21 09:15:42 host CEF:0|Trend Example|DS|20|1001111|Test "
+                   "rule|3|act=IDS:Reset src=203.0.113.9 spt=40000 dst=10.1.0.8 dpt=80 "
+                   "proto=TCP"),
+            "trend_example.ds severity=LOW action=DETECTED src=[203.0.113.9:40000] "
+            "dst=[10.1.0.8:80] protocol=tcp host=host id=1001111 at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(CoreOf("<14>Nov 21 09:15:42 host CEF:0|Vault "
+                   "Example|Vault|12|7|Logon|5|act=\"Logon\" suser=alice src=10.1.0.5"),
+            "vault_example.vault severity=MEDIUM action=LOGON src=[10.1.0.5] user=alice "
+            "host=host id=7 at 2026-11-21T00:15:42Z");
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

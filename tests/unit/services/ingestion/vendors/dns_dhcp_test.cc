@@ -170,5 +170,42 @@ TEST(DnsDhcpTest, ADhcpOfferNamesTheHost) {
             "00:00:5e:00:53:01] program=dhcpd host=dh1 id=DHCPOFFER at 2026-11-21T00:15:42Z");
 }
 
+TEST(DnsDhcpTest, AnAnswerToWhoAskedHasTheMac) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 gw dhcpd[7]: DHCPACK to 10.5.5.20 (aa:bb:cc:dd:ee:ff) "
+                   "via eth1"),
+            "isc.dhcpd category=dhcp severity=INFORMATIONAL action=ALLOWED src=[10.5.5.20 if "
+            "eth1 mac aa:bb:cc:dd:ee:ff] program=dhcpd host=gw id=DHCPACK at "
+            "2026-11-21T00:15:42Z");
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 gw dhcpd[7]: DHCPREQUEST for 10.5.5.20 (10.5.5.1) "
+                   "from aa:bb:cc:dd:ee:ff (pc5) via eth1"),
+            "isc.dhcpd category=dhcp severity=INFORMATIONAL src=[10.5.5.20 host pc5 if eth1 "
+            "mac aa:bb:cc:dd:ee:ff] dst=[10.5.5.1] program=dhcpd host=gw id=DHCPREQUEST at "
+            "2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, KeaGivesLeasesToo) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 gw kea-dhcp4[7]: INFO  [kea-dhcp4.leases.0x7f] "
+                   "DHCP4_LEASE_ALLOC [hwtype=1 00:0c:01:02:03:04], cid=[no info], tid=0x1: "
+                   "lease 192.0.2.10 has been allocated for 4000 seconds"),
+            "isc.kea category=dhcp severity=INFORMATIONAL action=ALLOWED src=[192.0.2.10 mac "
+            "00:0c:01:02:03:04] program=kea-dhcp4 host=gw id=DHCPACK at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 gw kea-dhcp4[7]: INFO  [kea-dhcp4.dhcp4.0x7f] "
+                   "DHCP4_STARTED Kea DHCPv4 server version 2.6.1 started"),
+            "isc.kea category=dhcp severity=INFORMATIONAL program=kea-dhcp4 host=gw "
+            "id=DHCP4_STARTED at 2026-11-21T00:15:42Z");
+}
+
+TEST(DnsDhcpTest, ARefusalToAKeyHasItsClient) {
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 ns named[5]: client @0x7f 10.3.3.3#53211/key k1 "
+                   "(z.example): zone transfer 'z.example/AXFR/IN' denied"),
+            "isc.bind category=dns severity=INFORMATIONAL action=BLOCKED src=[10.3.3.3:53211] "
+            "url=z.example program=named host=ns at 2026-11-21T00:15:42Z");
+  EXPECT_EQ(CoreOf("<30>Nov 21 09:15:42 ns named[5]: client @0x7f 10.3.3.3#53212 "
+                   "(bad.example): rpz QNAME NXDOMAIN rewrite bad.example/A/IN via "
+                   "bad.example.rpz.local"),
+            "isc.bind category=dns severity=INFORMATIONAL src=[10.3.3.3:53212] "
+            "url=bad.example program=named host=ns at 2026-11-21T00:15:42Z");
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

@@ -47,5 +47,16 @@ TEST(SquidTest, AServerByNameIsAHost) {
             "2026-11-21T00:15:42.123Z");
 }
 
+TEST(SquidTest, WhatNeverWasARequestIsNotAllowed) {
+  EXPECT_EQ(CoreOf("1795220142.123      0 10.1.0.5 NONE_NONE/000 0 - "
+                   "error:transaction-end-before-headers - HIER_NONE/- -"),
+            "squid.squid category=proxy src=[10.1.0.5] app=http duration=0ms "
+            "url=error:transaction-end-before-headers id=000 at 2026-11-21T00:15:42.123Z");
+  EXPECT_EQ(CoreOf("1795220142.123      4 10.1.0.5 TCP_DENIED/403 3900 GET "
+                   "http://bad.example/ - HIER_NONE/- text/html"),
+            "squid.squid category=proxy action=BLOCKED src=[10.1.0.5] app=http in=3900 "
+            "duration=4ms url=http://bad.example/ id=403 at 2026-11-21T00:15:42.123Z");
+}
+
 }  // namespace
 }  // namespace yagura::ingestion

@@ -42,5 +42,12 @@ TEST(WebAccessTest, TheCommonFormatIsRead) {
       "program=httpd host=web1 id=304 at 2026-11-21T00:15:42Z");
 }
 
+TEST(WebAccessTest, AQuoteInARequestIsPartOfIt) {
+  EXPECT_EQ(CoreOf("203.0.113.9 - - [21/Nov/2026:09:15:42 +0900] \"GET /a?q=\\\"x\\\" "
+                   "HTTP/1.1\" 404 153 \"-\" \"curl/8\""),
+            "generic.web_access category=access src=[203.0.113.9] app=http in=153 "
+            "url=/a?q=\\\"x\\\" id=404 at 2026-11-21T00:15:42Z");
+}
+
 }  // namespace
 }  // namespace yagura::ingestion
