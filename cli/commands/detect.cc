@@ -67,6 +67,34 @@ absl::StatusOr<std::vector<std::string>> ReadableFiles(const std::vector<std::st
   return MakeError(absl::StatusCode::kNotFound, "FILE_UNREADABLE", Join(problems, "; "));
 }
 
+// The lines that were not read to their end: what a rule looks for may be in what is missing.
+class Unread {
+ public:
+  // `flaws`: as of EventView.
+  void Count(uint64_t flaws) {
+    const auto has = [flaws](event::v1::Flaw flaw) { return (flaws >> flaw & 1) != 0; };
+    if (has(event::v1::UNPARSED)) ++unknown_;
+    if (has(event::v1::PARTLY_PARSED) || has(event::v1::TRUNCATED)) ++partly_;
+    if (has(event::v1::TRUNCATED)) ++cut_;
+  }
+  void Count(const event::v1::Event& event) {
+    uint64_t flaws = 0;
+    for (const int flaw : event.flaws()) flaws |= flaw >= 0 && flaw < 64 ? 1ULL << flaw : 0;
+    Count(flaws);
+  }
+  // A line for people; empty where there are none.
+  std::string Text() const {
+    if (unknown_ + partly_ == 0) return "";
+    return fmt::format("{} lines not whole (of them {} cut), {} not understood\n", partly_, cut_,
+                       unknown_);
+  }
+
+ private:
+  uint64_t unknown_ = 0;
+  uint64_t partly_ = 0;  // with those that were cut
+  uint64_t cut_ = 0;
+};
+
 // What the command comes to when all that can be read has been.
 absl::Status EndOf(const std::vector<std::string>& problems, size_t refused) {
   if (!problems.empty()) {
@@ -102,13 +130,17 @@ absl::Status Detect(const DetectOptions& options) {
 
   Detector detector(rules.set, reader->receive_time());
   Progress progress(texts.total_bytes());
+  Unread unread;
   size_t bytes = 0;
   for (std::string text; texts.Next(text, bytes);) {
     event::v1::Event event;
     if (IsExported(text) && ReadEvent(text, event).ok()) {
+      unread.Count(event);
       YAGURA_RETURN_IF_ERROR(detector.Add(event));
     } else {
-      YAGURA_RETURN_IF_ERROR(detector.Add(reader->Read(text).event));
+      const ingestion::ParsedLine& line = reader->Read(text);
+      unread.Count(line.event.flaws);
+      YAGURA_RETURN_IF_ERROR(detector.Add(line.event));
     }
     progress.Add(1, bytes);
   }
@@ -120,7 +152,7 @@ absl::Status Detect(const DetectOptions& options) {
   for (const auto& refused : rules.refused) {
     std::cerr << "refused " << EscapeForTerminal(refused) << "\n";
   }
-  std::cerr << detector.MatchTable()
+  std::cerr << detector.MatchTable() << unread.Text()
             << fmt::format("{}\n{} rules loaded, {} refused; {} of them matched; {} findings\n",
                            speed, rules.set->entries().size(), rules.refused.size(),
                            detector.matches().size(), findings.size())
@@ -138,8 +170,9 @@ void AddDetectCommand(Program& program) {
       "What Sigma rules find in files of events, matched here as the suite matches them. Findings "
       "are JSON lines on standard output, the summary is on standard error. Rules that are refused "
       "are listed there, and files that cannot be read, or not to their end, are passed over and "
-      "named at the end. Ends with 0; with 1 where a file could not be read whole, where no rule "
-      "could be loaded, and, with --strict, where any was refused");
+      "named at the end. How many lines were not understood, read in part or cut is told there, "
+      "too; `yagura parse` shows which. Ends with 0; with 1 where a file could not be read whole, "
+      "where no rule could be loaded, and, with --strict, where any was refused");
   command
       .add_option("--rules", options->rules,
                   "Folder or archive (.tgz, .zip, ...) of rules, or one file; may be repeated")

@@ -115,6 +115,28 @@ TEST_F(DetectTest, TellsFindingsAsJsonLinesAndASummaryApart) {
   EXPECT_THAT(outcome.err, Not(HasSubstr("\x1b")));
 }
 
+TEST_F(DetectTest, SaysHowManyLinesWereNotReadWhole) {
+  const std::string whole = std::string(kFlat) + "\n";
+  const std::string cut = std::string(kFlat.substr(0, kFlat.size() - 1)) + R"(,"More":")" +
+                          std::string(2 << 20, 'x') + "\"}\n";
+  const std::string broken = std::string(kFlat.substr(0, kFlat.size() - 5)) + "\n";
+  const auto events = File("events.jsonl", whole + cut + "no format at all\n" + broken);
+  const auto outcome = Detect({"--rules", rules_, events});
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_THAT(outcome.err, HasSubstr("2 lines not whole (of them 1 cut), 1 not understood\n"));
+  // Where all is well there is nothing to say.
+  EXPECT_THAT(Detect({"--rules", rules_, File("whole.jsonl", whole)}).err,
+              Not(HasSubstr("not whole")));
+  // What the suite wrote says itself how it was read.
+  const auto exported =
+      File("exported.jsonl",
+           R"({"id":"1-0","tenant":"acme","receive_time":"2026-01-01T00:00:00Z","raw":"x",)"
+           R"("flaws":["UNPARSED","TRUNCATED"],"fields":{}})"
+           "\n");
+  EXPECT_THAT(Detect({"--rules", rules_, exported}).err,
+              HasSubstr("1 lines not whole (of them 1 cut), 1 not understood\n"));
+}
+
 // What the suite writes of its events has been parsed before: the raw line is not read once more.
 TEST_F(DetectTest, ReadsWhatTheSuiteItselfWrites) {
   const std::string rule = File("own/blocked.yml",
