@@ -50,6 +50,10 @@ class SourceSurvey {
   absl::StatusOr<SeenSource> Look(const AskedSource& source) {
     SeenSource seen;
     YAGURA_ASSIGN_OR_RETURN(seen.events, CountOf(source));
+    for (const auto& shape : shapes_.shapes) {
+      if (!shapes_.complete || IsOf(*source.test, shape) == Truth::kFalse) continue;
+      seen.kinds.insert({shape.product, shape.category});
+    }
     if (seen.events > 0) YAGURA_RETURN_IF_ERROR(FindFields(source, seen));
     return seen;
   }

@@ -13,6 +13,7 @@
 #include "common/text/printable.h"
 #include "common/text/text.h"
 #include "services/detection/domain/event_facts.h"
+#include "services/detection/domain/fate.h"
 
 namespace yagura::detection {
 namespace {
@@ -22,7 +23,7 @@ using v1::Finding;
 constexpr size_t kMaxValue = 120;
 constexpr size_t kMaxFilled = 6000;
 constexpr size_t kMaxListed = 200;
-constexpr int kMaxNamed = 3;
+constexpr size_t kMaxNamed = 3;
 
 constexpr std::array<std::string_view, 2> kLanguages = {"en", "ja"};
 
@@ -111,7 +112,7 @@ class Values {
     if (name == "port") return event.dst().port() == 0 ? "" : fmt::format("{}", event.dst().port());
     if (name == "device") return Device();
     if (name == "firewall") return Firewall();
-    if (name == "signature") return Harmless(event.signature());
+    if (name == "signature") return Signatures();
     if (name == "url") return Named({v1::URL}, "");
     if (name == "cve") return Named({v1::VULNERABILITY}, "");
     if (name == "file") return Named({v1::FILE, v1::FILE_HASH}, "");
@@ -130,16 +131,30 @@ class Values {
   // Values of entities, the first few.
   std::string Named(const std::set<int>& types, std::string_view role) const {
     std::vector<std::string> values;
-    int more = 0;
     for (const auto& entity : finding_.entities()) {
       if (!types.contains(entity.type()) || (!role.empty() && entity.role() != role)) continue;
-      if (values.size() == kMaxNamed) {
-        ++more;
-      } else {
-        values.push_back(entity.type() == v1::URL ? Defanged(Printable(entity.value(), kMaxValue))
-                                                  : Harmless(entity.value()));
-      }
+      values.push_back(entity.type() == v1::URL ? Defanged(Printable(entity.value(), kMaxValue))
+                                                : Harmless(entity.value()));
     }
+    return Listed(values);
+  }
+
+  // Of all that the evidence has, each once; evidence of earlier releases has none.
+  std::string Signatures() const {
+    std::vector<std::string> values;
+    const auto add = [&values](const std::string& signature) {
+      std::string value = Harmless(signature);
+      if (value.empty() || std::ranges::find(values, value) != values.end()) return;
+      values.push_back(std::move(value));
+    };
+    add(finding_.event().signature());
+    for (const auto& evidence : finding_.evidence()) add(evidence.signature());
+    return Listed(values);
+  }
+
+  std::string Listed(std::vector<std::string> values) const {
+    const size_t more = values.size() - std::min(values.size(), kMaxNamed);
+    values.resize(values.size() - more);
     std::string text = Join(values, japanese_ ? "、" : ", ");
     if (more == 0) return text;
     return text +
@@ -160,10 +175,7 @@ class Values {
   // Which rule on which device let it through, and so where it is to be stopped.
   std::string Firewall() const {
     const auto& event = finding_.event();
-    const bool decides = finding_.action() == event::v1::ALLOWED ||
-                         finding_.action() == event::v1::BLOCKED ||
-                         finding_.action() == event::v1::DETECTED;
-    if (!decides || event.src().ip().empty() || Device().empty()) return {};
+    if (!IsOfFirewall() || event.src().ip().empty() || Device().empty()) return {};
     if (event.rule().empty()) return Device();
     std::string rule = Harmless(event.rule());
     if (!event.virtual_context().empty()) {
@@ -175,6 +187,15 @@ class Values {
     }
     return japanese_ ? fmt::format("{}（通過させたルール {} より上位）", Device(), rule)
                      : fmt::format("{} (above its rule {}, which let it through)", Device(), rule);
+  }
+
+  // Whether the device stood in the path. Others tell of sessions and log-ons, too, so that of
+  // these only those are meant that name a rule by which they passed.
+  bool IsOfFirewall() const {
+    const event::v1::Action action = finding_.action();
+    const bool decides = action == event::v1::ALLOWED || action == event::v1::DETECTED ||
+                         action == event::v1::BLOCKED;
+    return decides || (FateOf(action) == AttemptFate::kPassed && !finding_.event().rule().empty());
   }
 
   std::string Matched(std::string_view name) const {

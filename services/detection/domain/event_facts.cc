@@ -169,8 +169,9 @@ event::v1::Action LaxerAction(event::v1::Action a, event::v1::Action b) {
 }
 
 Status EventFacts::Load() {
-  for (const Core core : {Core::kEventTime, Core::kReceiveTime, Core::kDevice, Core::kSite,
-                          Core::kAction, Core::kSrcIp, Core::kUser, Core::kHost}) {
+  for (const Core core :
+       {Core::kEventTime, Core::kReceiveTime, Core::kDevice, Core::kSite, Core::kAction,
+        Core::kSrcIp, Core::kUser, Core::kHost, Core::kSignature}) {
     YAGURA_ASSIGN_OR_RETURN(columns_[static_cast<size_t>(core)], batch_.Read(core));
   }
   return absl::OkStatus();
@@ -222,6 +223,7 @@ StatusOr<v1::Evidence> EventFacts::EvidenceOf(size_t row) {
   YAGURA_ASSIGN_OR_RETURN(const auto raw, batch_.Raw(row));
   evidence.set_raw(std::string(raw.substr(0, kMaxEvidenceRaw)));
   evidence.set_action(ActionOf(row));
+  evidence.set_signature(ToValidUtf8(At(Core::kSignature).text(row).substr(0, kMaxCoreText)));
   AddEntities(row, evidence);
   return evidence;
 }

@@ -6,6 +6,7 @@
 #include "common/clock/proto_time.h"
 #include "common/text/printable.h"
 #include "common/text/text.h"
+#include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/hits.h"
 
 namespace yagura::detection {
@@ -29,22 +30,6 @@ bool IsBetter(const v1::Evidence& a, const v1::Evidence& b) {
 }
 
 }  // namespace
-
-AttemptFate FateOf(event::v1::Action action) {
-  switch (action) {
-    case event::v1::ALLOWED:
-    case event::v1::DETECTED:
-    case event::v1::STARTED:
-    case event::v1::ENDED:
-    case event::v1::LOGON:
-      return AttemptFate::kPassed;
-    case event::v1::BLOCKED:
-    case event::v1::LOGON_FAILED:
-      return AttemptFate::kBlocked;
-    default:
-      return AttemptFate::kUndecided;
-  }
-}
 
 TimePoint HuntTimeOf(const event::v1::Event& event) {
   const TimePoint received = FromProto(event.receive_time());
@@ -120,6 +105,7 @@ v1::Evidence EvidenceOf(const event::v1::Event& event) {
   *evidence.mutable_receive_time() = event.receive_time();
   *evidence.mutable_event_time() = ToProto(HuntTimeOf(event));
   evidence.set_raw(event.raw().substr(0, kMaxHuntRaw));
+  evidence.set_signature(ToValidUtf8(event.signature().substr(0, kMaxEntityValue)));
   evidence.set_action(event.action());
   return evidence;
 }

@@ -4,14 +4,11 @@
 #include <string_view>
 
 #include "common/clock/clock.h"
+#include "services/detection/domain/fate.h"
 #include "yagura/detection/v1/hunt.pb.h"
 
 // What a hunt finds in a tenant, as it is added up event by event.
 namespace yagura::detection {
-
-// What became of an attempt.
-enum class AttemptFate { kPassed, kUndecided, kBlocked };
-AttemptFate FateOf(event::v1::Action action);
 
 // Event time, never later than receipt.
 TimePoint HuntTimeOf(const event::v1::Event& event);

@@ -2,11 +2,17 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "fmt/format.h"
 
 #include "common/text/printable.h"
 #include "common/text/text.h"
+#include "services/detection/domain/attacks.h"
+#include "services/detection/domain/event_facts.h"
+#include "services/detection/domain/fate.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/product_match.h"
 
@@ -26,7 +32,8 @@ std::string Shown(std::string_view text, size_t limit = 100) { return Printable(
 
 class Judge {
  public:
-  Judge(const Finding& finding, const ImpactBasis& basis) : finding_(finding), basis_(basis) {}
+  Judge(const Finding& finding, const ImpactBasis& basis)
+      : finding_(finding), basis_(basis), attacks_(finding) {}
 
   Impact Run() {
     const bool blocked = finding_.action() == event::v1::BLOCKED;
@@ -47,6 +54,9 @@ class Judge {
   struct Victim {
     const Asset* asset;
     bool by_network;
+    AttackOnSome tried = {};
+    std::vector<const KevCatalog::Entry*> listed = {};  // of what was tried against it
+    bool all_known = true;  // each attack on it has CVEs, all of them in the catalogue
   };
 
   void Set(v1::ImpactLevel level, Impact::Confidence confidence) {
@@ -63,22 +73,15 @@ class Judge {
 
   // The attack's vulnerabilities and what is known of them.
   void NoteVulnerabilities() {
+    bool says_that_none_is_loaded = false;
     for (const auto& entity : finding_.entities()) {
-      if (entity.type() == v1::PRODUCT) {
-        metadata_.push_back(entity.value());
-        std::replace(metadata_.back().begin(), metadata_.back().end(), '_', ' ');
-      }
       if (entity.type() != v1::VULNERABILITY) continue;
-      if (basis_.kev == nullptr && all_known_) {
+      if (basis_.kev == nullptr && !std::exchange(says_that_none_is_loaded, true)) {
         Say("Whether it is exploited in the wild is not known: no catalogue of known exploited "
             "vulnerabilities (CISA KEV) is loaded (setting kev_file).");
       }
       const auto* known = basis_.kev == nullptr ? nullptr : basis_.kev->Find(entity.value());
-      if (known == nullptr) {
-        all_known_ = false;
-        continue;
-      }
-      listed_.push_back(known);
+      if (known == nullptr) continue;
       if (impact_.known_exploited_size() == kMaxExploited) continue;
       impact_.add_known_exploited(entity.value());
       Say(fmt::format("{} ({}) is exploited in the wild: CISA KEV, since {}{}.",
@@ -116,7 +119,14 @@ class Judge {
     return true;
   }
 
-  Inventory::Found Look(const v1::Entity& entity) const {
+  // Evidence names the same ones again and again.
+  Inventory::Found Look(const v1::Entity& entity) {
+    const auto [known, is_new] = found_.try_emplace({entity.type(), entity.value()});
+    if (is_new) known->second = LookUp(entity);
+    return known->second;
+  }
+
+  Inventory::Found LookUp(const v1::Entity& entity) const {
     switch (entity.type()) {
       case v1::ASSET:
         return basis_.inventory->ById(entity.value());
@@ -151,30 +161,58 @@ class Judge {
       }
       if (victims_.empty()) continue;
       aimed_ = role == "target";
+      for (Victim& victim : victims_) FindAttacksOn(role, victim);
       return;
     }
     Say(named_ ? "None of the addresses and hosts that it names is in the inventory."
                : "It names no address or host that could be looked up.");
   }
 
-  // How far a product of the asset is one that the attack needs.
-  Likeness Affected(const Product& product) const {
+  // Of what the finding tells, only what went to the victim.
+  void FindAttacksOn(std::string_view role, Victim& victim) {
+    victim.tried = attacks_.On([&](const v1::Entity& entity) {
+      return entity.role() == role && Look(entity).asset == victim.asset;
+    });
+    victim.all_known = victim.tried.is_known && victim.tried.has_cves;
+    for (const std::string& cve : victim.tried.attack.cves) {
+      const auto* known = basis_.kev == nullptr ? nullptr : basis_.kev->Find(cve);
+      if (known == nullptr) {
+        victim.all_known = false;
+      } else {
+        victim.listed.push_back(known);
+      }
+    }
+    // Metadata write "Apache_Log4j2".
+    std::set<std::string> products;
+    for (std::string product : victim.tried.attack.products) {
+      std::ranges::replace(product, '_', ' ');
+      products.insert(std::move(product));
+    }
+    victim.tried.attack.products = std::move(products);
+  }
+
+  // How far a product of the asset is one that the attacks on it need.
+  static Likeness Affected(const Product& product, const Victim& victim) {
     Likeness best = Likeness::kNone;
-    for (const auto* entry : listed_) {
+    for (const auto* entry : victim.listed) {
       best = std::max(best, MatchCatalogue(product, entry->vendor, entry->product));
     }
-    for (const std::string& named : metadata_) {
+    for (const std::string& named : victim.tried.attack.products) {
       best = std::max(best, MatchSignature(product, named));
       if (WordsOf(named) == product.name) best = std::max(best, Likeness::kAlike);
     }
-    return std::max(best, MatchSignature(product, finding_.event().signature()));
+    for (const std::string& signature : victim.tried.attack.signatures) {
+      best = std::max(best, MatchSignature(product, signature));
+    }
+    return best;
   }
 
   // Only where the affected products are known as such; a signature's name may not tell.
-  bool KnowsAffected() const {
-    return !listed_.empty() || std::ranges::any_of(metadata_, [](const std::string& named) {
-      return !WordsOf(named).empty() && WordsOf(named).front() != "any";
-    });
+  static bool KnowsAffected(const Victim& victim) {
+    return !victim.listed.empty() ||
+           std::ranges::any_of(victim.tried.attack.products, [](const std::string& named) {
+             return !WordsOf(named).empty() && WordsOf(named).front() != "any";
+           });
   }
 
   void JudgeVictims(bool blocked) {
@@ -186,17 +224,22 @@ class Judge {
     Likeness worst = Likeness::kNone;
     bool all_listed = true;
     bool exact = true;
+    bool sure = false;
     for (const Victim& victim : victims_) {
-      all_listed = all_listed && !victim.asset->products().empty();
+      all_listed = all_listed && !victim.asset->products().empty() && victim.all_known &&
+                   !victim.listed.empty();
       exact = exact && !victim.by_network;
       for (const std::string& text : victim.asset->products()) {
         const Product product = ParseProduct(text);
-        const Likeness likeness = Affected(product);
+        const Likeness likeness = Affected(product, victim);
         worst = std::max(worst, likeness);
         if (likeness < Likeness::kAlike) continue;
-        Say(fmt::format("{} runs {}, {} the attack is aimed at{}.", NameOf(*victim.asset),
+        sure = sure || (likeness == Likeness::kSame && !victim.by_network && aimed_ &&
+                        KnowsAffected(victim));
+        Say(fmt::format("{} runs {}, {} {} is aimed at{}.", NameOf(*victim.asset),
                         Shown(product.shown),
                         likeness == Likeness::kSame ? "which" : "and something alike is what",
+                        attacks_.are_alike() ? "the attack" : "an attack on it",
                         likeness == Likeness::kSame ? "; whether its version is open to it is not "
                                                       "known"
                                                     : ""));
@@ -206,7 +249,6 @@ class Judge {
       if (blocked) {
         Say("What reaches it by another way would find it open: look at its version.");
       }
-      const bool sure = worst == Likeness::kSame && exact && aimed_ && KnowsAffected();
       return Set(v1::VULNERABLE, sure ? Impact::MEDIUM : Impact::LOW);
     }
     // Only where nothing is left out: a network's record is no inventory of its hosts, a
@@ -214,13 +256,14 @@ class Judge {
     const bool whole = seen_all_ && exact && all_listed && missing_ == 0 &&
                        finding_.entities_size() < kMaxEntities &&
                        static_cast<uint64_t>(finding_.evidence_size()) >= finding_.event_count();
-    const bool cleared = worst == Likeness::kNone && aimed_ && whole && all_known_;
-    if (cleared && !listed_.empty() && basis_.inventory->complete()) {
+    const bool cleared = worst == Likeness::kNone && aimed_ && whole;
+    if (cleared && basis_.inventory->complete()) {
       Say("None of the products that the inventory lists is one that the attack needs; what is "
           "built into them it does not tell.");
       return Set(v1::NOT_AFFECTED, Impact::LOW);
     }
-    JudgeExposure();
+    // What was blocked reached nobody.
+    if (!blocked) JudgeExposure();
   }
 
   void DescribeVictim(const Victim& victim) {
@@ -228,7 +271,7 @@ class Judge {
     std::string text =
         fmt::format("{} {}", aimed_ ? "It was aimed at" : "It is about", NameOf(asset));
     const auto& event = finding_.event();
-    if (aimed_ && event.dst().port() != 0) {
+    if (aimed_ && event.dst().port() != 0 && IsEndOfFirstEvent(asset)) {
       text += fmt::format(", port {}{}{}", event.dst().port(), event.protocol().empty() ? "" : "/",
                           Shown(event.protocol(), 20));
     }
@@ -254,9 +297,19 @@ class Judge {
     Say(text + ".");
   }
 
+  // Whether the event with which it began went there; where that does not say, it did.
+  bool IsEndOfFirstEvent(const Asset& asset) const {
+    const auto& end = finding_.event().dst();
+    if (end.ip().empty() && end.translated_ip().empty()) return true;
+    return std::ranges::any_of(std::array{&end.ip(), &end.translated_ip()}, [&](const auto* ip) {
+      return !ip->empty() &&
+             basis_.inventory->ByAddress(AddressText(*ip), finding_.site()).asset == &asset;
+    });
+  }
+
   void JudgeExposure() {
-    const event::v1::Action action = finding_.action();
-    const bool came_through = action == event::v1::ALLOWED || action == event::v1::DETECTED;
+    const AttemptFate fate = FateOf(finding_.action());
+    const bool came_through = fate == AttemptFate::kPassed;
     const bool from_outside = finding_.event().direction() == "inbound";
     Impact::Confidence confidence = Impact::HIGH;
     for (const Victim& victim : victims_) {
@@ -270,7 +323,8 @@ class Judge {
       }
     }
     if (!came_through) {
-      Say("The events do not say whether it was stopped.");
+      Say(fate == AttemptFate::kBlocked ? "It failed, as far as the events tell."
+                                        : "The events do not say whether it was stopped.");
       confidence = std::min(confidence, Impact::MEDIUM);
     } else if (aimed_) {
       Say("The device let it through.");
@@ -291,10 +345,9 @@ class Judge {
   Impact impact_;
   std::vector<Victim> victims_;
   bool seen_all_ = true;  // every target was looked up and is among the victims
-  std::vector<const KevCatalog::Entry*> listed_;
-  bool all_known_ = true;              // every vulnerability that it names is in the catalogue
-  std::vector<std::string> metadata_;  // products that the signature's metadata name
-  bool aimed_ = false;                 // at the victims; else it came from them
+  const Attacks attacks_;
+  std::map<std::pair<v1::EntityType, std::string_view>, Inventory::Found> found_;
+  bool aimed_ = false;  // at the victims; else it came from them
   bool named_ = false;
   int missing_ = 0;  // targets that are in no inventory
 };

@@ -53,6 +53,15 @@ const std::string* ValueOf(const EventShape& shape, std::string_view field) {
   return nullptr;
 }
 
+// Of a field that has that value; empty: that events lack.
+Truth TestOf(const Expression& test, const std::string& value) {
+  if (value.empty()) return Truth::kFalse;
+  if (test.type == Expression::Type::kExists) return Truth::kTrue;
+  if (test.type != Expression::Type::kMatch) return Truth::kUnknown;
+  const std::string folded = FoldCase(value);
+  return test.matcher.Matches({value, folded}) ? Truth::kTrue : Truth::kFalse;
+}
+
 void Say(std::string_view reason, v1::RuleCoverage& coverage) {
   if (coverage.reasons_size() < kMaxReasons) coverage.add_reasons(Printable(reason, kMaxReason));
 }
@@ -93,6 +102,12 @@ class Judge {
     }
     const SeenSource& seen = found->second;
     coverage_.set_event_count(std::max(coverage_.event_count(), seen.events));
+    if (!MayMatchProducts(rule.condition, seen)) {
+      Say(fmt::format("{} events of {} came, but none of a product that it asks for.", seen.events,
+                      key),
+          coverage_);
+      return v1::NO_SOURCE;
+    }
     if (!seen.fields_known) {
       if (!told) Say(fmt::format("Which fields {} has was not looked at.", key), coverage_);
       return v1::COVERED;
@@ -101,7 +116,14 @@ class Judge {
     AddFields(rule.condition, missing);
     std::erase_if(missing, [&seen](const auto& field) { return seen.fields.contains(field); });
     missing_.insert(missing.begin(), missing.end());
-    if (MayHold(rule.condition, seen.fields) != Truth::kFalse) return v1::COVERED;
+    if (MayHold(rule.condition, seen.fields) != Truth::kFalse) {
+      if (MayMatchKinds(rule.condition, seen)) return v1::COVERED;
+      Say(fmt::format("{} events of {} came, but none whose product and category it asks for have "
+                      "its fields, too.",
+                      seen.events, key),
+          coverage_);
+      return v1::PARTLY_COVERED;
+    }
     std::vector<std::string> shown(missing.begin(), missing.end());
     const bool more = shown.size() > kShownFields;
     if (more) shown.resize(kShownFields);
@@ -109,6 +131,21 @@ class Judge {
                     seen.events, key, Join(shown, ", "), more ? " and others" : ""),
         coverage_);
     return v1::PARTLY_COVERED;
+  }
+
+  // Whatever the fields and categories.
+  static bool MayMatchProducts(const Expression& condition, const SeenSource& seen) {
+    return seen.kinds.empty() || std::ranges::any_of(seen.kinds, [&](const EventKind& kind) {
+             return Evaluate(condition, [&](const Expression& test) {
+                      return test.field == "@product" ? TestOf(test, kind.product)
+                                                      : Truth::kUnknown;
+                    }) != Truth::kFalse;
+           });
+  }
+  static bool MayMatchKinds(const Expression& condition, const SeenSource& seen) {
+    return seen.kinds.empty() || std::ranges::any_of(seen.kinds, [&](const EventKind& kind) {
+             return MayHold(condition, seen.fields, &kind) != Truth::kFalse;
+           });
   }
 
   // Of a correlation.
@@ -140,18 +177,16 @@ class Judge {
 Truth IsOf(const Expression& logsource_test, const EventShape& shape) {
   return Evaluate(logsource_test, [&shape](const Expression& test) {
     const std::string* value = ValueOf(shape, test.field);
-    if (value == nullptr) return Truth::kUnknown;
-    if (value->empty()) return Truth::kFalse;
-    if (test.type == Expression::Type::kExists) return Truth::kTrue;
-    if (test.type != Expression::Type::kMatch) return Truth::kUnknown;
-    const std::string folded = FoldCase(*value);
-    return test.matcher.Matches({*value, folded}) ? Truth::kTrue : Truth::kFalse;
+    return value == nullptr ? Truth::kUnknown : TestOf(test, *value);
   });
 }
 
-Truth MayHold(const Expression& condition, const std::set<std::string>& seen_fields) {
-  return Evaluate(condition, [&seen_fields](const Expression& test) {
+Truth MayHold(const Expression& condition, const std::set<std::string>& seen_fields,
+              const EventKind* kind) {
+  return Evaluate(condition, [&seen_fields, kind](const Expression& test) {
     if (test.type == Expression::Type::kKeyword) return Truth::kUnknown;
+    if (kind != nullptr && test.field == "@product") return TestOf(test, kind->product);
+    if (kind != nullptr && test.field == "@category") return TestOf(test, kind->category);
     if (!seen_fields.contains(test.field)) return Truth::kFalse;
     const bool refers = test.type == Expression::Type::kFieldReference;
     if (refers && !seen_fields.contains(test.other_field)) return Truth::kFalse;

@@ -28,8 +28,19 @@ enum class Truth { kFalse, kUnknown, kTrue };
 // Whether events of that shape are of the logsource with that test.
 Truth IsOf(const Expression& logsource_test, const EventShape& shape);
 
-// Whether a condition may hold for events that have no other fields than these.
-Truth MayHold(const Expression& condition, const std::set<std::string>& seen_fields);
+// Of events of one kind: what `@product` and `@category` are. Other values are not looked at: an
+// event that has not come yet may come tomorrow.
+struct EventKind {
+  std::string product;
+  std::string category;
+
+  auto operator<=>(const EventKind&) const = default;
+};
+
+// Whether a condition may hold for events that have no other fields than these; of that kind where
+// one is given.
+Truth MayHold(const Expression& condition, const std::set<std::string>& seen_fields,
+              const EventKind* kind = nullptr);
 
 // Every field that the expression looks at.
 void AddFields(const Expression& expression, std::set<std::string>& fields);
@@ -40,8 +51,9 @@ std::string LogsourceKey(const Logsource& logsource);
 // What was seen of one logsource.
 struct SeenSource {
   uint64_t events = 0;
-  bool fields_known = true;      // false: too much to look at; any field may be there
-  std::set<std::string> fields;  // of those that rules ask for
+  bool fields_known = true;        // false: too much to look at; any field may be there
+  std::set<std::string> fields;    // of those that rules ask for
+  std::set<EventKind> kinds = {};  // that may be of it; empty: not known
 };
 
 // Whether the rule, or the correlation that is outermost in its text, can match. `sources` has

@@ -80,6 +80,7 @@ class RuleCoverageTest : public ::testing::Test {
     Add("provider", 4, "mailserver", "often");
     Add("acme", 5, "firewall", "dst_port");
     Add("globex", 6, "firewall", "often");
+    Add("acme", 7, "firewall", "@product");
     EXPECT_THAT(book_->Reload(), IsOk());
   }
 
@@ -87,9 +88,9 @@ class RuleCoverageTest : public ::testing::Test {
            const std::string& field) {
     v1::Rule rule;
     rule.set_text(
-        fmt::format("title: {1} of {2}\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{0}\n"
+        fmt::format("title: '{1} of {2}'\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c00{0}\n"
                     "level: high\ntags: [attack.t1110]\nlogsource:\n  product: {2}\n"
-                    "detection:\n  s:\n    {1}: 1\n  condition: s\n",
+                    "detection:\n  s:\n    '{1}': 1\n  condition: s\n",
                     number, field, product));
     rule.set_enabled(true);
     rule.set_state(v1::ACTIVE);
@@ -121,18 +122,19 @@ TEST_F(RuleCoverageTest, TellsOfEachRuleInForceForTheTenant) {
   ASSERT_THAT(answer, IsOk());
   std::map<std::string, v1::RuleCoverageLevel> levels;
   for (const auto& one : answer->rule_coverages()) levels[one.title()] = one.level();
-  EXPECT_THAT(levels, ElementsAre(std::pair("dst_port of firewall", v1::COVERED),
+  EXPECT_THAT(levels, ElementsAre(std::pair("@product of firewall", v1::NO_SOURCE),
+                                  std::pair("dst_port of firewall", v1::COVERED),
                                   std::pair("never of firewall", v1::PARTLY_COVERED),
                                   std::pair("often of firewall", v1::COVERED),
                                   std::pair("often of mailserver", v1::NO_SOURCE),
                                   std::pair("seldom of firewall", v1::COVERED)));
   EXPECT_EQ(answer->rule_coverages(0).rule(),
             "tenants/acme/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c005");
-  EXPECT_EQ(answer->rule_coverages(1).rule(),
+  EXPECT_EQ(answer->rule_coverages(2).rule(),
             "tenants/provider/rules/4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c001");
   EXPECT_EQ(answer->covered_count(), 3);
   EXPECT_EQ(answer->partly_count(), 1);
-  EXPECT_EQ(answer->no_source_count(), 1);
+  EXPECT_EQ(answer->no_source_count(), 2);
   EXPECT_EQ(answer->event_count(), 5000u);
   // What the latest events have is not asked for.
   EXPECT_THAT(look_->asked, ElementsAre("fields.never", "fields.seldom"));

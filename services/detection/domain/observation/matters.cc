@@ -10,6 +10,7 @@
 #include "common/event/event_view.h"
 #include "common/text/printable.h"
 #include "common/text/text.h"
+#include "services/detection/domain/event_facts.h"
 #include "services/detection/domain/findings.h"
 #include "services/detection/domain/hits.h"
 #include "services/detection/domain/observation/measures.h"
@@ -167,6 +168,7 @@ v1::Evidence EventEvidence(const event::v1::Event& event) {
   *evidence.mutable_event_time() = event.event_time();
   *evidence.mutable_receive_time() = event.receive_time();
   evidence.set_raw(event.raw().substr(0, kMaxEvidenceRaw));
+  evidence.set_signature(ToValidUtf8(event.signature().substr(0, kMaxEntityValue)));
   evidence.set_action(event.action());
   const auto name = [&evidence](v1::EntityType type, std::string value, const char* role) {
     if (value.empty()) return;

@@ -251,6 +251,14 @@ TEST(Advice, IsFilledWithTheTenantsValues) {
   EXPECT_EQ(texts.countermeasure(), "Deny it on fw-1 (above its rule 21, which let it through).");
 }
 
+TEST(Advice, NamesEachSignatureOfAFinding) {
+  auto finding = FirewallFinding(event::v1::DETECTED);
+  for (const char* signature : {"Some.Signature", "Other", "", "Third", "Fourth"}) {
+    finding.add_evidence()->set_signature(signature);
+  }
+  EXPECT_THAT(Filled(finding).cause(), HasSubstr(", Some.Signature, Other, Third and 1 more, "));
+}
+
 TEST(Advice, SaysWhichRuleOnWhichDevice) {
   auto finding = FirewallFinding(event::v1::BLOCKED);
   EXPECT_EQ(Filled(finding).countermeasure(), "Deny it on fw-1 (whose rule 21 stopped it).");
@@ -258,6 +266,12 @@ TEST(Advice, SaysWhichRuleOnWhichDevice) {
   EXPECT_EQ(Filled(finding, "ja").countermeasure(), "fw-1（ルール 21 (dmz) で遮断済み） で拒否");
   finding.mutable_event()->clear_rule();
   EXPECT_EQ(Filled(finding).countermeasure(), "Deny it on fw-1.");
+  // A session has been let through, and who names no rule of it may be no firewall.
+  finding = FirewallFinding(event::v1::ENDED);
+  EXPECT_EQ(Filled(finding).countermeasure(),
+            "Deny it on fw-1 (above its rule 21, which let it through).");
+  finding.mutable_event()->clear_rule();
+  EXPECT_EQ(Filled(finding).countermeasure(), "Deny it on the firewall in the path.");
   // Who decides nothing is no firewall.
   finding.set_action(event::v1::LOGON);
   EXPECT_EQ(Filled(finding).countermeasure(), "Deny it on the firewall in the path.");

@@ -224,6 +224,16 @@ TEST(Hits, WhatTheDeviceLetThroughCounts) {
   EXPECT_THAT(apart[0].second.hits(0).times(), SizeIs(2));
 }
 
+TEST(Hits, EvidenceTellsTheSignatureAndTheGroupDoesNot) {
+  auto event = LoginAt(0, "a");
+  event.set_signature_id("51006");
+  event.set_signature("Apache.Log4j");
+  const auto hits = HitsOf(RuleWith("  s:\n    what: login\n  condition: s"), {event});
+  EXPECT_EQ(hits[0].second.hits(0).evidence(0).signature(), "Apache.Log4j");
+  EXPECT_THAT(MatchedNames(hits[0].second.hits(0).group()),
+              ElementsAre("site=", "device=fw-1", "host=", "src.ip=10.0.0.1", "user="));
+}
+
 TEST(Hits, AnEventThatSeveralRulesMatchIsInTheBlockOnce) {
   const std::string by_name =
       "title: Other\nid: 4b4aa1e8-6a3f-4c6b-9d6e-0a86b7f3c003\nlogsource: {product: acme}\n"

@@ -319,6 +319,22 @@ TEST(Impact, ABlockedAttackNamesTheDeviceTheRuleAndWhatIsStillOpen) {
   EXPECT_THAT(impact.reasons(), Contains(HasSubstr("by another way")));
 }
 
+TEST(Impact, ReasonsDoNotContradictWhatTheDeviceDid) {
+  const auto inventory = With(kInternet, {"nginx:nginx"});
+  const auto reasons = [&](event::v1::Action action) {
+    return JudgeImpact(MakeFinding({action, "10.0.0.1"}), {inventory.get(), nullptr}).reasons();
+  };
+  const auto not_said = Contains(HasSubstr("do not say whether it was stopped"));
+  EXPECT_THAT(reasons(BLOCKED), Not(not_said));
+  EXPECT_THAT(reasons(BLOCKED), Not(Contains(HasSubstr("let it through"))));
+  for (const auto action : {ALLOWED, DETECTED, event::v1::STARTED, event::v1::ENDED}) {
+    EXPECT_THAT(reasons(action), Contains("The device let it through.")) << action;
+    EXPECT_THAT(reasons(action), Not(not_said)) << action;
+  }
+  EXPECT_THAT(reasons(event::v1::LOGON_FAILED), Not(not_said));
+  EXPECT_THAT(reasons(ACTION_UNSPECIFIED), not_said);
+}
+
 TEST(Impact, MoreEventsThanEvidenceMakeBlockedLessSure) {
   auto finding = MakeFinding({BLOCKED, "10.0.0.1"});
   finding.set_event_count(100);
@@ -345,6 +361,99 @@ TEST(Impact, OneKnownTargetDoesNotClearTheOthers) {
   const Impact impact = JudgeImpact(finding, {inventory.get(), catalog.get()});
   EXPECT_EQ(impact.level(), v1::EXPOSED);
   EXPECT_THAT(impact.reasons(), Contains(HasSubstr("1 of the addresses")));
+}
+
+// Two attacks, each on its own host, as a correlation has them in one finding.
+v1::Finding TwoAttacks() {
+  v1::Finding finding;
+  finding.set_name("tenants/acme/findings/f");
+  finding.set_action(DETECTED);
+  finding.set_event_count(2);
+  struct One {
+    const char* target;
+    const char* cve;
+    const char* signature;
+  };
+  for (const One& one : {One{"10.1.9.11", kLog4j, "Apache.Log4j.Error.Log.Remote.Code.Execution"},
+                         One{"10.1.9.12", "CVE-2099-0001", "Foo.Bar.RCE"}}) {
+    AddEntity(finding, v1::IP_ADDRESS, one.target, "target");
+    AddEntity(finding, v1::VULNERABILITY, one.cve, "exploited");
+    auto& evidence = *finding.add_evidence();
+    evidence.set_action(DETECTED);
+    evidence.set_signature(one.signature);
+    const auto& entities = finding.entities();
+    *evidence.add_entities() = entities[entities.size() - 2];
+    *evidence.add_entities() = entities[entities.size() - 1];
+  }
+  finding.mutable_event()->set_signature(finding.evidence(0).signature());
+  finding.mutable_event()->mutable_dst()->set_ip(std::string("\x0a\x01\x09\x0b", 4));
+  finding.mutable_event()->mutable_dst()->set_port(8080);
+  return finding;
+}
+
+std::shared_ptr<const Inventory> TwoServers(std::vector<std::string> first,
+                                            std::vector<std::string> second) {
+  return Inventory::Build({MakeAsset("w11", "10.1.9.11", kInternet, std::move(first)),
+                           MakeAsset("w12", "10.1.9.12", kInternet, std::move(second))},
+                          true);
+}
+
+TEST(Impact, AHostIsJudgedByTheAttacksThatWentToIt) {
+  const auto catalog = Catalog();
+  const auto finding = TwoAttacks();
+  auto inventory = TwoServers({"nginx:nginx"}, {"apache:log4j"});
+  Impact impact = JudgeImpact(finding, {inventory.get(), catalog.get()});
+  EXPECT_EQ(impact.level(), v1::EXPOSED) << impact.DebugString();
+  EXPECT_THAT(impact.reasons(), Not(Contains(HasSubstr("w12 runs"))));
+  EXPECT_THAT(impact.reasons(), Contains(HasSubstr("the asset w11, port 8080")));
+  EXPECT_THAT(impact.reasons(), Contains("It was aimed at the asset w12, which the Internet can "
+                                         "reach."));
+  inventory = TwoServers({"apache:log4j"}, {"nginx:nginx"});
+  impact = JudgeImpact(finding, {inventory.get(), catalog.get()});
+  EXPECT_EQ(impact.level(), v1::VULNERABLE);
+  EXPECT_EQ(impact.confidence(), Impact::MEDIUM);
+  EXPECT_THAT(impact.reasons(),
+              Contains(HasSubstr("w11 runs apache:log4j, which an attack on it")));
+}
+
+// Evidence of 20 events is kept: of the others it is not known what went to whom, unless all are
+// the same.
+TEST(Impact, AHostWithoutEvidenceIsJudgedByWhatAllAttacksHaveInCommon) {
+  const auto catalog = Catalog();
+  const auto inventory =
+      Inventory::Build({MakeAsset("w13", "10.1.9.13", kInternet, {"apache:log4j"})}, true);
+  auto finding = TwoAttacks();
+  AddEntity(finding, v1::IP_ADDRESS, "10.1.9.13", "target");
+  finding.set_event_count(3);
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), catalog.get()}).level(), v1::EXPOSED);
+  finding.add_tags("cve.2021-44228");
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), catalog.get()}).level(), v1::VULNERABLE);
+  finding.clear_tags();
+  *finding.mutable_evidence(1) = finding.evidence(0);  // the same attack, and no other
+  finding.mutable_entities()->DeleteSubrange(2, 2);
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), catalog.get()}).level(), v1::VULNERABLE);
+}
+
+// An attack without a CVE is none that the catalogue could clear.
+TEST(Impact, OneKnownAttackDoesNotClearAnother) {
+  const auto catalog = Catalog();
+  const auto inventory = TwoServers({"nginx:nginx"}, {"nginx:nginx"});
+  auto finding = TwoAttacks();
+  finding.mutable_evidence(1)->mutable_entities(1)->set_value(kLog4j);
+  finding.mutable_entities()->RemoveLast();
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), catalog.get()}).level(), v1::NOT_AFFECTED);
+  finding.mutable_evidence(1)->mutable_entities()->RemoveLast();
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), catalog.get()}).level(), v1::EXPOSED);
+}
+
+// Findings of an earlier release say the signature of their first event alone.
+TEST(Impact, AnEarlierReleasesSignatureIsOfItsFirstEvent) {
+  auto finding = TwoAttacks();
+  for (auto& evidence : *finding.mutable_evidence()) evidence.clear_signature();
+  auto inventory = TwoServers({"nginx:nginx"}, {"apache:log4j"});
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), nullptr}).level(), v1::EXPOSED);
+  inventory = TwoServers({"apache:log4j"}, {"nginx:nginx"});
+  EXPECT_EQ(JudgeImpact(finding, {inventory.get(), nullptr}).level(), v1::VULNERABLE);
 }
 
 TEST(Impact, TextsOfLogsAreMadePrintableAndCut) {

@@ -79,6 +79,42 @@ TEST(RuleReach, FieldsThatItCanDoWithoutDoNotMatter) {
   EXPECT_EQ(Cover("  a:\n    - word\n  condition: a\n", {}).level(), v1::COVERED);
 }
 
+// Our own rules name their log source by value.
+TEST(RuleReach, ARuleThatAsksForAnotherProductIsNotCovered) {
+  const std::string restarted =
+      "  a:\n    '@product': fortinet.fortigate\n    vendor_event_id|endswith: '032009'\n"
+      "  b:\n    '@product': paloalto.panos\n    '@category': system\n"
+      "    message|contains: restart\n  condition: 1 of *\n";
+  const auto cover =
+      [](const std::string& detection, std::set<EventKind> kinds,
+         std::set<std::string> fields = {"vendor_event_id", "message", "@product", "@category"}) {
+        return CoverageOf(Rule("  service: syslog\n", detection),
+                          {{"service: syslog", {10, true, std::move(fields), std::move(kinds)}}});
+      };
+  const auto windows = cover(restarted, {{"microsoft.windows", ""}, {"cisco.asa", "system"}});
+  EXPECT_EQ(windows.level(), v1::NO_SOURCE);
+  EXPECT_THAT(windows.reasons(), ElementsAre(HasSubstr("none of a product that it asks for")));
+  EXPECT_EQ(cover(restarted, {{"microsoft.windows", ""}, {"fortinet.fortigate", "event"}}).level(),
+            v1::COVERED);
+  EXPECT_EQ(cover(restarted, {{"Fortinet.FortiGate", "event"}}).level(), v1::COVERED);
+  EXPECT_EQ(cover(restarted, {{"paloalto.panos", "system"}}).level(), v1::COVERED);
+  const auto traffic = cover(restarted, {{"paloalto.panos", "traffic"}, {"cisco.asa", "system"}});
+  EXPECT_EQ(traffic.level(), v1::PARTLY_COVERED);
+  EXPECT_THAT(traffic.reasons(), ElementsAre(HasSubstr("product and category")));
+  // The product came, the field did not.
+  EXPECT_EQ(
+      cover(restarted, {{"paloalto.panos", "system"}}, {"vendor_event_id", "@product", "@category"})
+          .level(),
+      v1::PARTLY_COVERED);
+  // Not known, not asked for, or by exclusion.
+  EXPECT_EQ(cover(restarted, {}).level(), v1::COVERED);
+  const std::string other =
+      "  s:\n    message: x\n  f:\n    '@product': cisco.*\n"
+      "  condition: s and not f\n";
+  EXPECT_EQ(cover(other, {{"microsoft.windows", ""}}).level(), v1::COVERED);
+  EXPECT_EQ(cover(other, {{"cisco.asa", ""}}).level(), v1::NO_SOURCE);
+}
+
 TEST(RuleReach, WhatWasNotLookedAtMayBeThere) {
   const auto coverage = CoverageOf(Rule(kProcess, "  s:\n    Image: x\n  condition: s\n"),
                                    {{kProcessKey, {10, false, {}}}});
