@@ -84,10 +84,10 @@ TEST(CiscoAsaTest, ATeardownRunsToTheEndWithTheServicesPort) {
             "src=[10.1.0.5:51515 if inside] dst=[203.0.113.9:443 if outside] protocol=tcp "
             "in=60 duration=5000ms session=7 host=asa1 id=302304 at 2026-11-21T00:15:42Z");
   EXPECT_EQ(CoreOf("<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302014: Teardown TCP connection "
-                   "15 for outside:203.0.113.53/32767 to inside:10.1.0.5/32768 duration "
+                   "15 for outside:203.0.113.53/1023 to inside:10.1.0.5/1024 duration "
                    "0:00:00 bytes 0 SYN Timeout"),
             "cisco.asa category=traffic severity=INFORMATIONAL action=ENDED "
-            "src=[10.1.0.5:32768 if inside] dst=[203.0.113.53:32767 if outside] protocol=tcp "
+            "src=[10.1.0.5:1024 if inside] dst=[203.0.113.53:1023 if outside] protocol=tcp "
             "duration=0ms session=15 host=asa1 id=302014 at 2026-11-21T00:15:42Z");
 }
 
@@ -99,10 +99,10 @@ TEST(CiscoAsaTest, ATeardownOfLikePortsKeepsTheOrder) {
             "src=[203.0.113.53:500 if outside] dst=[10.1.0.5:4500 if inside] protocol=udp "
             "in=211 duration=121000ms session=13 host=asa1 id=302016 at 2026-11-21T00:15:42Z");
   EXPECT_EQ(CoreOf("<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302014: Teardown TCP connection "
-                   "14 for outside:203.0.113.53/32768 to inside:10.1.0.5/65535 duration "
+                   "14 for outside:203.0.113.53/1024 to inside:10.1.0.5/65535 duration "
                    "0:00:00 bytes 0 SYN Timeout"),
             "cisco.asa category=traffic severity=INFORMATIONAL action=ENDED "
-            "src=[203.0.113.53:32768 if outside] dst=[10.1.0.5:65535 if inside] protocol=tcp "
+            "src=[203.0.113.53:1024 if outside] dst=[10.1.0.5:65535 if inside] protocol=tcp "
             "duration=0ms session=14 host=asa1 id=302014 at 2026-11-21T00:15:42Z");
   EXPECT_EQ(CoreOf("<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302018: Teardown GRE connection 3 "
                    "from inside:10.1.0.5 (198.51.100.1) to outside:203.0.113.9/100 duration "
