@@ -1,6 +1,7 @@
 #include "services/ingestion/api/http_intake.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "fmt/format.h"
@@ -9,6 +10,7 @@
 #include "common/rpc/authenticator.h"
 #include "common/status/public_status.h"
 #include "common/status/status.h"
+#include "common/text/characters.h"
 #include "common/text/text.h"
 #include "services/ingestion/domain/http_bodies.h"
 #include "services/ingestion/storage/batch_sink.h"
@@ -179,15 +181,19 @@ Status SourcesUnknown() {
 }
 
 // What HEC's raw endpoint is told of all records, as the event endpoint of each.
+// Each is repeated in every record: of a name the first counts, of a value so much.
 void TakeArguments(const HttpHead& head, RecordSender& sender) {
-  for (const auto& [name, value] : head.arguments) {
+  constexpr size_t kMaxValue = 1'024;
+  std::set<std::string_view> taken;
+  for (const auto& [name, whole] : head.arguments) {
+    const std::string_view value = CharactersWithin(whole, kMaxValue);
     if (value.empty()) continue;
+    if (name != "host" && name != "source" && name != "sourcetype" && name != "index") continue;
+    if (!taken.insert(name).second) continue;
     if (name == "host") {
       sender.host = value;
-    } else if (name == "source" || name == "sourcetype" || name == "index") {
-      sender.fields.emplace_back(fmt::format("hec.{}", name), value);
     } else {
-      continue;
+      sender.fields.emplace_back(fmt::format("hec.{}", name), std::string(value));
     }
     // Another request, too, where it is told something else.
     sender.content = event::HashBytes(fmt::format("{}={}", name, value), sender.content);

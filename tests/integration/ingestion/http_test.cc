@@ -221,6 +221,21 @@ TEST_F(HttpTest, HecRawLinesHaveWhatTheQuerySays) {
   }
 }
 
+// They are repeated in every line.
+TEST_F(HttpTest, WhatTheQuerySaysIsBounded) {
+  const std::string path = "/services/collector/raw?source=" + std::string(2'000, 'a') +
+                           "&source=b&source=c&host=" + std::string(2'000, 'h');
+  EXPECT_EQ(Send(path, "one line\n").status, 200);
+  const auto events = Stored();
+  ASSERT_EQ(events.size(), 1u);
+  std::vector<std::string> sources;
+  for (const auto& field : events[0].fields()) {
+    if (field.name() == "hec.source") sources.push_back(field.value());
+  }
+  EXPECT_THAT(sources, ::testing::ElementsAre(std::string(1'024, 'a')));
+  EXPECT_EQ(events[0].host().size(), 1'024u);
+}
+
 TEST_F(HttpTest, OneKeyWithAnotherQueryIsAnotherRequest) {
   const Options options{.headers = {"Idempotency-Key: k1"}};
   for (const char* source : {"s1", "s1", "s2"}) {
