@@ -14,6 +14,15 @@ namespace {
 
 TimePoint FromNanoseconds(int64_t count) { return TimePoint(std::chrono::nanoseconds(count)); }
 
+// A release before schema 14 must refuse a token of another order than its own.
+uint64_t DigestIn(const internal::v1::SearchPosition& position, const SearchIdentity& identity) {
+  constexpr uint64_t kNumbered = 0x6e756d6265726564;
+  return DigestOf(identity) ^ (position.numbered() ? kNumbered : 0);
+}
+uint64_t DigestIn(const internal::v1::FlowPosition& /*position*/, const SearchIdentity& identity) {
+  return DigestOf(identity);
+}
+
 // The token of a message with a request_digest.
 template <typename Message>
 StatusOr<Message> Decode(std::string_view text, const SearchIdentity& identity) {
@@ -22,7 +31,7 @@ StatusOr<Message> Decode(std::string_view text, const SearchIdentity& identity) 
   if (!bytes || !position.ParseFromString(*bytes)) {
     return InvalidField("page_token", "is not a token of this service");
   }
-  if (position.request_digest() != DigestOf(identity)) {
+  if (position.request_digest() != DigestIn(position, identity)) {
     return InvalidField("page_token", "belongs to another parent, filter or order");
   }
   return position;
@@ -46,8 +55,8 @@ std::string EncodeSearchToken(const SearchToken& token, const SearchIdentity& id
   position.set_range_start(token.window.start.time_since_epoch().count());
   position.set_range_end(token.window.end.time_since_epoch().count());
   position.set_happened(token.window.basis == TimeBasis::kHappened);
-  position.set_request_digest(DigestOf(identity));
   position.set_numbered(!token.position.ids_as_text);
+  position.set_request_digest(DigestIn(position, identity));
   return Base64UrlEncode(position.SerializeAsString());
 }
 
