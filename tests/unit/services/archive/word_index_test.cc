@@ -282,11 +282,11 @@ TEST_F(WordIndexTest, OfSeveralProcessesOneBeginsDaysUntilItIsGone) {
 // Which would take what was made away.
 TEST_F(WordIndexTest, WaitsUntilTheDaysTextsAreCompressedAgain) {
   ASSERT_THAT(ApplyTiering(store_.client(), {}, Logger::Null()), IsOk());
-  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP TTL MERGES yagura.events"}), IsOk());
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP MERGES yagura.events"}), IsOk());
   Fill(kDay, 20'000);
   Plant("a line with Mimikatz in it", 1'000);
   EXPECT_EQ(Next(kNextDay), "");
-  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM START TTL MERGES yagura.events"}), IsOk());
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM START MERGES yagura.events"}), IsOk());
   ASSERT_TRUE(testing::Eventually([this] {
     return Number(
                "SELECT countIf(default_compression_codec != 'ZSTD(9)') FROM system.parts WHERE "
@@ -298,7 +298,7 @@ TEST_F(WordIndexTest, WaitsUntilTheDaysTextsAreCompressedAgain) {
   EXPECT_EQ(Found("mimikatz"), 1);
   // Of a table that is not to be compressed again, nothing is waited for.
   Fill("2026-03-02", 1'000);
-  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP TTL MERGES yagura.events"}), IsOk());
+  ASSERT_THAT(store_.client().Execute({.sql = "SYSTEM STOP MERGES yagura.events"}), IsOk());
   Fill("2026-03-02", 1'000);
   ASSERT_THAT(ApplyTiering(store_.client(), {.recompress = false}, Logger::Null()), IsOk());
   EXPECT_EQ(Next(*ParseTime("2026-03-03T02:00:00Z")), "20260302");
