@@ -274,6 +274,7 @@ void TakeZoneName(std::string_view& text, TimePoint receive_time, const SourceZo
     header->zone_used = false;
   } else {
     header->unknown_zone = header->zone_used && !is_own;
+    if (is_own) header->zone_used = false;
   }
   text = rest;
 }

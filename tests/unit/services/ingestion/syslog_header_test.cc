@@ -141,6 +141,14 @@ TEST_F(SyslogHeaderTest, AZoneThatTheSourceHasIsKnown) {
   EXPECT_FALSE(HasFlaw(at("Asia/Kolkata"), event::v1::PARTLY_PARSED));
   EXPECT_TRUE(HasFlaw(at("Asia/Tokyo"), event::v1::PARTLY_PARSED));
   EXPECT_THAT(at("Asia/Tokyo").parse_error(), ::testing::HasSubstr("zone"));
+  // What its own zone is called, whatever the letters mean elsewhere.
+  EXPECT_EQ(EventTime(ParseLine("<189>Nov 21 17:15:42 PST fw-1 sshd[42]: x", "2026-11-21T09:20:00Z",
+                                "Asia/Manila")),
+            "2026-11-21T09:15:42Z");
+}
+
+TEST_F(SyslogHeaderTest, AHostInCapitalsBeforeAnAddressIsNoZone) {
+  EXPECT_EQ(Summary("<13>Nov 21 09:15:42 VPN 10.0.0.1 login: accepted").find("13|VPN|"), 0u);
 }
 
 TEST_F(SyslogHeaderTest, TheYearMayStandBehindTheTime) {

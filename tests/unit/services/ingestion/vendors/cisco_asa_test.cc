@@ -93,10 +93,10 @@ TEST(CiscoAsaTest, ATeardownRunsToTheEndWithTheServicesPort) {
 
 TEST(CiscoAsaTest, ATeardownOfLikePortsKeepsTheOrder) {
   EXPECT_EQ(CoreOf("<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302016: Teardown UDP connection "
-                   "13 for outside:203.0.113.53/500 to inside:10.1.0.5/4500 duration 0:02:01 "
+                   "13 for outside:203.0.113.53/5500 to inside:10.1.0.5/4500 duration 0:02:01 "
                    "bytes 211"),
             "cisco.asa category=traffic severity=INFORMATIONAL action=ENDED "
-            "src=[203.0.113.53:500 if outside] dst=[10.1.0.5:4500 if inside] protocol=udp "
+            "src=[203.0.113.53:5500 if outside] dst=[10.1.0.5:4500 if inside] protocol=udp "
             "in=211 duration=121000ms session=13 host=asa1 id=302016 at 2026-11-21T00:15:42Z");
   EXPECT_EQ(CoreOf("<166>Nov 21 2026 09:15:42 asa1 : %ASA-6-302014: Teardown TCP connection "
                    "14 for outside:203.0.113.53/1024 to inside:10.1.0.5/65535 duration "
