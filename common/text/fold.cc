@@ -61,13 +61,13 @@ size_t EscapeAt(std::string_view text, size_t at, uint32_t* unit) {
   return parsed.ptr == first + kEscapeDigits ? u + 1 + kEscapeDigits - at : 0;
 }
 
+}  // namespace
+
 void AppendUtf8(uint32_t point, std::string* out) {
   std::array<utf8proc_uint8_t, 4> bytes{};
   const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(point), bytes.data());
   out->append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(size));
 }
-
-}  // namespace
 
 std::string DecodeUnicodeEscapes(std::string_view text) {
   std::string out;

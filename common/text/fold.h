@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,5 +15,8 @@ std::string Fold(std::string_view text);
 // by pairs. Any number of backslashes before the u counts: JSON within JSON doubles them. What is
 // no such escape, or one of a control character, stays as it is.
 std::string DecodeUnicodeEscapes(std::string_view text);
+
+// A Unicode code point that is no surrogate, as UTF-8.
+void AppendUtf8(uint32_t point, std::string* out);
 
 }  // namespace yagura

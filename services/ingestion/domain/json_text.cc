@@ -7,6 +7,7 @@
 
 #include "fmt/format.h"
 
+#include "common/text/fold.h"
 #include "common/text/text.h"
 
 namespace yagura::ingestion {
@@ -69,26 +70,6 @@ std::optional<uint32_t> UnitOf(std::string_view text) {
   const auto read = std::from_chars(text.data() + 2, end, unit, 16);
   if (read.ptr != end) return std::nullopt;
   return unit;
-}
-
-void AppendUtf8(uint32_t code, std::string* out) {
-  const auto add = [out](uint32_t byte) { *out += static_cast<char>(byte); };
-  const auto add_rest = [&](int shift) { add(0x80 | (code >> shift & 0x3f)); };
-  if (code < 0x80) {
-    add(code);
-  } else if (code < 0x800) {
-    add(0xc0 | code >> 6);
-    add_rest(0);
-  } else if (code < 0x10000) {
-    add(0xe0 | code >> 12);
-    add_rest(6);
-    add_rest(0);
-  } else {
-    add(0xf0 | code >> 18);
-    add_rest(12);
-    add_rest(6);
-    add_rest(0);
-  }
 }
 
 // The escape at the front of `text`; answers how long it is.
